@@ -1,0 +1,3 @@
+"""QuantMatrix workbench: research, run and prove safe a momentum day-trading platform."""
+
+__version__ = "0.1.0"

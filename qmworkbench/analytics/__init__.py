@@ -1,0 +1,1 @@
+"""From the journal to closed trades, execution quality, explanations, recommendations (§18)."""

@@ -1,0 +1,1 @@
+"""One adapter per broker, behind the Broker port (§12, §13)."""

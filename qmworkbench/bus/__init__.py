@@ -1,0 +1,1 @@
+"""Carrying events between the parts of the platform: in process first (§2)."""

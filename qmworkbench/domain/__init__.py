@@ -1,0 +1,1 @@
+"""What things are: frozen values, order and position arithmetic, events, commands (§2, §13)."""

@@ -1,0 +1,1 @@
+"""Feeds, calendars and universes: where bars and quotes come from (§6)."""

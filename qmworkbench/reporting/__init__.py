@@ -1,0 +1,1 @@
+"""Running the notebooks, and the figures and tables they share with the dashboards (§17, §18)."""

@@ -1,0 +1,1 @@
+"""Backtests, sweeps and parity; the only place that imports vectorbt (§10)."""

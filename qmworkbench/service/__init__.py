@@ -1,0 +1,1 @@
+"""The running platform: shell, lease, Core API, auth (§4, §5)."""
