@@ -1,1 +1,1 @@
-"""The runbook as pure rules: preflight, startup, health, shutdown, recovery, post-session (§5-§8, §16-§23)."""
+"""The runbook as pure rules: preflight, startup, health, shutdown, recovery, post-session (§5-§8, §16-§19)."""
