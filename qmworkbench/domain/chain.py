@@ -1,0 +1,45 @@
+"""The hash chain that makes a journal tamper-evident: each record's hash covers the one before it (§21, DESIGN "Two chained streams")."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+GENESIS: Final = "0" * 64
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One journal line as stored: `seq` from 1 without gaps, `payload` the event's JSON, `hash` over all before it."""
+
+    seq: int
+    type: str
+    payload: bytes
+    prev_hash: str
+    hash: str
+
+
+class ChainBroken(Exception):
+    """A stored record does not follow from the one before it: the journal was damaged or edited."""
+
+
+def link(prev_hash: str, seq: int, payload: bytes) -> str:
+    """The hash of record `seq`, SHA-256 in hex over previous hash, sequence and payload."""
+    digest = hashlib.sha256(prev_hash.encode())
+    digest.update(b"%d|" % seq)
+    digest.update(payload)
+    return digest.hexdigest()
+
+
+def verify(records: Iterable[Record], *, prev_seq: int = 0, prev_hash: str = GENESIS) -> tuple[int, str]:
+    """Walk `records` in order and return the last (seq, hash). Raises ChainBroken naming the first bad record."""
+    seq, head = prev_seq, prev_hash
+    for record in records:
+        if record.seq != seq + 1:
+            raise ChainBroken(f"record {record.seq} follows record {seq}: {record.seq - seq - 1} record(s) are missing")
+        if record.prev_hash != head:
+            raise ChainBroken(f"record {record.seq} does not name its predecessor's hash: a record was changed before it")
+        if link(head, record.seq, record.payload) != record.hash:
+            raise ChainBroken(f"record {record.seq} ({record.type}) was changed after it was written")
+        seq, head = record.seq, record.hash
+    return seq, head

@@ -1,0 +1,165 @@
+"""What we say to a broker and what it says back: order requests, execution reports, snapshots (§12-§14)."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from qmworkbench.domain.numbers import ZERO
+from qmworkbench.domain.orders import Leg, OrdStatus, OrdType, PositionEffect, Side, TimeInForce
+
+
+class LegRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """An exit that travels with its entry and rests at the broker once the entry fills (a bracket leg).
+
+    The legs of one entry cancel each other (OCO) and together never close more than the entry has filled.
+    `stop_px` for STOP (`trail_bps` lets it follow the best price, in basis points), `limit_px` for TARGET,
+    neither for CLOSE, which works at the session's close.
+    """
+
+    cl_ord_id: str
+    leg: Leg
+    ord_type: OrdType
+    time_in_force: TimeInForce
+    stop_px: Decimal | None = None
+    limit_px: Decimal | None = None
+    trail_bps: int | None = None
+
+
+class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A new order as it goes to the broker. `cl_ord_id` is unique for the life of the account.
+
+    `position_effect` CLOSE asks for reduce-only. `decided_at` is when we decided: the venue fills it from the next
+    bar's open on, never at the bar it was decided on.
+    """
+
+    cl_ord_id: str
+    symbol: str
+    side: Side
+    position_effect: PositionEffect
+    ord_type: OrdType
+    order_qty: Decimal
+    time_in_force: TimeInForce
+    decided_at: datetime
+    limit_px: Decimal | None = None
+    stop_px: Decimal | None = None
+    trail_bps: int | None = None
+    legs: tuple[LegRequest, ...] = ()
+
+
+class ExecType(StrEnum):
+    """FIX 150."""
+
+    NEW = "new"
+    TRADE = "trade"
+    CANCELED = "canceled"
+    REPLACED = "replaced"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    RESTATED = "restated"
+    ORDER_STATUS = "order_status"
+    CANCEL_REJECTED = "cancel_rejected"
+    TRADE_CANCEL = "trade_cancel"
+
+
+class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing the broker says about one order (FIX 35=8, and 35=9 as CANCEL_REJECTED).
+
+    `cursor` is the broker's own transaction number: strictly rising, the place to resume reading from.
+    `exec_id` identifies the report; the same id twice is the same news. `last_qty`, `last_px`, `fee` are
+    this execution's and 0 unless `exec_type` is TRADE (or a TRADE_CANCEL of `ref_exec_id`).
+    `parent_id` names the entry of a bracket leg. `reason` is coded text for rejects, cancels and expiries, "" else.
+    """
+
+    cursor: int
+    exec_id: str
+    exec_type: ExecType
+    cl_ord_id: str
+    order_id: str
+    symbol: str
+    side: Side
+    ord_status: OrdStatus
+    order_qty: Decimal
+    cum_qty: Decimal
+    transact_time: datetime
+    avg_px: Decimal = ZERO
+    last_qty: Decimal = ZERO
+    last_px: Decimal = ZERO
+    fee: Decimal = ZERO
+    parent_id: str | None = None
+    ref_exec_id: str | None = None
+    reason: str = ""
+
+
+class BrokerOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as the broker's books hold it; `leaves_qty` is 0 once it has ended."""
+
+    cl_ord_id: str
+    order_id: str
+    symbol: str
+    side: Side
+    position_effect: PositionEffect
+    ord_type: OrdType
+    time_in_force: TimeInForce
+    ord_status: OrdStatus
+    order_qty: Decimal
+    cum_qty: Decimal
+    leaves_qty: Decimal
+    avg_px: Decimal
+    transact_time: datetime
+    stop_px: Decimal | None = None
+    limit_px: Decimal | None = None
+    parent_id: str | None = None
+    leg: Leg = Leg.ENTRY
+
+
+class BrokerPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """A net position as the broker's books hold it: `qty` signed, `avg_px` in the instrument's currency."""
+
+    symbol: str
+    qty: Decimal
+    avg_px: Decimal
+    market_px: Decimal
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """The account as the broker states it, in `currency`.
+
+    `equity` = cash + market value of positions; `realized_pnl` and `fees` are since `session_date`'s start.
+    `cursor` is the last transaction this statement includes: a later fill is not in it.
+    """
+
+    currency: str
+    cash: Decimal
+    equity: Decimal
+    buying_power: Decimal
+    realized_pnl: Decimal
+    fees: Decimal
+    cursor: int
+    as_of: datetime
+
+
+class BrokerSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything reconciliation needs from the broker, read together.
+
+    `complete` False means some query failed: nothing may be concluded from what is missing (§14).
+    `executions` are the fills since the cursor that was asked from.
+    """
+
+    complete: bool
+    cursor: int
+    as_of: datetime
+    positions: tuple[BrokerPosition, ...] = ()
+    open_orders: tuple[BrokerOrder, ...] = ()
+    executions: tuple[ExecutionReport, ...] = ()
+    account: Account | None = None
+    error: str = ""
+
+
+class SubmitOutcome(StrEnum):
+    """How a request to the broker ended. LOST is never a rejection: the order may be live."""
+
+    SENT = "sent"
+    REFUSED = "refused"
+    LOST = "lost"

@@ -1,0 +1,25 @@
+"""Deterministic ids: the same decision always gets the same name, so a repeat is recognised everywhere (§13 idempotency key)."""
+
+import hashlib
+import re
+
+
+def cl_ord_id(*, book: str, session: str, strategy_id: str, symbol: str, signal_id: str, leg: str, attempt: int) -> str:
+    """The client order id: a readable prefix and 16 hex digits over everything that makes the order what it is.
+
+    At most 48 characters of [A-Za-z0-9-], which every broker we know accepts.
+    """
+    key = "\x1f".join((book, session, strategy_id, symbol, signal_id, leg, str(attempt)))
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    readable = re.sub(r"[^A-Za-z0-9]+", "", symbol)[:10]
+    return f"qm-{session[-8:].replace('-', '')}-{readable}-{leg}-{digest}"
+
+
+def signal_id(*, strategy_id: str, symbol: str, as_of: str, kind: str) -> str:
+    """The id of a signal: one per strategy instance, symbol, boundary and kind."""
+    return f"{strategy_id}/{symbol}/{as_of}/{kind}"
+
+
+def content_id(*parts: str) -> str:
+    """12 hex digits over `parts`: ids for breaks, alerts, decisions, notes and repairs."""
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:12]

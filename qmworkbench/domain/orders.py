@@ -1,0 +1,248 @@
+"""The life of an order: its words, its table of legal arcs, and the small driver that walks it (§13).
+
+An order begins INTENDED: the wish is on durable record and nothing has been sent. SUBMITTED means the
+request left us and no answer has come. UNKNOWN means an answer can no longer be expected (a timeout, a
+broken connection, a 5xx) although the order may well be live: only the broker's own books settle it.
+ACCEPTED and PARTIALLY_FILLED are orders the broker works. PENDING_CANCEL and PENDING_REPLACE still work
+until the broker says otherwise. FILLED, CANCELED, REJECTED, EXPIRED are the broker's last words; DENIED is
+our own refusal, before anything was sent.
+
+What the real world does is legal here: a fill may come before the acknowledgement, after the cancel was
+confirmed, or after expiry; an acknowledgement may come twice or late; a cancel may fail because the order
+has filled. What cannot be explained is illegal: nothing leaves DENIED or REJECTED, no order is submitted twice,
+an order that the broker once confirmed is never "absent". An illegal arc raises IllegalArc and changes nothing.
+
+Quantities: `cum_qty` is what has filled, `leaves_qty = order_qty - cum_qty` while the order is open and 0 after.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from qmworkbench.domain.numbers import ZERO
+
+
+class Side(StrEnum):
+    """FIX 54."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def opposite(self) -> "Side":
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+    @property
+    def sign(self) -> int:
+        return 1 if self is Side.BUY else -1
+
+
+class PositionEffect(StrEnum):
+    """FIX 77. CLOSE is reduce-only: it may shrink a position to flat and never beyond."""
+
+    OPEN = "open"
+    CLOSE = "close"
+
+
+class OrdType(StrEnum):
+    """FIX 40. A STOP becomes a market order once the price touches it; with `trail_bps` its level follows."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+
+
+class TimeInForce(StrEnum):
+    """FIX 59. IOC: what the next match does not fill is dropped. AT_CLOSE: works only at the session's close."""
+
+    DAY = "day"
+    GTC = "gtc"
+    IOC = "ioc"
+    AT_CLOSE = "at_close"
+
+
+class Leg(StrEnum):
+    """What an order is for. STOP, TARGET and CLOSE rest at the broker beside the entry that carried them."""
+
+    ENTRY = "entry"
+    STOP = "stop"
+    TARGET = "target"
+    CLOSE = "close"
+    EXIT = "exit"
+    LIQUIDATE = "liquidate"
+
+
+class OrdStatus(StrEnum):
+    """FIX 39, with our own INTENDED, UNKNOWN and DENIED."""
+
+    INTENDED = "intended"
+    SUBMITTED = "submitted"
+    UNKNOWN = "unknown"
+    ACCEPTED = "accepted"
+    PARTIALLY_FILLED = "partially_filled"
+    PENDING_CANCEL = "pending_cancel"
+    PENDING_REPLACE = "pending_replace"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    DENIED = "denied"
+
+
+TERMINAL: Final = frozenset(
+    {OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED, OrdStatus.DENIED}
+)
+IN_DOUBT: Final = frozenset({OrdStatus.INTENDED, OrdStatus.SUBMITTED, OrdStatus.UNKNOWN})
+
+
+class Arc(StrEnum):
+    """What can happen to an order."""
+
+    SUBMIT = "submit"
+    LOSE = "lose"  # no answer will come: timeout, disconnect, 5xx, unparsable
+    ACK = "ack"
+    FILL = "fill"
+    CANCEL_REQUEST = "cancel_request"
+    CANCEL = "cancel"
+    CANCEL_REJECT = "cancel_reject"
+    REPLACE_REQUEST = "replace_request"
+    REPLACE = "replace"
+    REPLACE_REJECT = "replace_reject"
+    RESTATE = "restate"
+    REJECT = "reject"
+    EXPIRE = "expire"
+    ABANDON = "abandon"  # proven absent at the broker, or never sent
+    BUST = "bust"
+
+
+class IllegalArc(Exception):
+    """An order was asked to do what its status does not allow. Nothing has changed."""
+
+
+# WORKING stands for ACCEPTED or PARTIALLY_FILLED, whichever the filled quantity says.
+# A FILL lands on FILLED when nothing is left, else on the status named here.
+_WORKING: Final = "working"
+_S = OrdStatus
+_A = Arc
+_Next = OrdStatus | str
+
+_FROM_SENT: dict[Arc, _Next] = {
+    _A.ACK: _S.ACCEPTED,
+    _A.FILL: _WORKING,
+    _A.REJECT: _S.REJECTED,
+    _A.CANCEL: _S.CANCELED,
+    _A.EXPIRE: _S.EXPIRED,
+    _A.RESTATE: _WORKING,
+}
+_FROM_WORKING: dict[Arc, _Next] = {
+    _A.ACK: _WORKING,
+    _A.FILL: _WORKING,
+    _A.CANCEL_REQUEST: _S.PENDING_CANCEL,
+    _A.REPLACE_REQUEST: _S.PENDING_REPLACE,
+    _A.CANCEL: _S.CANCELED,
+    _A.CANCEL_REJECT: _WORKING,
+    _A.RESTATE: _WORKING,
+    _A.REPLACE: _WORKING,
+    _A.REJECT: _S.REJECTED,
+    _A.EXPIRE: _S.EXPIRED,
+    _A.BUST: _WORKING,
+}
+
+
+def _stays(status: OrdStatus) -> dict[Arc, _Next]:
+    """Late news about an order that has ended: fills and busts still count, the status does not reopen."""
+    return {_A.ACK: status, _A.FILL: status, _A.CANCEL_REJECT: status, _A.REPLACE_REJECT: status, _A.BUST: status}
+
+
+TABLE: Final[dict[OrdStatus, dict[Arc, _Next]]] = {
+    _S.INTENDED: _FROM_SENT
+    | {_A.SUBMIT: _S.SUBMITTED, _A.LOSE: _S.UNKNOWN, _A.ABANDON: _S.CANCELED, _A.CANCEL_REQUEST: _S.INTENDED},
+    _S.SUBMITTED: _FROM_SENT | {_A.LOSE: _S.UNKNOWN, _A.ABANDON: _S.CANCELED, _A.CANCEL_REQUEST: _S.PENDING_CANCEL},
+    _S.UNKNOWN: _FROM_SENT | {_A.LOSE: _S.UNKNOWN, _A.ABANDON: _S.CANCELED, _A.CANCEL_REQUEST: _S.UNKNOWN},
+    _S.ACCEPTED: _FROM_WORKING,
+    _S.PARTIALLY_FILLED: _FROM_WORKING,
+    _S.PENDING_CANCEL: _FROM_WORKING
+    | {
+        _A.ACK: _S.PENDING_CANCEL,
+        _A.FILL: _S.PENDING_CANCEL,
+        _A.RESTATE: _S.PENDING_CANCEL,
+        _A.BUST: _S.PENDING_CANCEL,
+        _A.CANCEL_REQUEST: _S.PENDING_CANCEL,
+        _A.LOSE: _S.UNKNOWN,
+    },
+    _S.PENDING_REPLACE: _FROM_WORKING
+    | {_A.FILL: _S.PENDING_REPLACE, _A.REPLACE_REJECT: _WORKING, _A.RESTATE: _S.PENDING_REPLACE, _A.LOSE: _S.UNKNOWN},
+    _S.FILLED: _stays(_S.FILLED),
+    _S.CANCELED: _stays(_S.CANCELED) | {_A.CANCEL: _S.CANCELED},
+    _S.EXPIRED: _stays(_S.EXPIRED),
+    _S.REJECTED: {},
+    _S.DENIED: {},
+}
+
+
+def next_status(status: OrdStatus, arc: Arc, *, order_qty: Decimal, cum_qty: Decimal) -> OrdStatus:
+    """Where `arc` leads from `status`; `cum_qty` is the filled quantity after the arc. Raises IllegalArc."""
+    target = TABLE[status].get(arc)
+    if target is None:
+        raise IllegalArc(f"an order that is {status} cannot {arc}")
+    if arc is Arc.FILL and cum_qty >= order_qty:
+        return OrdStatus.FILLED
+    if target == _WORKING:
+        return OrdStatus.PARTIALLY_FILLED if cum_qty > ZERO else OrdStatus.ACCEPTED
+    return OrdStatus(target)
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """One order as we know it. Mutable, and changed by the fold over events alone (trading/fold.py).
+
+    Prices are in the instrument's currency; quantities in units of the instrument, never signed: `side` says which way.
+    `decision_px` is the close at which the decision was made, the yardstick of slippage. `reserve_notional`
+    is what risk sets aside for it, in account currency, while it could still fill.
+    `None` prices mean: not of this order type. `order_id` is the broker's name for it, None until told.
+    `abandoned` ids are cancelled on sight if they ever show up at the broker.
+    """
+
+    cl_ord_id: str
+    strategy_id: str
+    symbol: str
+    side: Side
+    position_effect: PositionEffect
+    ord_type: OrdType
+    order_qty: Decimal
+    time_in_force: TimeInForce
+    leg: Leg
+    intended_at: datetime
+    status: OrdStatus = OrdStatus.INTENDED
+    limit_px: Decimal | None = None
+    stop_px: Decimal | None = None
+    trail_bps: int | None = None
+    parent_id: str | None = None
+    signal_id: str = ""
+    attempt: int = 1
+    decision_px: Decimal = ZERO
+    reserve_notional: Decimal = ZERO
+    order_id: str | None = None
+    cum_qty: Decimal = ZERO
+    avg_px: Decimal = ZERO
+    fees: Decimal = ZERO
+    submitted_at: datetime | None = None
+    last_at: datetime | None = None
+    reason: str = ""
+    cancel_requested_at: datetime | None = None
+    abandoned: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.status not in TERMINAL
+
+    @property
+    def is_in_doubt(self) -> bool:
+        return self.status in IN_DOUBT
+
+    @property
+    def leaves_qty(self) -> Decimal:
+        """What could still fill: 0 once the order has ended."""
+        return self.order_qty - self.cum_qty if self.is_open else ZERO
