@@ -1,0 +1,45 @@
+# QuantMatrix workbench. `make` alone says what there is. Needs make, a POSIX shell and Python 3.11 or newer, or uv.
+#
+# Options go through ARGS:     make day ARGS="--headless --data FILE --date 2018-03-02"
+# The interpreter is chosen by PYTHON: make day PYTHON=python3.13
+
+.DEFAULT_GOAL := help
+.PHONY: help day test check bench lab clean distclean setup
+
+BIN := .venv/bin
+ARGS ?=
+PYTHON ?=
+
+# Tests run on several processes; WORKERS=0 runs them in one, for a debugger.
+WORKERS ?= auto
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+day: setup ## one whole trading day: preflight, session, shutdown, reconciliation, review
+	$(BIN)/qm day $(ARGS)
+
+test: setup ## every test
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+check: setup ## format, lint, types and the floors between the packages
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: setup ## speed, each number beside a peer's from the same run
+	$(BIN)/python bench/run.py $(ARGS)
+
+lab: setup ## JupyterLab on the notebooks; it asks nobody for news or updates
+	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.news_url=None \
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.extension_manager=readonly $(ARGS)
+
+clean: ## remove what local and backtest runs wrote, and caches; never a paper or live book
+	@sh scripts/clean.sh
+
+distclean: clean ## clean, and remove .venv
+	rm -rf .venv .venv.lock
+
+setup: # .venv as requirements.lock says; returns at once when it is
+	@PYTHON='$(PYTHON)' sh scripts/bootstrap.sh
