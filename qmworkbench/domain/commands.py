@@ -1,0 +1,104 @@
+"""What a person may order the platform to do (§10, §11, §15, §23). Imperative, and always with who and why."""
+
+from enum import StrEnum
+
+import msgspec
+
+from qmworkbench.domain.sessions import BlockScope
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command"):
+    """`reason` is required everywhere: it is read in the review, and at 2 AM by someone else."""
+
+    reason: str
+
+
+class Pause(Command, frozen=True, kw_only=True, tag="pause"):
+    """Block new entries; exits go on."""
+
+
+class Resume(Command, frozen=True, kw_only=True, tag="resume"):
+    """Leave a halt. Each line of §23 "Safe To Resume" is answered; a false one refuses the resume.
+
+    `incident` names what happened ("none: planned pause" is an answer, an empty string is not).
+    """
+
+    incident: str
+    cause_understood: bool
+    internal_state_repaired: bool
+    risk_controls_verified: bool
+
+
+class EmergencyLiquidateAndHalt(Command, frozen=True, kw_only=True, tag="emergency"):
+    """§15: stop entries, cancel, close everything, stay halted."""
+
+
+class BlockSymbol(Command, frozen=True, kw_only=True, tag="block"):
+    symbol: str
+    scope: BlockScope = BlockScope.SESSION
+
+
+class UnblockSymbol(Command, frozen=True, kw_only=True, tag="unblock"):
+    symbol: str
+
+
+class StopStrategy(Command, frozen=True, kw_only=True, tag="stop_strategy"):
+    """No more entries by one strategy instance; its positions keep their exits."""
+
+    strategy_id: str
+
+
+class DropCandidate(Command, frozen=True, kw_only=True, tag="drop_candidate"):
+    """Take a symbol off the watchlist (§10 "no longer wanted"); a position there keeps its exits."""
+
+    symbol: str
+
+
+class Reconcile(Command, frozen=True, kw_only=True, tag="reconcile"):
+    """Compare with the broker now."""
+
+
+class ReleaseEntries(Command, frozen=True, kw_only=True, tag="release_entries"):
+    """After a recovery: let entries pass again. Refused until reconciliation has passed."""
+
+
+class Decide(Command, frozen=True, kw_only=True, tag="decide"):
+    """Answer a required decision, such as "continue exits or liquidate" after the daily loss limit (§11)."""
+
+    decision_id: str
+    choice: str
+
+
+class NoteKind(StrEnum):
+    """§18's four stores."""
+
+    INCIDENT = "incident"
+    OPERATOR = "operator"
+    OVERRIDE = "override"
+    IMPROVEMENT = "improvement"
+
+
+class AddNote(Command, frozen=True, kw_only=True, tag="add_note"):
+    """`reason` is the note's text."""
+
+    kind: NoteKind
+
+
+class EndSession(Command, frozen=True, kw_only=True, tag="end_session"):
+    """Begin the shutdown procedure (§16) before the market closes."""
+
+
+AnyCommand = (
+    Pause
+    | Resume
+    | EmergencyLiquidateAndHalt
+    | BlockSymbol
+    | UnblockSymbol
+    | StopStrategy
+    | DropCandidate
+    | Reconcile
+    | ReleaseEntries
+    | Decide
+    | AddNote
+    | EndSession
+)

@@ -1,0 +1,62 @@
+"""Every event the journal can hold, one union, one codec (§21)."""
+
+import hashlib
+from typing import Final, get_args
+
+import msgspec
+
+from qmworkbench.domain.events import control, market, orders, reconciliation, session, telemetry
+from qmworkbench.domain.events.base import Event, Input
+from qmworkbench.domain.events.control import Alert
+
+__all__ = ["Alert", "DECISION_TYPES", "Event", "Input", "SCHEMA_VERSION", "TELEMETRY_TYPES", "decode", "encode", "wire_name"]
+
+# Counts additions to the wire form. A journal written under a higher version is refused, never guessed at.
+SCHEMA_VERSION: Final = 1
+
+
+def _events_of(module: object) -> tuple[type[Event], ...]:
+    """The concrete events a module defines, by wire name, so that the union never depends on import order."""
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Event) and value.__module__ == getattr(module, "__name__", "")
+    ]
+    return tuple(sorted(found, key=lambda kind: str(kind.__struct_config__.tag)))
+
+
+_DECISION_MODULES = (control, market, orders, reconciliation, session)
+DECISION_TYPES: Final = tuple(kind for module in _DECISION_MODULES for kind in _events_of(module))
+TELEMETRY_TYPES: Final = _events_of(telemetry)
+
+_Any = DECISION_TYPES[0]
+for _kind in (*DECISION_TYPES[1:], *TELEMETRY_TYPES):
+    _Any = _Any | _kind  # type: ignore[assignment]
+assert len(get_args(_Any)) == len(DECISION_TYPES) + len(TELEMETRY_TYPES), "two events share a class"
+
+_encoder = msgspec.json.Encoder(decimal_format="string")
+_decoder = msgspec.json.Decoder(_Any)
+
+
+def encode(event: Event) -> bytes:
+    """The event's bytes as they are chained and stored: JSON, fields in declaration order, Decimal as text."""
+    return _encoder.encode(event)
+
+
+def decode(payload: bytes) -> Event:
+    """The event that `payload` holds. Raises msgspec.ValidationError naming the field that does not fit."""
+    event = _decoder.decode(payload)
+    assert isinstance(event, Event)
+    return event
+
+
+def wire_name(event: Event) -> str:
+    """The event's stable name, such as "order.intended"."""
+    return str(event.__struct_config__.tag)
+
+
+def schema_fingerprint() -> str:
+    """A hash over every event's JSON schema: it changes when the wire form does (held by a test)."""
+    schemas, components = msgspec.json.schema_components([*DECISION_TYPES, *TELEMETRY_TYPES])
+    text = msgspec.json.encode([schemas, components], order="deterministic")
+    return hashlib.sha256(text).hexdigest()[:16]

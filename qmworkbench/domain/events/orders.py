@@ -1,0 +1,199 @@
+"""Orders, risk decisions, executions, trades (§11, §13)."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from qmworkbench.domain.events.base import Event, Input
+from qmworkbench.domain.execution import BrokerOrder, ExecutionReport, OrderRequest, SubmitOutcome
+from qmworkbench.domain.orders import Arc, Leg, OrdStatus, Side
+
+
+class RuleVerdict(msgspec.Struct, frozen=True, array_like=True):
+    """One risk rule's answer: stable code, whether it let the order pass, the value seen and the limit it was held against."""
+
+    code: str
+    passed: bool
+    value: str
+    limit: str
+
+
+class RiskDecided(Event, frozen=True, kw_only=True, tag="risk.decided"):
+    """What the Risk Manager said of one intent, allowed or denied, rule by rule, under which limits."""
+
+    cl_ord_id: str
+    strategy_id: str
+    symbol: str
+    leg: Leg
+    allowed: bool
+    rules: tuple[RuleVerdict, ...]
+    limits_hash: str
+
+    @property
+    def failed(self) -> tuple[RuleVerdict, ...]:
+        return tuple(rule for rule in self.rules if not rule.passed)
+
+
+class OrderIntended(Event, frozen=True, kw_only=True, tag="order.intended"):
+    """The durable wish to send `request`: the journal is the outbox. Bracket legs are in the request.
+
+    `reserve_notional` is in account currency. `initial_stop_px` and the rest describe the position to come.
+    """
+
+    request: OrderRequest
+    strategy_id: str
+    leg: Leg
+    signal_id: str
+    attempt: int
+    decision_px: Decimal
+    reserve_notional: Decimal
+    reason: str = ""
+    max_hold_bars: int | None = None
+    flat_policy: str = "at_close"
+
+
+class OrderDenied(Event, frozen=True, kw_only=True, tag="order.denied"):
+    """Our own refusal (never the broker's): the order exists only as this record."""
+
+    request: OrderRequest
+    strategy_id: str
+    leg: Leg
+    signal_id: str
+    decision_px: Decimal
+    reason: str
+
+
+class SubmitObserved(Input, frozen=True, kw_only=True, tag="order.submit_observed"):
+    """How sending ended: sent, refused (the broker's definite no), or lost (UNKNOWN, never a rejection)."""
+
+    cl_ord_id: str
+    outcome: SubmitOutcome
+    detail: str = ""
+
+
+class CancelRequested(Event, frozen=True, kw_only=True, tag="order.cancel_requested"):
+    cl_ord_id: str
+    reason: str
+
+
+class CancelObserved(Input, frozen=True, kw_only=True, tag="order.cancel_observed"):
+    """How sending a cancel ended; the outcome of the cancel itself is an execution report."""
+
+    cl_ord_id: str
+    outcome: SubmitOutcome
+    detail: str = ""
+
+
+class ExecutionReported(Input, frozen=True, kw_only=True, tag="broker.execution_reported"):
+    report: ExecutionReport
+
+
+class OrderQueryRequested(Event, frozen=True, kw_only=True, tag="order.query_requested"):
+    """The broker is asked for an order in doubt, by its cl_ord_id."""
+
+    cl_ord_id: str
+    reason: str
+
+
+class OrderQueried(Input, frozen=True, kw_only=True, tag="order.queried"):
+    """The broker's answer. `found` None with `complete` True proves absence only at `cursor` (exact); a failed query proves nothing."""
+
+    cl_ord_id: str
+    complete: bool
+    cursor: int
+    found: BrokerOrder | None = None
+    error: str = ""
+
+
+class OrderChanged(Event, frozen=True, kw_only=True, tag="order.changed"):
+    """An order walked an arc of the table."""
+
+    cl_ord_id: str
+    arc: Arc
+    status: OrdStatus
+    cum_qty: Decimal
+    order_qty: Decimal
+    order_id: str | None = None
+    reason: str = ""
+
+
+class LegAdopted(Event, frozen=True, kw_only=True, tag="order.leg_adopted"):
+    """A bracket leg the broker now works, adopted through its parent."""
+
+    parent_id: str
+    cl_ord_id: str
+    order_id: str
+
+
+class FillRecorded(Event, frozen=True, kw_only=True, tag="fill.recorded"):
+    """One execution in our books; `slippage_bps` is against the decision price, adverse positive."""
+
+    exec_id: str
+    cl_ord_id: str
+    strategy_id: str
+    symbol: str
+    side: Side
+    last_qty: Decimal
+    last_px: Decimal
+    fee: Decimal
+    transact_time: datetime
+    realized_pnl: Decimal
+    position_qty: Decimal
+    position_cost: Decimal
+    slippage_bps: Decimal | None = None
+    adopted: bool = False
+
+
+class FillReversed(Event, frozen=True, kw_only=True, tag="fill.reversed"):
+    """A bust: the broker took an execution back."""
+
+    exec_id: str
+    ref_exec_id: str
+    cl_ord_id: str
+    strategy_id: str
+    symbol: str
+    side: Side
+    last_qty: Decimal
+    last_px: Decimal
+    fee: Decimal
+
+
+class ReportQuarantined(Event, frozen=True, kw_only=True, tag="broker.report_quarantined"):
+    """A report that contradicts what is known (other content under a known id, an over-fill, an unknown order, an illegal arc).
+
+    Recorded, alarmed, and answered by stopping the strategy, or the book where no strategy owns it.
+    """
+
+    exec_id: str
+    cl_ord_id: str
+    kind: str
+    detail: str
+
+
+class TradeClosed(Event, frozen=True, kw_only=True, tag="trade.closed"):
+    """A round trip from flat to flat. `net_pnl` = gross - fees, in account currency at the recorded rate; prices are averages.
+
+    `r_multiple` is net P&L over the initial risk, None where there was no stop.
+    """
+
+    trade_id: str
+    strategy_id: str
+    symbol: str
+    side: Side
+    qty: Decimal
+    entry_px: Decimal
+    exit_px: Decimal
+    opened_at: datetime
+    closed_at: datetime
+    gross_pnl: Decimal
+    fees: Decimal
+    net_pnl: Decimal
+    exit_leg: Leg
+    exit_reason: str
+    signal_id: str
+    decision_px: Decimal
+    bars_held: int
+    initial_stop_px: Decimal | None = None
+    target_px: Decimal | None = None
+    r_multiple: Decimal | None = None

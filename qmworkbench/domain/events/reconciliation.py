@@ -1,0 +1,121 @@
+"""Comparing with the broker, repairing, recovering (§14, §17, §19)."""
+
+from enum import StrEnum
+
+from qmworkbench.domain.events.base import Event, Input
+from qmworkbench.domain.execution import Account, BrokerSnapshot
+from qmworkbench.domain.sessions import Priority
+
+
+class Trigger(StrEnum):
+    """When reconciliation runs (§14), and continuously."""
+
+    STARTUP = "startup"
+    RECONNECT = "reconnect"
+    ORDER_INCIDENT = "order_incident"
+    END_OF_SESSION = "end_of_session"
+    CONTINUOUS = "continuous"
+    OPERATOR = "operator"
+    RECOVERY = "recovery"
+    EMERGENCY = "emergency"
+
+
+class BreakKind(StrEnum):
+    """What can differ."""
+
+    POSITION_QTY = "position_qty"
+    POSITION_SIDE = "position_side"
+    AVG_PX = "avg_px"
+    ORDER_MISSING_AT_BROKER = "order_missing_at_broker"
+    ORDER_UNKNOWN_TO_US = "order_unknown_to_us"
+    ORDER_QTY = "order_qty"
+    EXECUTION_MISSING_HERE = "execution_missing_here"
+    EXECUTION_MISSING_AT_BROKER = "execution_missing_at_broker"
+    CASH = "cash"
+    REALIZED_PNL = "realized_pnl"
+
+
+class ReconciliationResult(StrEnum):
+    """Exit codes of `qm reconcile`: 0, 1, 2. INCOMPLETE: some query failed, nothing may be concluded."""
+
+    CLEAN = "clean"
+    REPAIRED = "repaired"
+    UNRESOLVED = "unresolved"
+    INCOMPLETE = "incomplete"
+
+
+class BrokerSnapshotObserved(Input, frozen=True, kw_only=True, tag="broker.snapshot_observed"):
+    trigger: Trigger
+    snapshot: BrokerSnapshot
+
+
+class AccountObserved(Input, frozen=True, kw_only=True, tag="broker.account_observed"):
+    account: Account
+
+
+class BrokerConnectionChanged(Input, frozen=True, kw_only=True, tag="broker.connection_changed"):
+    connected: bool
+    detail: str
+
+
+class SessionEquitySet(Event, frozen=True, kw_only=True, tag="session.equity_set"):
+    """Session-start equity, journaled once: the base of the daily loss limit and of sizing. Money as decimal text."""
+
+    equity: str
+    cash: str
+
+
+class ReconciliationStarted(Event, frozen=True, kw_only=True, tag="reconciliation.started"):
+    trigger: Trigger
+
+
+class BreakFound(Event, frozen=True, kw_only=True, tag="reconciliation.break_found"):
+    """One difference. `before` is what we held, `after` what the broker holds; `authority` whose word counts."""
+
+    break_id: str
+    kind: BreakKind
+    symbol: str
+    severity: Priority
+    before: str
+    after: str
+    cause: str
+    authority: str
+
+
+class RepairApplied(Event, frozen=True, kw_only=True, tag="reconciliation.repair_applied"):
+    """Our books now follow the broker's for this break; nothing was sent.
+
+    For a position: `qty` and `avg_px` are what the broker holds and `strategy_id` who now owns it (EXTERNAL where nobody here did).
+    """
+
+    break_id: str
+    kind: BreakKind
+    symbol: str
+    before: str
+    after: str
+    cause: str
+    authority: str
+    strategy_id: str = ""
+    qty: str = ""
+    avg_px: str = ""
+
+
+class ReconciliationCompleted(Event, frozen=True, kw_only=True, tag="reconciliation.completed"):
+    trigger: Trigger
+    result: ReconciliationResult
+    breaks: int
+    repaired: int
+    detail: str = ""
+
+
+class SessionRecovered(Input, frozen=True, kw_only=True, tag="session.recovered"):
+    """This process took over a session another process left unfinished (§19)."""
+
+    from_seq: int
+    in_doubt: int
+
+
+class RecoveryCompleted(Event, frozen=True, kw_only=True, tag="session.recovery_completed"):
+    """Every order in doubt is resolved and reconciliation passed; entries stay held until released."""
+
+    resolved: int
