@@ -1,4 +1,4 @@
-"""What a scan found and why: filter verdicts, candidates and near misses, as the journal carries them (§9, §21 scanner runs)."""
+"""What a scan found and why: filter verdicts, candidates and near misses, as journaled (§9, §21)."""
 
 import msgspec
 
@@ -39,8 +39,8 @@ class FilterVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """One filter's judgement of one symbol at one boundary.
 
     `code` names the filter and is stable in the journal. `value` is what was compared, in `unit`
-    ("%", "x usual", "bps", "min", "boundaries", "bars"; empty for prices, money and places); None means unknown,
-    and `passed` then says whether the settings let the unknown through. `limit` is what it was
+    ("%", "x usual", "bps", "min", "boundaries"; empty for prices, money, counts and places); None means
+    unknown, and `passed` then says whether the settings let the unknown through. `limit` is what it was
     compared with: a number in the same unit, or None where the filter is off or has no threshold.
     A text limit is a condition in words. `basis` adds what the value was measured from, or a reason.
     """
@@ -64,7 +64,8 @@ class FilterVerdict(msgspec.Struct, frozen=True, kw_only=True):
         if self.value is None:
             if limit is None:
                 return f"{noun} is unknown and not required"
-            return f"{noun} is unknown, which the settings allow" if self.passed else f"{noun} is unknown; needs {limit}"
+            needed = "which the settings allow" if self.passed else f"needed to judge against {limit}"
+            return f"{noun} is unknown, {needed}"
         value = _number(self.value, self.unit)
         if limit is None:
             return f"{noun} {value}, no limit set"
@@ -74,10 +75,11 @@ class FilterVerdict(msgspec.Struct, frozen=True, kw_only=True):
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A symbol the scan let through, with the radar's numbers it was judged on and every filter's verdict.
 
-    `rank` (1 = best) and `score` are the radar's. `change` is the fraction the scan judged (0.05 = 5 %), None where
-    nothing to measure from is known; `change_basis` is "previous close" or "open". `rel_volume` is a
-    multiple of the usual cumulative volume by this time of day, None without history. `last` and
-    `dollar_volume` are in the instrument's currency. All verdicts passed: they are why it is in.
+    `rank` (1 = best) and `score` are the radar's. `change` is the fraction the scan judged (0.05 = 5 %),
+    None where nothing to measure from is known; `change_basis` is "previous close" or "open", empty
+    without a change. `rel_volume` is a multiple of the usual cumulative volume by this time of day, None
+    without history. `last` and `dollar_volume` are in the instrument's currency. All verdicts passed:
+    they are why it is in.
     """
 
     symbol: str
