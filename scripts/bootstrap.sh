@@ -89,8 +89,8 @@ make_with_pip() {
     # --no-deps: the lock is complete, so nothing is left to resolve. The counter replaces 200 lines of pip.
     { PIP_USER=0 "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-deps \
         --require-hashes -r requirements.lock || echo failed >"$lock/failed"; } |
-        awk -v all="$(packages)" '/^Collecting/ { if (++n % 40 == 0) { print "  " n " of " all; fflush() } }
-                                  /^Installing/ { print "  installing"; fflush() }' >&2
+        awk '/^(Collecting|Processing) / { if (++n % 40 == 0) { print "  " n " packages found"; fflush() } }
+             /^Installing / { print "  installing " n " packages"; fflush() }' >&2
     [ ! -e "$lock/failed" ]
 }
 

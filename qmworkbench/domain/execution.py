@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from qmworkbench.domain.numbers import ZERO
+from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import Leg, OrdStatus, OrdType, PositionEffect, Side, TimeInForce
 
 
@@ -70,6 +70,8 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
     `exec_id` identifies the report; the same id twice is the same news. `last_qty`, `last_px`, `fee` are
     this execution's and 0 unless `exec_type` is TRADE (or a TRADE_CANCEL of `ref_exec_id`).
     `parent_id` names the entry of a bracket leg. `reason` is coded text for rejects, cancels and expiries, "" else.
+    `conversion_rate` is the account currency paid for one unit of the instrument's currency when the broker booked
+    this execution: P&L times this rate is what the account statement shows. `fee` is in account currency already.
     """
 
     cursor: int
@@ -90,6 +92,7 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
     parent_id: str | None = None
     ref_exec_id: str | None = None
     reason: str = ""
+    conversion_rate: Decimal = ONE
 
 
 class BrokerOrder(msgspec.Struct, frozen=True, kw_only=True):

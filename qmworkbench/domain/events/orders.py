@@ -127,7 +127,10 @@ class LegAdopted(Event, frozen=True, kw_only=True, tag="order.leg_adopted"):
 
 
 class FillRecorded(Event, frozen=True, kw_only=True, tag="fill.recorded"):
-    """One execution in our books; `slippage_bps` is against the decision price, adverse positive."""
+    """One execution in our books; `slippage_bps` is against the decision price, adverse positive.
+
+    `realized_pnl` is before fees, in account currency at `conversion_rate`; position quantity and cost are those after it.
+    """
 
     exec_id: str
     cl_ord_id: str
@@ -141,6 +144,7 @@ class FillRecorded(Event, frozen=True, kw_only=True, tag="fill.recorded"):
     realized_pnl: Decimal
     position_qty: Decimal
     position_cost: Decimal
+    conversion_rate: Decimal
     slippage_bps: Decimal | None = None
     adopted: bool = False
 
