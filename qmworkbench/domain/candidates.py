@@ -35,7 +35,7 @@ def _number(value: float, unit: str) -> str:
     return f"{text} {unit}" if unit else text
 
 
-class FilterVerdict(msgspec.Struct, frozen=True, kw_only=True):
+class FilterVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One filter's judgement of one symbol at one boundary.
 
     `code` names the filter and is stable in the journal. `value` is what was compared, in `unit`
@@ -76,7 +76,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A symbol the scan let through, with the radar's numbers it was judged on and every filter's verdict.
 
     `rank` (1 = best) and `score` are the radar's. `change` is the fraction the scan judged (0.05 = 5 %),
-    None where nothing to measure from is known; `change_basis` is "previous close" or "open", empty
+    None where nothing to measure from is known; `change_basis` says what from ("from open"), empty
     without a change. `rel_volume` is a multiple of the usual cumulative volume by this time of day, None
     without history. `last` and `dollar_volume` are in the instrument's currency. All verdicts passed:
     they are why it is in.

@@ -1,0 +1,217 @@
+"""The scan's filters over the whole universe at once, each able to say why for any one symbol (§9, §12)."""
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from operator import ge, le
+
+import numpy as np
+import numpy.typing as npt
+
+from qmworkbench.domain.candidates import FilterVerdict
+from qmworkbench.trading.frames import Floats, Universe
+from qmworkbench.trading.radar_snapshot import RadarSnapshot
+from qmworkbench.trading.scanner_settings import ScanSettings
+
+Bools = npt.NDArray[np.bool_]
+
+FROM_PREVIOUS_CLOSE = "from previous close"
+FROM_OPEN = "from open"
+FROM_OPEN_INSTEAD = "from open, no previous close"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanConditions:
+    """What besides the market decides a scan, as known at the boundary.
+
+    `blocked`: symbols a person excluded (§10). `halted`: symbols whose trading is halted. Symbols outside the
+    universe are ignored. `entries_open` False (a pause, a halt, a shutdown's first step) or `feed_ok` False
+    (late, stale or gapped data, §12) means nothing is let through; the reason is carried to whoever asks why.
+    """
+
+    blocked: Collection[str] = ()
+    halted: Collection[str] = ()
+    entries_open: bool = True
+    entries_reason: str = ""
+    feed_ok: bool = True
+    feed_reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Filter:
+    """One filter judged for every symbol. `value` is rounded: what is compared is what is recorded."""
+
+    code: str
+    passed: Bools
+    value: Floats | None = None
+    limit: float | None = None
+    unit: str = ""
+
+    def verdict(self, position: int, basis: str) -> FilterVerdict:
+        value = None if self.value is None else float(self.value[position])
+        return FilterVerdict(
+            code=self.code,
+            passed=bool(self.passed[position]),
+            value=None if value is None or math.isnan(value) else value,
+            limit=self.limit,
+            unit=self.unit,
+            basis=basis,
+        )
+
+
+class Judgement:
+    """Every filter's view of every symbol at one boundary: the one source of both scan and explanation.
+
+    `change` is the change judged, as a fraction over the universe. `passing` and `taken` are universe
+    positions, best ranked first: the symbols that pass every filter of their own, and those of them within
+    `max_candidates`. `taken` ignores the gates; a scan with a closed gate takes nobody.
+    """
+
+    def __init__(self, snapshot: RadarSnapshot, settings: ScanSettings, conditions: ScanConditions) -> None:
+        self._reference = settings.change_reference
+        self._no_prev_close: Bools = np.isnan(snapshot.change_prev_close)
+        self._max_candidates = settings.max_candidates
+        self.change = snapshot.change if self._reference == "previous_close" else snapshot.change_open
+        self.gates = _gates(snapshot, settings, conditions)
+        judged = (
+            *_presence(snapshot, conditions),
+            *(_strength(snapshot, settings, self.change) if settings.mode == "gainers" else ()),
+            *_quality(snapshot, settings),
+        )
+        self.filters = tuple(f for f in judged if f is not None)
+        self.passed: Bools = np.logical_and.reduce([f.passed for f in self.filters])
+        self.passing = snapshot.order[self.passed[snapshot.order]]
+        self.taken = self.passing[: self._max_candidates]
+
+    @property
+    def closed(self) -> tuple[FilterVerdict, ...]:
+        """The session-wide conditions that forbid any candidate now; empty when scanning is open."""
+        return tuple(gate for gate in self.gates if not gate.passed)
+
+    def change_basis(self, position: int) -> str:
+        """What `change` is measured from for one symbol; empty where it is unknown."""
+        if np.isnan(self.change[position]):
+            return ""
+        if self._reference == "open":
+            return FROM_OPEN
+        return FROM_OPEN_INSTEAD if self._no_prev_close[position] else FROM_PREVIOUS_CLOSE
+
+    def verdicts(self, position: int) -> tuple[FilterVerdict, ...]:
+        """Every verdict on one symbol: it is let through exactly when all of them passed.
+
+        A place among the others belongs only to a symbol that passes its own filters.
+        """
+        found = [*self.gates, *(f.verdict(position, self._basis(f.code, position)) for f in self.filters)]
+        limit = self._max_candidates
+        if limit is not None and self.passed[position]:
+            place = int(np.flatnonzero(self.passing == position)[0]) + 1
+            found.append(
+                FilterVerdict(code="place", passed=place <= limit, value=float(place), limit=float(limit))
+            )
+        return tuple(found)
+
+    def _basis(self, code: str, position: int) -> str:
+        return self.change_basis(position) if code == "change" else ""
+
+
+def _gates(
+    snapshot: RadarSnapshot, settings: ScanSettings, conditions: ScanConditions
+) -> tuple[FilterVerdict, ...]:
+    from_open, to_close = round(snapshot.minutes_from_open, 4), round(snapshot.minutes_to_close, 4)
+    return (
+        FilterVerdict(code="feed", passed=conditions.feed_ok, basis=conditions.feed_reason),
+        FilterVerdict(code="entries", passed=conditions.entries_open, basis=conditions.entries_reason),
+        FilterVerdict(
+            code="window_open",
+            passed=from_open >= settings.window_open_min,
+            value=from_open,
+            limit=float(settings.window_open_min),
+            unit="min",
+        ),
+        FilterVerdict(
+            code="window_close",
+            passed=to_close >= settings.window_close_min,
+            value=to_close,
+            limit=float(settings.window_close_min),
+            unit="min",
+        ),
+    )
+
+
+def _presence(snapshot: RadarSnapshot, conditions: ScanConditions) -> tuple[_Filter | None, ...]:
+    """In every mode: the symbol has traded, and nobody has taken it out."""
+    universe = snapshot.universe
+    return (
+        _Filter(code="traded", passed=~np.isnan(snapshot.rank)),
+        _Filter(code="blocked", passed=~_members(universe, conditions.blocked)),
+        _Filter(code="halted", passed=~_members(universe, conditions.halted)),
+    )
+
+
+def _strength(snapshot: RadarSnapshot, settings: ScanSettings, change: Floats) -> tuple[_Filter | None, ...]:
+    """What makes a gainer worth trading: its price, its activity and its rise."""
+    price = _rounded(snapshot.last, 6)
+    return (
+        _against("price_min", ge, price, settings.min_price),
+        _against("price_max", le, price, settings.max_price),
+        _against("dollar_volume", ge, _rounded(snapshot.dollar_volume, 2), settings.min_dollar_volume),
+        _against(
+            "rel_volume",
+            ge,
+            _rounded(snapshot.rel_volume, 4),
+            settings.min_rel_volume,
+            unit="x usual",
+            allow_unknown=settings.allow_unknown_rel_volume,
+        ),
+        _against("change", ge, _rounded(change * 100.0, 4), settings.min_change_pct, unit="%"),
+    )
+
+
+def _quality(snapshot: RadarSnapshot, settings: ScanSettings) -> tuple[_Filter | None, ...]:
+    """In every mode: enough is known of the symbol, it is recent, and it is not too dear to trade."""
+    return (
+        _against("bars", ge, snapshot.bars, settings.min_bars),
+        _against("stale", le, snapshot.stale_boundaries, settings.max_stale_boundaries, unit="boundaries"),
+        _against(
+            "spread",
+            le,
+            _rounded(snapshot.spread_bps, 4),
+            settings.max_spread_bps,
+            unit="bps",
+            allow_unknown=settings.allow_unknown_spread,
+        ),
+    )
+
+
+def _against(
+    code: str,
+    holds: Callable[[Floats, float], Bools],
+    value: Floats,
+    limit: float | None,
+    *,
+    unit: str = "",
+    allow_unknown: bool = False,
+) -> _Filter | None:
+    """A filter that compares `value` with `limit`; None where the filter is off. NaN fails unless allowed."""
+    if limit is None:
+        return None
+    passed = holds(value, limit)
+    return _Filter(
+        code=code,
+        passed=passed | np.isnan(value) if allow_unknown else passed,
+        value=value,
+        limit=float(limit),
+        unit=unit,
+    )
+
+
+def _rounded(value: Floats, decimals: int) -> Floats:
+    """`value` to `decimals`, without negative zeros."""
+    return np.round(value, decimals) + 0.0
+
+
+def _members(universe: Universe, symbols: Collection[str]) -> Bools:
+    """True where a symbol of the universe is among `symbols`."""
+    mask: Bools = np.zeros(len(universe), dtype=np.bool_)
+    mask[[universe.index[symbol] for symbol in sorted(symbols) if symbol in universe]] = True
+    return mask
