@@ -232,6 +232,7 @@ class Order(msgspec.Struct, kw_only=True):
     last_at: datetime | None = None
     reason: str = ""
     cancel_requested_at: datetime | None = None
+    queried_at: datetime | None = None
     abandoned: bool = False
 
     @property

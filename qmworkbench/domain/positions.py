@@ -14,7 +14,7 @@ class Position(msgspec.Struct, kw_only=True):
 
     `qty` is signed; `cost` is the signed price paid for it, in the instrument's currency, so that
     `avg_px = cost / qty` needs no rounding between fills. `realized_pnl` and `fees` count since the position was
-    last opened from flat; `entry_qty`/`entry_value` and `exit_qty`/`exit_value` the fills of that round trip.
+    last opened from flat; `exit_wanted` is why we want out ("" if we do not); `entry_qty`/`entry_value` and `exit_qty`/`exit_value` the fills of that round trip.
     Mutable, and changed by the fold alone.
     """
 
@@ -33,6 +33,8 @@ class Position(msgspec.Struct, kw_only=True):
     max_hold_bars: int | None = None
     bars_held: int = 0
     flat_policy: str = "at_close"
+    exit_wanted: str = ""
+    exit_signal_id: str = ""
     entry_qty: Decimal = ZERO
     entry_value: Decimal = ZERO
     exit_qty: Decimal = ZERO

@@ -118,12 +118,13 @@ class OrderChanged(Event, frozen=True, kw_only=True, tag="order.changed"):
     reason: str = ""
 
 
-class LegAdopted(Event, frozen=True, kw_only=True, tag="order.leg_adopted"):
-    """A bracket leg the broker now works, adopted through its parent."""
+class ExitRequested(Event, frozen=True, kw_only=True, tag="exit.requested"):
+    """We want out of a position: resting legs are cancelled first, then it is closed by its actual quantity, until flat."""
 
-    parent_id: str
-    cl_ord_id: str
-    order_id: str
+    strategy_id: str
+    symbol: str
+    reason: str
+    signal_id: str
 
 
 class FillRecorded(Event, frozen=True, kw_only=True, tag="fill.recorded"):

@@ -101,10 +101,13 @@ class RepairApplied(Event, frozen=True, kw_only=True, tag="reconciliation.repair
 
 
 class ReconciliationCompleted(Event, frozen=True, kw_only=True, tag="reconciliation.completed"):
+    """`unresolved` are the break ids that stay open; every other one is settled."""
+
     trigger: Trigger
     result: ReconciliationResult
     breaks: int
     repaired: int
+    unresolved: tuple[str, ...] = ()
     detail: str = ""
 
 

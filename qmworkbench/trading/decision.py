@@ -1,0 +1,49 @@
+"""A decision in progress: events are applied as they are emitted, so each rule sees what the one before it decided (DESIGN "Kernel")."""
+
+from datetime import datetime
+
+from qmworkbench.domain.events import Event
+from qmworkbench.domain.events.control import Alert, AlertCleared, AlertRaised, TradingStateChanged
+from qmworkbench.domain.ids import content_id
+from qmworkbench.domain.sessions import Priority, TradingState
+from qmworkbench.trading.fold import apply
+from qmworkbench.trading.state import State
+
+UNATTENDED = "policy:unattended"
+
+
+class Decision:
+    """Collects the events of one step. `at` is the time of the input that is being answered."""
+
+    def __init__(self, state: State, at: datetime) -> None:
+        self.state = state
+        self.at = at
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        """Apply `event` and keep it for the journal."""
+        apply(self.state, event)
+        self.events.append(event)
+
+    def alarm(self, kind: str, key: str, priority: Priority, text: str, remedy: str) -> None:
+        """Raise an alert once: the same kind about the same key stays one alert until it is cleared."""
+        alert_id = content_id(kind, key)
+        if alert_id in self.state.alerts:
+            return
+        alert = Alert(alert_id=alert_id, priority=priority, kind=kind, key=key, text=text, remedy=remedy)
+        self.emit(AlertRaised(at=self.at, alert=alert))
+
+    def all_clear(self, kind: str, key: str, reason: str) -> None:
+        """Clear an alert if it stands."""
+        alert_id = content_id(kind, key)
+        if alert_id in self.state.alerts:
+            self.emit(AlertCleared(at=self.at, alert_id=alert_id, reason=reason))
+
+    def restrict(self, scope: str, state: TradingState, code: str, reason: str, by: str) -> bool:
+        """Make the book or a strategy stricter, never looser; says whether anything changed."""
+        held = self.state
+        before = held.halt.state if scope == "book" else held.day.runs[scope].state
+        if state.severity <= before.severity:
+            return False
+        self.emit(TradingStateChanged(at=self.at, scope=scope, before=before, after=state, code=code, reason=reason, by=by))
+        return True

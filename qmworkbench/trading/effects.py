@@ -1,0 +1,61 @@
+"""What the shell must do once an event is durable: the journal is the outbox (§13, DESIGN "Intent before effect")."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from qmworkbench.domain.events import Event
+from qmworkbench.domain.events.control import Alert, AlertRaised
+from qmworkbench.domain.events.orders import CancelRequested, OrderIntended, OrderQueryRequested
+from qmworkbench.domain.events.reconciliation import ReconciliationStarted, Trigger
+from qmworkbench.domain.execution import OrderRequest
+
+
+class SubmitOrder(msgspec.Struct, frozen=True):
+    """Send a new order; answer with SubmitObserved."""
+
+    request: OrderRequest
+
+
+class CancelOrder(msgspec.Struct, frozen=True):
+    """Ask for a cancel; answer with CancelObserved."""
+
+    cl_ord_id: str
+
+
+class QueryOrder(msgspec.Struct, frozen=True):
+    """Ask the broker for one order by id; answer with OrderQueried."""
+
+    cl_ord_id: str
+
+
+class QueryBroker(msgspec.Struct, frozen=True):
+    """Read positions, orders, executions and account together; answer with BrokerSnapshotObserved."""
+
+    trigger: Trigger
+
+
+class NotifyPeople(msgspec.Struct, frozen=True):
+    """Carry an alert beyond the screen; no answer."""
+
+    alert: Alert
+
+
+Effect = SubmitOrder | CancelOrder | QueryOrder | QueryBroker | NotifyPeople
+
+
+def effects_of(events: Iterable[Event]) -> list[Effect]:
+    """The effects `events` ask for, in order. None may be carried out before its event is durable."""
+    effects: list[Effect] = []
+    for event in events:
+        if isinstance(event, OrderIntended):
+            effects.append(SubmitOrder(event.request))
+        elif isinstance(event, CancelRequested):
+            effects.append(CancelOrder(event.cl_ord_id))
+        elif isinstance(event, OrderQueryRequested):
+            effects.append(QueryOrder(event.cl_ord_id))
+        elif isinstance(event, ReconciliationStarted):
+            effects.append(QueryBroker(event.trigger))
+        elif isinstance(event, AlertRaised):
+            effects.append(NotifyPeople(event.alert))
+    return effects

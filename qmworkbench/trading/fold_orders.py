@@ -1,0 +1,249 @@
+"""How orders, fills, trades and repairs change the state (§13, §14): the half of the fold that concerns exposure."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from qmworkbench.domain.chain import content_digest
+from qmworkbench.domain.events import Event
+from qmworkbench.domain.events.orders import (
+    CancelRequested,
+    ExecutionReported,
+    ExitRequested,
+    FillRecorded,
+    FillReversed,
+    OrderChanged,
+    OrderDenied,
+    OrderIntended,
+    OrderQueryRequested,
+    TradeClosed,
+)
+from qmworkbench.domain.events.reconciliation import BreakKind, RepairApplied
+from qmworkbench.domain.execution import OrderRequest
+from qmworkbench.domain.numbers import ZERO
+from qmworkbench.domain.orders import TERMINAL, Arc, Leg, Order, OrdStatus, PositionEffect
+from qmworkbench.domain.positions import Position, fill_delta
+from qmworkbench.trading.state import State, position_key
+
+_SUBMIT_MEMORY = timedelta(minutes=1)
+
+
+def _order_from(request: OrderRequest, event: OrderIntended | OrderDenied) -> Order:
+    return Order(
+        cl_ord_id=request.cl_ord_id,
+        strategy_id=event.strategy_id,
+        symbol=request.symbol,
+        side=request.side,
+        position_effect=request.position_effect,
+        ord_type=request.ord_type,
+        order_qty=request.order_qty,
+        time_in_force=request.time_in_force,
+        leg=event.leg,
+        intended_at=event.at,
+        last_at=event.at,
+        limit_px=request.limit_px,
+        stop_px=request.stop_px,
+        trail_bps=request.trail_bps,
+        signal_id=event.signal_id,
+        decision_px=event.decision_px,
+        reason=event.reason,
+    )
+
+
+def _order_intended(state: State, event: OrderIntended) -> None:
+    request, day = event.request, state.day
+    order = _order_from(request, event)
+    order.attempt, order.reserve_notional = event.attempt, event.reserve_notional
+    _admit(state, order)
+    state.intents[request.cl_ord_id] = event
+    for leg in request.legs:
+        _admit(
+            state,
+            Order(
+                cl_ord_id=leg.cl_ord_id,
+                strategy_id=event.strategy_id,
+                symbol=request.symbol,
+                side=request.side.opposite,
+                position_effect=PositionEffect.CLOSE,
+                ord_type=leg.ord_type,
+                order_qty=request.order_qty,
+                time_in_force=leg.time_in_force,
+                leg=leg.leg,
+                intended_at=event.at,
+                last_at=event.at,
+                limit_px=leg.limit_px,
+                stop_px=leg.stop_px,
+                trail_bps=leg.trail_bps,
+                parent_id=request.cl_ord_id,
+                signal_id=event.signal_id,
+                decision_px=leg.stop_px or leg.limit_px or ZERO,
+            ),
+        )
+    if request.position_effect is PositionEffect.OPEN:
+        day.entries_intended += 1
+    day.submits = [at for at in day.submits if event.at - at < _SUBMIT_MEMORY]
+    day.submits.append(event.at)
+
+
+def _admit(state: State, order: Order) -> None:
+    state.orders[order.cl_ord_id] = order
+    state.open_orders[order.cl_ord_id] = None
+    state.day.orders += 1
+
+
+def _order_denied(state: State, event: OrderDenied) -> None:
+    order = _order_from(event.request, event)
+    order.status = OrdStatus.DENIED
+    state.orders[order.cl_ord_id] = order
+
+
+def _cancel_requested(state: State, event: CancelRequested) -> None:
+    order = state.orders.get(event.cl_ord_id)
+    if order is not None:
+        order.cancel_requested_at = event.at
+
+
+def _exit_requested(state: State, event: ExitRequested) -> None:
+    held = state.positions.get(position_key(event.strategy_id, event.symbol))
+    if held is not None:
+        held.exit_wanted, held.exit_signal_id = event.reason, event.signal_id
+
+
+def _order_query_requested(state: State, event: OrderQueryRequested) -> None:
+    order = state.orders.get(event.cl_ord_id)
+    if order is not None:
+        order.queried_at = event.at
+
+
+def _execution_reported(state: State, event: ExecutionReported) -> None:
+    report = event.report
+    state.exec_cursor = max(state.exec_cursor, report.cursor)
+    state.exec_ids[report.exec_id] = content_digest(report)
+
+
+def _order_changed(state: State, event: OrderChanged) -> None:
+    order = state.orders[event.cl_ord_id]
+    run = state.day.runs.get(order.strategy_id)
+    if run is not None and event.arc is Arc.REJECT:
+        run.rejections += 1
+    elif run is not None and event.arc is Arc.FILL and order.leg is Leg.ENTRY:
+        run.rejections = 0
+    order.status, order.cum_qty, order.order_qty = event.status, event.cum_qty, event.order_qty
+    order.order_id = event.order_id or order.order_id
+    order.last_at = event.at
+    if event.reason:
+        order.reason = event.reason
+    if event.arc is Arc.SUBMIT:
+        order.submitted_at = event.at
+    if event.arc is Arc.ABANDON:
+        order.abandoned = True
+    if event.status in TERMINAL:
+        state.open_orders.pop(event.cl_ord_id, None)
+
+
+def _fill_recorded(state: State, event: FillRecorded) -> None:
+    day = state.day
+    order = state.orders.get(event.cl_ord_id)
+    if order is not None:
+        filled = order.cum_qty + event.last_qty
+        order.avg_px = (order.avg_px * order.cum_qty + event.last_px * event.last_qty) / filled
+        order.fees += event.fee
+    day.realized_pnl += event.realized_pnl
+    day.fees += event.fee
+    day.fills += 1
+    key = position_key(event.strategy_id, event.symbol)
+    held = state.positions.get(key) or Position(strategy_id=event.strategy_id, symbol=event.symbol)
+    delta = fill_delta(held.qty, held.cost, event.side, event.last_qty, event.last_px)
+    if delta.opened_qty:
+        # Not in any account statement older than this execution: buying power must not count it twice free.
+        spent = event.last_px * delta.opened_qty * event.conversion_rate
+        state.spent[str(state.exec_cursor)] = state.spent.get(str(state.exec_cursor), ZERO) + spent
+    if delta.opened_qty and (held.qty == 0 or delta.closed_qty):
+        held = _opened(state, event, held)
+    held.qty, held.cost = event.position_qty, event.position_cost
+    held.realized_pnl += event.realized_pnl
+    held.fees += event.fee
+    held.exit_qty += delta.closed_qty
+    held.exit_value += delta.closed_qty * event.last_px
+    held.entry_qty += delta.opened_qty
+    held.entry_value += delta.opened_qty * event.last_px
+    state.positions[key] = held
+
+
+def _opened(state: State, event: FillRecorded, before: Position) -> Position:
+    """A new round trip, described by the intent whose order opened it; a flip starts one afresh."""
+    intent = state.intents.get(event.cl_ord_id)
+    held = Position(strategy_id=before.strategy_id, symbol=before.symbol, opened_at=event.transact_time)
+    held.entry_order = event.cl_ord_id
+    if intent is None:
+        return held
+    held.signal_id, held.decision_px = intent.signal_id, intent.decision_px
+    held.max_hold_bars, held.flat_policy = intent.max_hold_bars, intent.flat_policy
+    for leg in intent.request.legs:
+        if leg.leg is Leg.STOP:
+            held.initial_stop_px = leg.stop_px
+        elif leg.leg is Leg.TARGET:
+            held.target_px = leg.limit_px
+    return held
+
+
+def _fill_reversed(state: State, event: FillReversed) -> None:
+    key = position_key(event.strategy_id, event.symbol)
+    held = state.positions.get(key) or Position(strategy_id=event.strategy_id, symbol=event.symbol)
+    # A bust takes the execution back at its own price: quantity and cost return, nothing is realized.
+    held.qty -= event.side.sign * event.last_qty
+    held.cost -= event.side.sign * event.last_qty * event.last_px
+    held.fees -= event.fee
+    state.day.fees -= event.fee
+    _keep_or_drop(state, key, held)
+    order = state.orders.get(event.cl_ord_id)
+    if order is not None:
+        order.cum_qty = max(ZERO, order.cum_qty - event.last_qty)
+
+
+def _trade_closed(state: State, event: TradeClosed) -> None:
+    day = state.day
+    day.trades += 1
+    if event.strategy_id in day.runs:
+        day.runs[event.strategy_id].trades += 1
+    key = position_key(event.strategy_id, event.symbol)
+    held = state.positions.get(key)
+    if held is not None and held.qty == 0:
+        del state.positions[key]
+
+
+def _repair_applied(state: State, event: RepairApplied) -> None:
+    state.reconciliation.unresolved.pop(event.break_id, None)
+    if event.kind not in (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX) or not event.qty:
+        return
+    key = position_key(event.strategy_id, event.symbol)
+    held = state.positions.get(key) or Position(
+        strategy_id=event.strategy_id, symbol=event.symbol, opened_at=event.at, flat_policy="carry"
+    )
+    held.qty = Decimal(event.qty)
+    held.cost = held.qty * Decimal(event.avg_px)
+    _keep_or_drop(state, key, held)
+
+
+def _keep_or_drop(state: State, key: str, held: Position) -> None:
+    if held.qty == 0:
+        state.positions.pop(key, None)
+    else:
+        state.positions[key] = held
+
+
+APPLY: dict[type[Event], Callable[[State, Any], None]] = {
+    OrderIntended: _order_intended,
+    OrderDenied: _order_denied,
+    CancelRequested: _cancel_requested,
+    ExitRequested: _exit_requested,
+    OrderQueryRequested: _order_query_requested,
+    ExecutionReported: _execution_reported,
+    OrderChanged: _order_changed,
+    FillRecorded: _fill_recorded,
+    FillReversed: _fill_reversed,
+    TradeClosed: _trade_closed,
+    RepairApplied: _repair_applied,
+}
+
