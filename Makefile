@@ -1,4 +1,4 @@
-# QuantMatrix workbench. `make` alone says what there is. Needs make, a POSIX shell and Python 3.11 or newer, or uv.
+# QuantMatrix workbench. `make` alone says what there is. Needs make, a POSIX shell and Python 3.11 to 3.14, or uv.
 #
 # Options go through ARGS:     make day ARGS="--headless --data FILE --date 2018-03-02"
 # The interpreter is chosen by PYTHON: make day PYTHON=python3.13

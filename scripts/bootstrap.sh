@@ -12,7 +12,8 @@ stamp=$venv/.made-from
 lock=$root/.venv.lock
 
 say() { printf '%s\n' "$*" >&2; }
-new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+# The lock's wheels were looked up for these versions, on Linux (x86-64, ARM) and macOS (ARM).
+fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1; }
 version() { "$1" -c 'import sys; print(sys.version.split()[0])' 2>/dev/null || echo 'does not start'; }
 
 # What .venv has to be made from: this place (venvs do not move), this lock, and the way add_project lays things out.
@@ -38,7 +39,7 @@ take_lock() {
             rm -rf "$lock"
             continue
         fi
-        [ -n "$told" ] || say "another make (process $owner) is making .venv; waiting for it"
+        [ -n "$told" ] || say "another make (process $owner) is making .venv; waiting for it (if none is: rm -r .venv.lock)"
         told=yes
         sleep 1
     done
@@ -50,18 +51,18 @@ take_lock() {
 
 choose_python() {
     if [ -n "${PYTHON:-}" ]; then
-        new_enough "$PYTHON" && { echo "$PYTHON"; return; }
-        say "PYTHON=$PYTHON: found version: $(version "$PYTHON"); QuantMatrix needs Python 3.11 or newer"
+        fits "$PYTHON" && { echo "$PYTHON"; return; }
+        say "PYTHON=$PYTHON: found version: $(version "$PYTHON"); QuantMatrix needs Python 3.11 to 3.14"
         return 1
     fi
     for name in python3 python3.13 python3.12 python3.11 python3.14; do
-        new_enough "$name" && { command -v "$name"; return; }
+        fits "$name" && { command -v "$name"; return; }
     done
-    [ -n "$uv" ] && { echo '>=3.11'; return; }  # uv finds one where we do not look, or fetches one
+    [ -n "$uv" ] && { echo '>=3.11,<3.15'; return; }  # uv finds one where we do not look, or fetches one
     if command -v python3 >/dev/null 2>&1; then
-        say "QuantMatrix needs Python 3.11 or newer; found version: $(version python3) ($(command -v python3))"
+        say "QuantMatrix needs Python 3.11 to 3.14; found version: $(version python3) ($(command -v python3))"
     else
-        say "QuantMatrix needs Python 3.11 or newer; found no python3 on PATH"
+        say "QuantMatrix needs Python 3.11 to 3.14; found no python3 on PATH"
     fi
     say "  Debian, Ubuntu:  apt-get install python3 python3-venv"
     say "  macOS:           brew install python@3.13"
@@ -118,8 +119,8 @@ uv=$(command -v uv || true)
 python=$(choose_python) || exit 1
 if [ -n "$uv" ] && make_with_uv "$python"; then
     :
-elif [ "$python" = '>=3.11' ]; then
-    say "uv could not make .venv (see above) and there is no Python 3.11 or newer for pip to do it"
+elif [ "$python" = '>=3.11,<3.15' ]; then
+    say "uv could not make .venv (see above) and there is no Python 3.11 to 3.14 for pip to do it"
     exit 1
 else
     [ -z "$uv" ] || say "uv could not (see above); trying with pip"
