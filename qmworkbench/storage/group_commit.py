@@ -1,0 +1,198 @@
+"""The journal's writer thread: it alone holds the writing connection and commits everything queued at once (§21, DESIGN "Durability")."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Final, TypeVar
+
+from qmworkbench.ports import JournalFailed
+from qmworkbench.storage.journal_file import STREAMS, Row
+
+T = TypeVar("T")
+
+WAKE_ROWS: Final = 512  # so much in the queue is committed without being asked for
+IDLE_S: Final = 0.25  # and whatever is there after so long
+QUEUE_LIMIT: Final = 200_000  # beyond it the disk is not keeping up and appending waits
+_EXACT: Final = 64
+_LARGEST: Final = 1024
+
+
+class GroupCommit:
+    """Takes rows, makes them durable in order, in one transaction per wake.
+
+    The first failure is final: nothing is written after it, and every call from then on raises JournalFailed. What
+    was committed before stays; what was queued is not on disk, or not provably so.
+    `before_commit` runs in the writer thread before each commit: what the records refer to is made durable there.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, durable: dict[str, tuple[int, str]]
+    ) -> None:
+        self.before_commit: Callable[[], None] | None = None
+        self.commits = 0
+        self._connection = connection
+        self._path = path
+        self._durable = dict(durable)
+        self._queued: dict[str, list[Row]] = {stream: [] for stream in STREAMS}
+        self._asked: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._done = threading.Condition(self._lock)
+        self._wanted = False
+        self._closing = False
+        self._failure: JournalFailed | None = None
+        self._thread = threading.Thread(target=self._run, name=f"journal {path.name}", daemon=True)
+        self._thread.start()
+
+    def durable(self, stream: str = "decisions") -> tuple[int, str]:
+        """The newest record of a stream that is surely on disk; still answers after a failure."""
+        with self._lock:
+            return self._durable[stream]
+
+    def raise_if_failed(self) -> None:
+        if self._failure is not None:
+            # A fresh one each time: a raised exception collects the tracebacks of everyone who raises it.
+            raise JournalFailed(str(self._failure)) from self._failure.__cause__
+
+    def put(self, stream: str, rows: list[Row]) -> None:
+        """Queue rows; wakes the writer only when there is enough to be worth it."""
+        with self._lock:
+            self.raise_if_failed()
+            if self._closing:
+                raise JournalFailed(f"{self._path} is closed: nothing can be appended any more")
+            queue = self._queued[stream]
+            queue.extend(rows)
+            if len(queue) >= WAKE_ROWS:
+                self._wake.notify()
+                while len(queue) >= QUEUE_LIMIT and self._failure is None:
+                    self._done.wait()
+                    queue = self._queued[stream]
+
+    def sync(self, target: int) -> int:
+        """Wait until decision `target` is on disk; returns the durable sequence. Raises JournalFailed."""
+        with self._lock:
+            self.raise_if_failed()
+            if self._durable["decisions"][0] < target or self._queued["telemetry"]:
+                self._wanted = True
+                self._wake.notify()
+            while self._durable["decisions"][0] < target:
+                self._done.wait()
+                self.raise_if_failed()
+            return self._durable["decisions"][0]
+
+    def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `question` on the writing connection, between commits."""
+        answer: Future[T] = Future()
+
+        def reply() -> None:
+            try:
+                answer.set_result(question(self._connection))
+            except BaseException as error:  # handed to the one who asked
+                answer.set_exception(error)
+
+        with self._lock:
+            self.raise_if_failed()
+            if self._closing:
+                raise JournalFailed(f"{self._path} is closed")
+            self._asked.append(reply)
+            self._wake.notify()
+        return answer.result()
+
+    def close(self) -> None:
+        """Write what is queued, fold the write-ahead log into the file, end the thread. Raises JournalFailed if that fails."""
+        with self._lock:
+            if self._closing:
+                return
+            failed_before = self._failure is not None
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        if not failed_before:
+            self.raise_if_failed()
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                pass
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except BaseException as error:  # whatever it is, nothing may be written after it
+            self._poison(error)
+        finally:
+            self._connection.close()
+
+    def _turn(self) -> bool:
+        """One wake: take everything, make it durable, tell those who wait. False when there is nothing left and we close."""
+        with self._lock:
+            while not (self._wanted or self._closing or self._asked or self._largest_queue() >= WAKE_ROWS):
+                if not self._wake.wait(IDLE_S) and self._largest_queue():
+                    break
+            taken, self._queued = self._queued, {stream: [] for stream in STREAMS}
+            asked, self._asked = self._asked, []
+            self._wanted = False
+            closing = self._closing
+        if any(taken.values()):
+            if self.before_commit is not None:
+                self.before_commit()
+            self._commit(taken)
+        for reply in asked:
+            reply()
+        with self._lock:
+            for stream, rows in taken.items():
+                if rows:
+                    self._durable[stream] = (rows[-1][0], rows[-1][6])
+            self._done.notify_all()
+            return not (closing and not self._largest_queue() and not self._asked)
+
+    def _largest_queue(self) -> int:
+        return max(len(queue) for queue in self._queued.values())
+
+    def _commit(self, taken: dict[str, list[Row]]) -> None:
+        """One transaction. A single statement is one by itself, and spares two waits for the interpreter's lock."""
+        statements = [(stream, piece) for stream, rows in taken.items() for piece in _pieces(rows)]
+        if len(statements) > 1:
+            self._connection.execute("BEGIN IMMEDIATE")
+        for stream, piece in statements:
+            self._connection.execute(_insert(stream, len(piece)), [value for row in piece for value in row])
+        if len(statements) > 1:
+            self._connection.execute("COMMIT")
+        self.commits += 1
+
+    def _poison(self, error: BaseException) -> None:
+        remedy = "free disk space or repair the disk, then restart: recovery reconciles with the broker"
+        failure = JournalFailed(
+            f"{self._path} could not be written ({error}): no effect may leave any more; {remedy}"
+        )
+        failure.__cause__ = error
+        with self._lock:
+            self._failure = failure
+            for queue in self._queued.values():
+                queue.clear()
+            asked, self._asked = self._asked, []
+            self._done.notify_all()
+        for reply in asked:
+            reply()
+
+
+def _pieces(rows: list[Row]) -> list[list[Row]]:
+    """Cut rows into few sizes, so that SQLite's prepared statements are found again.
+
+    Many rows to a statement, never executemany: that takes the interpreter's lock once per row, and a busy kernel in
+    another thread then holds each row up for milliseconds.
+    """
+    pieces, start, size = [], 0, _LARGEST
+    while len(rows) - start > _EXACT:
+        while size > len(rows) - start:
+            size //= 2
+        pieces.append(rows[start : start + size])
+        start += size
+    if start < len(rows):
+        pieces.append(rows[start:])
+    return pieces
+
+
+def _insert(stream: str, count: int) -> str:
+    return f"INSERT INTO {stream} (seq, at, type, v, payload, prev_hash, hash) VALUES " + ",".join(
+        ["(?,?,?,?,?,?,?)"] * count
+    )

@@ -1,0 +1,226 @@
+"""The journal's file: tables, triggers, opening checks and plain reading (§21, DESIGN "Two chained streams")."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from qmworkbench.domain import chain
+from qmworkbench.domain.chain import GENESIS, ChainBroken, Record
+from qmworkbench.domain.events import SCHEMA_VERSION, Event, decode
+from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreNewer
+
+LAYOUT: Final = 1  # counts changes of the tables below; SCHEMA_VERSION counts those of the events in them
+STREAMS: Final = ("decisions", "telemetry")
+TAIL_CHECKED: Final = 256
+_APPLICATION_ID: Final = 0x514D4A31  # "QMJ1": tells our file from any other SQLite file
+_CHUNK: Final = 2000
+# Rows of these types are found without walking the whole journal; the list is part of the layout.
+_SESSION_TYPES: Final = "('session.opened', 'session.recovered', 'session.summarized', 'session.closed')"
+
+# The chain trigger demands what no plain constraint can: the next number and the hash before it. It also stops
+# INSERT OR REPLACE, which UPDATE and DELETE triggers alone would let through.
+_STREAM_DDL: Final = """
+CREATE TABLE {t} (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, type TEXT NOT NULL, v INTEGER NOT NULL,
+  payload BLOB NOT NULL, prev_hash TEXT NOT NULL, hash TEXT NOT NULL);
+CREATE TRIGGER {t}_no_update BEFORE UPDATE ON {t}
+  BEGIN SELECT RAISE(ABORT, '{t} is append-only: a record is never changed'); END;
+CREATE TRIGGER {t}_no_delete BEFORE DELETE ON {t}
+  BEGIN SELECT RAISE(ABORT, '{t} is append-only: a record is never removed'); END;
+CREATE TRIGGER {t}_chained BEFORE INSERT ON {t}
+  WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM {t})
+    OR NEW.prev_hash IS NOT coalesce((SELECT hash FROM {t} WHERE seq = NEW.seq - 1), '{genesis}')
+  BEGIN SELECT RAISE(ABORT, '{t} grows only at its tail: the record does not follow the last one'); END;
+"""
+_DDL: Final = (
+    "BEGIN IMMEDIATE;"
+    + "".join(_STREAM_DDL.format(t=t, genesis=GENESIS) for t in STREAMS)
+    + f"""
+CREATE INDEX decisions_sessions ON decisions (type, seq) WHERE type IN {_SESSION_TYPES};
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+PRAGMA application_id = {_APPLICATION_ID};
+"""
+)
+
+
+class _Head(msgspec.Struct):
+    """The two fields of a payload that have columns of their own."""
+
+    type: str
+    at: str
+
+
+def create(connection: sqlite3.Connection, book: str) -> None:
+    """Lay out a new, empty journal in one transaction: a kill leaves either nothing or all of it."""
+    meta = [("layout", str(LAYOUT)), ("book", book), ("created", datetime.now(UTC).isoformat())]
+    try:
+        connection.executescript(_DDL)
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", meta)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def is_new(connection: sqlite3.Connection) -> bool:
+    """Nothing has been laid out in this file yet."""
+    return int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]) == 0
+
+
+def check(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
+    """Look at an existing journal before trusting it; returns its meta. Raises StoreNewer, StoreDamaged.
+
+    Looked at: that it is a journal, its versions, that no page is missing, and that the last records of both streams are chained.
+    """
+    try:
+        if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+            raise StoreDamaged(f"{path} is a database but not a journal: give the journal.db of a book")
+        meta = {str(key): str(value) for key, value in connection.execute("SELECT key, value FROM meta")}
+        _check_versions(connection, path, meta)
+        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        if found != "ok":
+            raise StoreDamaged(f"{path} is damaged ({found}): {_RESTORE}")
+        for stream in STREAMS:
+            last = _last_seq(connection, stream)
+            verify_records(
+                rows(connection, stream, max(0, last - TAIL_CHECKED)), anchored=last <= TAIL_CHECKED
+            )
+    except ChainBroken as error:
+        raise StoreDamaged(f"{path} was changed after it was written: {error}. {_RESTORE}") from error
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or "busy" in str(error):
+            raise StorageRefused(
+                f"{path} is locked by another process ({error}): end that process, then try again"
+            ) from error
+        raise StoreDamaged(f"{path} is damaged ({error}): {_RESTORE}") from error
+    except sqlite3.DatabaseError as error:
+        raise StoreDamaged(f"{path} is damaged ({error}): {_RESTORE}") from error
+    return meta
+
+
+_RESTORE: Final = (
+    "restore the book from a copy, or keep this directory as evidence and begin a new book with `qm day --fresh`; "
+    "then reconcile, since the broker is right about exposure"
+)
+
+
+def _check_versions(connection: sqlite3.Connection, path: Path, meta: dict[str, str]) -> None:
+    layout = meta.get("layout", "")
+    if not layout.isdigit() or "book" not in meta:
+        raise StoreDamaged(f"{path} does not say its layout and book: {_RESTORE}")
+    if int(layout) > LAYOUT:
+        raise StoreNewer(
+            f"{path} has layout {layout}, this version of the workbench writes layout {LAYOUT}: update the workbench to open it"
+        )
+    for stream in STREAMS:
+        row = connection.execute(f"SELECT v FROM {stream} ORDER BY seq DESC LIMIT 1").fetchone()
+        if row is not None and int(row[0]) > SCHEMA_VERSION:
+            raise StoreNewer(
+                f"{path} holds {stream} of event schema {row[0]}, this version of the workbench knows up to {SCHEMA_VERSION}: "
+                "update the workbench to open it"
+            )
+
+
+Row = tuple[int, str, str, int, bytes, str, str]
+
+
+def head(connection: sqlite3.Connection, stream: str = "decisions") -> tuple[int, str]:
+    """Sequence and hash of the newest stored record; (0, genesis) when there is none."""
+    row = connection.execute(f"SELECT seq, hash FROM {_known(stream)} ORDER BY seq DESC LIMIT 1").fetchone()
+    return (0, GENESIS) if row is None else (int(row[0]), str(row[1]))
+
+
+def hash_at(connection: sqlite3.Connection, seq: int, stream: str = "decisions") -> str | None:
+    """The hash stored for record `seq`, None where there is none."""
+    row = connection.execute(f"SELECT hash FROM {_known(stream)} WHERE seq = ?", (seq,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def rows(
+    connection: sqlite3.Connection, stream: str, after_seq: int = 0, upto_seq: int | None = None
+) -> Iterator[Row]:
+    """Stored rows after `after_seq`, in order, up to `upto_seq` or what was the end when asked.
+
+    Read in short statements: a long open one would keep the write-ahead log from being reused.
+    """
+    table = _known(stream)
+    end = _last_seq(connection, table) if upto_seq is None else upto_seq
+    query = f"SELECT seq, at, type, v, payload, prev_hash, hash FROM {table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_CHUNK}"
+    while after_seq < end:
+        chunk = connection.execute(query, (after_seq, end)).fetchall()
+        yield from chunk
+        if len(chunk) < _CHUNK:
+            return
+        after_seq = int(chunk[-1][0])
+
+
+def records(connection: sqlite3.Connection, stream: str, after_seq: int = 0) -> Iterator[Record]:
+    """Stored records as the chain knows them."""
+    for seq, _at, kind, _v, payload, prev_hash, digest in rows(connection, stream, after_seq):
+        yield Record(seq=seq, type=kind, payload=payload, prev_hash=prev_hash, hash=digest)
+
+
+def events(
+    connection: sqlite3.Connection,
+    stream: str = "decisions",
+    after_seq: int = 0,
+    types: Iterable[str] | None = None,
+) -> Iterator[tuple[int, Event]]:
+    """Decoded events after `after_seq`, of all types or those whose wire names are given."""
+    wanted = None if types is None else frozenset(types)
+    for seq, _at, kind, _v, payload, _prev, _hash in rows(connection, stream, after_seq):
+        if wanted is None or kind in wanted:
+            yield seq, decode(payload)
+
+
+def session_events(connection: sqlite3.Connection) -> Iterator[tuple[int, Event]]:
+    """Opened, recovered, summarized and closed, of every session in the book, found by index."""
+    query = f"SELECT seq, payload FROM decisions WHERE type IN {_SESSION_TYPES} ORDER BY seq"
+    for seq, payload in connection.execute(query).fetchall():
+        yield seq, decode(payload)
+
+
+def verify_records(stored: Iterable[Row], *, anchored: bool = True) -> tuple[int, str]:
+    """Walk rows and prove the chain and that the columns beside the payload say what it says; returns the last (seq, hash).
+
+    `anchored` False takes the first row's predecessor on trust: for looking at a tail. Raises ChainBroken.
+    """
+    seq, digest, version = 0, GENESIS, 1
+    for row in stored:
+        if not anchored:
+            seq, digest, anchored = row[0] - 1, row[5], True
+        record = Record(seq=row[0], type=row[2], payload=row[4], prev_hash=row[5], hash=row[6])
+        seq, digest = chain.verify((record,), prev_seq=seq, prev_hash=digest)
+        try:
+            inside = msgspec.json.decode(row[4], type=_Head)
+        except msgspec.DecodeError as error:
+            raise ChainBroken(f"record {seq} ({row[2]}) holds no event: {error}") from error
+        if inside.type != row[2] or inside.at != row[1]:
+            raise ChainBroken(
+                f"record {seq} is filed as {row[2]} of {row[1]} but holds {inside.type} of {inside.at}"
+            )
+        if not version <= row[3] <= SCHEMA_VERSION:
+            raise ChainBroken(
+                f"record {seq} ({row[2]}) is filed under event schema {row[3]}, after {version}"
+            )
+        version = row[3]
+    return seq, digest
+
+
+def stored_time(at: datetime) -> str:
+    """A time as every table holds it: ISO 8601 in UTC with a Z, as in the payload."""
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def _last_seq(connection: sqlite3.Connection, stream: str) -> int:
+    return int(connection.execute(f"SELECT coalesce(max(seq), 0) FROM {stream}").fetchone()[0])
+
+
+def _known(stream: str) -> str:
+    if stream not in STREAMS:
+        raise ValueError(f"a journal has no stream {stream!r}: give one of {', '.join(STREAMS)}")
+    return stream

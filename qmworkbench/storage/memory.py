@@ -1,0 +1,95 @@
+"""A journal in memory, for backtests and tests: the same chain and contract, nothing on disk (§2 Backtesting)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from qmworkbench.domain import chain
+from qmworkbench.domain.chain import GENESIS, Record, link
+from qmworkbench.domain.events import Event, encode, wire_name
+
+
+class MemoryJournal:
+    """ports.Journal without a disk: what is appended counts as durable at once, and ends with the process."""
+
+    def __init__(self, *, book: str = "memory") -> None:
+        self.book = book
+        self._records: dict[str, list[Record]] = {"decisions": [], "telemetry": []}
+        self._events: dict[str, list[Event]] = {"decisions": [], "telemetry": []}
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Sequence and hash of the newest decision; (0, genesis) when there is none."""
+        return self._head("decisions")
+
+    @property
+    def telemetry_head(self) -> tuple[int, str]:
+        return self._head("telemetry")
+
+    @property
+    def durable_seq(self) -> int:
+        return self.head[0]
+
+    @property
+    def durable_head(self) -> tuple[int, str]:
+        return self.head
+
+    def append(self, events: Sequence[Event]) -> int:
+        """Chain decisions in order; returns the last sequence."""
+        return self._append("decisions", events)
+
+    def append_telemetry(self, events: Sequence[Event]) -> None:
+        self._append("telemetry", events)
+
+    def sync(self) -> int:
+        return self.durable_seq
+
+    def read(self, after_seq: int = 0) -> Iterator[tuple[int, Event]]:
+        """Decisions after `after_seq`, in order, up to the head as it is now."""
+        return self.events_by(after_seq=after_seq)
+
+    def events_by(
+        self, types: Iterable[str] | None = None, after_seq: int = 0, *, stream: str = "decisions"
+    ) -> Iterator[tuple[int, Event]]:
+        """Events of a stream after `after_seq`, those whose wire names are in `types` where given."""
+        wanted = None if types is None else frozenset(types)
+        for seq, event in enumerate(self._events[stream][after_seq:], after_seq + 1):
+            if wanted is None or wire_name(event) in wanted:
+                yield seq, event
+
+    def records(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[Record]:
+        return iter(self._records[_known(self._records, stream)][after_seq:])
+
+    def hash_at(self, seq: int) -> str | None:
+        """The hash of decision `seq`, None where there is no such record."""
+        stored = self._records["decisions"]
+        return stored[seq - 1].hash if 1 <= seq <= len(stored) else None
+
+    def verify(self) -> dict[str, tuple[int, str]]:
+        """Walk both chains from their beginning; returns each stream's head. Raises ChainBroken."""
+        return {stream: chain.verify(stored) for stream, stored in self._records.items()}
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+    def _head(self, stream: str) -> tuple[int, str]:
+        stored = self._records[stream]
+        return (stored[-1].seq, stored[-1].hash) if stored else (0, GENESIS)
+
+    def _append(self, stream: str, events: Sequence[Event]) -> int:
+        seq, digest = self._head(stream)
+        fresh: list[Record] = []
+        for event in events:
+            payload = encode(event)
+            seq += 1
+            before, digest = digest, link(digest, seq, payload)
+            fresh.append(
+                Record(seq=seq, type=wire_name(event), payload=payload, prev_hash=before, hash=digest)
+            )
+        self._records[stream].extend(fresh)
+        self._events[stream].extend(events)
+        return seq
+
+
+def _known(streams: dict[str, list[Record]], stream: str) -> str:
+    if stream not in streams:
+        raise ValueError(f"a journal has no stream {stream!r}: give one of {', '.join(streams)}")
+    return stream

@@ -1,0 +1,93 @@
+"""How SQLite files are opened: one writing connection per file, any number of read-only ones (§5 System Check, §19)."""
+
+import os
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from qmworkbench.storage.refused import StoreDamaged, StoreMissing
+
+BUSY_TIMEOUT_S = 5.0
+# What connect() says when the file exists but the directory lets nobody create the -wal and -shm beside it.
+_CANNOT_OPEN = "unable to open database file"
+
+
+def connect_readonly(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
+    """A connection that can never write: for readers in this process and in others, beside a live writer or after a kill.
+
+    A WAL left by a killed process is read through. On a directory that cannot be written (an archive, a read-only
+    mount) a file that was closed cleanly is opened as immutable. Raises StoreMissing and StoreDamaged.
+    """
+    if not path.exists():
+        raise StoreMissing(f"{path} does not exist: check the path, or make the book with `qm day`")
+    try:
+        return _probed(path, "mode=ro", any_thread)
+    except sqlite3.OperationalError as error:
+        if _CANNOT_OPEN in str(error) and not wal_of(path).exists() and not os.access(path.parent, os.W_OK):
+            return _probed(path, "mode=ro&immutable=1", any_thread)
+        raise
+    except sqlite3.DatabaseError as error:
+        raise StoreDamaged(
+            f"{path} cannot be read as a database ({error}): restore it from a copy, or move it away to begin anew"
+        ) from error
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """The one writing connection of a file: WAL, every commit on disk before it counts, in autocommit.
+
+    Raises StoreDamaged when the file is no database or does not take the settings.
+    """
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    try:
+        connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        connection.execute("PRAGMA synchronous=FULL")
+        # Without it, REPLACE deletes rows and fires no DELETE trigger.
+        connection.execute("PRAGMA recursive_triggers=ON")
+        connection.execute("PRAGMA wal_autocheckpoint=1000")
+        settings = durable_settings(connection)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise StoreDamaged(
+            f"{path} cannot be opened for writing ({error}): check that file and directory are writable and the file is ours"
+        ) from error
+    if settings != {"journal_mode": "wal", "synchronous": "full"}:
+        connection.close()
+        raise StoreDamaged(
+            f"{path} is not durable as configured: found {settings}, need journal_mode wal and synchronous full; "
+            "put the book on a local disk (network mounts cannot hold a WAL)"
+        )
+    return connection
+
+
+def durable_settings(connection: sqlite3.Connection) -> dict[str, str]:
+    """What the connection really runs with, asked from SQLite itself: journal_mode and synchronous, in words."""
+    mode = str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+    level = int(connection.execute("PRAGMA synchronous").fetchone()[0])
+    return {
+        "journal_mode": mode,
+        "synchronous": {0: "off", 1: "normal", 2: "full", 3: "extra"}.get(level, str(level)),
+    }
+
+
+def wal_of(path: Path) -> Path:
+    """The write-ahead log beside a database file; there while anyone has it open, or after a kill."""
+    return path.with_name(path.name + "-wal")
+
+
+def _probed(path: Path, how: str, any_thread: bool) -> sqlite3.Connection:
+    """Opening is lazy in SQLite: the first read is what fails, so it is made here."""
+    connection = sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?{how}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=not any_thread,
+    )
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
