@@ -1,7 +1,7 @@
 """A real Chromium for tests: found, else fetched, else the test is skipped with the reason.
 
-``browser`` lives as long as a test module, not the session: while Playwright's synchronous API runs, its event loop
-counts as running in this thread, and every later ``asyncio.run`` of the same worker would fail.
+``browser`` lives as long as a test module, not the session: while Playwright's synchronous API runs, its
+event loop counts as running in this thread, and every later ``asyncio.run`` of the same worker would fail.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _PLACES = (
@@ -31,7 +31,7 @@ _FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-    # Nothing outside this machine resolves, so a page that asks for a font or a script from elsewhere shows it.
+    # Nothing outside this machine resolves: a page that needs a font or a script from elsewhere shows it.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 _LOCAL_HOSTS = {"127.0.0.1", "localhost"}
@@ -115,7 +115,7 @@ def is_external(url: str) -> bool:
 
 @pytest.fixture
 def page_faults() -> list[str]:
-    """What went wrong on ``page`` so far: console errors, uncaught exceptions, requests that left the machine.
+    """What went wrong on ``page``: console errors, uncaught exceptions, requests that left the machine.
 
     A test that provokes an error on purpose looks at the list and clears it.
     """
@@ -124,17 +124,20 @@ def page_faults() -> list[str]:
 
 @pytest.fixture
 def page(browser: Browser, page_faults: list[str]) -> Iterator[Page]:
-    """A page of 1440 x 900 in a context of its own; the test fails at its end if ``page_faults`` is not empty."""
+    """A page of 1440 x 900 in a context of its own; the test fails at its end if ``page_faults`` has any."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
     opened = context.new_page()
+
+    def note_console(said: ConsoleMessage) -> None:
+        # The browser asks every server for an icon of its own accord; a page without one is not at fault.
+        if said.type == "error" and not said.location.get("url", "").endswith("/favicon.ico"):
+            page_faults.append(f"console: {said.text}")
 
     def note_request(url: str) -> None:
         if is_external(url):
             page_faults.append(f"external request: {url}")
 
-    opened.on(
-        "console", lambda said: page_faults.append(f"console: {said.text}") if said.type == "error" else None
-    )
+    opened.on("console", note_console)
     opened.on("pageerror", lambda error: page_faults.append(f"uncaught: {error}"))
     opened.on("request", lambda request: note_request(request.url))
     opened.on("websocket", lambda socket: note_request(socket.url))

@@ -1,4 +1,4 @@
-"""The floors contract and the forbidden imports: kept by the code, and broken by what they are there to catch."""
+"""The floors and the forbidden imports: kept by the code, and broken by what they are there to catch."""
 
 import subprocess
 import sys
@@ -81,7 +81,7 @@ PLANTED = [
 
 @pytest.fixture(scope="module")
 def verdict_on_planted(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What the linter says of a house with every mistake of PLANTED in it, on one line (it wraps long names)."""
+    """What the linter says of a house with every mistake of PLANTED in it, on one line (it wraps names)."""
     house = empty_house(tmp_path_factory.mktemp("planted"))
     for number, (room, line, _) in enumerate(PLANTED):
         (house / room / f"planted_{number}.py").write_text(f'"""Planted."""\n{line}\n')
