@@ -57,7 +57,7 @@ def _tools(folder: Path, **scripts: str) -> str:
 
 
 def _checkout(folder: Path) -> Path:
-    """A checkout with the real Makefile and scripts, an empty lock, and a `qm` that repeats what it is told."""
+    """A checkout with the real Makefile and scripts, an empty lock, and a `qm` that repeats its words."""
     shutil.copytree(ROOT / "scripts", folder / "scripts")
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
