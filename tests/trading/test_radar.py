@@ -55,6 +55,15 @@ def test_the_hash_sees_any_one_number_change(session: Session, data: st.DataObje
         assert replace(snapshot, values=values).content_hash != snapshot.content_hash
 
 
+def test_the_hash_sees_numbers_change_places() -> None:
+    snapshot = _radar("A B").advance(frame(1, {0: flat(10.0), 1: flat(12.0)}))
+    rows = list(range(len(COLUMNS)))
+    rows[COLUMNS.index("last")], rows[COLUMNS.index("volume")] = COLUMNS.index("volume"), 0
+    assert rows[0] != 0
+    assert replace(snapshot, values=snapshot.values[rows].copy()).content_hash != snapshot.content_hash
+    assert replace(snapshot, values=snapshot.values[:, ::-1].copy()).content_hash != snapshot.content_hash
+
+
 def test_the_hash_covers_boundary_and_kind_of_frame() -> None:
     snapshot = _radar("A B").advance(frame(1, {0: flat(10.0)}))
     hashes = {
