@@ -20,13 +20,23 @@ TARGETS = ["help", "day", "test", "check", "bench", "lab", "clean", "distclean"]
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
 
 
-def _make(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTHON"))
-    }
+def _run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as from a shell: without what a make above this test left in the environment."""
+    ours = ("MAKE", "MFLAGS", "PYTHON", "ARGS", "WORKERS")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.run(
-        ["make", *words], cwd=folder, capture_output=True, text=True, check=False, env=inherited | environment
+        words,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env=inherited | environment,
     )
+
+
+def _make(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return _run(folder, "make", *words, **environment)
 
 
 def _tools(folder: Path, **scripts: str) -> str:
@@ -237,24 +247,10 @@ def test_ci_runs_the_check_and_the_tests_and_ends_with_the_tests(tmp_path: Path)
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
     (tmp_path / "Makefile").write_text("check:\n\t@echo checked\ntest:\n\t@echo tested; echo CI=$$CI\n")
-    ran = subprocess.run(
-        ["bash", ".ci/run"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    ran = _run(tmp_path, "bash", ".ci/run")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == ["checked", "tested", "CI=true"]
     (tmp_path / "Makefile").write_text("check:\n\t@false\ntest:\n\t@echo tested\n")
-    ran = subprocess.run(
-        ["bash", ".ci/run"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    ran = _run(tmp_path, "bash", ".ci/run")
     assert ran.returncode != 0
     assert "tested" not in ran.stdout
