@@ -1,11 +1,12 @@
-"""The journal's writer thread: it alone holds the writing connection and commits everything queued at once (§21, DESIGN "Durability")."""
+"""The journal's writer thread: it alone writes, and commits everything queued at once (§21)."""
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from qmworkbench.ports import JournalFailed
 from qmworkbench.storage.journal_file import STREAMS, Row
@@ -22,9 +23,9 @@ _LARGEST: Final = 1024
 class GroupCommit:
     """Takes rows, makes them durable in order, in one transaction per wake.
 
-    The first failure is final: nothing is written after it, and every call from then on raises JournalFailed. What
-    was committed before stays; what was queued is not on disk, or not provably so.
-    `before_commit` runs in the writer thread before each commit: what the records refer to is made durable there.
+    The first failure is final: nothing is written after it, and every call from then on raises
+    JournalFailed. What was committed before stays; what was queued is not on disk, or not provably so.
+    `before_commit` runs in the writer thread before each commit: it makes durable what records refer to.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class GroupCommit:
         self._path = path
         self._durable = dict(durable)
         self._queued: dict[str, list[Row]] = {stream: [] for stream in STREAMS}
-        self._asked: list[Callable[[], None]] = []
+        self._asked: list[tuple[Future[Any], Callable[[sqlite3.Connection], Any]]] = []
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._done = threading.Condition(self._lock)
@@ -69,6 +70,7 @@ class GroupCommit:
                 while len(queue) >= QUEUE_LIMIT and self._failure is None:
                     self._done.wait()
                     queue = self._queued[stream]
+                self.raise_if_failed()
 
     def sync(self, target: int) -> int:
         """Wait until decision `target` is on disk; returns the durable sequence. Raises JournalFailed."""
@@ -85,23 +87,16 @@ class GroupCommit:
     def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """Run `question` on the writing connection, between commits."""
         answer: Future[T] = Future()
-
-        def reply() -> None:
-            try:
-                answer.set_result(question(self._connection))
-            except BaseException as error:  # handed to the one who asked
-                answer.set_exception(error)
-
         with self._lock:
             self.raise_if_failed()
             if self._closing:
                 raise JournalFailed(f"{self._path} is closed")
-            self._asked.append(reply)
+            self._asked.append((answer, question))
             self._wake.notify()
         return answer.result()
 
     def close(self) -> None:
-        """Write what is queued, fold the write-ahead log into the file, end the thread. Raises JournalFailed if that fails."""
+        """Write what is queued, end the thread and the connection. Raises JournalFailed if that fails."""
         with self._lock:
             if self._closing:
                 return
@@ -116,14 +111,14 @@ class GroupCommit:
         try:
             while self._turn():
                 pass
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._fold_log()
         except BaseException as error:  # whatever it is, nothing may be written after it
             self._poison(error)
         finally:
             self._connection.close()
 
     def _turn(self) -> bool:
-        """One wake: take everything, make it durable, tell those who wait. False when there is nothing left and we close."""
+        """One wake: take everything, make it durable, tell those who wait. False once closing and empty."""
         with self._lock:
             while not (self._wanted or self._closing or self._asked or self._largest_queue() >= WAKE_ROWS):
                 if not self._wake.wait(IDLE_S) and self._largest_queue():
@@ -136,20 +131,30 @@ class GroupCommit:
             if self.before_commit is not None:
                 self.before_commit()
             self._commit(taken)
-        for reply in asked:
-            reply()
         with self._lock:
             for stream, rows in taken.items():
                 if rows:
                     self._durable[stream] = (rows[-1][0], rows[-1][6])
             self._done.notify_all()
+        for answer, question in asked:
+            try:
+                answer.set_result(question(self._connection))
+            except Exception as error:  # belongs to the one who asked
+                answer.set_exception(error)
+        with self._lock:
             return not (closing and not self._largest_queue() and not self._asked)
+
+    def _fold_log(self) -> None:
+        """Leave one file behind. All is durable already: a reader in the way or a full disk is no failure."""
+        self._connection.execute("PRAGMA busy_timeout=200")
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _largest_queue(self) -> int:
         return max(len(queue) for queue in self._queued.values())
 
     def _commit(self, taken: dict[str, list[Row]]) -> None:
-        """One transaction. A single statement is one by itself, and spares two waits for the interpreter's lock."""
+        """One transaction. A lone statement is one by itself and spares two waits for the interpreter."""
         statements = [(stream, piece) for stream, rows in taken.items() for piece in _pieces(rows)]
         if len(statements) > 1:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -171,15 +176,15 @@ class GroupCommit:
                 queue.clear()
             asked, self._asked = self._asked, []
             self._done.notify_all()
-        for reply in asked:
-            reply()
+        for answer, _question in asked:
+            answer.set_exception(failure)
 
 
 def _pieces(rows: list[Row]) -> list[list[Row]]:
     """Cut rows into few sizes, so that SQLite's prepared statements are found again.
 
-    Many rows to a statement, never executemany: that takes the interpreter's lock once per row, and a busy kernel in
-    another thread then holds each row up for milliseconds.
+    Many rows to a statement, never executemany: that takes the interpreter's lock once per row, and a
+    busy kernel in another thread then holds each row up for milliseconds.
     """
     pieces, start, size = [], 0, _LARGEST
     while len(rows) - start > _EXACT:

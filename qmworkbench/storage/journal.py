@@ -1,34 +1,31 @@
-"""The journal on SQLite: append-only, hash-chained, one writer, durable before any effect (§21, manifest "Pre-Flight 3")."""
+"""The journal on SQLite: append-only, hash-chained, one writer, durable before any effect (§21)."""
 
 import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from qmworkbench.domain.chain import Record, link
-from qmworkbench.domain.events import SCHEMA_VERSION, Event, encode, wire_name
-from qmworkbench.ports import JournalFailed
+from qmworkbench.domain.events import SCHEMA_VERSION, Event, decode, encode, wire_name
 from qmworkbench.storage import journal_file
 from qmworkbench.storage.group_commit import GroupCommit
-from qmworkbench.storage.journal_file import Row, stored_time
+from qmworkbench.storage.journal_file import Row
 from qmworkbench.storage.refused import StorageRefused, StoreInUse, StoreMissing
 from qmworkbench.storage.sqlite import connect_readonly, connect_writer, durable_settings
-
-_NO_OFFSET = timedelta(0)
+from qmworkbench.storage.times import stored_time
 
 
 class SqliteJournal:
     """One book's journal in one SQLite file (ports.Journal), opened for writing.
 
-    The file is made when it is not there (`open` refuses that instead). `book` names the book; an existing file must be
-    of that book. Appending encodes and chains in the caller's thread, so the head is known at once; a writer thread
-    commits in groups: when asked by `sync()`, when enough has gathered, or after a quarter of a second.
-    Raises StoreMissing, StoreInUse, StoreNewer, StoreDamaged.
+    The file is made when it is not there (`open` refuses that instead). `book` names the book; an existing
+    file must be of that book. Appending encodes and chains in the caller's thread, so the head is known at
+    once; a writer thread commits in groups: when asked by `sync()`, when enough has gathered, or after a
+    quarter of a second. Raises StoreMissing, StoreInUse, StoreNewer, StoreDamaged.
     """
 
     def __init__(self, path: Path, *, book: str | None = None) -> None:
@@ -36,16 +33,15 @@ class SqliteJournal:
         self._chaining = threading.Lock()
         self._lock_fd = _lock_writer(self.path)
         try:
+            self.meta = _look_before(self.path)  # read-only: a file that is not ours is left as it is
             connection = connect_writer(self.path)
             try:
-                if journal_file.is_new(connection):
-                    if book is None:
-                        raise StorageRefused(f"{self.path} is empty: name the book to begin one there")
-                    journal_file.create(connection, book)
-                self.meta = journal_file.check(connection, self.path)
+                if not self.meta:
+                    self.meta = journal_file.create(connection, _named(book, self.path))
                 if book is not None and self.meta["book"] != book:
                     raise StorageRefused(
-                        f"{self.path} belongs to book {self.meta['book']!r}, not {book!r}: give each book its own directory"
+                        f"{self.path} belongs to book {self.meta['book']!r}, not {book!r}: "
+                        "give each book its own directory"
                     )
                 heads = {stream: journal_file.head(connection, stream) for stream in journal_file.STREAMS}
             except BaseException:
@@ -84,7 +80,7 @@ class SqliteJournal:
 
     @property
     def durable_head(self) -> tuple[int, str]:
-        """Sequence and hash of that decision: what a fallback log is rooted at when this journal has failed."""
+        """Sequence and hash of that decision: what a fallback log is rooted at once this has failed."""
         return self._writer.durable()
 
     @property
@@ -93,18 +89,20 @@ class SqliteJournal:
         return self._writer.commits
 
     def before_commit(self, action: Callable[[], None]) -> None:
-        """Run `action` in the writer thread before every commit: bars are made durable before a record refers to them.
+        """Run `action` in the writer thread before every commit: bars reach disk before a record names them.
 
         An action that raises poisons the journal, as a failed commit does.
         """
         self._writer.before_commit = action
 
     def append(self, events: Sequence[Event]) -> int:
-        """Queue decisions in order; returns the last sequence. Effects must wait for sync(). Raises JournalFailed."""
+        """Queue decisions in order; returns the last sequence. Effects await sync(). Raises
+        JournalFailed, and ValueError for a time that is not aware UTC (then nothing was queued).
+        """
         return self._append("decisions", events)
 
     def append_telemetry(self, events: Sequence[Event]) -> None:
-        """Queue telemetry; becomes durable with the next commit, never waited for. Raises JournalFailed."""
+        """Queue telemetry; durable with the next commit, never waited for. Raises as append() does."""
         self._append("telemetry", events)
 
     def sync(self) -> int:
@@ -112,22 +110,20 @@ class SqliteJournal:
         return self._writer.sync(self._heads["decisions"][0])
 
     def read(self, after_seq: int = 0) -> Iterator[tuple[int, Event]]:
-        """Decisions after `after_seq`, in order, up to the head as it is now (which becomes durable first)."""
+        """Decisions after `after_seq`, in order, up to the head as it is now, which is made durable first."""
         return self.events_by(after_seq=after_seq)
 
     def events_by(
         self, types: Iterable[str] | None = None, after_seq: int = 0, *, stream: str = "decisions"
     ) -> Iterator[tuple[int, Event]]:
         """Events of a stream after `after_seq`, those whose wire names are in `types` where given."""
-        self._flush(stream)
-        with closing(connect_readonly(self.path)) as connection:
-            yield from journal_file.events(connection, stream, after_seq, types)
+        wanted = None if types is None else frozenset(types)
+        stored = self._stored(stream, after_seq)
+        return ((row[0], decode(row[4])) for row in stored if wanted is None or row[2] in wanted)
 
     def records(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[Record]:
         """Stored records for verification and export, up to the head as it is now."""
-        self._flush(stream)
-        with closing(connect_readonly(self.path)) as connection:
-            yield from journal_file.records(connection, stream, after_seq)
+        return map(journal_file.record_of, self._stored(stream, after_seq))
 
     def hash_at(self, seq: int) -> str | None:
         """The hash of decision `seq`, None where there is no such durable record."""
@@ -137,20 +133,14 @@ class SqliteJournal:
 
     def verify(self) -> dict[str, tuple[int, str]]:
         """Walk both chains from their beginning; returns each stream's head. Raises ChainBroken."""
-        for stream in journal_file.STREAMS:
-            self._flush(stream)
-        with closing(connect_readonly(self.path)) as connection:
-            return {
-                stream: journal_file.verify_records(journal_file.rows(connection, stream))
-                for stream in journal_file.STREAMS
-            }
+        return {stream: journal_file.verify_rows(self._stored(stream, 0)) for stream in journal_file.STREAMS}
 
     def durability(self) -> dict[str, str]:
-        """What the writing connection runs with, asked from SQLite now: journal_mode and synchronous (preflight's evidence)."""
+        """What the writing connection runs with, asked from SQLite now: journal_mode and synchronous."""
         return self._writer.ask(durable_settings)
 
     def close(self) -> None:
-        """Make everything queued durable and give the file up. Raises JournalFailed if that fails; closing twice is fine."""
+        """Make everything queued durable and give the file up; twice is fine. Raises JournalFailed."""
         try:
             self._writer.close()
         finally:
@@ -171,30 +161,46 @@ class SqliteJournal:
             seq, digest = self._heads[stream]
             rows: list[Row] = []
             for event in events:
-                if event.at.tzinfo is not UTC and event.at.utcoffset() != _NO_OFFSET:
-                    raise ValueError(
-                        f"{wire_name(event)} is dated {event.at.isoformat()}: the journal takes aware UTC times alone"
-                    )
+                at = stored_time(event.at)
                 payload = encode(event)
                 seq += 1
                 before, digest = digest, link(digest, seq, payload)
-                rows.append(
-                    (seq, stored_time(event.at), wire_name(event), SCHEMA_VERSION, payload, before, digest)
-                )
+                rows.append((seq, at, wire_name(event), SCHEMA_VERSION, payload, before, digest))
             self._writer.put(stream, rows)
             self._heads[stream] = (seq, digest)
             return seq
 
-    def _flush(self, stream: str) -> None:
+    def _stored(self, stream: str, after_seq: int) -> Iterator[Row]:
+        """Rows up to the head as it is at this call, not at the first step; the queue is written first."""
         if stream == "decisions":
             self.sync()
+        elif stream in self._heads:
+            self._writer.ask(lambda connection: None)  # the writer commits what is queued before it answers
         else:
-            # The writer commits what is queued before it answers.
-            self._writer.ask(lambda connection: None)
+            raise ValueError(f"a journal has no stream {stream!r}: give one of {', '.join(self._heads)}")
+        return self._rows(stream, after_seq, self._heads[stream][0])
+
+    def _rows(self, stream: str, after_seq: int, upto_seq: int) -> Iterator[Row]:
+        with closing(connect_readonly(self.path, any_thread=True)) as connection:
+            yield from journal_file.rows(connection, stream, after_seq, upto_seq)
+
+
+def _look_before(path: Path) -> dict[str, str]:
+    """The meta of an existing journal, once it has been checked; empty where there is none yet."""
+    if not path.exists():
+        return {}
+    with closing(connect_readonly(path)) as connection:
+        return {} if journal_file.is_new(connection) else journal_file.check(connection, path)
+
+
+def _named(book: str | None, path: Path) -> str:
+    if not book:
+        raise StorageRefused(f"{path} holds no journal yet: name the book to begin one there")
+    return book
 
 
 def _lock_writer(path: Path) -> int:
-    """Hold `PATH.writer` for as long as the journal is open; the kernel lets go of it when we die, however we die."""
+    """Hold `PATH.writer` while the journal is open; the system lets go of it when we die, however we die."""
     if not path.parent.is_dir():
         raise StoreMissing(
             f"{path.parent} is not a directory: create the book first (BookPaths.create, `qm day`)"
@@ -212,6 +218,3 @@ def _lock_writer(path: Path) -> int:
     os.ftruncate(fd, 0)
     os.pwrite(fd, str(os.getpid()).encode(), 0)
     return fd
-
-
-__all__ = ["JournalFailed", "SqliteJournal"]

@@ -1,7 +1,8 @@
-"""The journal's file: tables, triggers, opening checks and plain reading (§21, DESIGN "Two chained streams")."""
+"""The journal's file: tables, triggers, opening checks and plain reading of both streams (§21)."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -12,17 +13,20 @@ from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS, ChainBroken, Record
 from qmworkbench.domain.events import SCHEMA_VERSION, Event, decode
 from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreNewer
+from qmworkbench.storage.times import stored_time
 
 LAYOUT: Final = 1  # counts changes of the tables below; SCHEMA_VERSION counts those of the events in them
 STREAMS: Final = ("decisions", "telemetry")
 TAIL_CHECKED: Final = 256
 _APPLICATION_ID: Final = 0x514D4A31  # "QMJ1": tells our file from any other SQLite file
+_PAGES_CHECKED_BYTES: Final = 256 * 1024 * 1024  # about a quarter of a second
 _CHUNK: Final = 2000
+_SCHEMA: Final = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
 # Rows of these types are found without walking the whole journal; the list is part of the layout.
 _SESSION_TYPES: Final = "('session.opened', 'session.recovered', 'session.summarized', 'session.closed')"
 
-# The chain trigger demands what no plain constraint can: the next number and the hash before it. It also stops
-# INSERT OR REPLACE, which UPDATE and DELETE triggers alone would let through.
+# The chain trigger demands what no plain constraint can: the next number and the hash before it. It also
+# stops INSERT OR REPLACE, which UPDATE and DELETE triggers alone would let through.
 _STREAM_DDL: Final = """
 CREATE TABLE {t} (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, type TEXT NOT NULL, v INTEGER NOT NULL,
   payload BLOB NOT NULL, prev_hash TEXT NOT NULL, hash TEXT NOT NULL);
@@ -53,17 +57,18 @@ class _Head(msgspec.Struct):
     at: str
 
 
-def create(connection: sqlite3.Connection, book: str) -> None:
-    """Lay out a new, empty journal in one transaction: a kill leaves either nothing or all of it."""
-    meta = [("layout", str(LAYOUT)), ("book", book), ("created", datetime.now(UTC).isoformat())]
+def create(connection: sqlite3.Connection, book: str) -> dict[str, str]:
+    """Lay out a new journal in one transaction and return its meta: a kill leaves nothing, or all of it."""
+    meta = {"layout": str(LAYOUT), "book": book, "created": stored_time(datetime.now(UTC))}
     try:
         connection.executescript(_DDL)
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", meta)
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    return meta
 
 
 def is_new(connection: sqlite3.Connection) -> bool:
@@ -74,21 +79,19 @@ def is_new(connection: sqlite3.Connection) -> bool:
 def check(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
     """Look at an existing journal before trusting it; returns its meta. Raises StoreNewer, StoreDamaged.
 
-    Looked at: that it is a journal, its versions, that no page is missing, and that the last records of both streams are chained.
+    Looked at: that it is a journal, its versions, that no page is missing or malformed, and that the last
+    records of both streams are chained. The whole chain is walked by `verify()`.
     """
     try:
         if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
             raise StoreDamaged(f"{path} is a database but not a journal: give the journal.db of a book")
         meta = {str(key): str(value) for key, value in connection.execute("SELECT key, value FROM meta")}
         _check_versions(connection, path, meta)
-        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-        if found != "ok":
-            raise StoreDamaged(f"{path} is damaged ({found}): {_RESTORE}")
+        _check_guards(connection, path)
+        _check_pages(connection, path)
         for stream in STREAMS:
             last = _last_seq(connection, stream)
-            verify_records(
-                rows(connection, stream, max(0, last - TAIL_CHECKED)), anchored=last <= TAIL_CHECKED
-            )
+            verify_rows(rows(connection, stream, max(0, last - TAIL_CHECKED)), anchored=last <= TAIL_CHECKED)
     except ChainBroken as error:
         raise StoreDamaged(f"{path} was changed after it was written: {error}. {_RESTORE}") from error
     except sqlite3.OperationalError as error:
@@ -103,9 +106,31 @@ def check(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
 
 
 _RESTORE: Final = (
-    "restore the book from a copy, or keep this directory as evidence and begin a new book with `qm day --fresh`; "
-    "then reconcile, since the broker is right about exposure"
+    "restore the book from a copy, or keep this directory as evidence and begin a new book "
+    "(`qm day --fresh`); then reconcile, since the broker is right about exposure"
 )
+
+
+def _check_guards(connection: sqlite3.Connection, path: Path) -> None:
+    """The tables and triggers are the ones we made: without its triggers a journal is not append-only."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        fresh.executescript(_DDL + "COMMIT;")
+        ours = dict(fresh.execute(_SCHEMA).fetchall())
+    found = dict(connection.execute(_SCHEMA).fetchall())
+    odd = sorted(name for name in ours.keys() | found.keys() if ours.get(name) != found.get(name))
+    if odd:
+        raise StoreDamaged(f"{path} has been altered: {', '.join(odd)} missing or not as made; {_RESTORE}")
+
+
+def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
+    """Every page of a file of ordinary size; a restart on a very large one must stay quick."""
+    pages, size = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "page_size")
+    )
+    if pages * size <= _PAGES_CHECKED_BYTES:
+        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        if found != "ok":
+            raise StoreDamaged(f"{path} is damaged ({found}): {_RESTORE}")
 
 
 def _check_versions(connection: sqlite3.Connection, path: Path, meta: dict[str, str]) -> None:
@@ -114,14 +139,15 @@ def _check_versions(connection: sqlite3.Connection, path: Path, meta: dict[str, 
         raise StoreDamaged(f"{path} does not say its layout and book: {_RESTORE}")
     if int(layout) > LAYOUT:
         raise StoreNewer(
-            f"{path} has layout {layout}, this version of the workbench writes layout {LAYOUT}: update the workbench to open it"
+            f"{path} has layout {layout}, this version of the workbench writes layout {LAYOUT}: "
+            "update the workbench to open it"
         )
     for stream in STREAMS:
         row = connection.execute(f"SELECT v FROM {stream} ORDER BY seq DESC LIMIT 1").fetchone()
         if row is not None and int(row[0]) > SCHEMA_VERSION:
             raise StoreNewer(
-                f"{path} holds {stream} of event schema {row[0]}, this version of the workbench knows up to {SCHEMA_VERSION}: "
-                "update the workbench to open it"
+                f"{path} holds {stream} of event schema {row[0]}, this version of the workbench knows "
+                f"up to {SCHEMA_VERSION}: update the workbench to open it"
             )
 
 
@@ -149,7 +175,8 @@ def rows(
     """
     table = _known(stream)
     end = _last_seq(connection, table) if upto_seq is None else upto_seq
-    query = f"SELECT seq, at, type, v, payload, prev_hash, hash FROM {table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_CHUNK}"
+    columns = "seq, at, type, v, payload, prev_hash, hash"
+    query = f"SELECT {columns} FROM {table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_CHUNK}"
     while after_seq < end:
         chunk = connection.execute(query, (after_seq, end)).fetchall()
         yield from chunk
@@ -160,8 +187,12 @@ def rows(
 
 def records(connection: sqlite3.Connection, stream: str, after_seq: int = 0) -> Iterator[Record]:
     """Stored records as the chain knows them."""
-    for seq, _at, kind, _v, payload, prev_hash, digest in rows(connection, stream, after_seq):
-        yield Record(seq=seq, type=kind, payload=payload, prev_hash=prev_hash, hash=digest)
+    return map(record_of, rows(connection, stream, after_seq))
+
+
+def record_of(row: Row) -> Record:
+    """A row as the chain knows it."""
+    return Record(seq=row[0], type=row[2], payload=row[4], prev_hash=row[5], hash=row[6])
 
 
 def events(
@@ -184,8 +215,8 @@ def session_events(connection: sqlite3.Connection) -> Iterator[tuple[int, Event]
         yield seq, decode(payload)
 
 
-def verify_records(stored: Iterable[Row], *, anchored: bool = True) -> tuple[int, str]:
-    """Walk rows and prove the chain and that the columns beside the payload say what it says; returns the last (seq, hash).
+def verify_rows(stored: Iterable[Row], *, anchored: bool = True) -> tuple[int, str]:
+    """Walk rows, prove the chain and that the columns beside the payload agree with it; returns the head.
 
     `anchored` False takes the first row's predecessor on trust: for looking at a tail. Raises ChainBroken.
     """
@@ -193,8 +224,11 @@ def verify_records(stored: Iterable[Row], *, anchored: bool = True) -> tuple[int
     for row in stored:
         if not anchored:
             seq, digest, anchored = row[0] - 1, row[5], True
-        record = Record(seq=row[0], type=row[2], payload=row[4], prev_hash=row[5], hash=row[6])
-        seq, digest = chain.verify((record,), prev_seq=seq, prev_hash=digest)
+        if not isinstance(row[4], bytes) or not isinstance(row[3], int):
+            raise ChainBroken(
+                f"record {row[0]} holds no event: its columns were changed after it was written"
+            )
+        seq, digest = chain.verify((record_of(row),), prev_seq=seq, prev_hash=digest)
         try:
             inside = msgspec.json.decode(row[4], type=_Head)
         except msgspec.DecodeError as error:
@@ -209,11 +243,6 @@ def verify_records(stored: Iterable[Row], *, anchored: bool = True) -> tuple[int
             )
         version = row[3]
     return seq, digest
-
-
-def stored_time(at: datetime) -> str:
-    """A time as every table holds it: ISO 8601 in UTC with a Z, as in the payload."""
-    return at.isoformat().replace("+00:00", "Z")
 
 
 def _last_seq(connection: sqlite3.Connection, stream: str) -> int:

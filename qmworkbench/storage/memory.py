@@ -1,10 +1,12 @@
-"""A journal in memory, for backtests and tests: the same chain and contract, nothing on disk (§2 Backtesting)."""
+"""A journal in memory, for backtests and tests: the same chain and contract, no disk (§2 Backtesting)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS, Record, link
 from qmworkbench.domain.events import Event, encode, wire_name
+from qmworkbench.storage.journal_file import STREAMS
+from qmworkbench.storage.times import stored_time
 
 
 class MemoryJournal:
@@ -12,8 +14,8 @@ class MemoryJournal:
 
     def __init__(self, *, book: str = "memory") -> None:
         self.book = book
-        self._records: dict[str, list[Record]] = {"decisions": [], "telemetry": []}
-        self._events: dict[str, list[Event]] = {"decisions": [], "telemetry": []}
+        self._records: dict[str, list[Record]] = {stream: [] for stream in STREAMS}
+        self._events: dict[str, list[Event]] = {stream: [] for stream in STREAMS}
 
     @property
     def head(self) -> tuple[int, str]:
@@ -33,7 +35,7 @@ class MemoryJournal:
         return self.head
 
     def append(self, events: Sequence[Event]) -> int:
-        """Chain decisions in order; returns the last sequence."""
+        """Chain decisions in order; returns the last sequence. Raises ValueError for a time not in UTC."""
         return self._append("decisions", events)
 
     def append_telemetry(self, events: Sequence[Event]) -> None:
@@ -51,12 +53,12 @@ class MemoryJournal:
     ) -> Iterator[tuple[int, Event]]:
         """Events of a stream after `after_seq`, those whose wire names are in `types` where given."""
         wanted = None if types is None else frozenset(types)
-        for seq, event in enumerate(self._events[stream][after_seq:], after_seq + 1):
-            if wanted is None or wire_name(event) in wanted:
-                yield seq, event
+        asked = self._events[_known(stream)][after_seq:]
+        numbered = enumerate(asked, after_seq + 1)
+        return ((seq, event) for seq, event in numbered if wanted is None or wire_name(event) in wanted)
 
     def records(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[Record]:
-        return iter(self._records[_known(self._records, stream)][after_seq:])
+        return iter(self._records[_known(stream)][after_seq:])
 
     def hash_at(self, seq: int) -> str | None:
         """The hash of decision `seq`, None where there is no such record."""
@@ -78,6 +80,7 @@ class MemoryJournal:
         seq, digest = self._head(stream)
         fresh: list[Record] = []
         for event in events:
+            stored_time(event.at)
             payload = encode(event)
             seq += 1
             before, digest = digest, link(digest, seq, payload)
@@ -89,7 +92,7 @@ class MemoryJournal:
         return seq
 
 
-def _known(streams: dict[str, list[Record]], stream: str) -> str:
-    if stream not in streams:
-        raise ValueError(f"a journal has no stream {stream!r}: give one of {', '.join(streams)}")
+def _known(stream: str) -> str:
+    if stream not in STREAMS:
+        raise ValueError(f"a journal has no stream {stream!r}: give one of {', '.join(STREAMS)}")
     return stream

@@ -46,8 +46,8 @@ class SessionPaths:
 class BookPaths:
     """The layout of one book's directory: one environment and account, every session of it.
 
-    Nothing is created by naming it; `create()` makes the directories, readable by their owner alone because `api_json`
-    holds a token.
+    Nothing is created by naming it; `create()` makes the directories, readable by their owner alone because
+    `api_json` holds a token.
     """
 
     root: Path
@@ -113,6 +113,7 @@ class BookPaths:
 def _checked(what: str, name: str) -> str:
     if not _NAME.fullmatch(name):
         raise StorageRefused(
-            f"{what} {name!r} cannot name a directory: use letters, digits and . _ = + -, starting with a letter or digit"
+            f"{what} {name!r} cannot name a directory: use letters, digits and . _ = + -, "
+            "starting with a letter or digit"
         )
     return name

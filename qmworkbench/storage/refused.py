@@ -2,7 +2,7 @@
 
 
 class StorageRefused(Exception):
-    """A file of the book cannot be used as it is. The message names the file, what was found and the remedy."""
+    """A file of the book cannot be used as it is: the message names it, what was found and the remedy."""
 
 
 class StoreMissing(StorageRefused):

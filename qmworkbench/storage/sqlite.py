@@ -1,4 +1,4 @@
-"""How SQLite files are opened: one writing connection per file, any number of read-only ones (§5 System Check, §19)."""
+"""How SQLite files are opened: one writing connection per file, any number of read-only ones (§5, §19)."""
 
 import os
 import sqlite3
@@ -13,10 +13,10 @@ _CANNOT_OPEN = "unable to open database file"
 
 
 def connect_readonly(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
-    """A connection that can never write: for readers in this process and in others, beside a live writer or after a kill.
+    """A connection that can never write, for readers beside a live writer or after a kill, in any process.
 
-    A WAL left by a killed process is read through. On a directory that cannot be written (an archive, a read-only
-    mount) a file that was closed cleanly is opened as immutable. Raises StoreMissing and StoreDamaged.
+    A WAL left by a killed process is read through. On a directory that cannot be written (an archive, a
+    read-only mount) a file that was closed cleanly is opened as immutable. Raises StoreMissing, StoreDamaged.
     """
     if not path.exists():
         raise StoreMissing(f"{path} does not exist: check the path, or make the book with `qm day`")
@@ -28,7 +28,8 @@ def connect_readonly(path: Path, *, any_thread: bool = False) -> sqlite3.Connect
         raise
     except sqlite3.DatabaseError as error:
         raise StoreDamaged(
-            f"{path} cannot be read as a database ({error}): restore it from a copy, or move it away to begin anew"
+            f"{path} cannot be read as a database ({error}): restore it from a copy, "
+            "or move it away to begin anew"
         ) from error
 
 
@@ -50,19 +51,20 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         connection.close()
         raise StoreDamaged(
-            f"{path} cannot be opened for writing ({error}): check that file and directory are writable and the file is ours"
+            f"{path} cannot be opened for writing ({error}): "
+            "check that file and directory are writable and the file is a journal"
         ) from error
     if settings != {"journal_mode": "wal", "synchronous": "full"}:
         connection.close()
         raise StoreDamaged(
-            f"{path} is not durable as configured: found {settings}, need journal_mode wal and synchronous full; "
-            "put the book on a local disk (network mounts cannot hold a WAL)"
+            f"{path} is not durable as configured: found {settings}, need journal_mode wal and "
+            "synchronous full; put the book on a local disk (network mounts cannot hold a WAL)"
         )
     return connection
 
 
 def durable_settings(connection: sqlite3.Connection) -> dict[str, str]:
-    """What the connection really runs with, asked from SQLite itself: journal_mode and synchronous, in words."""
+    """What the connection really runs with, asked from SQLite itself, in words."""
     mode = str(connection.execute("PRAGMA journal_mode").fetchone()[0])
     level = int(connection.execute("PRAGMA synchronous").fetchone()[0])
     return {
