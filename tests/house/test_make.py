@@ -198,6 +198,15 @@ def test_a_newer_python_on_the_path_is_found_behind_an_old_python3(checkout: Pat
     assert "python3.12" in done.stderr
 
 
+def test_a_python_without_venv_is_told_with_its_remedy(checkout: Path, tmp_path: Path) -> None:
+    crippled = f'[ "$1" != -m ] || {{ echo no ensurepip >&2; exit 1; }}; exec "{sys.executable}" "$@"'
+    done = _make(checkout, "setup", PATH=_tools(tmp_path / "tools", python3=crippled))
+    assert done.returncode != 0
+    assert "no ensurepip" in done.stderr
+    assert "apt-get install python3-venv" in done.stderr
+    assert ".venv is not complete; run make again" in done.stderr
+
+
 def test_uv_does_it_when_it_is_there_and_pip_when_uv_fails(checkout: Path, tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     uv = f'echo "$@" >>"{asked}"; [ "$1" = --version ] && echo "uv 9.9"; [ "$1" != pip ]'
