@@ -5,14 +5,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS, ChainBroken, Record
 from qmworkbench.domain.events import SCHEMA_VERSION, Event, decode
-from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreNewer
+from qmworkbench.storage.refused import StoreDamaged, StoreNewer
+from qmworkbench.storage.sqlite import READ_ERRORS, RESTORE, refusal
 from qmworkbench.storage.times import stored_time
 
 LAYOUT: Final = 1  # counts changes of the tables below; SCHEMA_VERSION counts those of the events in them
@@ -93,22 +94,10 @@ def check(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
             last = _last_seq(connection, stream)
             verify_rows(rows(connection, stream, max(0, last - TAIL_CHECKED)), anchored=last <= TAIL_CHECKED)
     except ChainBroken as error:
-        raise StoreDamaged(f"{path} was changed after it was written: {error}. {_RESTORE}") from error
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error) or "busy" in str(error):
-            raise StorageRefused(
-                f"{path} is locked by another process ({error}): end that process, then try again"
-            ) from error
-        raise StoreDamaged(f"{path} is damaged ({error}): {_RESTORE}") from error
-    except sqlite3.DatabaseError as error:
-        raise StoreDamaged(f"{path} is damaged ({error}): {_RESTORE}") from error
+        raise StoreDamaged(f"{path} was changed after it was written: {error}. {RESTORE}") from error
+    except READ_ERRORS as error:
+        raise refusal(path, error) from error
     return meta
-
-
-_RESTORE: Final = (
-    "restore the book from a copy, or keep this directory as evidence and begin a new book "
-    "(`qm day --fresh`); then reconcile, since the broker is right about exposure"
-)
 
 
 def _check_guards(connection: sqlite3.Connection, path: Path) -> None:
@@ -119,7 +108,7 @@ def _check_guards(connection: sqlite3.Connection, path: Path) -> None:
     found = dict(connection.execute(_SCHEMA).fetchall())
     odd = sorted(name for name in ours.keys() | found.keys() if ours.get(name) != found.get(name))
     if odd:
-        raise StoreDamaged(f"{path} has been altered: {', '.join(odd)} missing or not as made; {_RESTORE}")
+        raise StoreDamaged(f"{path} has been altered: {', '.join(odd)} missing or not as made; {RESTORE}")
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
@@ -128,15 +117,15 @@ def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
         int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "page_size")
     )
     if pages * size <= _PAGES_CHECKED_BYTES:
-        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        found = " ".join(str(connection.execute("PRAGMA quick_check(1)").fetchone()[0]).split())
         if found != "ok":
-            raise StoreDamaged(f"{path} is damaged ({found}): {_RESTORE}")
+            raise StoreDamaged(f"{path} is damaged ({found}): {RESTORE}")
 
 
 def _check_versions(connection: sqlite3.Connection, path: Path, meta: dict[str, str]) -> None:
     layout = meta.get("layout", "")
     if not layout.isdigit() or "book" not in meta:
-        raise StoreDamaged(f"{path} does not say its layout and book: {_RESTORE}")
+        raise StoreDamaged(f"{path} does not say its layout and book: {RESTORE}")
     if int(layout) > LAYOUT:
         raise StoreNewer(
             f"{path} has layout {layout}, this version of the workbench writes layout {LAYOUT}: "
@@ -144,7 +133,7 @@ def _check_versions(connection: sqlite3.Connection, path: Path, meta: dict[str, 
         )
     for stream in STREAMS:
         row = connection.execute(f"SELECT v FROM {stream} ORDER BY seq DESC LIMIT 1").fetchone()
-        if row is not None and int(row[0]) > SCHEMA_VERSION:
+        if row is not None and type(row[0]) is int and row[0] > SCHEMA_VERSION:
             raise StoreNewer(
                 f"{path} holds {stream} of event schema {row[0]}, this version of the workbench knows "
                 f"up to {SCHEMA_VERSION}: update the workbench to open it"
@@ -224,10 +213,8 @@ def verify_rows(stored: Iterable[Row], *, anchored: bool = True) -> tuple[int, s
     for row in stored:
         if not anchored:
             seq, digest, anchored = row[0] - 1, row[5], True
-        if not isinstance(row[4], bytes) or not isinstance(row[3], int):
-            raise ChainBroken(
-                f"record {row[0]} holds no event: its columns were changed after it was written"
-            )
+        if not _has_types(row):
+            raise ChainBroken(f"record {row[0]} holds no event: a column was changed after it was written")
         seq, digest = chain.verify((record_of(row),), prev_seq=seq, prev_hash=digest)
         try:
             inside = msgspec.json.decode(row[4], type=_Head)
@@ -243,6 +230,11 @@ def verify_rows(stored: Iterable[Row], *, anchored: bool = True) -> tuple[int, s
             )
         version = row[3]
     return seq, digest
+
+
+def _has_types(row: tuple[Any, ...]) -> bool:
+    """SQLite stores any type in any column; an edited file may hold what a Row never does."""
+    return type(row[3]) is int and type(row[4]) is bytes
 
 
 def _last_seq(connection: sqlite3.Connection, stream: str) -> int:

@@ -5,9 +5,15 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from qmworkbench.storage.refused import StoreDamaged, StoreMissing
+from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissing
 
 BUSY_TIMEOUT_S = 5.0
+# A damaged schema can make SQLite say so in text that is no UTF-8.
+READ_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+RESTORE = (
+    "restore the book from a copy, or keep this directory as evidence and begin a new book "
+    "(`qm day --fresh`); then reconcile, since the broker is right about exposure"
+)
 # What connect() says when the file exists but the directory lets nobody create the -wal and -shm beside it.
 _CANNOT_OPEN = "unable to open database file"
 
@@ -22,15 +28,24 @@ def connect_readonly(path: Path, *, any_thread: bool = False) -> sqlite3.Connect
         raise StoreMissing(f"{path} does not exist: check the path, or make the book with `qm day`")
     try:
         return _probed(path, "mode=ro", any_thread)
-    except sqlite3.OperationalError as error:
+    except READ_ERRORS as error:
         if _CANNOT_OPEN in str(error) and not wal_of(path).exists() and not os.access(path.parent, os.W_OK):
             return _probed(path, "mode=ro&immutable=1", any_thread)
-        raise
-    except sqlite3.DatabaseError as error:
-        raise StoreDamaged(
-            f"{path} cannot be read as a database ({error}): restore it from a copy, "
-            "or move it away to begin anew"
-        ) from error
+        raise refusal(path, error) from error
+
+
+def refusal(path: Path, error: Exception) -> StorageRefused:
+    """What SQLite's error means for the one who wants to use the file."""
+    what = " ".join(str(error).split())
+    if "locked" in what or "busy" in what:
+        return StorageRefused(
+            f"{path} is locked by another process ({what}): end that process, then try again"
+        )
+    if _CANNOT_OPEN in what or "permission" in what or "readonly" in what:
+        return StorageRefused(
+            f"{path} cannot be opened ({what}): check the permissions of file and directory"
+        )
+    return StoreDamaged(f"{path} is damaged or no database of ours ({what}): {RESTORE}")
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
@@ -48,12 +63,9 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA recursive_triggers=ON")
         connection.execute("PRAGMA wal_autocheckpoint=1000")
         settings = durable_settings(connection)
-    except sqlite3.DatabaseError as error:
+    except READ_ERRORS as error:
         connection.close()
-        raise StoreDamaged(
-            f"{path} cannot be opened for writing ({error}): "
-            "check that file and directory are writable and the file is a journal"
-        ) from error
+        raise refusal(path, error) from error
     if settings != {"journal_mode": "wal", "synchronous": "full"}:
         connection.close()
         raise StoreDamaged(

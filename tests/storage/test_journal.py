@@ -49,6 +49,12 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> pytest.TempPathFactory:
+    """A directory for each example of a property."""
+    return tmp_path_factory
+
+
 @pytest.fixture
 def copied(closed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(closed, tmp_path / "journal.db"))
@@ -149,16 +155,16 @@ def test_no_statement_changes_what_is_written(copied: Path, edit: str, stream: s
         if stream == "telemetry":  # it has three records
             statement = statement.replace("12", "3").replace("5", "2").replace("13", "4")
         before = connection.execute(f"SELECT * FROM {stream}").fetchall()
-        with pytest.raises(sqlite3.IntegrityError, match="append-only|grows only at its tail"):
+        with pytest.raises(sqlite3.IntegrityError, match=r"append-only|grows only at its tail"):
             connection.execute(statement)
         assert connection.execute(f"SELECT * FROM {stream}").fetchall() == before
 
 
 @given(data=st.data())
 def test_any_change_of_a_record_is_found(
-    closed: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    closed: Path, fresh: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    path = Path(shutil.copy(closed, tmp_path_factory.mktemp("edited") / "journal.db"))
+    path = Path(shutil.copy(closed, fresh.mktemp("edited") / "journal.db"))
     stream = data.draw(st.sampled_from(journal_file.STREAMS))
     seq = data.draw(st.integers(1, 12 if stream == "decisions" else 3))
     column = data.draw(st.sampled_from(["seq", "at", "type", "v", "payload", "prev_hash", "hash"]))
@@ -176,17 +182,17 @@ def test_any_change_of_a_record_is_found(
         connection.execute(f"UPDATE {stream} SET {column} = ? WHERE seq = ?", (new, seq))
         with pytest.raises(ChainBroken, match="record"):
             journal_file.verify_rows(journal_file.rows(connection, stream))
-    with pytest.raises(StoreDamaged, match="restore the book from a copy"):
+    with pytest.raises((StoreDamaged, StoreNewer), match=r"restore the book from a copy|event schema"):
         SqliteJournal.open(path)
 
 
 @given(data=st.data())
 def test_any_flipped_byte_of_the_file_is_refused_or_harmless(
-    closed: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    closed: Path, fresh: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     content = bytearray(closed.read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    path = tmp_path_factory.mktemp("flipped") / "journal.db"
+    path = fresh.mktemp("flipped") / "journal.db"
     path.write_bytes(content)
     try:
         with SqliteJournal.open(path, book="test") as journal:
@@ -196,7 +202,7 @@ def test_any_flipped_byte_of_the_file_is_refused_or_harmless(
                 encode(timing(n)) for n in range(3)
             ]
     except StorageRefused as refusal:
-        assert str(path) in str(refusal)
+        assert str(path) in str(refusal)  # noqa: PT017 (either outcome is right, and each has its condition)
 
 
 def test_missing_and_swapped_records_are_named(copied: Path) -> None:
@@ -240,9 +246,7 @@ def test_a_full_disk_poisons_and_keeps_what_was_durable(tmp_path: Path) -> None:
     journal._writer.ask(lambda connection: connection.execute("PRAGMA max_page_count=1").fetchone())
     journal.append(decisions(500, first=6))
     assert journal.head[0] == 505
-    with pytest.raises(
-        JournalFailed, match=r"journal\.db could not be written .*full.*: no effect may leave"
-    ):
+    with pytest.raises(JournalFailed, match=r"journal\.db could not be written .*full.*no effect may leave"):
         journal.sync()
     assert_poisoned(journal, "full")
     assert journal.durable_head == durable
@@ -352,7 +356,7 @@ def test_a_truncated_journal_is_refused(copied: Path, keep: float) -> None:
 def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     text = tmp_path / "journal.db"
     text.write_text("not a database, but long enough to look like one at first " * 50)
-    with pytest.raises(StoreDamaged, match="cannot be read as a database"):
+    with pytest.raises(StoreDamaged, match="is damaged or no database of ours"):
         SqliteJournal.open(text)
     foreign = tmp_path / "foreign.db"
     with closing(raw(foreign)) as connection:

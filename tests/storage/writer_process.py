@@ -1,4 +1,4 @@
-"""A process that writes a journal until it is killed: prints each sequence once it is acknowledged as durable.
+"""A process that writes a journal until it is killed: prints each sequence once it is durable.
 
 python -m tests.storage.writer_process JOURNAL [GROUP]
 """
