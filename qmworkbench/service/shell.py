@@ -1,0 +1,295 @@
+"""The shell around the kernel: decide, make durable, carry out, feed the answer back (§13, §19, DESIGN "Durability").
+
+Nothing reaches the broker before the event that asked for it is on disk, in the order in which it was decided. A sync
+is waited for only where an effect or an acknowledgement needs it, so quiet boundaries share a commit. Once an
+append or a sync has failed no effect leaves any more: the emergency executor (service/direct_emergency.py) works
+without the kernel and is the only thing that still reaches the broker.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
+
+from qmworkbench.domain.events import Event, Input
+from qmworkbench.domain.events.orders import CancelObserved, ExecutionReported, OrderQueried, SubmitObserved
+from qmworkbench.domain.events.reconciliation import (
+    AccountObserved,
+    BrokerConnectionChanged,
+    BrokerSnapshotObserved,
+    Trigger,
+)
+from qmworkbench.domain.execution import BrokerSnapshot, ExecType, SubmitOutcome
+from qmworkbench.ports import Broker, BrokerUnreachable, Bus, Journal, JournalFailed, Notifier, OutcomeUnknown, RequestRefused
+from qmworkbench.service.blocking import Blocking, InLine
+from qmworkbench.trading.effects import (
+    CancelOrder,
+    Effect,
+    NotifyPeople,
+    QueryBroker,
+    QueryOrder,
+    SubmitOrder,
+    effects_of,
+)
+from qmworkbench.trading.state import State
+
+T = TypeVar("T")
+
+# More effects than this out of one input is a kernel answering itself, not a market.
+CASCADE_LIMIT: Final = 20_000
+_BOOKED: Final = frozenset({ExecType.TRADE, ExecType.TRADE_CANCEL})
+
+
+class Deciding(Protocol):
+    """trading.kernel.Kernel, as far as the shell knows it."""
+
+    @property
+    def state(self) -> State: ...
+
+    def step(self, given: Input) -> list[Event]: ...
+
+
+class CascadeRunaway(RuntimeError):
+    """One input led to effects without end. Nothing further is sent; the message names the last effect."""
+
+
+SnapshotReader = Callable[[Broker, int], BrokerSnapshot]
+
+
+class Shell:
+    """Drives one kernel with one journal and one broker. Owned by one thread or one event loop; never shared.
+
+    `snapshot` reads positions, orders, executions and account together from the broker, from a cursor on
+    (brokers/snapshot.py). `bus` hears of events once they are durable, `notifier` of alerts. `work` says
+    where blocking calls are done. `now` is the clock inputs are dated with: the bars' in a replay.
+    """
+
+    def __init__(
+        self,
+        kernel: Deciding,
+        journal: Journal,
+        broker: Broker,
+        *,
+        snapshot: SnapshotReader,
+        now: Callable[[], datetime] | None = None,
+        work: Blocking | None = None,
+        bus: Bus | None = None,
+        notifier: Notifier | None = None,
+    ) -> None:
+        self.kernel = kernel
+        self.journal = journal
+        self.broker = broker
+        self.failed: Exception | None = None
+        self.notices_lost: list[str] = []
+        self._snapshot = snapshot
+        self._now = now
+        self._work = work if work is not None else InLine()
+        self._bus = bus
+        self._notifier = notifier
+        self._outbox: deque[tuple[int, Effect]] = deque()
+        self._unpublished: deque[tuple[int, list[Event]]] = deque()
+        self._settling = asyncio.Lock()
+        self._account_stale = False
+        self._unreachable = ""
+
+    # --- what a shell's owner calls --------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        return self.kernel.state
+
+    def now(self) -> datetime:
+        """The time of an input observed now: the clock's, and never before the newest input's."""
+        newest = self.kernel.state.now
+        if self._now is None:
+            return self.kernel.state.clock()
+        told = self._now()
+        return told if newest is None or told > newest else newest
+
+    def decide(self, given: Input) -> list[Event]:
+        """Let the kernel answer one input and queue what it decided for disk and outbox; nothing leaves yet.
+
+        Never suspends, so the journal's order is the order in which the state changed. Raises JournalFailed, now and
+        from then on, when the journal did not take the events.
+        """
+        self._refuse_if_failed()
+        events = self.kernel.step(given)
+        try:
+            seq = self.journal.append(events)
+        except JournalFailed as error:
+            self.failed = error
+            raise
+        self._unpublished.append((seq, events))
+        self._outbox.extend((seq, effect) for effect in effects_of(events))
+        return events
+
+    async def feed(self, given: Input) -> list[Event]:
+        """Decide, then carry out whatever follows until nothing is left to do; returns the first decision's events."""
+        events = self.decide(given)
+        await self.settle()
+        return events
+
+    async def settle(self) -> None:
+        """Carry out the outbox in order, feed every answer back, and read what the broker has to say, until quiet."""
+        async with self._settling:
+            carried = 0
+            while True:
+                while self._outbox:
+                    carried += 1
+                    if carried > CASCADE_LIMIT:
+                        self._run_away(self._outbox[0][1])
+                    await self._carry_out_next()
+                if not await self._hear_the_broker():
+                    break
+        self._publish()
+
+    async def durable(self) -> int:
+        """Wait until everything decided so far is on disk; returns the durable sequence. Raises JournalFailed."""
+        self._refuse_if_failed()
+        try:
+            reached = await self._work.do(self.journal.sync)
+        except JournalFailed as error:
+            self.failed = error
+            raise
+        self._publish()
+        return reached
+
+    async def at_the_venue(self, work: Callable[[], T]) -> T:
+        """Do something with the broker's own machinery while no effect is under way (a replayed venue's next bar)."""
+        async with self._settling:
+            return await self._work.do(work)
+
+    async def beside(self, work: Callable[[], T]) -> T:
+        """Do blocking work that needs neither kernel nor broker; effects and commands do not wait for it."""
+        return await self._work.do(work)
+
+    def telemetry(self, events: Sequence[Event]) -> None:
+        """Put facts of the machine on their own stream; dropped once the journal has failed."""
+        if self.failed is None:
+            self.journal.append_telemetry(events)
+
+    # --- effects and their answers -----------------------------------------------------------------------
+
+    def _refuse_if_failed(self) -> None:
+        if isinstance(self.failed, JournalFailed):
+            raise JournalFailed(str(self.failed)) from self.failed
+        if self.failed is not None:
+            raise CascadeRunaway(str(self.failed)) from self.failed
+
+    def _run_away(self, effect: Effect) -> None:
+        self._outbox.clear()
+        self.failed = CascadeRunaway(
+            f"more than {CASCADE_LIMIT} effects followed from one input, the last {type(effect).__name__}: nothing "
+            "further is sent; use `qm emergency --direct` if positions are open, then report the journal"
+        )
+        raise self.failed
+
+    async def _carry_out_next(self) -> None:
+        seq, effect = self._outbox[0]
+        if self.journal.durable_seq < seq:
+            await self.durable()
+        self._refuse_if_failed()
+        self._outbox.popleft()
+        answer = await self._carried_out(effect)
+        if answer is not None:
+            self.decide(answer)
+
+    async def _carried_out(self, effect: Effect) -> Input | None:
+        if isinstance(effect, SubmitOrder):
+            request = effect.request
+            outcome, detail = await self._requested(lambda: self.broker.submit(request))
+            return SubmitObserved(at=self.now(), cl_ord_id=request.cl_ord_id, outcome=outcome, detail=detail)
+        if isinstance(effect, CancelOrder):
+            cl_ord_id = effect.cl_ord_id
+            outcome, detail = await self._requested(lambda: self.broker.cancel(cl_ord_id))
+            return CancelObserved(at=self.now(), cl_ord_id=cl_ord_id, outcome=outcome, detail=detail)
+        if isinstance(effect, QueryOrder):
+            return await self._order_queried(effect.cl_ord_id)
+        if isinstance(effect, QueryBroker):
+            return await self._broker_queried(effect.trigger)
+        await self._notified(effect)
+        return None
+
+    async def _requested(self, request: Callable[[], None]) -> tuple[SubmitOutcome, str]:
+        try:
+            await self._work.do(request)
+        except RequestRefused as error:
+            return SubmitOutcome.REFUSED, str(error)
+        except (OutcomeUnknown, BrokerUnreachable) as error:
+            return SubmitOutcome.LOST, str(error)
+        return SubmitOutcome.SENT, ""
+
+    async def _order_queried(self, cl_ord_id: str) -> OrderQueried:
+        try:
+            found, cursor = await self._work.do(lambda: self.broker.order(cl_ord_id))
+        except BrokerUnreachable as error:
+            return OrderQueried(at=self.now(), cl_ord_id=cl_ord_id, complete=False, cursor=0, error=str(error))
+        return OrderQueried(at=self.now(), cl_ord_id=cl_ord_id, complete=True, cursor=cursor, found=found)
+
+    async def _broker_queried(self, trigger: Trigger) -> BrokerSnapshotObserved:
+        after = self.state.exec_cursor
+        snapshot = await self._work.do(lambda: self._snapshot(self.broker, after))
+        return BrokerSnapshotObserved(at=self.now(), trigger=trigger, snapshot=snapshot)
+
+    async def _notified(self, effect: NotifyPeople) -> None:
+        notifier = self._notifier
+        if notifier is None:
+            return
+        try:
+            await self._work.do(lambda: notifier.notify((effect.alert,)))
+        except Exception as error:  # a dead pager must not stop trading; the alert stands on screen and journal
+            self.notices_lost.append(f"{effect.alert.kind}: {type(error).__name__}: {error}")
+
+    # --- what the broker says by itself -------------------------------------------------------------------
+
+    async def _hear_the_broker(self) -> bool:
+        """Feed new execution reports, and the account after executions; says whether there was anything."""
+        after = self.state.exec_cursor
+        try:
+            reports = await self._work.do(lambda: self.broker.reports(after))
+            self._reconnected()
+            for report in reports:
+                at = max(self.now(), report.transact_time)
+                self.decide(ExecutionReported(at=at, report=report))
+                self._account_stale |= report.exec_type in _BOOKED
+            if self._account_stale:
+                account = await self._work.do(self.broker.account)
+                self._account_stale = False
+                self.decide(AccountObserved(at=self.now(), account=account))
+        except BrokerUnreachable as error:
+            return self._disconnected(str(error))
+        return bool(self._outbox)
+
+    def _disconnected(self, detail: str) -> bool:
+        if self._unreachable or self.state.session is None:
+            return False
+        self._unreachable = detail or "no answer"
+        self.decide(BrokerConnectionChanged(at=self.now(), connected=False, detail=self._unreachable))
+        return True
+
+    def _reconnected(self) -> None:
+        if self._unreachable:
+            self._unreachable = ""
+            self.decide(BrokerConnectionChanged(at=self.now(), connected=True, detail="answers again"))
+
+    # --- telling others --------------------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        """Tell the bus what has become durable since the last time."""
+        if not self._unpublished:
+            return
+        durable = self.journal.durable_seq
+        while self._unpublished and self._unpublished[0][0] <= durable:
+            seq, events = self._unpublished.popleft()
+            if self._bus is not None:
+                self._bus.publish(seq, events)
+
+
+def last_of(events: Iterable[Event], kind: type[T]) -> T | None:
+    """The last event of a kind in a decision, None where there is none."""
+    found: T | None = None
+    for event in events:
+        if isinstance(event, kind):
+            found = event
+    return found
