@@ -38,7 +38,9 @@ def verify(records: Iterable[Record], *, prev_seq: int = 0, prev_hash: str = GEN
         if record.seq != seq + 1:
             raise ChainBroken(f"record {record.seq} follows record {seq}: {record.seq - seq - 1} record(s) are missing")
         if record.prev_hash != head:
-            raise ChainBroken(f"record {record.seq} does not name its predecessor's hash: a record was changed before it")
+            raise ChainBroken(
+                f"record {record.seq} does not name its predecessor's hash: a record was changed before it"
+            )
         if link(head, record.seq, record.payload) != record.hash:
             raise ChainBroken(f"record {record.seq} ({record.type}) was changed after it was written")
         seq, head = record.seq, record.hash

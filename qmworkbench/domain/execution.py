@@ -118,18 +118,24 @@ class BrokerOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BrokerPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """A net position as the broker's books hold it: `qty` signed, `avg_px` in the instrument's currency."""
+    """A net position as the broker's books hold it: `qty` signed, prices in the instrument's currency.
+
+    `market_value` (signed) and `unrealized_pnl` are in account currency at the broker's own prices and rates.
+    """
 
     symbol: str
     qty: Decimal
     avg_px: Decimal
     market_px: Decimal
+    market_value: Decimal = ZERO
+    unrealized_pnl: Decimal = ZERO
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The account as the broker states it, in `currency`.
 
-    `equity` = cash + market value of positions; `realized_pnl` and `fees` are since `session_date`'s start.
+    `equity` is what the account is worth with every position at the market; `realized_pnl` and `fees` are since `session_date`'s start.
+    `positions_value` (signed market value) and `unrealized_pnl` sum over all positions at the broker's own prices.
     `cursor` is the last transaction this statement includes: a later fill is not in it.
     """
 
@@ -141,6 +147,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     fees: Decimal
     cursor: int
     as_of: datetime
+    positions_value: Decimal = ZERO
+    unrealized_pnl: Decimal = ZERO
 
 
 class BrokerSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,10 +36,20 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     blocked_symbols: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("max_daily_loss", "max_position_notional", "max_position_equity_pct", "max_strategy_equity_pct"):
+        for name in (
+            "max_daily_loss",
+            "max_position_notional",
+            "max_position_equity_pct",
+            "max_strategy_equity_pct",
+        ):
             _demand(getattr(self, name) > 0, name, getattr(self, name), "give an amount above zero")
         if self.max_position_qty is not None:
-            _demand(self.max_position_qty > 0, "max_position_qty", self.max_position_qty, "give a quantity above zero")
+            _demand(
+                self.max_position_qty > 0,
+                "max_position_qty",
+                self.max_position_qty,
+                "give a quantity above zero",
+            )
         for name in ("max_trades_per_day", "max_open_positions", "max_submits_per_minute"):
             _demand(getattr(self, name) >= 0, name, getattr(self, name), "give 0 (no entries) or more")
         for name in ("price_collar_bps", "stale_quote_s", "max_clock_skew_ms", "max_rejections_per_strategy"):

@@ -154,7 +154,13 @@ _FROM_WORKING: dict[Arc, _Next] = {
 
 def _stays(status: OrdStatus) -> dict[Arc, _Next]:
     """Late news about an order that has ended: fills and busts still count, the status does not reopen."""
-    return {_A.ACK: status, _A.FILL: status, _A.CANCEL_REJECT: status, _A.REPLACE_REJECT: status, _A.BUST: status}
+    return {
+        _A.ACK: status,
+        _A.FILL: status,
+        _A.CANCEL_REJECT: status,
+        _A.REPLACE_REJECT: status,
+        _A.BUST: status,
+    }
 
 
 TABLE: Final[dict[OrdStatus, dict[Arc, _Next]]] = {
@@ -174,7 +180,12 @@ TABLE: Final[dict[OrdStatus, dict[Arc, _Next]]] = {
         _A.LOSE: _S.UNKNOWN,
     },
     _S.PENDING_REPLACE: _FROM_WORKING
-    | {_A.FILL: _S.PENDING_REPLACE, _A.REPLACE_REJECT: _WORKING, _A.RESTATE: _S.PENDING_REPLACE, _A.LOSE: _S.UNKNOWN},
+    | {
+        _A.FILL: _S.PENDING_REPLACE,
+        _A.REPLACE_REJECT: _WORKING,
+        _A.RESTATE: _S.PENDING_REPLACE,
+        _A.LOSE: _S.UNKNOWN,
+    },
     _S.FILLED: _stays(_S.FILLED),
     _S.CANCELED: _stays(_S.CANCELED) | {_A.CANCEL: _S.CANCELED},
     _S.EXPIRED: _stays(_S.EXPIRED),

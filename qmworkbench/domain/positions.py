@@ -78,7 +78,11 @@ def fill_delta(qty: Decimal, cost: Decimal, side: Side, last_qty: Decimal, last_
     signed = side.sign * last_qty
     if qty == 0 or (qty > 0) == (signed > 0):
         return PositionDelta(
-            qty=qty + signed, cost=cost + signed * last_px, realized_pnl=ZERO, closed_qty=ZERO, opened_qty=last_qty
+            qty=qty + signed,
+            cost=cost + signed * last_px,
+            realized_pnl=ZERO,
+            closed_qty=ZERO,
+            opened_qty=last_qty,
         )
     closed = min(abs(qty), last_qty)
     # The whole cost goes with the last share, so that closing in pieces never leaves a crumb behind.

@@ -4,6 +4,8 @@ from datetime import datetime
 
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import Alert, AlertCleared, AlertRaised, TradingStateChanged
+from qmworkbench.domain.events.orders import CancelRequested
+from qmworkbench.domain.events.reconciliation import ReconciliationStarted, Trigger
 from qmworkbench.domain.ids import content_id
 from qmworkbench.domain.sessions import Priority, TradingState
 from qmworkbench.trading.fold import apply
@@ -19,6 +21,10 @@ class Decision:
         self.state = state
         self.at = at
         self.events: list[Event] = []
+        # Set by rules that found an order incident; the kernel starts one reconciliation for all of them.
+        self.want_reconciliation = False
+        # Set while the summary that ends a session is being answered.
+        self.summarized = False
 
     def emit(self, event: Event) -> None:
         """Apply `event` and keep it for the journal."""
@@ -45,5 +51,15 @@ class Decision:
         before = held.halt.state if scope == "book" else held.day.runs[scope].state
         if state.severity <= before.severity:
             return False
-        self.emit(TradingStateChanged(at=self.at, scope=scope, before=before, after=state, code=code, reason=reason, by=by))
+        self.emit(
+            TradingStateChanged(at=self.at, scope=scope, before=before, after=state, code=code, reason=reason, by=by)
+        )
         return True
+
+    def recancel(self, cl_ord_id: str, reason: str) -> None:
+        """Ask for a cancel again, although it was asked before: harmless at the broker, needed after a crash."""
+        self.emit(CancelRequested(at=self.at, cl_ord_id=cl_ord_id, reason=reason))
+
+    def restart_reconciliation(self, trigger: Trigger) -> None:
+        """Ask for a snapshot even if one was pending: its asker may be gone."""
+        self.emit(ReconciliationStarted(at=self.at, trigger=trigger))

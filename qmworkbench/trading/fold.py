@@ -6,20 +6,15 @@ fails on a rule, and a replayed journal gives the live state bit for bit.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, TypeVar
 
-from qmworkbench.domain.events import DECISION_TYPES, Event, control, market, orders, reconciliation, session
+from qmworkbench.domain.events import DECISION_TYPES, Event, control, market, orders, session
 from qmworkbench.domain.events.market import WatchState
-from qmworkbench.domain.sessions import BlockScope, TradingState
-from qmworkbench.trading import fold_orders
+from qmworkbench.domain.sessions import BlockScope
+from qmworkbench.trading import fold_control, fold_orders
 from qmworkbench.trading.state import (
     Assignment,
     Block,
-    Emergency,
-    EmergencyLine,
-    Halt,
-    RequiredDecision,
     Run,
     Session,
     State,
@@ -27,7 +22,7 @@ from qmworkbench.trading.state import (
 )
 
 E = TypeVar("E", bound=Event)
-_APPLY: dict[type[Event], Callable[[State, Any], None]] = dict(fold_orders.APPLY)
+_APPLY: dict[type[Event], Callable[[State, Any], None]] = {**fold_orders.APPLY, **fold_control.APPLY}
 
 # Facts that matter to readers and reports but change nothing that a rule looks at.
 INERT: frozenset[type[Event]] = frozenset(
@@ -46,7 +41,6 @@ INERT: frozenset[type[Event]] = frozenset(
         orders.SubmitObserved,
         orders.CancelObserved,
         orders.ReportQuarantined,
-        reconciliation.BrokerSnapshotObserved,
         session.PhaseRefused,
         session.ServiceStopped,
         session.SessionSummarized,
@@ -104,6 +98,8 @@ def _session_opened(state: State, event: session.SessionOpened) -> None:
     state.orders = {cl_ord_id: state.orders[cl_ord_id] for cl_ord_id in state.open_orders}
     state.intents = {cl_ord_id: i for cl_ord_id, i in state.intents.items() if cl_ord_id in state.open_orders}
     state.exec_ids = {}
+    state.fills = {}
+    state.day.first_cursor = state.exec_cursor
     state.marks = {}
     state.alerts = {}
     state.commands = {}
@@ -225,147 +221,6 @@ def _assignment_declined(state: State, event: market.AssignmentDeclined) -> None
 @_on(market.AssignmentEnded)
 def _assignment_ended(state: State, event: market.AssignmentEnded) -> None:
     state.day.assignments.pop(event.symbol, None)
-
-
-@_on(control.CommandReceived)
-def _command_received(state: State, event: control.CommandReceived) -> None:
-    state.commands[event.command_id] = event.operator
-
-
-@_on(control.TradingStateChanged)
-def _trading_state_changed(state: State, event: control.TradingStateChanged) -> None:
-    if event.scope == "book":
-        since = None if event.after is TradingState.ACTIVE else event.at
-        state.halt = Halt(state=event.after, code=event.code, reason=event.reason, by=event.by, since=since)
-        return
-    run = state.day.runs[event.scope]
-    run.state, run.state_reason = event.after, event.reason
-    if event.after is TradingState.ACTIVE:
-        run.rejections = 0
-
-
-@_on(control.EntriesHeld)
-def _entries_held(state: State, event: control.EntriesHeld) -> None:
-    state.day.entries_held = event.reason
-
-
-@_on(control.EntriesReleased)
-def _entries_released(state: State, event: control.EntriesReleased) -> None:
-    state.day.entries_held = ""
-
-
-@_on(control.SymbolBlocked)
-def _symbol_blocked(state: State, event: control.SymbolBlocked) -> None:
-    state.blocked[event.symbol] = Block(scope=event.scope, by=event.by, reason=event.reason, at=event.at)
-
-
-@_on(control.SymbolUnblocked)
-def _symbol_unblocked(state: State, event: control.SymbolUnblocked) -> None:
-    state.blocked.pop(event.symbol, None)
-
-
-@_on(control.AlertRaised)
-def _alert_raised(state: State, event: control.AlertRaised) -> None:
-    state.alerts[event.alert.alert_id] = event.alert
-
-
-@_on(control.AlertCleared)
-def _alert_cleared(state: State, event: control.AlertCleared) -> None:
-    state.alerts.pop(event.alert_id, None)
-
-
-@_on(control.DecisionRequired)
-def _decision_required(state: State, event: control.DecisionRequired) -> None:
-    state.day.decisions[event.decision_id] = RequiredDecision(
-        decision_id=event.decision_id, question=event.question, options=event.options, since=event.at
-    )
-
-
-@_on(control.DecisionEscalated)
-def _decision_escalated(state: State, event: control.DecisionEscalated) -> None:
-    state.day.decisions[event.decision_id].escalated_at = event.at
-
-
-@_on(control.DecisionRecorded)
-def _decision_recorded(state: State, event: control.DecisionRecorded) -> None:
-    state.day.decisions.pop(event.decision_id, None)
-
-
-@_on(control.EmergencyStarted)
-def _emergency_started(state: State, event: control.EmergencyStarted) -> None:
-    state.emergency = Emergency(
-        emergency_id=event.emergency_id,
-        by=event.by,
-        reason=event.reason,
-        started_at=event.at,
-        deadline_s=event.deadline_s,
-    )
-
-
-@_on(control.EmergencyStepTaken)
-def _emergency_step(state: State, event: control.EmergencyStepTaken) -> None:
-    emergency = state.emergency
-    if emergency is None:
-        return
-    if event.step == "overdue":
-        emergency.overdue_at = event.at
-        return
-    line = emergency.lines.setdefault(event.symbol, EmergencyLine(step=event.step, since=event.at))
-    line.step, line.since, line.detail = event.step, event.at, event.detail
-    line.attempt += event.step == "close_sent"
-
-
-@_on(control.EmergencyCompleted)
-def _emergency_completed(state: State, event: control.EmergencyCompleted) -> None:
-    if state.emergency is not None:
-        state.emergency.completed_at = event.at
-
-
-@_on(reconciliation.AccountObserved)
-def _account_observed(state: State, event: reconciliation.AccountObserved) -> None:
-    state.account = event.account
-    state.spent = {cursor: amount for cursor, amount in state.spent.items() if int(cursor) > event.account.cursor}
-
-
-@_on(reconciliation.BrokerConnectionChanged)
-def _connection_changed(state: State, event: reconciliation.BrokerConnectionChanged) -> None:
-    state.connected = event.connected
-
-
-@_on(reconciliation.SessionEquitySet)
-def _session_equity_set(state: State, event: reconciliation.SessionEquitySet) -> None:
-    state.day.start_equity = Decimal(event.equity)
-
-
-@_on(reconciliation.ReconciliationStarted)
-def _reconciliation_started(state: State, event: reconciliation.ReconciliationStarted) -> None:
-    state.reconciliation.pending, state.reconciliation.requested_at = event.trigger, event.at
-
-
-@_on(reconciliation.BreakFound)
-def _break_found(state: State, event: reconciliation.BreakFound) -> None:
-    if event.break_id not in state.reconciliation.unresolved:
-        state.day.breaks += 1
-    state.reconciliation.unresolved[event.break_id] = event
-
-
-@_on(reconciliation.ReconciliationCompleted)
-def _reconciliation_completed(state: State, event: reconciliation.ReconciliationCompleted) -> None:
-    last = state.reconciliation
-    last.pending, last.trigger, last.result = None, event.trigger, event.result
-    last.completed_at, last.breaks = event.at, event.breaks
-    last.unresolved = {b: found for b, found in last.unresolved.items() if b in event.unresolved}
-
-
-@_on(reconciliation.SessionRecovered)
-def _session_recovered(state: State, event: reconciliation.SessionRecovered) -> None:
-    state.day.recovered = state.day.recovering = True
-    state.connected = False
-
-
-@_on(reconciliation.RecoveryCompleted)
-def _recovery_completed(state: State, event: reconciliation.RecoveryCompleted) -> None:
-    state.day.recovering = False
 
 
 def unhandled() -> list[type[Event]]:

@@ -152,6 +152,7 @@ def _fill_recorded(state: State, event: FillRecorded) -> None:
     day.realized_pnl += event.realized_pnl
     day.fees += event.fee
     day.fills += 1
+    state.fills[event.exec_id] = f"{event.symbol} {event.side} {event.last_qty} at {event.last_px}"
     key = position_key(event.strategy_id, event.symbol)
     held = state.positions.get(key) or Position(strategy_id=event.strategy_id, symbol=event.symbol)
     delta = fill_delta(held.qty, held.cost, event.side, event.last_qty, event.last_px)
@@ -159,9 +160,16 @@ def _fill_recorded(state: State, event: FillRecorded) -> None:
         # Not in any account statement older than this execution: buying power must not count it twice free.
         spent = event.last_px * delta.opened_qty * event.conversion_rate
         state.spent[str(state.exec_cursor)] = state.spent.get(str(state.exec_cursor), ZERO) + spent
-    if delta.opened_qty and (held.qty == 0 or delta.closed_qty):
+    flips = bool(delta.opened_qty and delta.closed_qty)
+    if delta.opened_qty and (held.qty == 0 or flips):
         held = _opened(state, event, held)
     held.qty, held.cost = event.position_qty, event.position_cost
+    if flips:
+        # The closing part belongs to the round trip that ended; the new one carries its share of the fee alone.
+        held.fees = event.fee * delta.opened_qty / event.last_qty
+        held.entry_qty, held.entry_value = delta.opened_qty, delta.opened_qty * event.last_px
+        state.positions[key] = held
+        return
     held.realized_pnl += event.realized_pnl
     held.fees += event.fee
     held.exit_qty += delta.closed_qty
@@ -246,4 +254,3 @@ APPLY: dict[type[Event], Callable[[State, Any], None]] = {
     TradeClosed: _trade_closed,
     RepairApplied: _repair_applied,
 }
-

@@ -106,9 +106,7 @@ class Radar:
             ("volume", frame.volume),
         ):
             if len(column) != len(index):
-                raise ValueError(
-                    f"frame of {frame.as_of}: {len(column)} values of {name} for {len(index)} symbols"
-                )
+                raise ValueError(f"frame of {frame.as_of}: {len(column)} values of {name} for {len(index)} symbols")
             finite = np.isfinite(column)
             if not finite.all():
                 at = int(np.argmin(finite))

@@ -105,18 +105,14 @@ class Judgement:
         limit = self._max_candidates
         if limit is not None and self.passed[position]:
             place = int(np.flatnonzero(self.passing == position)[0]) + 1
-            found.append(
-                FilterVerdict(code="place", passed=place <= limit, value=float(place), limit=float(limit))
-            )
+            found.append(FilterVerdict(code="place", passed=place <= limit, value=float(place), limit=float(limit)))
         return tuple(found)
 
     def _basis(self, code: str, position: int) -> str:
         return self.change_basis(position) if code == "change" else ""
 
 
-def _gates(
-    snapshot: RadarSnapshot, settings: ScanSettings, conditions: ScanConditions
-) -> tuple[FilterVerdict, ...]:
+def _gates(snapshot: RadarSnapshot, settings: ScanSettings, conditions: ScanConditions) -> tuple[FilterVerdict, ...]:
     from_open, to_close = round(snapshot.minutes_from_open, 4), round(snapshot.minutes_to_close, 4)
     return (
         FilterVerdict(code="feed", passed=conditions.feed_ok, basis=conditions.feed_reason),

@@ -66,9 +66,7 @@ class ScanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             if limit is not None and not (math.isfinite(limit) and limit >= 0):
                 raise ValueError(f"{name} is {limit}: give a number of 0 or more, or leave the filter off")
         if self.min_change_pct is not None and not math.isfinite(self.min_change_pct):
-            raise ValueError(
-                f"min_change_pct is {self.min_change_pct}: give percent, such as 3, or leave it off"
-            )
+            raise ValueError(f"min_change_pct is {self.min_change_pct}: give percent, such as 3, or leave it off")
         if self.min_price is not None and self.max_price is not None and self.min_price > self.max_price:
             raise ValueError(
                 f"min_price {self.min_price} exceeds max_price {self.max_price}: none could pass; swap them"

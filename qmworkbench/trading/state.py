@@ -112,6 +112,8 @@ class Emergency(msgspec.Struct, kw_only=True):
     deadline_s: int
     lines: dict[str, EmergencyLine] = {}
     overdue_at: datetime | None = None
+    read_at: datetime | None = None
+    reads: int = 0
     completed_at: datetime | None = None
 
     @property
@@ -162,6 +164,8 @@ class Session(msgspec.Struct, kw_only=True):
     entries_intended: int = 0
     submits: list[datetime] = []
     start_equity: Decimal | None = None
+    start_unrealized: Decimal = ZERO
+    first_cursor: int = 0
     realized_pnl: Decimal = ZERO
     fees: Decimal = ZERO
     fills: int = 0
@@ -190,6 +194,8 @@ class State(msgspec.Struct, kw_only=True):
     open_orders: dict[str, None] = {}
     positions: dict[str, Position] = {}
     exec_ids: dict[str, str] = {}
+    # This session's executions in our books, by the broker's id.
+    fills: dict[str, str] = {}
     exec_cursor: int = 0
     account: Account | None = None
     # Notional opened by executions newer than the account statement, by cursor.

@@ -9,7 +9,17 @@ from qmworkbench.domain.events import control, market, orders, reconciliation, s
 from qmworkbench.domain.events.base import Event, Input
 from qmworkbench.domain.events.control import Alert
 
-__all__ = ["Alert", "DECISION_TYPES", "Event", "Input", "SCHEMA_VERSION", "TELEMETRY_TYPES", "decode", "encode", "wire_name"]
+__all__ = [
+    "Alert",
+    "DECISION_TYPES",
+    "Event",
+    "Input",
+    "SCHEMA_VERSION",
+    "TELEMETRY_TYPES",
+    "decode",
+    "encode",
+    "wire_name",
+]
 
 # Counts additions to the wire form. A journal written under a higher version is refused, never guessed at.
 SCHEMA_VERSION: Final = 1

@@ -1,5 +1,6 @@
 """Comparing with the broker, repairing, recovering (§14, §17, §19)."""
 
+from decimal import Decimal
 from enum import StrEnum
 
 from qmworkbench.domain.events.base import Event, Input
@@ -59,10 +60,14 @@ class BrokerConnectionChanged(Input, frozen=True, kw_only=True, tag="broker.conn
 
 
 class SessionEquitySet(Event, frozen=True, kw_only=True, tag="session.equity_set"):
-    """Session-start equity, journaled once: the base of the daily loss limit and of sizing. Money as decimal text."""
+    """Session-start equity, journaled once: the base of the daily loss limit and of sizing.
 
-    equity: str
-    cash: str
+    `unrealized_pnl` is what carried positions already stood at, so that the day's own P&L can be told from theirs.
+    """
+
+    equity: Decimal
+    cash: Decimal
+    unrealized_pnl: Decimal
 
 
 class ReconciliationStarted(Event, frozen=True, kw_only=True, tag="reconciliation.started"):

@@ -1,0 +1,109 @@
+"""Booking a fill: position, realized P&L, slippage, and the trade when a round trip is over (§13, §17 Trade analytics)."""
+
+from decimal import Decimal
+
+from qmworkbench.domain.events.orders import FillRecorded, TradeClosed
+from qmworkbench.domain.execution import ExecutionReport
+from qmworkbench.domain.ids import content_id
+from qmworkbench.domain.orders import Leg, Order, Side
+from qmworkbench.domain.positions import Position, PositionDelta, fill_delta
+from qmworkbench.trading.decision import Decision
+from qmworkbench.trading.state import EXTERNAL, position_key
+
+_BPS = Decimal(10_000)
+_TENTH = Decimal("0.1")
+
+
+def book_fill(
+    decision: Decision, owner: str, report: ExecutionReport, order: Order | None, *, adopted: bool = False
+) -> None:
+    """Put one execution into the books of `owner` (EXTERNAL where nobody here ordered it)."""
+    state = decision.state
+    key = position_key(owner, report.symbol)
+    held = state.positions.get(key) or Position(strategy_id=owner, symbol=report.symbol)
+    delta = fill_delta(held.qty, held.cost, report.side, report.last_qty, report.last_px)
+    trade = (
+        _trade(decision, held, delta, report, order) if delta.closed_qty and delta.closed_qty == abs(held.qty) else None
+    )
+    decision.emit(
+        FillRecorded(
+            at=decision.at,
+            exec_id=report.exec_id,
+            cl_ord_id=report.cl_ord_id,
+            strategy_id=owner,
+            symbol=report.symbol,
+            side=report.side,
+            last_qty=report.last_qty,
+            last_px=report.last_px,
+            fee=report.fee,
+            transact_time=report.transact_time,
+            realized_pnl=delta.realized_pnl * report.conversion_rate,
+            position_qty=delta.qty,
+            position_cost=delta.cost,
+            conversion_rate=report.conversion_rate,
+            slippage_bps=_slippage_bps(report, order),
+            adopted=adopted or owner == EXTERNAL,
+        )
+    )
+    if trade is not None:
+        decision.emit(trade)
+
+
+def _slippage_bps(report: ExecutionReport, order: Order | None) -> Decimal | None:
+    """How much worse than the decision price the fill was, in basis points; None where there was no decision price."""
+    if order is None or order.decision_px <= 0:
+        return None
+    worse = (report.last_px - order.decision_px) * report.side.sign
+    return (worse / order.decision_px * _BPS).quantize(_TENTH)
+
+
+def _trade(
+    decision: Decision, held: Position, delta: PositionDelta, report: ExecutionReport, order: Order | None
+) -> TradeClosed:
+    """The round trip this fill completes."""
+    exit_qty = held.exit_qty + delta.closed_qty
+    exit_value = held.exit_value + delta.closed_qty * report.last_px
+    entry_px = held.entry_value / held.entry_qty if held.entry_qty else held.avg_px
+    gross = held.realized_pnl + delta.realized_pnl * report.conversion_rate
+    # A fill that closes and flips pays one fee; the part that opened anew carries its share of it.
+    closing_fee = report.fee * delta.closed_qty / report.last_qty
+    fees = held.fees + closing_fee
+    net = gross - fees
+    risk = None
+    if held.initial_stop_px is not None and held.entry_qty:
+        risk = abs(entry_px - held.initial_stop_px) * held.entry_qty * report.conversion_rate
+    leg = order.leg if order is not None else Leg.EXIT
+    return TradeClosed(
+        at=decision.at,
+        trade_id=content_id(held.strategy_id, held.symbol, held.entry_order, report.exec_id),
+        strategy_id=held.strategy_id,
+        symbol=held.symbol,
+        side=Side.BUY if held.qty > 0 else Side.SELL,
+        qty=exit_qty,
+        entry_px=entry_px,
+        exit_px=exit_value / exit_qty,
+        opened_at=held.opened_at or report.transact_time,
+        closed_at=report.transact_time,
+        gross_pnl=gross,
+        fees=fees,
+        net_pnl=net,
+        exit_leg=leg,
+        exit_reason=_exit_reason(held, leg, order),
+        signal_id=held.signal_id,
+        decision_px=held.decision_px,
+        bars_held=held.bars_held,
+        initial_stop_px=held.initial_stop_px,
+        target_px=held.target_px,
+        r_multiple=(net / risk).quantize(Decimal("0.01")) if risk else None,
+    )
+
+
+def _exit_reason(held: Position, leg: Leg, order: Order | None) -> str:
+    if leg is Leg.STOP:
+        trailing = order is not None and order.trail_bps is not None
+        return "trailing stop" if trailing else "stop"
+    if leg is Leg.TARGET:
+        return "target"
+    if leg is Leg.CLOSE:
+        return "flat at the close"
+    return order.reason if order is not None and order.reason else held.exit_wanted or "closed outside"

@@ -1,0 +1,235 @@
+"""From a wish to an order on record: sizing, bracket legs, the risk decision, OrderIntended or OrderDenied (§11, §13)."""
+
+from decimal import Decimal
+
+from qmworkbench.domain.events.market import SignalIgnored, SignalRaised
+from qmworkbench.domain.events.orders import OrderDenied, OrderIntended, RiskDecided, RuleVerdict
+from qmworkbench.domain.execution import LegRequest, OrderRequest
+from qmworkbench.domain.ids import cl_ord_id
+from qmworkbench.domain.numbers import ZERO, floor_to
+from qmworkbench.domain.orders import Leg, OrdType, PositionEffect, Side, TimeInForce
+from qmworkbench.domain.positions import Position
+from qmworkbench.domain.sessions import Priority
+from qmworkbench.trading import risk
+from qmworkbench.trading.decision import Decision
+from qmworkbench.trading.state import EXTERNAL, State
+
+
+def _id(state: State, strategy_id: str, symbol: str, signal_id: str, leg: Leg, attempt: int) -> str:
+    return cl_ord_id(
+        book=state.book,
+        session=state.day.session_id,
+        strategy_id=strategy_id,
+        symbol=symbol,
+        signal_id=signal_id,
+        leg=leg,
+        attempt=attempt,
+    )
+
+
+def entry_qty(state: State, symbol: str, budget: Decimal, px: Decimal) -> Decimal:
+    """floor(budget / close) in lots, with the budget in account currency; 0 without a rate or below one lot (FILLS §5)."""
+    instrument = state.instrument(symbol)
+    rate = state.rate(instrument.currency) if instrument else None
+    if instrument is None or rate is None or px <= 0:
+        return ZERO
+    return instrument.lot_down(floor_to(budget / (px * rate), instrument.lot_size))
+
+
+def _legs(state: State, raised: SignalRaised, flat_policy: str) -> tuple[LegRequest, ...]:
+    """The exits that rest at the broker beside the position: stop, target, and the session's close where the policy is flat."""
+
+    def leg(kind: Leg, ord_type: OrdType, tif: TimeInForce, **prices: Decimal | int | None) -> LegRequest:
+        name = _id(state, raised.strategy_id, raised.symbol, raised.signal_id, kind, 1)
+        return LegRequest(cl_ord_id=name, leg=kind, ord_type=ord_type, time_in_force=tif, **prices)  # type: ignore[arg-type]
+
+    rest = TimeInForce.GTC if flat_policy == "carry" else TimeInForce.DAY
+    legs: list[LegRequest] = []
+    if raised.stop_px is not None:
+        legs.append(leg(Leg.STOP, OrdType.STOP, rest, stop_px=raised.stop_px, trail_bps=raised.trail_bps))
+    if raised.target_px is not None:
+        legs.append(leg(Leg.TARGET, OrdType.LIMIT, rest, limit_px=raised.target_px))
+    if flat_policy == "at_close":
+        legs.append(leg(Leg.CLOSE, OrdType.MARKET, TimeInForce.AT_CLOSE))
+    return tuple(legs)
+
+
+def intend_entry(decision: Decision, raised: SignalRaised) -> None:
+    """Size, judge and record an entry; the shell sends it once it is durable."""
+    state, day = decision.state, decision.state.day
+    owner = day.assignments.get(raised.symbol)
+    budget = owner.budget if owner is not None and owner.strategy_id == raised.strategy_id else ZERO
+    qty = entry_qty(state, raised.symbol, budget, raised.decision_px)
+    if qty <= 0:
+        reason = f"a budget of {budget:.2f} buys nothing at {raised.decision_px}"
+        decision.emit(SignalIgnored(at=decision.at, signal_id=raised.signal_id, reason=reason))
+        return
+    run = day.runs[raised.strategy_id]
+    request = OrderRequest(
+        cl_ord_id=_id(state, raised.strategy_id, raised.symbol, raised.signal_id, Leg.ENTRY, 1),
+        symbol=raised.symbol,
+        side=Side.BUY if raised.kind == "entry_long" else Side.SELL,
+        position_effect=PositionEffect.OPEN,
+        ord_type=OrdType.MARKET,
+        order_qty=qty,
+        time_in_force=TimeInForce.IOC,
+        decided_at=decision.at,
+        legs=_legs(state, raised, run.spec.flat_policy),
+    )
+    intent = risk.Intent(
+        request=request,
+        strategy_id=raised.strategy_id,
+        leg=Leg.ENTRY,
+        decision_px=raised.decision_px,
+        stop_px=raised.stop_px,
+    )
+    if request.cl_ord_id in state.orders:
+        decision.emit(
+            SignalIgnored(at=decision.at, signal_id=raised.signal_id, reason="this signal was already acted on")
+        )
+        return
+    reserve = state.notional(raised.symbol, qty, raised.decision_px) or ZERO
+    _record(decision, intent, raised.signal_id, 1, reserve, "", raised.max_hold_bars, run.spec.flat_policy)
+
+
+def intend_exit(decision: Decision, held: Position, leg: Leg, qty: Decimal, reason: str, signal_id: str) -> bool:
+    """Record a market exit for `qty` of what is held; says whether it was allowed."""
+    state = decision.state
+    attempt = 1
+    while True:
+        name = _id(state, held.strategy_id, held.symbol, signal_id, leg, attempt)
+        if name not in state.orders:
+            break
+        attempt += 1
+    side = Side.SELL if held.qty > 0 else Side.BUY
+    mark = state.marks.get(held.symbol)
+    request = OrderRequest(
+        cl_ord_id=name,
+        symbol=held.symbol,
+        side=side,
+        position_effect=PositionEffect.CLOSE,
+        ord_type=OrdType.MARKET,
+        order_qty=qty,
+        time_in_force=TimeInForce.DAY,
+        decided_at=decision.at,
+    )
+    px = mark.px if mark is not None else held.avg_px
+    intent = risk.Intent(request=request, strategy_id=held.strategy_id, leg=leg, decision_px=px)
+    return _record(decision, intent, signal_id, attempt, ZERO, reason, None, held.flat_policy)
+
+
+def intend_liquidation(
+    decision: Decision, symbol: str, broker_qty: Decimal, qty: Decimal, signal_id: str, market_px: Decimal
+) -> None:
+    """Record an emergency close: capped by the broker's own position, not by ours, and judged by nothing else (§15).
+
+    Where several instances hold the symbol, the largest on the broker's side is closed first; the next read closes the next.
+    """
+    state = decision.state
+    owners = [p for p in state.positions.values() if p.symbol == symbol and p.qty * broker_qty > 0]
+    owner = max(owners, key=lambda p: (abs(p.qty), p.strategy_id), default=None)
+    strategy_id = owner.strategy_id if owner is not None else EXTERNAL
+    qty = min(qty, abs(owner.qty)) if owner is not None else qty
+    request = OrderRequest(
+        cl_ord_id=_id(state, strategy_id, symbol, signal_id, Leg.LIQUIDATE, 1),
+        symbol=symbol,
+        side=Side.SELL if broker_qty > 0 else Side.BUY,
+        position_effect=PositionEffect.CLOSE,
+        ord_type=OrdType.MARKET,
+        order_qty=qty,
+        time_in_force=TimeInForce.DAY,
+        decided_at=decision.at,
+    )
+    cap = RuleVerdict(code="reduce_only_broker", passed=True, value=str(qty), limit=str(abs(broker_qty)))
+    decision.emit(
+        RiskDecided(
+            at=decision.at,
+            cl_ord_id=request.cl_ord_id,
+            strategy_id=strategy_id,
+            symbol=symbol,
+            leg=Leg.LIQUIDATE,
+            allowed=True,
+            rules=(cap,),
+            limits_hash=state.day.limits_hash,
+        )
+    )
+    decision.emit(
+        OrderIntended(
+            at=decision.at,
+            request=request,
+            strategy_id=strategy_id,
+            leg=Leg.LIQUIDATE,
+            signal_id=signal_id,
+            attempt=1,
+            decision_px=market_px,
+            reserve_notional=ZERO,
+            reason="emergency liquidation",
+        )
+    )
+
+
+def _record(
+    decision: Decision,
+    intent: risk.Intent,
+    signal_id: str,
+    attempt: int,
+    reserve: Decimal,
+    reason: str,
+    max_hold_bars: int | None,
+    flat_policy: str,
+) -> bool:
+    rules = risk.judge(decision.state, intent)
+    failed = [rule for rule in rules if not rule.passed]
+    decision.emit(
+        RiskDecided(
+            at=decision.at,
+            cl_ord_id=intent.request.cl_ord_id,
+            strategy_id=intent.strategy_id,
+            symbol=intent.request.symbol,
+            leg=intent.leg,
+            allowed=not failed,
+            rules=rules,
+            limits_hash=decision.state.day.limits_hash,
+        )
+    )
+    if failed:
+        _deny(decision, intent, signal_id, "; ".join(f"{r.code}: {r.value} against {r.limit}" for r in failed))
+        return False
+    decision.emit(
+        OrderIntended(
+            at=decision.at,
+            request=intent.request,
+            strategy_id=intent.strategy_id,
+            leg=intent.leg,
+            signal_id=signal_id,
+            attempt=attempt,
+            decision_px=intent.decision_px,
+            reserve_notional=reserve,
+            reason=reason,
+            max_hold_bars=max_hold_bars,
+            flat_policy=flat_policy,
+        )
+    )
+    return True
+
+
+def _deny(decision: Decision, intent: risk.Intent, signal_id: str, reason: str) -> None:
+    decision.emit(
+        OrderDenied(
+            at=decision.at,
+            request=intent.request,
+            strategy_id=intent.strategy_id,
+            leg=intent.leg,
+            signal_id=signal_id,
+            decision_px=intent.decision_px,
+            reason=reason,
+        )
+    )
+    if "max_trades_per_day" in reason:
+        decision.alarm(
+            "max_trades_reached",
+            "book",
+            Priority.P2,
+            f"max trades per day reached ({decision.state.day.limits.max_trades_per_day}): no further entries today",
+            "confirm no new entries are created; open positions go on under their exits (§11)",
+        )

@@ -1,0 +1,181 @@
+"""What is looked at after every input, whoever sent it: daily loss, timeouts, halts, escalations, recovery (§11, §13, §19, §23)."""
+
+from datetime import timedelta
+from typing import Final
+
+from qmworkbench.domain.events.control import (
+    DecisionEscalated,
+    DecisionRecorded,
+    DecisionRequired,
+    EntriesHeld,
+    EntriesReleased,
+)
+from qmworkbench.domain.events.market import FeedChanged, FeedState
+from qmworkbench.domain.events.orders import OrderQueryRequested
+from qmworkbench.domain.events.reconciliation import (
+    ReconciliationResult,
+    RecoveryCompleted,
+    SessionRecovered,
+    Trigger,
+)
+from qmworkbench.domain.ids import content_id
+from qmworkbench.domain.numbers import cents
+from qmworkbench.domain.orders import Leg, OrdStatus
+from qmworkbench.domain.sessions import Phase, Priority, TradingState
+from qmworkbench.trading import emergency, exits, reconciliation, watchlist
+from qmworkbench.trading.decision import UNATTENDED, Decision
+
+# An answer to a submit or cancel that takes longer is asked for by id; and again after the same time.
+IN_FLIGHT_AFTER: Final = timedelta(seconds=5)
+ESCALATE_AFTER: Final = timedelta(minutes=5)
+DAILY_LOSS_OPTIONS: Final = ("continue_exits", "liquidate")
+
+
+def watch(decision: Decision) -> None:
+    """All standing watches, in a fixed order; each is idle unless its condition holds."""
+    if decision.state.session is None or decision.state.day.phase is Phase.CLOSED:
+        return
+    _daily_loss(decision)
+    _halted_entries(decision)
+    _in_flight(decision)
+    watchlist.follow_positions(decision)
+    emergency.progress(decision)
+    exits.progress_exits(decision)
+    _escalate(decision)
+    _recovery(decision)
+    if decision.want_reconciliation:
+        reconciliation.start(decision, Trigger.ORDER_INCIDENT)
+
+
+def _daily_loss(decision: Decision) -> None:
+    """§11 Max Daily Loss: entries stop, exits run, and a person is asked: continue or liquidate."""
+    state, day = decision.state, decision.state.day
+    if day.start_equity is None or state.halt.code == "max_daily_loss":
+        return
+    pnl = state.day_pnl()
+    if pnl is None or pnl > -day.limits.max_daily_loss:
+        return
+    text = f"day P&L {cents(pnl)} is beyond the limit of -{day.limits.max_daily_loss} {day.account_currency}"
+    if not decision.restrict("book", TradingState.REDUCING, "max_daily_loss", text, "risk_manager"):
+        return
+    decision.alarm(
+        "max_daily_loss",
+        day.session_id,
+        Priority.P1,
+        text,
+        "confirm that no new entries pass; decide: continue exits or liquidate; record the incident (§11)",
+    )
+    question = f"{text}. Continue open positions under their exits, or liquidate?"
+    name = content_id(day.session_id, "max_daily_loss")
+    decision.emit(DecisionRequired(at=decision.at, decision_id=name, question=question, options=DAILY_LOSS_OPTIONS))
+    if day.unattended:
+        decision.emit(
+            DecisionRecorded(
+                at=decision.at,
+                decision_id=name,
+                choice="continue_exits",
+                by=UNATTENDED,
+                reason="nobody attends; liquidation is a person's command",
+            )
+        )
+
+
+def _halted_entries(decision: Decision) -> None:
+    """No entry order outlives a halt: of the book, or of its own strategy."""
+    state = decision.state
+    for order in state.working():
+        if order.leg is Leg.ENTRY and state.trading_state(order.strategy_id) is not TradingState.ACTIVE:
+            exits.cancel_all(decision, [order], "entries are blocked")
+
+
+def _in_flight(decision: Decision) -> None:
+    """Orders whose answer is overdue are asked for by id (§13); nothing is concluded from silence."""
+    state = decision.state
+    if not state.connected:
+        return
+    for order in state.working():
+        waiting = order.status in (OrdStatus.SUBMITTED, OrdStatus.UNKNOWN, OrdStatus.PENDING_CANCEL)
+        # Legs come alive with their entry; until then there is nothing of their own to ask for.
+        if not waiting or (order.parent_id is not None and order.is_in_doubt):
+            continue
+        since = order.queried_at or order.last_at or order.intended_at
+        due = order.status is OrdStatus.UNKNOWN and order.queried_at is None
+        if due or decision.at - since >= IN_FLIGHT_AFTER:
+            reason = f"{order.status} for {(decision.at - since).total_seconds():.0f} s"
+            decision.emit(OrderQueryRequested(at=decision.at, cl_ord_id=order.cl_ord_id, reason=reason))
+
+
+def _escalate(decision: Decision) -> None:
+    """A required decision that nobody answers becomes louder."""
+    for question in list(decision.state.day.decisions.values()):
+        since = question.escalated_at or question.since
+        if decision.at - since >= ESCALATE_AFTER:
+            waited_s = int((decision.at - question.since).total_seconds())
+            decision.emit(DecisionEscalated(at=decision.at, decision_id=question.decision_id, waited_s=waited_s))
+            decision.alarm(
+                "decision_unanswered",
+                f"{question.decision_id}/{waited_s}",
+                Priority.P0,
+                f"unanswered for {waited_s // 60} min: {question.question}",
+                f"answer with one of: {', '.join(question.options)}",
+            )
+
+
+def on_recovered(decision: Decision, event: SessionRecovered) -> None:
+    """§19: this process takes over a session; entries are held, every order in doubt is asked for, then all is compared."""
+    decision.emit(event)
+    state = decision.state
+    if state.day.phase is Phase.CLOSED:
+        return
+    if not state.day.ending:
+        decision.emit(EntriesHeld(at=decision.at, reason="recovered session: entries wait for a release"))
+    for order in state.working():
+        if order.is_in_doubt and order.parent_id is None:
+            reason = "in doubt when the process ended"
+            decision.emit(OrderQueryRequested(at=decision.at, cl_ord_id=order.cl_ord_id, reason=reason))
+    # A cancel whose sending was interrupted is asked for again: cancels are harmless twice.
+    for order in state.working():
+        if order.cancel_requested_at is not None and order.status is not OrdStatus.PENDING_CANCEL:
+            order_id = order.cl_ord_id
+            decision.recancel(order_id, "cancel repeated after recovery")
+    decision.restart_reconciliation(Trigger.RECOVERY)
+
+
+def _recovery(decision: Decision) -> None:
+    """Done once nothing is in doubt and the books agree; unattended books then go on by policy."""
+    state, day = decision.state, decision.state.day
+    if not day.recovering or state.reconciliation.trigger is not Trigger.RECOVERY:
+        return
+    if state.reconciliation.pending is not None or state.reconciliation.unresolved:
+        return
+    if state.reconciliation.result not in (ReconciliationResult.CLEAN, ReconciliationResult.REPAIRED):
+        return
+    if any(o.is_in_doubt and o.parent_id is None for o in state.working()):
+        return
+    decision.emit(RecoveryCompleted(at=decision.at, resolved=len(state.orders)))
+    clean = state.reconciliation.result is ReconciliationResult.CLEAN
+    if day.unattended and clean and not day.ending and day.phase is Phase.MARKET_SESSION:
+        decision.emit(EntriesReleased(at=decision.at, by=UNATTENDED, reason="recovered and reconciled clean"))
+
+
+def on_feed(decision: Decision, event: FeedChanged) -> None:
+    """§12 Market Data Broker Disconnect: degraded, entries blocked by the state itself, alarmed."""
+    decision.emit(event)
+    if event.state is FeedState.GOOD:
+        decision.all_clear("market_data_disconnect", "feed", "market data is good again")
+        return
+    decision.alarm(
+        "market_data_disconnect",
+        "feed",
+        Priority.P1,
+        f"market data is {event.state}: {event.detail}",
+        "confirm that reconnects are running; halt if it lasts (§12)",
+    )
+
+
+def continuous(decision: Decision) -> None:
+    """The comparison that runs while trading, every few boundaries."""
+    day = decision.state.day
+    due = day.boundary > 0 and day.boundary % reconciliation.CONTINUOUS_EVERY == 0
+    if due and day.phase is Phase.MARKET_SESSION and decision.state.connected:
+        reconciliation.start(decision, Trigger.CONTINUOUS)
