@@ -1,0 +1,153 @@
+"""What the venue sees of the market: one symbol's bar as exact numbers, and the last prints (§2)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from qmworkbench.domain.numbers import decimal_of
+
+Floats = npt.NDArray[np.float64]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = -1
+
+
+class BadBar(ValueError):
+    """A bar that no market could have printed reached the venue. The message names symbol, time and value."""
+
+
+class Universe(Protocol):
+    """The symbols a frame's rows refer to, in a fixed order (trading.frames.Universe is one)."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]: ...
+
+    @property
+    def index(self) -> Mapping[str, int]: ...
+
+
+class Frame(Protocol):
+    """The bars that closed at one boundary, arrays side by side (trading.frames.BarFrame is one).
+
+    The venue names what it needs instead of importing the platform's type: it plays the other side of the
+    wire. `index` ascends and points into the universe; `extended` frames lie outside regular hours.
+    """
+
+    @property
+    def as_of(self) -> datetime: ...
+    @property
+    def index(self) -> npt.NDArray[np.int32]: ...
+    @property
+    def open(self) -> Floats: ...
+    @property
+    def high(self) -> Floats: ...
+    @property
+    def low(self) -> Floats: ...
+    @property
+    def close(self) -> Floats: ...
+    @property
+    def volume(self) -> Floats: ...
+    @property
+    def extended(self) -> bool: ...
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """One symbol's bar in exact numbers; `as_of` is its close time."""
+
+    symbol: str
+    as_of: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+
+class Print(msgspec.Struct, frozen=True):
+    """The last regular trade of a symbol: its price, and the close time of the bar it was in."""
+
+    px: Decimal
+    at: datetime
+
+
+def bar_at(frame: Frame, row: int, symbol: str) -> Bar:
+    """Row `row` of `frame` as exact numbers. Raises BadBar for prices that cannot be (NaN, <= 0, high under
+    low).
+    """
+    try:
+        o, h, low, c = (decimal_of(column[row]) for column in (frame.open, frame.high, frame.low, frame.close))
+        volume = decimal_of(frame.volume[row])
+    except ValueError as error:
+        raise BadBar(f"{symbol} at {frame.as_of}: {error}; quarantine the row before it is fed") from None
+    if not (0 < low <= o <= h and low <= c <= h) or volume < 0:
+        raise BadBar(
+            f"{symbol} at {frame.as_of}: open {o}, high {h}, low {low}, close {c}, volume {volume} "
+            "is not a bar; quarantine the row before it is fed"
+        )
+    return Bar(symbol=symbol, as_of=frame.as_of, open=o, high=h, low=low, close=c, volume=volume)
+
+
+class Tape:
+    """The last regular print of every symbol of the universe, in arrays: nothing is made per row.
+
+    Lives in memory only. What the books depend on is stored with them (marks, rates); after a restart the
+    tape fills again from the frames that follow, or from old ones that are fed once more.
+    """
+
+    def __init__(self) -> None:
+        self._universe: Universe | None = None
+        self._px: Floats = np.empty(0)
+        self._at: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    def record(self, frame: Frame, universe: Universe) -> None:
+        """Remember the closes of `frame`; a print older than the one known is passed over."""
+        if universe is not self._universe:
+            self._adopt(universe)
+        stamp = (frame.as_of - _EPOCH) // timedelta(microseconds=1)
+        rows = frame.index
+        newer = self._at[rows] < stamp
+        if newer.all():
+            self._px[rows] = frame.close
+            self._at[rows] = stamp
+        else:
+            self._px[rows[newer]] = frame.close[newer]
+            self._at[rows[newer]] = stamp
+
+    def last(self, symbol: str) -> Print | None:
+        """The last print of `symbol`, None when none was seen in this process's life."""
+        row = self._universe.index.get(symbol) if self._universe is not None else None
+        if row is None or self._at[row] == _NEVER:
+            return None
+        at = _EPOCH + timedelta(microseconds=int(self._at[row]))
+        try:
+            return Print(decimal_of(self._px[row]), at)
+        except ValueError:
+            return None  # a NaN close is no print; the bar itself is refused where an order depends on it
+
+    def _adopt(self, universe: Universe) -> None:
+        """Index by `universe` from now on, keeping what was known of the symbols that stay."""
+        px, at = (
+            np.full(len(universe.symbols), np.nan),
+            np.full(len(universe.symbols), _NEVER, dtype=np.int64),
+        )
+        if self._universe is not None:
+            for symbol, old in self._universe.index.items():
+                new = universe.index.get(symbol)
+                if new is not None:
+                    px[new], at[new] = self._px[old], self._at[old]
+        self._universe, self._px, self._at = universe, px, at
+
+
+def rows_of(symbols: Sequence[str], frame: Frame, universe: Universe) -> list[tuple[str, int]]:
+    """Those of `symbols` that traded in `frame`, each with its row there; their order is kept."""
+    known = [(symbol, row) for symbol in symbols if (row := universe.index.get(symbol)) is not None]
+    if not known or not len(frame.index):
+        return []
+    wanted = np.fromiter((row for _, row in known), dtype=np.int64, count=len(known))
+    places = np.minimum(np.searchsorted(frame.index, wanted), len(frame.index) - 1)
+    found = frame.index[places] == wanted
+    return [(known[i][0], int(places[i])) for i in np.flatnonzero(found)]

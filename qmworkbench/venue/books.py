@@ -1,0 +1,318 @@
+"""The venue's books: cash, positions, orders, and every transaction under its own rising number (§13, §14).
+
+Accounting. An instrument whose `margin_rate` is 1 is paid in full: a fill moves cash by its value. One with
+less is held on margin: only realized P&L moves cash, and the position is worth its unrealized P&L. Fees are
+in account currency. P&L in another currency converts at the venue's own recorded rate, to eight places.
+
+Changes gather in memory and become durable with commit(), before anybody is answered; rollback() forgets
+them.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from qmworkbench.domain.execution import ExecType, ExecutionReport
+from qmworkbench.domain.instruments import Instrument
+from qmworkbench.domain.numbers import ONE, ZERO
+from qmworkbench.domain.orders import OrdStatus
+from qmworkbench.domain.positions import fill_delta
+from qmworkbench.venue.bars import Print
+from qmworkbench.venue.costs import VenueModel
+from qmworkbench.venue.orders import Ending, VenueOrder
+from qmworkbench.venue.records import AccountRow, Batch, Entry, Holding, Rate, VenueError
+from qmworkbench.venue.store import Store
+
+_PLACES = Decimal("0.00000001")
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_ENDS = {OrdStatus.CANCELED: ExecType.CANCELED, OrdStatus.EXPIRED: ExecType.EXPIRED}
+
+
+class Books:
+    """What the venue knows of one account, in memory and in its store.
+
+    `orders` holds open orders and entries whose legs are still open; older ones are in the store alone.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        instruments: Mapping[str, Instrument],
+        model: VenueModel,
+        *,
+        venue: str,
+        currency: str,
+        initial_cash: Decimal,
+    ) -> None:
+        self._store = store
+        self.instruments = instruments
+        self.model = model
+        self.account: AccountRow
+        self.orders: dict[str, VenueOrder]
+        self.by_symbol: dict[str, dict[str, VenueOrder]]
+        self.positions: dict[str, Holding]
+        self.marks: dict[str, Print]
+        self.rates: dict[str, Rate]
+        self.halted: set[str]
+        self.cursor: int
+        if store.account() is None:
+            opened = AccountRow(venue=venue, currency=currency, initial_cash=initial_cash, cash=initial_cash)
+            store.write(Batch(account=opened))
+        self.load()
+        if (self.account.venue, self.account.currency) != (venue, currency):
+            raise VenueError(
+                f"{store.path} holds the books of {self.account.venue!r} in {self.account.currency}, "
+                f"not of {venue!r} in {currency}: name its own file, or start with fresh books"
+            )
+
+    def load(self) -> None:
+        """Take everything from the store; what was not committed is gone."""
+        account = self._store.account()
+        if account is None:
+            raise VenueError(f"{self._store.path} has lost its account row: restore it, or start with fresh books")
+        self.account = account
+        self.orders, self.by_symbol = {}, {}
+        for order in self._store.live_orders():
+            self._index(order)
+        self.positions = {held.symbol: held for held in self._store.positions()}
+        self.marks = self._store.marks()
+        self.rates = {rate.currency: rate for rate in self._store.rates()}
+        self.halted = set(self._store.halted())
+        self.cursor = self._store.last_cursor()
+        self._seq = self._store.last_seq()
+        self._batch = Batch()
+        self._seen_version = self._store.data_version
+        unknown = sorted((set(self.positions) | set(self.by_symbol)) - set(self.instruments))
+        if unknown:
+            raise VenueError(f"{self._store.path} holds {', '.join(unknown)}, not among the instruments: add them")
+
+    def refresh(self) -> None:
+        """Believe the file where somebody else has edited it."""
+        if self._store.data_version != self._seen_version:
+            self.load()
+
+    def commit(self) -> None:
+        """Make all changes since the last commit durable, or forget them and raise VenueError."""
+        if not self._batch:
+            return
+        batch, self._batch = self._batch, Batch()
+        try:
+            self._store.write(batch)
+        except VenueError:
+            self.load()
+            raise
+        for order in batch.orders.values():
+            self._prune(order)
+
+    def rollback(self) -> None:
+        """Forget all changes since the last commit."""
+        if self._batch:
+            self.load()
+
+    # ── orders ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def next_seq(self) -> int:
+        self._seq += 1
+        return self._seq
+
+    def add(self, order: VenueOrder) -> None:
+        """Take a new order into the books."""
+        self._index(order)
+        self._batch.orders[order.cl_ord_id] = order
+
+    def touch(self, order: VenueOrder) -> None:
+        """`order` was changed in place."""
+        self._batch.orders[order.cl_ord_id] = order
+
+    def working(self, symbol: str) -> list[VenueOrder]:
+        """Orders of `symbol` that may trade, by arrival."""
+        return [order for order in self.by_symbol.get(symbol, {}).values() if order.is_working]
+
+    def legs_of(self, entry: VenueOrder) -> list[VenueOrder]:
+        """The open legs of an entry, held ones included."""
+        orders = self.by_symbol.get(entry.symbol, {}).values()
+        return [order for order in orders if order.parent_id == entry.cl_ord_id and order.is_open]
+
+    def tracked(self) -> list[str]:
+        """Symbols with an open order or a position, alphabetically."""
+        return sorted(set(self.by_symbol) | set(self.positions))
+
+    def find(self, cl_ord_id: str) -> VenueOrder | None:
+        """Any order ever taken."""
+        return self.orders.get(cl_ord_id) or self._store.order(cl_ord_id)
+
+    def used(self, cl_ord_ids: list[str]) -> str | None:
+        """The first of these ids that an order already bears."""
+        return self._store.knows(cl_ord_ids)
+
+    def _index(self, order: VenueOrder) -> None:
+        self.orders[order.cl_ord_id] = order
+        self.by_symbol.setdefault(order.symbol, {})[order.cl_ord_id] = order
+
+    def _prune(self, order: VenueOrder) -> None:
+        """Drop an ended order from memory once none of its legs is open; a leg takes its entry along."""
+        if order.is_open or order.cl_ord_id not in self.orders or self.legs_of(order):
+            return
+        del self.orders[order.cl_ord_id]
+        rest = self.by_symbol[order.symbol]
+        del rest[order.cl_ord_id]
+        if not rest:
+            del self.by_symbol[order.symbol]
+        entry = self.orders.get(order.parent_id) if order.parent_id else None
+        if entry is not None:
+            self._prune(entry)
+
+    # ── what happens to them ────────────────────────────────────────────────────────────────────────────────
+
+    def say(self, order: VenueOrder, exec_type: ExecType, at: datetime, *, reason: str = "") -> None:
+        """Report something about `order` that moves no money, under the next transaction number."""
+        order.transact_time = at
+        self.touch(order)
+        self._batch.entries.append(Entry(report=self._report(order, exec_type, at, reason=reason)))
+
+    def end(self, order: VenueOrder, status: OrdStatus, reason: Ending, at: datetime) -> None:
+        """`order` is over without filling what was left of it: CANCELED or EXPIRED."""
+        order.status = status
+        order.held = False
+        order.reason = reason.value
+        self.say(order, _ENDS[status], at, reason=reason.value)
+
+    def fill(self, order: VenueOrder, qty: Decimal, px: Decimal, at: datetime) -> None:
+        """`qty` of `order` trades at `px`: order, position, cash and fees move together."""
+        instrument = self.instruments[order.symbol]
+        rate = self.rate(instrument.currency)
+        if rate is None:
+            raise VenueError(
+                f"no rate from {instrument.currency} to {self.account.currency} to settle {order.cl_ord_id}"
+            )
+        held = self.positions.get(order.symbol) or Holding(symbol=order.symbol, qty=ZERO, cost=ZERO)
+        delta = fill_delta(held.qty, held.cost, order.side, qty, px)
+        value = qty * px
+        order.cum_qty += qty
+        order.cum_value += value
+        order.status = OrdStatus.FILLED if order.cum_qty >= order.order_qty else OrdStatus.PARTIALLY_FILLED
+        order.transact_time = at
+        fee = self._fee(order, instrument, qty, value, rate)
+        order.fees += fee
+        self.touch(order)
+        realized = money(delta.realized_pnl, rate)
+        flow = money(-order.side.sign * value, rate) if paid_in_full(instrument) else realized
+        report = self._report(order, ExecType.TRADE, at, last_qty=qty, last_px=px, fee=fee)
+        self._batch.entries.append(Entry(report=report, cash_delta=flow - fee, realized_pnl=realized, rate=rate))
+        self.move_cash(flow - fee)
+        self.account.realized_pnl += realized
+        self.account.fees += fee
+        self.hold(Holding(symbol=order.symbol, qty=delta.qty, cost=delta.cost))
+
+    def hold(self, held: Holding) -> None:
+        """The position of a symbol is now this; flat ones leave the books."""
+        self._batch.positions[held.symbol] = held
+        if held.qty:
+            self.positions[held.symbol] = held
+        else:
+            self.positions.pop(held.symbol, None)
+
+    def move_cash(self, delta: Decimal) -> None:
+        self.account.cash += delta
+        self.keep_account()
+
+    def keep_account(self) -> None:
+        """The account row was changed in place."""
+        self._batch.account = self.account
+
+    def _fee(self, order: VenueOrder, instrument: Instrument, qty: Decimal, value: Decimal, rate: Decimal) -> Decimal:
+        """What this fill adds to the fees of its order: the commission on all of it so far, less what was
+        charged.
+        """
+        fees = self.model.schedule(instrument).fees
+        before = fees.commission(order.cum_qty - qty, money(order.cum_value - value, rate))
+        owed = fees.commission(order.cum_qty, money(order.cum_value, rate)) - before
+        return max(owed, ZERO) + (fees.sale_charge(qty, money(value, rate)) if order.side.sign < 0 else ZERO)
+
+    def _report(
+        self,
+        order: VenueOrder,
+        exec_type: ExecType,
+        at: datetime,
+        *,
+        last_qty: Decimal = ZERO,
+        last_px: Decimal = ZERO,
+        fee: Decimal = ZERO,
+        reason: str = "",
+    ) -> ExecutionReport:
+        self.cursor += 1
+        return ExecutionReport(
+            cursor=self.cursor,
+            exec_id=f"{self.account.venue}-{self.cursor:08d}",
+            exec_type=exec_type,
+            cl_ord_id=order.cl_ord_id,
+            order_id=order.order_id,
+            symbol=order.symbol,
+            side=order.side,
+            ord_status=order.status,
+            order_qty=order.order_qty,
+            cum_qty=order.cum_qty,
+            transact_time=at,
+            avg_px=order.avg_px,
+            last_qty=last_qty,
+            last_px=last_px,
+            fee=fee,
+            parent_id=order.parent_id,
+            reason=reason,
+        )
+
+    # ── marks, rates, halts, drills ─────────────────────────────────────────────────────────────────────────
+
+    def mark(self, symbol: str, last: Print) -> None:
+        self.marks[symbol] = last
+        self._batch.marks[symbol] = last
+
+    def record_rate(self, rate: Rate) -> None:
+        known = self.rates.get(rate.currency)
+        if known is None or (known.rate, known.source) != (rate.rate, rate.source):
+            self.rates[rate.currency] = rate
+            self._batch.rates[rate.currency] = rate
+
+    def rate(self, currency: str) -> Decimal | None:
+        """What one unit of `currency` is worth in account currency; None when nobody ever said."""
+        if currency == self.account.currency:
+            return ONE
+        known = self.rates.get(currency)
+        return known.rate if known is not None else None
+
+    def set_halted(self, symbol: str, halted: bool) -> None:
+        (self.halted.add if halted else self.halted.discard)(symbol)
+        self._batch.halts[symbol] = halted
+
+    def note_drill(self, kind: str, symbol: str, detail: str) -> None:
+        """A break was planted on purpose: on record, so that nobody takes it for a fault."""
+        self._batch.drills.append((kind, symbol, detail))
+
+    # ── what is known ───────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def now(self) -> datetime:
+        """The venue's clock: the last frame it matched, or when the session opened."""
+        return max(self.account.last_as_of or NEVER, self.account.opened_at or NEVER)
+
+    def position_qty(self, symbol: str) -> Decimal:
+        held = self.positions.get(symbol)
+        return held.qty if held is not None else ZERO
+
+    def market_px(self, held: Holding) -> Decimal:
+        """The mark of a position: its last print, its average price before there is one."""
+        last = self.marks.get(held.symbol)
+        return last.px if last is not None else held.avg_px
+
+    def reports(self, after_cursor: int) -> list[ExecutionReport]:
+        return [] if after_cursor >= self.cursor else self._store.reports(after_cursor)
+
+
+def paid_in_full(instrument: Instrument) -> bool:
+    """Whether a fill moves cash by its whole value, rather than by realized P&L alone."""
+    return instrument.margin_rate == ONE
+
+
+def money(amount: Decimal, rate: Decimal) -> Decimal:
+    """`amount` in account currency: exact where none is converted, else to eight places."""
+    return amount if rate == ONE else (amount * rate).quantize(_PLACES)

@@ -1,0 +1,87 @@
+"""Exits that travel with their entry, share one quantity and never close more than is held (§13).
+
+The legs of an entry together cover what it has filled and nobody has closed again; whichever trades takes
+from the others (OCO). A position that shrinks by any other way, a manual close or another entry's exit,
+shrinks the legs of the oldest entry first; flat cancels them all.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+
+from qmworkbench.domain.execution import ExecType
+from qmworkbench.domain.numbers import ZERO
+from qmworkbench.domain.orders import OrdStatus
+from qmworkbench.venue.books import Books
+from qmworkbench.venue.matching import raised_peak
+from qmworkbench.venue.orders import Ending, VenueOrder
+
+
+def entry_filled(books: Books, entry: VenueOrder, px: Decimal, at: datetime) -> None:
+    """An entry has traded at `px`: wake its legs, or give them the larger size."""
+    covered = entry.cum_qty - entry.exited_qty
+    for leg in books.legs_of(entry):
+        leg.order_qty = leg.cum_qty + covered
+        if leg.held:
+            leg.held = False
+            leg.peak_px = px if leg.trail_bps is not None else None
+            books.say(leg, ExecType.NEW, at)
+        else:
+            leg.peak_px = raised_peak(leg, px)
+            books.say(leg, ExecType.RESTATED, at, reason=Ending.FOLLOWS_POSITION)
+
+
+def exit_filled(books: Books, order: VenueOrder, qty: Decimal, at: datetime) -> None:
+    """An exit has traded `qty`: settle with its siblings, then with every other exit of the symbol."""
+    entry = books.orders.get(order.parent_id) if order.parent_id else None
+    if entry is not None:
+        _reduce(books, entry, qty, Ending.OCO, at)
+    follow_position(books, order.symbol, at)
+
+
+def follow_position(books: Books, symbol: str, at: datetime) -> None:
+    """Never let the exits of `symbol` stand for more than is held; with nothing held they end."""
+    qty = books.position_qty(symbol)
+    entries = [order for order in books.by_symbol.get(symbol, {}).values() if not order.is_exit]
+    covered = [(entry, _covered(books, entry)) for entry in entries]
+    held = {side: max(side * qty, ZERO) for side in (1, -1)}
+    for side in (1, -1):
+        excess = sum((c for entry, c in covered if entry.side.sign == side), ZERO) - held[side]
+        for entry, standing in covered:
+            if entry.side.sign == side and excess > 0 and standing > 0:
+                less = min(excess, standing)
+                excess -= less
+                _reduce(books, entry, less, Ending.FOLLOWS_POSITION, at)
+    for order in books.working(symbol):
+        if order.is_exit and order.parent_id is None and -order.side.sign * qty <= 0:
+            books.end(order, OrdStatus.CANCELED, Ending.NOTHING_TO_REDUCE, at)
+
+
+def entry_ended(books: Books, entry: VenueOrder, at: datetime) -> None:
+    """An entry is over: without a fill its legs go too; with one they stay for what it filled."""
+    if entry.cum_qty == 0:
+        for leg in books.legs_of(entry):
+            books.end(leg, OrdStatus.CANCELED, Ending.ENTRY_NOT_FILLED, at)
+
+
+def _covered(books: Books, entry: VenueOrder) -> Decimal:
+    """How much of the position the legs of `entry` stand for."""
+    return entry.cum_qty - entry.exited_qty if books.legs_of(entry) else ZERO
+
+
+def _reduce(books: Books, entry: VenueOrder, qty: Decimal, reason: Ending, at: datetime) -> None:
+    """`qty` of what `entry` filled is closed again: its legs shrink, and what of it is still open is called
+    off.
+    """
+    entry.exited_qty += qty
+    books.touch(entry)
+    if entry.is_open:
+        books.end(entry, OrdStatus.CANCELED, Ending.EXIT_STARTED, at)
+    covered = entry.cum_qty - entry.exited_qty
+    for leg in books.legs_of(entry):
+        if leg.held:
+            continue
+        if covered == 0:
+            books.end(leg, OrdStatus.CANCELED, reason, at)
+        elif leg.order_qty != leg.cum_qty + covered:
+            leg.order_qty = leg.cum_qty + covered
+            books.say(leg, ExecType.RESTATED, at, reason=reason)

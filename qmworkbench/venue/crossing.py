@@ -1,0 +1,194 @@
+"""One bar against one symbol's orders: the open, then the range (§13; the rules are in matching.py).
+
+An entry that is good for one match (IOC) takes what the bar's cap leaves it at the open and loses the rest.
+Day orders that the cap cuts go on at later opens. Each side of a bar has its own cap: what buys take is not
+missing for sells.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+
+from qmworkbench.domain.instruments import Instrument
+from qmworkbench.domain.numbers import ZERO
+from qmworkbench.domain.orders import OrdStatus, OrdType, Side, TimeInForce
+from qmworkbench.venue import brackets
+from qmworkbench.venue.bars import Bar
+from qmworkbench.venue.books import Books
+from qmworkbench.venue.costs import CostSchedule
+from qmworkbench.venue.matching import (
+    fill_px,
+    priority,
+    raised_peak,
+    range_px,
+    target_is_certain,
+    touches,
+    wrong_side,
+)
+from qmworkbench.venue.orders import Ending, VenueOrder
+
+
+class Crossing:
+    """One symbol's match on one bar."""
+
+    def __init__(self, books: Books, bar: Bar) -> None:
+        self._books = books
+        self._bar = bar
+        self._at: datetime = bar.as_of
+        self._instrument: Instrument = books.instruments[bar.symbol]
+        self._schedule: CostSchedule = books.model.schedule(self._instrument)
+        cap = self._schedule.cap(bar.volume, self._instrument)
+        self._left: dict[Side, Decimal | None] = {Side.BUY: cap, Side.SELL: cap}
+        self._uncertain: set[str] = set()  # entries filled inside this bar whose targets it cannot prove
+
+    def run(self) -> None:
+        """Match everything that was decided before the bar closed."""
+        self._open()
+        self._range()
+
+    # ── the open ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _open(self) -> None:
+        px = self._bar.open
+        gapped = [o for o in self._eligible() if self._rests_as_exit(o) and touches(o, px, self._instrument)]
+        for order in gapped:
+            if order.is_working:
+                self._exit(order, px)
+        if gapped:
+            self._cancel_pending()
+        else:
+            for order in self._eligible():
+                if order.is_working and touches(order, px, self._instrument):
+                    self._exit(order, px) if order.is_exit else self._enter(order, px)
+        for order in self._eligible():
+            if order.time_in_force is TimeInForce.IOC:
+                self._end(order, self._why_unfilled(order))
+        self._raise_peaks(px)
+
+    def _why_unfilled(self, order: VenueOrder) -> Ending:
+        if order.cum_qty:
+            return Ending.UNFILLED_REMAINDER
+        marketable = touches(order, self._bar.open, self._instrument)
+        return Ending.NO_LIQUIDITY if marketable else Ending.NOT_MARKETABLE
+
+    def _cancel_pending(self) -> None:
+        """A gap exit takes with it whatever else waited for this open: entries of any kind, and exits at
+        market.
+
+        Resting exits stay, should the cap have left something to protect; when nothing is held they are gone
+        already.
+        """
+        for order in self._eligible():
+            if not order.is_exit or (order.ord_type is OrdType.MARKET and order.parent_id is None):
+                self._end(order, Ending.EXIT_AT_OPEN)
+
+    # ── the range ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _range(self) -> None:
+        self._exits_in_range()
+        entered = False
+        for order in self._eligible():
+            if order.is_exit or not order.is_working:
+                continue
+            px = range_px(order, self._bar, self._instrument)
+            if px is not None and self._enter(order, px):
+                entered = True
+                if not target_is_certain(order):
+                    self._uncertain.add(order.cl_ord_id)
+        if entered:
+            self._exits_in_range()
+        self._raise_peaks(None)
+
+    def _exits_in_range(self) -> None:
+        for order in self._eligible():
+            if not order.is_exit or not order.is_working:
+                continue
+            if order.ord_type is OrdType.LIMIT and order.parent_id in self._uncertain:
+                continue
+            px = range_px(order, self._bar, self._instrument)
+            if px is not None:
+                self._exit(order, px)
+
+    # ── trading ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _enter(self, order: VenueOrder, px: Decimal) -> bool:
+        """Try to open or add at `px`; says whether anything filled."""
+        books = self._books
+        if order.side.sign * books.position_qty(order.symbol) < 0:
+            self._end(order, Ending.OPPOSITE_POSITION)
+            return False
+        legs = [leg for leg in books.legs_of(order) if leg.held]
+        wrong = wrong_side(legs, px, self._instrument)
+        if wrong is not None:
+            self._end(order, wrong)
+            return False
+        qty = self._affordable(order.side, order.leaves_qty)
+        if qty == 0:
+            return False
+        paid = self._fill(order, qty, px)
+        brackets.entry_filled(books, order, paid, self._at)
+        return True
+
+    def _exit(self, order: VenueOrder, px: Decimal) -> None:
+        """Try to close at `px`, at most what is held; a stop that was touched stays a market order until
+        done.
+        """
+        books = self._books
+        if order.ord_type is OrdType.STOP and not order.triggered:
+            order.triggered = True
+            books.touch(order)
+        held = max(-order.side.sign * books.position_qty(order.symbol), ZERO)
+        if held == 0:
+            self._end(order, Ending.NOTHING_TO_REDUCE)
+            return
+        qty = self._affordable(order.side, min(order.leaves_qty, held))
+        if qty == 0:
+            return
+        self._fill(order, qty, px)
+        brackets.exit_filled(books, order, qty, self._at)
+
+    def _fill(self, order: VenueOrder, qty: Decimal, market_px: Decimal) -> Decimal:
+        paid = fill_px(order, market_px, self._schedule, self._instrument)
+        left = self._left[order.side]
+        if left is not None:
+            self._left[order.side] = left - qty
+        self._books.fill(order, qty, paid, self._at)
+        return paid
+
+    def _affordable(self, side: Side, qty: Decimal) -> Decimal:
+        """As much of `qty` as the bar's cap still leaves to this side."""
+        left = self._left[side]
+        return qty if left is None else min(qty, left)
+
+    def _end(self, order: VenueOrder, reason: Ending) -> None:
+        if order.is_open:
+            self._books.end(order, OrdStatus.CANCELED, reason, self._at)
+            if not order.is_exit:
+                brackets.entry_ended(self._books, order, self._at)
+
+    # ── which orders ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _eligible(self) -> list[VenueOrder]:
+        """Orders this bar may match, exits first: decided before it closed, and not waiting for the session's
+        close.
+        """
+        orders = [
+            order
+            for order in self._books.working(self._bar.symbol)
+            if order.decided_at < self._at and order.time_in_force is not TimeInForce.AT_CLOSE
+        ]
+        return sorted(orders, key=priority)
+
+    @staticmethod
+    def _rests_as_exit(order: VenueOrder) -> bool:
+        return order.is_exit and (order.ord_type is not OrdType.MARKET or order.triggered)
+
+    def _raise_peaks(self, px: Decimal | None) -> None:
+        """Let trailing stops follow: the open, or (None) the bar's own extreme."""
+        for order in self._eligible():
+            if order.trail_bps is None or order.triggered or order.parent_id in self._uncertain:
+                continue
+            best = self._bar.high if order.side is Side.SELL else self._bar.low
+            peak = raised_peak(order, best if px is None else px)
+            if peak != order.peak_px:
+                order.peak_px = peak
+                self._books.touch(order)

@@ -1,0 +1,310 @@
+"""The simulated exchange: plays the broker and forgets nothing when the platform crashes (§2, §13).
+
+Time is what it is told: frames, and the moments a session opens and closes. Every public call takes effect
+whole and durably before it returns, or not at all. Calls may come from any thread, one at a time.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from qmworkbench.domain.execution import (
+    Account,
+    BrokerOrder,
+    BrokerPosition,
+    ExecType,
+    ExecutionReport,
+    OrderRequest,
+)
+from qmworkbench.domain.instruments import Instrument
+from qmworkbench.domain.orders import OrdStatus, OrdType
+from qmworkbench.venue import brackets, door, drill, statements
+from qmworkbench.venue.bars import Frame, Print, Universe, bar_at, rows_of
+from qmworkbench.venue.books import NEVER, Books
+from qmworkbench.venue.closing import close_books, expire_day_orders
+from qmworkbench.venue.costs import VenueModel
+from qmworkbench.venue.crossing import Crossing
+from qmworkbench.venue.matching import stop_level
+from qmworkbench.venue.orders import Ending, OrderRefused, Refusal, VenueOrder
+from qmworkbench.venue.pricing import Pricing, told
+from qmworkbench.venue.records import VenueError
+from qmworkbench.venue.store import Store
+
+
+class Exchange:
+    """One account at one simulated venue.
+
+    `db_path` is the venue's own file (":memory:" keeps nothing). `initial_cash` counts when the file is new;
+    afterwards the books do. `name` goes into every order and execution id: the same venue fed the same things
+    says the same. Raises VenueError when the file is in use, is another venue's, or cannot be written.
+    """
+
+    def __init__(
+        self,
+        db_path: Path | str,
+        instruments: Mapping[str, Instrument] | Iterable[Instrument],
+        model: VenueModel,
+        account_currency: str,
+        initial_cash: Decimal,
+        *,
+        name: str = "sim",
+    ) -> None:
+        if not initial_cash.is_finite() or initial_cash <= 0:
+            raise VenueError(f"initial_cash = {initial_cash}: an account needs money; give an amount above 0")
+        listed = list(instruments.values()) if isinstance(instruments, Mapping) else list(instruments)
+        by_symbol = {instrument.symbol: instrument for instrument in listed}
+        self._lock = threading.RLock()
+        self._pricing = Pricing(by_symbol, account_currency)
+        self._store = Store(db_path)
+        try:
+            self._books = Books(
+                self._store,
+                by_symbol,
+                model,
+                venue=name,
+                currency=account_currency,
+                initial_cash=initial_cash,
+            )
+        except BaseException:
+            self._store.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file. What was answered is on disk already."""
+        with self._lock:
+            self._store.close()
+
+    def __enter__(self) -> "Exchange":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _change(self) -> Iterator[Books]:
+        """One operation: all of it on disk when the block ends, none of it when it raises."""
+        with self._reading() as books:
+            try:
+                yield books
+                books.commit()
+            except BaseException:
+                books.rollback()
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[Books]:
+        with self._lock:
+            try:
+                self._books.refresh()
+                yield self._books
+            except sqlite3.Error as error:
+                raise VenueError(f"{self._store.path} cannot be read: {error}; restore it, or start fresh") from error
+
+    # ── the session ─────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def session(self) -> tuple[str, bool]:
+        """The last session's id ("" before the first) and whether it is open."""
+        with self._reading() as books:
+            return books.account.session_id, books.account.session_open
+
+    @property
+    def last_as_of(self) -> datetime | None:
+        """Close time of the last frame that was matched, None before the first."""
+        with self._reading() as books:
+            return books.account.last_as_of
+
+    def open_session(self, session_id: str, at: datetime) -> None:
+        """Open for trading; P&L and fees count from zero. The id of the last session again changes nothing,
+        open or closed.
+        """
+        _demand_utc("open_session", at)
+        if not session_id:
+            raise VenueError("a session needs an id, for example its date")
+        with self._change() as books:
+            account = books.account
+            if session_id == account.session_id:
+                return
+            if at < books.now:
+                raise VenueError(
+                    f"session {session_id} opens at {at}, but these books are at {books.now} already: "
+                    "time does not run backwards; start with fresh books"
+                )
+            expire_day_orders(books, at)
+            account.session_id, account.session_open, account.opened_at = session_id, True, at
+            account.realized_pnl = account.fees = Decimal(0)
+            books.keep_account()
+
+    def close_session(self, as_of: datetime) -> None:
+        """Trade AT_CLOSE orders at each symbol's last regular print, then expire what was good for the day.
+        Twice is harmless.
+        """
+        _demand_utc("close_session", as_of)
+        with self._change() as books:
+            if not books.account.session_open:
+                return
+            at = max(as_of, books.now)
+            for symbol in books.tracked():
+                self._pricing.bring_up(books, symbol)
+            close_books(books, at)
+            expire_day_orders(books, at)
+            books.account.session_open = False
+            books.account.last_as_of = at
+            books.keep_account()
+
+    # ── the market ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def on_frame(self, frame: Frame, universe: Universe) -> None:
+        """Match the bars of one boundary. A frame not after the last one matched, or outside regular hours,
+        matches nothing.
+
+        Raises BadBar, and changes nothing, when a bar that an order or a position depends on cannot be.
+        """
+        with self._change() as books:
+            if frame.extended:
+                return
+            self._pricing.record(frame, universe)
+            account = books.account
+            if not account.session_open or frame.as_of <= books.now:
+                return
+            account.last_as_of = frame.as_of
+            tracked = books.tracked()
+            if not tracked:
+                return
+            for symbol, row in rows_of(tracked, frame, universe):
+                if symbol in books.halted:
+                    continue
+                bar = bar_at(frame, row, symbol)
+                if symbol in books.by_symbol:
+                    Crossing(books, bar).run()
+                books.mark(symbol, Print(bar.close, bar.as_of))
+            self._pricing.bring_up_rates(books, {books.instruments[symbol].currency for symbol in tracked})
+            books.keep_account()
+
+    def set_rates(self, rates: Mapping[str, Decimal], at: datetime) -> None:
+        """Tell the venue what one unit of each currency is worth in account currency; a traded pair overrides
+        it as it prints.
+        """
+        _demand_utc("set_rates", at)
+        with self._change() as books:
+            for rate in told(rates, at):
+                books.record_rate(rate)
+
+    def halt(self, symbol: str) -> None:
+        """Stop trading in `symbol`: nothing of it is taken or matched until resume()."""
+        with self._change() as books:
+            self._known(books, symbol)
+            books.set_halted(symbol, True)
+
+    def resume(self, symbol: str) -> None:
+        """Trade `symbol` again."""
+        with self._change() as books:
+            self._known(books, symbol)
+            books.set_halted(symbol, False)
+
+    @staticmethod
+    def _known(books: Books, symbol: str) -> None:
+        if symbol not in books.instruments:
+            raise VenueError(f"{symbol!r} is not traded here")
+
+    # ── orders ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def submit(self, request: OrderRequest) -> None:
+        """Take an order into the books. Raises OrderRefused, a definite no, with a coded reason."""
+        with self._change() as books:
+            instrument = books.instruments.get(request.symbol)
+            if instrument is not None:
+                self._pricing.bring_up(books, request.symbol)
+                self._pricing.bring_up_rates(books, [instrument.currency])
+            door.admit(books, request)
+            trails = request.trail_bps is not None
+            needs_px = trails or request.position_effect.value == "open"
+            order, *legs = door.orders_for(
+                books, request, door.reference_px(books, request) if needs_px else Decimal(0)
+            )
+            for each in (order, *legs):
+                books.add(each)
+            books.say(order, ExecType.NEW, order.transact_time)
+            books.keep_account()
+
+    def cancel(self, cl_ord_id: str) -> None:
+        """Cancel what is left of an order; an ended one is answered by a CANCEL_REJECTED report. Raises
+        OrderRefused for an unknown id.
+        """
+        with self._change() as books:
+            order = books.find(cl_ord_id)
+            if order is None:
+                raise OrderRefused(Refusal.UNKNOWN_ORDER, f"no order was ever taken as {cl_ord_id!r}")
+            if not order.is_open:
+                said = order.transact_time
+                books.say(order, ExecType.CANCEL_REJECTED, books.now, reason=Ending.ALREADY_ENDED)
+                order.transact_time = said
+                return
+            books.end(order, OrdStatus.CANCELED, Ending.REQUESTED, books.now)
+            if not order.is_exit:
+                brackets.entry_ended(books, order, books.now)
+
+    # ── questions ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def reports(self, after_cursor: int = 0) -> Sequence[ExecutionReport]:
+        """Everything said after `after_cursor`, oldest first."""
+        with self._reading() as books:
+            return books.reports(after_cursor)
+
+    def order(self, cl_ord_id: str) -> tuple[BrokerOrder | None, int]:
+        """The order by its client id, and the transaction number at which that is exact."""
+        with self._reading() as books:
+            order = books.find(cl_ord_id)
+            return (None if order is None else self._told(books, order)), books.cursor
+
+    def open_orders(self) -> Sequence[BrokerOrder]:
+        """Orders that may trade, by arrival; legs whose entry has not filled are not among them."""
+        with self._reading() as books:
+            working = [order for order in books.orders.values() if order.is_working]
+            return [self._told(books, order) for order in sorted(working, key=lambda order: order.seq)]
+
+    def positions(self) -> Sequence[BrokerPosition]:
+        """Net positions, by symbol; flat ones are absent."""
+        with self._reading() as books:
+            return statements.positions(books)
+
+    def account(self) -> Account:
+        """The account as it stands at the venue's clock."""
+        with self._reading() as books:
+            return statements.account(books)
+
+    @staticmethod
+    def _told(books: Books, order: VenueOrder) -> BrokerOrder:
+        instrument = books.instruments.get(order.symbol)
+        stops = order.ord_type is OrdType.STOP and instrument is not None
+        return order.as_told(stop_level(order, instrument) if stops and instrument is not None else order.stop_px)
+
+    # ── drills ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def plant_break(
+        self,
+        symbol: str,
+        *,
+        qty_delta: Decimal | None = None,
+        order: OrderRequest | None = None,
+        execution: "drill.ForeignFill | None" = None,
+        cash_delta: Decimal | None = None,
+    ) -> None:
+        """Falsify the books on purpose (`qm drill`, tests): see drill.plant. Exactly one kind of break a
+        call.
+        """
+        with self._change() as books:
+            self._known(books, symbol)
+            drill.plant(books, symbol, qty_delta=qty_delta, order=order, execution=execution, cash_delta=cash_delta)
+
+
+def _demand_utc(what: str, at: datetime) -> None:
+    if at.utcoffset() != timedelta(0):
+        raise VenueError(f"{what}({at}): give an aware UTC time")
+
+
+__all__ = ["NEVER", "Exchange", "OrderRefused", "VenueError"]

@@ -1,0 +1,78 @@
+"""The rows of the venue's books: account, positions, rates, transactions, drills (§14)."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from qmworkbench.domain.execution import ExecutionReport
+from qmworkbench.domain.numbers import ZERO
+from qmworkbench.venue.bars import Print
+from qmworkbench.venue.orders import VenueOrder
+
+
+class VenueError(Exception):
+    """The venue cannot do its work: its file is in use, foreign, damaged, or would not take a write."""
+
+
+class AccountRow(msgspec.Struct, kw_only=True):
+    """The account: money in `currency`; `realized_pnl` and `fees` since the session began; `last_as_of` the
+    last frame matched.
+    """
+
+    venue: str
+    currency: str
+    initial_cash: Decimal
+    cash: Decimal
+    realized_pnl: Decimal = ZERO
+    fees: Decimal = ZERO
+    session_id: str = ""
+    session_open: bool = False
+    opened_at: datetime | None = None
+    last_as_of: datetime | None = None
+
+
+class Holding(msgspec.Struct, kw_only=True):
+    """A net position: signed quantity, and the signed price paid for it in the instrument's currency."""
+
+    symbol: str
+    qty: Decimal
+    cost: Decimal
+
+    @property
+    def avg_px(self) -> Decimal:
+        return self.cost / self.qty if self.qty else ZERO
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """What one unit of `currency` is worth in account currency, since when, and where that came from."""
+
+    currency: str
+    rate: Decimal
+    at: datetime
+    source: str
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One transaction of the books: what was reported, and what it did to the account (account currency)."""
+
+    report: ExecutionReport
+    cash_delta: Decimal = ZERO
+    realized_pnl: Decimal = ZERO
+    rate: Decimal = ZERO
+
+
+class Batch(msgspec.Struct, kw_only=True):
+    """Everything one operation changed, to be written together."""
+
+    account: AccountRow | None = None
+    orders: dict[str, VenueOrder] = msgspec.field(default_factory=dict)
+    positions: dict[str, Holding] = msgspec.field(default_factory=dict)
+    marks: dict[str, Print] = msgspec.field(default_factory=dict)
+    rates: dict[str, Rate] = msgspec.field(default_factory=dict)
+    halts: dict[str, bool] = msgspec.field(default_factory=dict)
+    entries: list[Entry] = msgspec.field(default_factory=list)
+    drills: list[tuple[str, str, str]] = msgspec.field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, name) for name in self.__struct_fields__)

@@ -1,0 +1,74 @@
+"""What the account is worth, and what new entries may still tie up: the venue's statements (§11, §14).
+
+    equity       = cash + value of positions at their marks
+    buying power = equity x leverage - margin of positions - reserved for working entries
+
+A position ties up |qty| x mark x margin rate; a working entry leaves x reserve price x margin rate, the
+reserve price being its own limit or stop, or the last print before a market order. All in account currency at
+the recorded rate.
+"""
+
+from decimal import Decimal
+
+from qmworkbench.domain.execution import Account, BrokerPosition
+from qmworkbench.domain.numbers import ZERO
+from qmworkbench.venue.books import Books, money, paid_in_full
+from qmworkbench.venue.records import Holding
+
+
+def positions(books: Books) -> list[BrokerPosition]:
+    """Net positions, by symbol."""
+    return [
+        BrokerPosition(symbol=held.symbol, qty=held.qty, avg_px=held.avg_px, market_px=market_px(books, held))
+        for _, held in sorted(books.positions.items())
+    ]
+
+
+def account(books: Books) -> Account:
+    """The account at the venue's clock."""
+    row = books.account
+    return Account(
+        currency=row.currency,
+        cash=row.cash,
+        equity=equity(books),
+        buying_power=buying_power(books),
+        realized_pnl=row.realized_pnl,
+        fees=row.fees,
+        cursor=books.cursor,
+        as_of=books.now,
+    )
+
+
+def equity(books: Books) -> Decimal:
+    """Cash and what the positions are worth at their marks."""
+    return books.account.cash + sum((_value(books, held) for held in books.positions.values()), ZERO)
+
+
+def buying_power(books: Books) -> Decimal:
+    """What new entries may still tie up; never below zero."""
+    margin = sum(
+        (tied_up(books, held.symbol, abs(held.qty), market_px(books, held)) for held in books.positions.values()),
+        ZERO,
+    )
+    entries = [order for order in books.orders.values() if not order.is_exit]
+    reserved = sum((tied_up(books, order.symbol, order.leaves_qty, order.reserve_px) for order in entries), ZERO)
+    return max(equity(books) * books.model.leverage - margin - reserved, ZERO)
+
+
+def tied_up(books: Books, symbol: str, qty: Decimal, px: Decimal) -> Decimal:
+    """The buying power that `qty` at `px` takes."""
+    instrument = books.instruments[symbol]
+    return money(qty * px * instrument.margin_rate, books.rate(instrument.currency) or ZERO)
+
+
+def market_px(books: Books, held: Holding) -> Decimal:
+    """The mark of a position: its last print, its average price before there is one."""
+    last = books.marks.get(held.symbol)
+    return last.px if last is not None else held.avg_px
+
+
+def _value(books: Books, held: Holding) -> Decimal:
+    instrument = books.instruments[held.symbol]
+    worth = held.qty * market_px(books, held)
+    gained = worth if paid_in_full(instrument) else worth - held.cost
+    return money(gained, books.rate(instrument.currency) or ZERO)

@@ -1,0 +1,262 @@
+"""The venue's own SQLite file: what it holds is on disk before anybody is answered (§2, §14).
+
+WAL with synchronous=FULL, one writer (a lock file beside it), each change one transaction. The tables are
+plain so that a person can read them, or falsify them in a drill: an edit made from outside is noticed and
+believed.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from qmworkbench.domain.execution import ExecutionReport
+from qmworkbench.venue.bars import Print
+from qmworkbench.venue.orders import VenueOrder
+from qmworkbench.venue.records import AccountRow, Batch, Entry, Holding, Rate, VenueError
+
+SCHEMA_VERSION = 1
+MEMORY = ":memory:"
+
+
+_ORDER_COLUMNS = tuple(VenueOrder.__struct_fields__)
+_ACCOUNT_COLUMNS = tuple(AccountRow.__struct_fields__)
+_INTEGERS = {"seq", "trail_bps", "triggered", "held", "session_open"}
+
+
+def _columns(names: tuple[str, ...], key: str) -> str:
+    """Column definitions: exact numbers and times are text, which SQLite never rounds."""
+    return ", ".join(
+        f"{name} {'INTEGER' if name in _INTEGERS else 'TEXT'}{' PRIMARY KEY' if name == key else ''}" for name in names
+    )
+
+
+_SCHEMA = f"""
+CREATE TABLE account ({_columns(_ACCOUNT_COLUMNS, "venue")});
+CREATE TABLE orders ({_columns(_ORDER_COLUMNS, "cl_ord_id")}) WITHOUT ROWID;
+CREATE INDEX orders_open ON orders(status) WHERE status IN ('accepted', 'partially_filled');
+CREATE TABLE positions (symbol TEXT PRIMARY KEY, qty TEXT NOT NULL, cost TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE executions (
+    cursor INTEGER PRIMARY KEY, exec_id TEXT NOT NULL UNIQUE, exec_type TEXT NOT NULL,
+    cl_ord_id TEXT NOT NULL, symbol TEXT NOT NULL, side TEXT NOT NULL,
+    last_qty TEXT NOT NULL, last_px TEXT NOT NULL, fee TEXT NOT NULL,
+    cash_delta TEXT NOT NULL, realized_pnl TEXT NOT NULL, rate TEXT NOT NULL,
+    transact_time TEXT NOT NULL, report TEXT NOT NULL
+);
+CREATE TABLE marks (symbol TEXT PRIMARY KEY, px TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE rates (
+    currency TEXT PRIMARY KEY, rate TEXT NOT NULL, at TEXT NOT NULL, source TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE halts (symbol TEXT PRIMARY KEY, halted INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE drills (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, symbol TEXT NOT NULL, detail TEXT NOT NULL);
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+
+def _upsert(table: str, columns: tuple[str, ...], key: str) -> str:
+    values = ", ".join(f":{name}" for name in columns)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name != key)
+    insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
+    return f"{insert} ON CONFLICT({key}) DO UPDATE SET {changes}"
+
+
+_PUT_ACCOUNT = _upsert("account", _ACCOUNT_COLUMNS, "venue")
+_PUT_ORDER = _upsert("orders", _ORDER_COLUMNS, "cl_ord_id")
+_PUT_POSITION = _upsert("positions", ("symbol", "qty", "cost"), "symbol")
+_PUT_MARK = _upsert("marks", ("symbol", "px", "at"), "symbol")
+_PUT_RATE = _upsert("rates", ("currency", "rate", "at", "source"), "currency")
+_PUT_HALT = _upsert("halts", ("symbol", "halted"), "symbol")
+_PUT_ENTRY = "INSERT INTO executions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_OPEN = "status IN ('accepted', 'partially_filled')"
+_LIVE_ORDERS = (
+    f"SELECT * FROM orders WHERE {_OPEN} UNION "
+    f"SELECT * FROM orders WHERE cl_ord_id IN (SELECT parent_id FROM orders WHERE {_OPEN}) ORDER BY seq"
+)
+
+_T = TypeVar("_T")
+
+
+class Store:
+    """The file and its tables. `path` MEMORY keeps nothing: for backtests, which have nothing to survive."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+        self._lock_fd = self._take_lock()
+        try:
+            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
+            self._db.row_factory = sqlite3.Row
+            self._prepare()
+        except sqlite3.Error as error:
+            self._release_lock()
+            raise VenueError(
+                f"{self.path} is not a venue's file: {error}; name another, or move this one away"
+            ) from error
+        except VenueError:
+            self._db.close()
+            self._release_lock()
+            raise
+
+    def close(self) -> None:
+        """Close the file; closing twice is harmless."""
+        self._db.close()
+        self._release_lock()
+
+    def _take_lock(self) -> int | None:
+        if self.path == MEMORY:
+            return None
+        lock = Path(f"{self.path}.lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise VenueError(f"{self.path} is in use: another process plays this venue; stop it first") from None
+        return fd
+
+    def _release_lock(self) -> None:
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def _prepare(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version == 0 and tables == 0:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise VenueError(
+                f"{self.path} has books of version {version}, this program keeps version {SCHEMA_VERSION}: "
+                "use the program that wrote it, or start with fresh books"
+            )
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+
+    @property
+    def data_version(self) -> int:
+        """Changes when somebody else wrote to the file."""
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def write(self, batch: Batch) -> None:
+        """Make `batch` durable, whole or not at all. Raises VenueError when the disk would not take it."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._put(batch)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise VenueError(f"{self.path} would not take a write: {error}; nothing of it took effect") from error
+
+    def _put(self, batch: Batch) -> None:
+        db = self._db
+        if batch.account is not None:
+            db.execute(_PUT_ACCOUNT, _row(batch.account))
+        if batch.orders:
+            db.executemany(_PUT_ORDER, [_row(order) for order in batch.orders.values()])
+        if batch.positions:
+            db.executemany(_PUT_POSITION, [_row(held) for held in batch.positions.values() if held.qty])
+            db.executemany(
+                "DELETE FROM positions WHERE symbol = ?",
+                [(s,) for s, h in batch.positions.items() if not h.qty],
+            )
+        if batch.marks:
+            rows = [{"symbol": s, "px": str(m.px), "at": m.at.isoformat()} for s, m in batch.marks.items()]
+            db.executemany(_PUT_MARK, rows)
+        if batch.rates:
+            db.executemany(_PUT_RATE, [_row(rate) for rate in batch.rates.values()])
+        if batch.halts:
+            db.executemany(_PUT_HALT, [{"symbol": s, "halted": h} for s, h in batch.halts.items()])
+        if batch.entries:
+            db.executemany(_PUT_ENTRY, [_entry_row(entry) for entry in batch.entries])
+        if batch.drills:
+            db.executemany("INSERT INTO drills (kind, symbol, detail) VALUES (?, ?, ?)", batch.drills)
+
+    def account(self) -> AccountRow | None:
+        """The account, None in books that have none yet."""
+        rows = list(self._read("SELECT * FROM account", AccountRow))
+        return rows[0] if rows else None
+
+    def live_orders(self) -> list[VenueOrder]:
+        """Open orders, and ended entries whose legs are open, by arrival."""
+        return list(self._read(_LIVE_ORDERS, VenueOrder))
+
+    def order(self, cl_ord_id: str) -> VenueOrder | None:
+        """Any order ever taken, by its client id."""
+        return next(self._read("SELECT * FROM orders WHERE cl_ord_id = ?", VenueOrder, cl_ord_id), None)
+
+    def knows(self, cl_ord_ids: list[str]) -> str | None:
+        """The first of these ids that was ever used, None when all are new."""
+        for cl_ord_id in cl_ord_ids:
+            if self._db.execute("SELECT 1 FROM orders WHERE cl_ord_id = ?", (cl_ord_id,)).fetchone():
+                return cl_ord_id
+        return None
+
+    def positions(self) -> list[Holding]:
+        return [held for held in self._read("SELECT * FROM positions ORDER BY symbol", Holding) if held.qty]
+
+    def marks(self) -> dict[str, Print]:
+        rows = self._db.execute("SELECT symbol, px, at FROM marks ORDER BY symbol")
+        return {symbol: Print(Decimal(px), datetime.fromisoformat(at)) for symbol, px, at in rows}
+
+    def rates(self) -> list[Rate]:
+        return list(self._read("SELECT * FROM rates ORDER BY currency", Rate))
+
+    def halted(self) -> list[str]:
+        return [symbol for (symbol,) in self._db.execute("SELECT symbol FROM halts WHERE halted ORDER BY symbol")]
+
+    def last_cursor(self) -> int:
+        (cursor,) = self._db.execute("SELECT coalesce(max(cursor), 0) FROM executions").fetchone()
+        return int(cursor)
+
+    def last_seq(self) -> int:
+        (seq,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM orders").fetchone()
+        return int(seq)
+
+    def reports(self, after_cursor: int) -> list[ExecutionReport]:
+        """What was reported after `after_cursor`, oldest first."""
+        rows = self._db.execute("SELECT report FROM executions WHERE cursor > ? ORDER BY cursor", (after_cursor,))
+        return [_decode_report(text) for (text,) in rows]
+
+    def _read(self, sql: str, shape: type[_T], *values: str) -> Iterator[_T]:
+        for row in self._db.execute(sql, values):
+            yield msgspec.convert(dict(row), shape, strict=False)
+
+
+_decode_report = msgspec.json.Decoder(ExecutionReport).decode
+_encode_report = msgspec.json.Encoder().encode
+
+
+def _row(record: msgspec.Struct) -> dict[str, Any]:
+    """A struct as one row: exact numbers and times as text, None as NULL."""
+    row: dict[str, Any] = msgspec.to_builtins(record)
+    return row
+
+
+def _entry_row(entry: Entry) -> tuple[Any, ...]:
+    said = entry.report
+    return (
+        said.cursor,
+        said.exec_id,
+        said.exec_type.value,
+        said.cl_ord_id,
+        said.symbol,
+        said.side.value,
+        str(said.last_qty),
+        str(said.last_px),
+        str(said.fee),
+        str(entry.cash_delta),
+        str(entry.realized_pnl),
+        str(entry.rate),
+        said.transact_time.isoformat(),
+        _encode_report(said).decode(),
+    )
