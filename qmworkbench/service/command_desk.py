@@ -59,10 +59,11 @@ def read_request(body: bytes) -> CommandRequest:
         if not value.strip() or len(value) > _ID_MAX:
             raise CommandMalformed(f"{name} is {value[:_ID_MAX]!r}: give 1 to {_ID_MAX} characters.")
     reason = request.command.reason
-    if not reason.strip() or len(reason) > _TEXT_MAX:
-        raise CommandMalformed(
-            f"reason is {reason[:40]!r}: say in 1 to {_TEXT_MAX} characters why; it is read in the review."
-        )
+    if len(reason) > _TEXT_MAX:
+        raise CommandMalformed(f"reason has {len(reason)} characters: say it in at most {_TEXT_MAX}.")
+    # An emergency without a reason is still an emergency.
+    if not reason.strip() and not request.is_emergency:
+        raise CommandMalformed("reason is empty: say why; it is read in the review, and at night by someone else.")
     return request
 
 

@@ -32,6 +32,7 @@ from qmworkbench.trading.effects import (
     SubmitOrder,
     effects_of,
 )
+from qmworkbench.trading.phases import SessionRefused
 from qmworkbench.trading.state import State
 
 T = TypeVar("T")
@@ -47,11 +48,14 @@ class Deciding(Protocol):
     @property
     def state(self) -> State: ...
 
-    def step(self, given: Input) -> list[Event]: ...
+    def step(self, event: Input) -> list[Event]: ...
 
 
-class CascadeRunaway(RuntimeError):
-    """One input led to effects without end. Nothing further is sent; the message names the last effect."""
+class ShellStopped(RuntimeError):
+    """The kernel failed, or one input led to effects without end: nothing is decided or sent any more."""
+
+
+_STOPPED: Final = "nothing further is sent; use `qm emergency --direct` if positions are open, and report the journal"
 
 
 SnapshotReader = Callable[[Broker, int], BrokerSnapshot]
@@ -114,7 +118,18 @@ class Shell:
         from then on, when the journal did not take the events.
         """
         self._refuse_if_failed()
-        events = self.kernel.step(given)
+        try:
+            events = self.kernel.step(given)
+        except SessionRefused:
+            raise  # said no before it changed anything
+        except Exception as error:
+            # Half a decision may be in the state and none of it on record: what follows from it must not leave.
+            self.failed = ShellStopped(
+                f"the kernel failed on {type(given).__name__} ({type(error).__name__}: {error}): {_STOPPED}"
+            )
+            raise self.failed from error
+        if not events:
+            return events
         try:
             seq = self.journal.append(events)
         except JournalFailed as error:
@@ -175,13 +190,12 @@ class Shell:
         if isinstance(self.failed, JournalFailed):
             raise JournalFailed(str(self.failed)) from self.failed
         if self.failed is not None:
-            raise CascadeRunaway(str(self.failed)) from self.failed
+            raise ShellStopped(str(self.failed)) from self.failed
 
     def _run_away(self, effect: Effect) -> None:
         self._outbox.clear()
-        self.failed = CascadeRunaway(
-            f"more than {CASCADE_LIMIT} effects followed from one input, the last {type(effect).__name__}: nothing "
-            "further is sent; use `qm emergency --direct` if positions are open, then report the journal"
+        self.failed = ShellStopped(
+            f"more than {CASCADE_LIMIT} effects followed from one input, the last {type(effect).__name__}: {_STOPPED}"
         )
         raise self.failed
 

@@ -88,8 +88,8 @@ def _resume(decision: Decision, event: CommandReceived, command: commands.Resume
     if emergency.running(state):
         raise _Refused("the emergency is not flat yet", "wait until every position is zero")
     _demand_reconciled(decision)
-    limit_hit = state.session is not None and state.halt.code == "max_daily_loss" and state.day_pnl() is not None
-    if limit_hit and (state.day_pnl() or 0) <= -state.day.limits.max_daily_loss:
+    pnl = state.day_pnl() if state.session is not None else None
+    if pnl is not None and pnl <= -state.day.limits.max_daily_loss:
         raise _Refused("the daily loss is still beyond its limit", "the next session begins with a new limit")
     decision.emit(
         TradingStateChanged(

@@ -28,12 +28,17 @@ def _id(state: State, strategy_id: str, symbol: str, signal_id: str, leg: Leg, a
 
 
 def entry_qty(state: State, symbol: str, budget: Decimal, px: Decimal) -> Decimal:
-    """floor(budget / close) in lots, with the budget in account currency; 0 without a rate or below one lot (FILLS §5)."""
+    """floor(budget / close) in lots, never above the quantity limit; 0 without a rate or below one lot (FILLS §5).
+
+    `budget` is in account currency. Sizing stays inside the limits; that it did is still judged by the Risk Manager.
+    """
     instrument = state.instrument(symbol)
     rate = state.rate(instrument.currency) if instrument else None
     if instrument is None or rate is None or px <= 0:
         return ZERO
-    return instrument.lot_down(floor_to(budget / (px * rate), instrument.lot_size))
+    qty = floor_to(budget / (px * rate), instrument.lot_size)
+    limit = state.day.limits.max_position_qty
+    return instrument.lot_down(qty if limit is None else min(qty, limit))
 
 
 def _legs(state: State, raised: SignalRaised, flat_policy: str) -> tuple[LegRequest, ...]:

@@ -73,7 +73,7 @@ def on_snapshot(decision: Decision, event: BrokerSnapshotObserved) -> None:
     state, snapshot = decision.state, event.snapshot
     decision.emit(event)
     if not snapshot.complete:
-        _complete(decision, event.trigger, ReconciliationResult.INCOMPLETE, [], 0, snapshot.error)
+        _complete(decision, event.trigger, ReconciliationResult.INCOMPLETE, [], 0, snapshot.error, read_whole=False)
         return
     before = dict(state.reconciliation.unresolved)
     # At the end of the session every execution of the day is compared; before that, only what is new is read.
@@ -82,6 +82,14 @@ def on_snapshot(decision: Decision, event: BrokerSnapshotObserved) -> None:
     for report in snapshot.executions:
         oms.on_execution(decision, ExecutionReported(at=decision.at, report=report))
     set_equity(decision)
+    if snapshot.cursor > state.exec_cursor:
+        # The broker has said more than has reached us: comparing now would call news a difference.
+        for item in found:
+            decision.emit(item)
+        detail = f"transactions {state.exec_cursor + 1} to {snapshot.cursor} have not been read yet"
+        _complete(decision, event.trigger, ReconciliationResult.INCOMPLETE, found, 0, detail)
+        start(decision, event.trigger)
+        return
     found += compare(state, snapshot, TOLERANCES)
     for item in found:
         if item.break_id not in before:
@@ -111,11 +119,14 @@ def _complete(
     found: list[BreakFound],
     repaired: int,
     detail: str,
+    *,
+    read_whole: bool = True,
 ) -> None:
     state = decision.state
     still = tuple(b.break_id for b in found if b.break_id in state.reconciliation.unresolved)
     if result is ReconciliationResult.INCOMPLETE:
         still = tuple(state.reconciliation.unresolved)
+    if not read_whole:
         decision.alarm(
             "reconciliation_incomplete",
             "broker",

@@ -282,9 +282,9 @@ class State(msgspec.Struct, kw_only=True):
         return total
 
     def day_pnl(self) -> Decimal | None:
-        """Realized + unrealized - fees of this session, the figure §11's daily loss is about."""
-        unrealized = self.unrealized_pnl()
-        return None if unrealized is None else self.day.realized_pnl + unrealized - self.day.fees
+        """What this session made or lost: realized, plus how far open P&L has moved since the start, less fees (§11)."""
+        unrealized, day = self.unrealized_pnl(), self.day
+        return None if unrealized is None else day.realized_pnl + unrealized - day.start_unrealized - day.fees
 
     def minutes_since_open(self) -> float:
         return (self.clock() - self.day.opens_at) / timedelta(minutes=1)

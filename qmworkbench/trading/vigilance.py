@@ -50,14 +50,14 @@ def watch(decision: Decision) -> None:
 def _daily_loss(decision: Decision) -> None:
     """§11 Max Daily Loss: entries stop, exits run, and a person is asked: continue or liquidate."""
     state, day = decision.state, decision.state.day
-    if day.start_equity is None or state.halt.code == "max_daily_loss":
+    if day.start_equity is None or content_id("max_daily_loss", day.session_id) in state.alerts:
         return
     pnl = state.day_pnl()
     if pnl is None or pnl > -day.limits.max_daily_loss:
         return
     text = f"day P&L {cents(pnl)} is beyond the limit of -{day.limits.max_daily_loss} {day.account_currency}"
-    if not decision.restrict("book", TradingState.REDUCING, "max_daily_loss", text, "risk_manager"):
-        return
+    # A book that was paused before is no stricter for it, but the question still needs its answer.
+    decision.restrict("book", TradingState.REDUCING, "max_daily_loss", text, "risk_manager")
     decision.alarm(
         "max_daily_loss",
         day.session_id,

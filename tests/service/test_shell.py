@@ -29,7 +29,8 @@ from qmworkbench.domain.orders import Leg
 from qmworkbench.domain.sessions import Priority
 from qmworkbench.ports import BrokerUnreachable, JournalFailed, OutcomeUnknown, RequestRefused
 from qmworkbench.service.blocking import BesideTheLoop, InLine, complete
-from qmworkbench.service.shell import CASCADE_LIMIT, CascadeRunaway, Shell
+from qmworkbench.service.shell import CASCADE_LIMIT, Shell, ShellStopped
+from qmworkbench.trading.phases import SessionRefused
 from tests.service.fakes import NOON, DiaryBroker, SlowJournal, TableKernel, empty_snapshot, report, request
 
 
@@ -205,11 +206,39 @@ def test_after_the_journal_failed_no_effect_leaves_any_more(where: str) -> None:
 
 def test_a_kernel_that_answers_itself_is_stopped() -> None:
     rig = Rig(on_tick=[intended()], on_submit=[intended()])
-    with pytest.raises(CascadeRunaway, match="SubmitOrder"):
+    with pytest.raises(ShellStopped, match="SubmitOrder"):
         rig.tick()
     assert len(rig.broker.diary) == CASCADE_LIMIT
-    with pytest.raises(CascadeRunaway):
+    with pytest.raises(ShellStopped):
         rig.tick()
+
+
+def test_a_kernel_that_fails_half_way_decides_nothing_more() -> None:
+    rig = Rig(on_tick=[intended()])
+
+    def fails(_: Input) -> Sequence[Event]:
+        raise AssertionError("an invariant does not hold")
+
+    rig.kernel.answers[ClockTicked] = fails
+    with pytest.raises(ShellStopped, match="ClockTicked.*an invariant does not hold"):
+        rig.tick()
+    rig.kernel.answers.clear()
+    with pytest.raises(ShellStopped):
+        rig.tick()
+    assert (rig.broker.diary, rig.journal.head[0]) == ([], 0)
+
+
+def test_a_refused_session_leaves_the_shell_usable() -> None:
+    rig = Rig()
+
+    def refuses(_: Input) -> Sequence[Event]:
+        raise SessionRefused("closed")
+
+    rig.kernel.answers[ClockTicked] = refuses
+    with pytest.raises(SessionRefused):
+        rig.tick()
+    rig.kernel.answers.clear()
+    assert len(rig.tick()) == 1
 
 
 def test_a_dead_pager_stops_nothing() -> None:
