@@ -18,7 +18,6 @@ from qmworkbench.domain.events.reconciliation import (
     AccountObserved,
     BrokerConnectionChanged,
     BrokerSnapshotObserved,
-    Trigger,
 )
 from qmworkbench.domain.execution import BrokerSnapshot, ExecType, SubmitOutcome
 from qmworkbench.ports import Broker, BrokerUnreachable, Bus, Journal, JournalFailed, Notifier, OutcomeUnknown, RequestRefused
@@ -221,7 +220,7 @@ class Shell:
         if isinstance(effect, QueryOrder):
             return await self._order_queried(effect.cl_ord_id)
         if isinstance(effect, QueryBroker):
-            return await self._broker_queried(effect.trigger)
+            return await self._broker_queried(effect)
         await self._notified(effect)
         return None
 
@@ -241,10 +240,9 @@ class Shell:
             return OrderQueried(at=self.now(), cl_ord_id=cl_ord_id, complete=False, cursor=0, error=str(error))
         return OrderQueried(at=self.now(), cl_ord_id=cl_ord_id, complete=True, cursor=cursor, found=found)
 
-    async def _broker_queried(self, trigger: Trigger) -> BrokerSnapshotObserved:
-        after = self.state.exec_cursor
-        snapshot = await self._work.do(lambda: self._snapshot(self.broker, after))
-        return BrokerSnapshotObserved(at=self.now(), trigger=trigger, snapshot=snapshot)
+    async def _broker_queried(self, query: QueryBroker) -> BrokerSnapshotObserved:
+        snapshot = await self._work.do(lambda: self._snapshot(self.broker, query.after_cursor))
+        return BrokerSnapshotObserved(at=self.now(), trigger=query.trigger, snapshot=snapshot)
 
     async def _notified(self, effect: NotifyPeople) -> None:
         notifier = self._notifier

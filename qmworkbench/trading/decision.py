@@ -60,6 +60,8 @@ class Decision:
         """Ask for a cancel again, although it was asked before: harmless at the broker, needed after a crash."""
         self.emit(CancelRequested(at=self.at, cl_ord_id=cl_ord_id, reason=reason))
 
-    def restart_reconciliation(self, trigger: Trigger) -> None:
-        """Ask for a snapshot even if one was pending: its asker may be gone."""
-        self.emit(ReconciliationStarted(at=self.at, trigger=trigger))
+    def ask_broker(self, trigger: Trigger) -> None:
+        """Ask for a snapshot of the broker's books, even if one was pending: after a crash its asker is gone."""
+        whole = trigger is Trigger.END_OF_SESSION
+        after_cursor = self.state.day.first_cursor if whole else self.state.exec_cursor
+        self.emit(ReconciliationStarted(at=self.at, trigger=trigger, after_cursor=after_cursor))

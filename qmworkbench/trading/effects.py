@@ -30,9 +30,10 @@ class QueryOrder(msgspec.Struct, frozen=True):
 
 
 class QueryBroker(msgspec.Struct, frozen=True):
-    """Read positions, orders, executions and account together; answer with BrokerSnapshotObserved."""
+    """Read positions, orders, account and the executions after `after_cursor` together; answer with BrokerSnapshotObserved."""
 
     trigger: Trigger
+    after_cursor: int
 
 
 class NotifyPeople(msgspec.Struct, frozen=True):
@@ -55,7 +56,7 @@ def effects_of(events: Iterable[Event]) -> list[Effect]:
         elif isinstance(event, OrderQueryRequested):
             effects.append(QueryOrder(event.cl_ord_id))
         elif isinstance(event, ReconciliationStarted):
-            effects.append(QueryBroker(event.trigger))
+            effects.append(QueryBroker(event.trigger, event.after_cursor))
         elif isinstance(event, AlertRaised):
             effects.append(NotifyPeople(event.alert))
     return effects

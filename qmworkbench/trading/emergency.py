@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from qmworkbench.domain.events.control import EmergencyCompleted, EmergencyStarted, EmergencyStepTaken
-from qmworkbench.domain.events.reconciliation import ReconciliationStarted, Trigger
+from qmworkbench.domain.events.reconciliation import Trigger
 from qmworkbench.domain.execution import BrokerPosition, BrokerSnapshot
 from qmworkbench.domain.ids import content_id
 from qmworkbench.domain.numbers import ZERO
@@ -74,7 +74,7 @@ def _read(decision: Decision) -> None:
     if current is not None and current.read_at == decision.at and current.reads >= MAX_READS_AT_ONCE:
         return
     if decision.state.reconciliation.pending is None:
-        decision.emit(ReconciliationStarted(at=decision.at, trigger=Trigger.EMERGENCY))
+        decision.ask_broker(Trigger.EMERGENCY)
 
 
 def progress(decision: Decision) -> None:

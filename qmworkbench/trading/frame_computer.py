@@ -4,22 +4,12 @@ The kernel never sees a frame. It says what it wants to know (`request_for`), th
 goes back in as FrameComputed. Frames come in order and each once, because radar and signals grow with the session.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from qmworkbench.domain.candidates import Candidate, NearMiss
-from qmworkbench.domain.events.market import FeedState, FrameComputed, Mark, SignalRow, StrategyFaulted
-from qmworkbench.domain.instruments import AssetClass, Instrument
-from qmworkbench.domain.numbers import decimal_of
+from qmworkbench.domain.events.market import FeedState
 from qmworkbench.domain.sessions import TradingState
-from qmworkbench.trading.frames import BarFrame, Floats, Universe
-from qmworkbench.trading.radar import Radar
-from qmworkbench.trading.radar_snapshot import RadarSnapshot
-from qmworkbench.trading.scanner import ScanConditions, ScanSettings, scan
+from qmworkbench.trading.scanner import ScanConditions
 from qmworkbench.trading.state import State, position_key
 from qmworkbench.trading.watchlist import is_active
 

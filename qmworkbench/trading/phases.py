@@ -7,7 +7,6 @@ from qmworkbench.domain.checks import Verdict
 from qmworkbench.domain.events.control import EntriesHeld, EntriesReleased
 from qmworkbench.domain.events.reconciliation import (
     ReconciliationResult,
-    ReconciliationStarted,
     SessionEquitySet,
     Trigger,
 )
@@ -226,7 +225,7 @@ def advance(decision: Decision) -> None:
 def _on_entered(decision: Decision, phase: Phase) -> None:
     state = decision.state
     if phase is Phase.HEALTH_VERIFICATION:
-        decision.emit(ReconciliationStarted(at=decision.at, trigger=Trigger.STARTUP))
+        decision.ask_broker(Trigger.STARTUP)
     elif phase is Phase.RECONCILIATION:
         for run in state.day.runs.values():
             if not run.ended:
@@ -241,7 +240,7 @@ def _on_entered(decision: Decision, phase: Phase) -> None:
                         trades=run.trades,
                     )
                 )
-        decision.emit(ReconciliationStarted(at=decision.at, trigger=Trigger.END_OF_SESSION))
+        decision.ask_broker(Trigger.END_OF_SESSION)
 
 
 def set_equity(decision: Decision) -> None:

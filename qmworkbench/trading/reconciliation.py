@@ -17,7 +17,6 @@ from qmworkbench.domain.events.reconciliation import (
     BrokerSnapshotObserved,
     ReconciliationCompleted,
     ReconciliationResult,
-    ReconciliationStarted,
     RepairApplied,
     Trigger,
 )
@@ -40,7 +39,7 @@ CONTINUOUS_EVERY: Final = 15
 def start(decision: Decision, trigger: Trigger) -> None:
     """Ask for a snapshot, unless one is on its way already."""
     if decision.state.reconciliation.pending is None:
-        decision.emit(ReconciliationStarted(at=decision.at, trigger=trigger))
+        decision.ask_broker(trigger)
 
 
 def on_account(decision: Decision, event: AccountObserved) -> None:

@@ -138,7 +138,7 @@ def on_recovered(decision: Decision, event: SessionRecovered) -> None:
         if order.cancel_requested_at is not None and order.status is not OrdStatus.PENDING_CANCEL:
             order_id = order.cl_ord_id
             decision.recancel(order_id, "cancel repeated after recovery")
-    decision.restart_reconciliation(Trigger.RECOVERY)
+    decision.ask_broker(Trigger.RECOVERY)
 
 
 def _recovery(decision: Decision) -> None:

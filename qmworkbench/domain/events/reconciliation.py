@@ -71,7 +71,10 @@ class SessionEquitySet(Event, frozen=True, kw_only=True, tag="session.equity_set
 
 
 class ReconciliationStarted(Event, frozen=True, kw_only=True, tag="reconciliation.started"):
+    """The broker is to be read; executions from after `after_cursor` on: all of the session's at its end, else the new ones."""
+
     trigger: Trigger
+    after_cursor: int
 
 
 class BreakFound(Event, frozen=True, kw_only=True, tag="reconciliation.break_found"):
