@@ -1,5 +1,6 @@
 """What the venue sees of the market: one symbol's bar as exact numbers, and the last prints (§2)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -56,7 +57,7 @@ class Frame(Protocol):
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
-    """One symbol's bar in exact numbers; `as_of` is its close time."""
+    """One symbol's bar, prices in exact numbers; `as_of` is its close time, `volume` as the frame has it."""
 
     symbol: str
     as_of: datetime
@@ -64,7 +65,7 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     high: Decimal
     low: Decimal
     close: Decimal
-    volume: Decimal
+    volume: float
 
 
 class Print(msgspec.Struct, frozen=True):
@@ -80,10 +81,10 @@ def bar_at(frame: Frame, row: int, symbol: str) -> Bar:
     """
     try:
         o, h, low, c = (decimal_of(column[row]) for column in (frame.open, frame.high, frame.low, frame.close))
-        volume = decimal_of(frame.volume[row])
     except ValueError as error:
         raise BadBar(f"{symbol} at {frame.as_of}: {error}; quarantine the row before it is fed") from None
-    if not (0 < low <= o <= h and low <= c <= h) or volume < 0:
+    volume = float(frame.volume[row])
+    if not (0 < low <= o <= h and low <= c <= h and 0 <= volume < math.inf):
         raise BadBar(
             f"{symbol} at {frame.as_of}: open {o}, high {h}, low {low}, close {c}, volume {volume} "
             "is not a bar; quarantine the row before it is fed"

@@ -128,6 +128,11 @@ class Books:
         """Orders of `symbol` that may trade, by arrival."""
         return [order for order in self.by_symbol.get(symbol, {}).values() if order.is_working]
 
+    def touch_peak(self, order: VenueOrder) -> None:
+        """Only the peak of `order` has moved, as on most bars."""
+        if order.cl_ord_id not in self._batch.orders:
+            self._batch.peaks[order.cl_ord_id] = order.peak_px
+
     def legs_of(self, entry: VenueOrder) -> list[VenueOrder]:
         """The open legs of an entry, held ones included."""
         orders = self.by_symbol.get(entry.symbol, {}).values()
@@ -197,8 +202,8 @@ class Books:
         self.touch(order)
         realized = money(delta.realized_pnl, rate)
         flow = money(-order.side.sign * value, rate) if paid_in_full(instrument) else realized
-        report = self._report(order, ExecType.TRADE, at, last_qty=qty, last_px=px, fee=fee)
-        self._batch.entries.append(Entry(report=report, cash_delta=flow - fee, realized_pnl=realized, rate=rate))
+        report = self._report(order, ExecType.TRADE, at, last_qty=qty, last_px=px, fee=fee, rate=rate)
+        self._batch.entries.append(Entry(report=report, cash_delta=flow - fee, realized_pnl=realized))
         self.move_cash(flow - fee)
         self.account.realized_pnl += realized
         self.account.fees += fee
@@ -238,6 +243,7 @@ class Books:
         last_qty: Decimal = ZERO,
         last_px: Decimal = ZERO,
         fee: Decimal = ZERO,
+        rate: Decimal = ONE,
         reason: str = "",
     ) -> ExecutionReport:
         self.cursor += 1
@@ -259,6 +265,7 @@ class Books:
             fee=fee,
             parent_id=order.parent_id,
             reason=reason,
+            conversion_rate=rate,
         )
 
     # ── marks, rates, halts, drills ─────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from qmworkbench.domain.instruments import Instrument
-from qmworkbench.domain.numbers import ZERO
+from qmworkbench.domain.numbers import ZERO, decimal_of
 from qmworkbench.domain.orders import OrdStatus, OrdType, Side, TimeInForce
 from qmworkbench.venue import brackets
 from qmworkbench.venue.bars import Bar
@@ -20,6 +20,7 @@ from qmworkbench.venue.matching import (
     priority,
     raised_peak,
     range_px,
+    stirs,
     target_is_certain,
     touches,
     wrong_side,
@@ -36,14 +37,20 @@ class Crossing:
         self._at: datetime = bar.as_of
         self._instrument: Instrument = books.instruments[bar.symbol]
         self._schedule: CostSchedule = books.model.schedule(self._instrument)
-        cap = self._schedule.cap(bar.volume, self._instrument)
-        self._left: dict[Side, Decimal | None] = {Side.BUY: cap, Side.SELL: cap}
+        self._left: dict[Side, Decimal | None] = {}
         self._uncertain: set[str] = set()  # entries filled inside this bar whose targets it cannot prove
 
     def run(self) -> None:
         """Match everything that was decided before the bar closed."""
-        self._open()
-        self._range()
+        orders = self._eligible()
+        if any(stirs(order, self._bar, self._instrument) for order in orders):
+            cap = self._schedule.cap(decimal_of(self._bar.volume), self._instrument)
+            self._left = {Side.BUY: cap, Side.SELL: cap}
+            self._open()
+            self._range()
+        else:
+            self._raise_peaks(orders, self._bar.open)
+            self._raise_peaks(orders, None)
 
     # ── the open ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -62,7 +69,7 @@ class Crossing:
         for order in self._eligible():
             if order.time_in_force is TimeInForce.IOC:
                 self._end(order, self._why_unfilled(order))
-        self._raise_peaks(px)
+        self._raise_peaks(self._eligible(), px)
 
     def _why_unfilled(self, order: VenueOrder) -> Ending:
         if order.cum_qty:
@@ -96,7 +103,7 @@ class Crossing:
                     self._uncertain.add(order.cl_ord_id)
         if entered:
             self._exits_in_range()
-        self._raise_peaks(None)
+        self._raise_peaks(self._eligible(), None)
 
     def _exits_in_range(self) -> None:
         for order in self._eligible():
@@ -182,13 +189,13 @@ class Crossing:
     def _rests_as_exit(order: VenueOrder) -> bool:
         return order.is_exit and (order.ord_type is not OrdType.MARKET or order.triggered)
 
-    def _raise_peaks(self, px: Decimal | None) -> None:
+    def _raise_peaks(self, orders: list[VenueOrder], px: Decimal | None) -> None:
         """Let trailing stops follow: the open, or (None) the bar's own extreme."""
-        for order in self._eligible():
+        for order in orders:
             if order.trail_bps is None or order.triggered or order.parent_id in self._uncertain:
                 continue
             best = self._bar.high if order.side is Side.SELL else self._bar.low
             peak = raised_peak(order, best if px is None else px)
             if peak != order.peak_px:
                 order.peak_px = peak
-                self._books.touch(order)
+                self._books.touch_peak(order)

@@ -17,7 +17,7 @@ from decimal import Decimal
 
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.numbers import BPS
-from qmworkbench.domain.orders import Leg, OrdType, PositionEffect, Side
+from qmworkbench.domain.orders import Leg, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.venue.bars import Bar
 from qmworkbench.venue.costs import CostSchedule
 from qmworkbench.venue.orders import Ending, VenueOrder
@@ -29,12 +29,16 @@ def stop_level(order: VenueOrder, instrument: Instrument) -> Decimal | None:
 
     A fixed and a trailing level together: the one nearer to the market, so that trailing only ever tightens.
     """
-    if order.trail_bps is None or order.peak_px is None:
+    return _level(order, order.peak_px, instrument)
+
+
+def _level(order: VenueOrder, peak_px: Decimal | None, instrument: Instrument) -> Decimal | None:
+    if order.trail_bps is None or peak_px is None:
         return order.stop_px
     if order.side is Side.SELL:
-        trailed = instrument.tick_down(order.peak_px * (1 - order.trail_bps * BPS))
+        trailed = instrument.tick_down(peak_px * (1 - order.trail_bps * BPS))
         return trailed if order.stop_px is None else max(order.stop_px, trailed)
-    trailed = instrument.tick_up(order.peak_px * (1 + order.trail_bps * BPS))
+    trailed = instrument.tick_up(peak_px * (1 + order.trail_bps * BPS))
     return trailed if order.stop_px is None else min(order.stop_px, trailed)
 
 
@@ -60,6 +64,16 @@ def range_px(order: VenueOrder, bar: Bar, instrument: Instrument) -> Decimal | N
     if not touches(order, bar.high if favours_high else bar.low, instrument):
         return None
     return stop_level(order, instrument) if order.ord_type is OrdType.STOP else order.limit_px
+
+
+def stirs(order: VenueOrder, bar: Bar, instrument: Instrument) -> bool:
+    """Whether the bar can do anything to the order but raise its peak: most bars do not, and cost little then."""
+    if order.triggered or order.ord_type is OrdType.MARKET or order.time_in_force is TimeInForce.IOC:
+        return True
+    if order.ord_type is OrdType.LIMIT:
+        return touches(order, bar.high if order.side is Side.SELL else bar.low, instrument)
+    level = _level(order, raised_peak(order, bar.open), instrument)
+    return level is not None and (bar.low <= level if order.side is Side.SELL else bar.high >= level)
 
 
 def fill_px(order: VenueOrder, market_px: Decimal, schedule: CostSchedule, instrument: Instrument) -> Decimal:

@@ -59,14 +59,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     report: ExecutionReport
     cash_delta: Decimal = ZERO
     realized_pnl: Decimal = ZERO
-    rate: Decimal = ZERO
 
 
 class Batch(msgspec.Struct, kw_only=True):
-    """Everything one operation changed, to be written together."""
+    """Everything one operation changed, to be written together. `peaks` are those of orders unchanged otherwise."""
 
     account: AccountRow | None = None
     orders: dict[str, VenueOrder] = msgspec.field(default_factory=dict)
+    peaks: dict[str, Decimal | None] = msgspec.field(default_factory=dict)
     positions: dict[str, Holding] = msgspec.field(default_factory=dict)
     marks: dict[str, Print] = msgspec.field(default_factory=dict)
     rates: dict[str, Rate] = msgspec.field(default_factory=dict)

@@ -19,8 +19,15 @@ from qmworkbench.venue.records import Holding
 def positions(books: Books) -> list[BrokerPosition]:
     """Net positions, by symbol."""
     return [
-        BrokerPosition(symbol=held.symbol, qty=held.qty, avg_px=held.avg_px, market_px=market_px(books, held))
-        for _, held in sorted(books.positions.items())
+        BrokerPosition(
+            symbol=symbol,
+            qty=held.qty,
+            avg_px=held.avg_px,
+            market_px=market_px(books, held),
+            market_value=market_value(books, held),
+            unrealized_pnl=unrealized_pnl(books, held),
+        )
+        for symbol, held in sorted(books.positions.items())
     ]
 
 
@@ -36,12 +43,14 @@ def account(books: Books) -> Account:
         fees=row.fees,
         cursor=books.cursor,
         as_of=books.now,
+        positions_value=sum((market_value(books, held) for held in books.positions.values()), ZERO),
+        unrealized_pnl=sum((unrealized_pnl(books, held) for held in books.positions.values()), ZERO),
     )
 
 
 def equity(books: Books) -> Decimal:
     """Cash and what the positions are worth at their marks."""
-    return books.account.cash + sum((_value(books, held) for held in books.positions.values()), ZERO)
+    return books.account.cash + sum((_worth(books, held) for held in books.positions.values()), ZERO)
 
 
 def buying_power(books: Books) -> Decimal:
@@ -57,8 +66,7 @@ def buying_power(books: Books) -> Decimal:
 
 def tied_up(books: Books, symbol: str, qty: Decimal, px: Decimal) -> Decimal:
     """The buying power that `qty` at `px` takes."""
-    instrument = books.instruments[symbol]
-    return money(qty * px * instrument.margin_rate, books.rate(instrument.currency) or ZERO)
+    return money(qty * px * books.instruments[symbol].margin_rate, _rate(books, symbol))
 
 
 def market_px(books: Books, held: Holding) -> Decimal:
@@ -67,8 +75,21 @@ def market_px(books: Books, held: Holding) -> Decimal:
     return last.px if last is not None else held.avg_px
 
 
-def _value(books: Books, held: Holding) -> Decimal:
-    instrument = books.instruments[held.symbol]
-    worth = held.qty * market_px(books, held)
-    gained = worth if paid_in_full(instrument) else worth - held.cost
-    return money(gained, books.rate(instrument.currency) or ZERO)
+def market_value(books: Books, held: Holding) -> Decimal:
+    """Quantity times mark, signed."""
+    return money(held.qty * market_px(books, held), _rate(books, held.symbol))
+
+
+def unrealized_pnl(books: Books, held: Holding) -> Decimal:
+    """What closing the position at its mark would realize."""
+    return money(held.qty * market_px(books, held) - held.cost, _rate(books, held.symbol))
+
+
+def _worth(books: Books, held: Holding) -> Decimal:
+    """What the position adds to equity: cash has paid for it already, or only its P&L is ours."""
+    paid = paid_in_full(books.instruments[held.symbol])
+    return market_value(books, held) if paid else unrealized_pnl(books, held)
+
+
+def _rate(books: Books, symbol: str) -> Decimal:
+    return books.rate(books.instruments[symbol].currency) or ZERO

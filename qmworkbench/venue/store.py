@@ -46,7 +46,7 @@ CREATE TABLE executions (
     cursor INTEGER PRIMARY KEY, exec_id TEXT NOT NULL UNIQUE, exec_type TEXT NOT NULL,
     cl_ord_id TEXT NOT NULL, symbol TEXT NOT NULL, side TEXT NOT NULL,
     last_qty TEXT NOT NULL, last_px TEXT NOT NULL, fee TEXT NOT NULL,
-    cash_delta TEXT NOT NULL, realized_pnl TEXT NOT NULL, rate TEXT NOT NULL,
+    cash_delta TEXT NOT NULL, realized_pnl TEXT NOT NULL, conversion_rate TEXT NOT NULL,
     transact_time TEXT NOT NULL, report TEXT NOT NULL
 );
 CREATE TABLE marks (symbol TEXT PRIMARY KEY, px TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
@@ -161,6 +161,9 @@ class Store:
         db = self._db
         if batch.account is not None:
             db.execute(_PUT_ACCOUNT, _row(batch.account))
+        if batch.peaks:
+            peaks = [(str(peak), cl_ord_id) for cl_ord_id, peak in batch.peaks.items()]
+            db.executemany("UPDATE orders SET peak_px = ? WHERE cl_ord_id = ?", peaks)
         if batch.orders:
             db.executemany(_PUT_ORDER, [_row(order) for order in batch.orders.values()])
         if batch.positions:
@@ -256,7 +259,7 @@ def _entry_row(entry: Entry) -> tuple[Any, ...]:
         str(said.fee),
         str(entry.cash_delta),
         str(entry.realized_pnl),
-        str(entry.rate),
+        str(said.conversion_rate),
         said.transact_time.isoformat(),
         _encode_report(said).decode(),
     )
