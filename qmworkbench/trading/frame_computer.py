@@ -4,12 +4,22 @@ The kernel never sees a frame. It says what it wants to know (`request_for`), th
 goes back in as FrameComputed. Frames come in order and each once, because radar and signals grow with the session.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Final, Protocol
 
-from qmworkbench.domain.events.market import FeedState
+import numpy as np
+
+from qmworkbench.domain.events.market import FeedState, FrameComputed, Mark, SignalRow
+from qmworkbench.domain.instruments import AssetClass, Instrument
+from qmworkbench.domain.numbers import decimal_of
 from qmworkbench.domain.sessions import TradingState
-from qmworkbench.trading.scanner import ScanConditions
+from qmworkbench.strategies.contract import StrategyFault
+from qmworkbench.trading.frames import BarFrame, Floats, Universe
+from qmworkbench.trading.radar import Radar
+from qmworkbench.trading.radar_snapshot import RadarSnapshot
+from qmworkbench.trading.scanner import ScanConditions, ScanSettings, scan
 from qmworkbench.trading.state import State, position_key
 from qmworkbench.trading.watchlist import is_active
 
@@ -56,3 +66,109 @@ def request_for(state: State) -> FrameRequest:
             feed_reason="" if state.feed is FeedState.GOOD else f"{state.feed}: {state.feed_detail}",
         ),
     )
+
+
+class Signals(Protocol):
+    """Where signals come from: computed anew at each boundary, or once for the whole day and handed out by boundary."""
+
+    def take(self, frame: BarFrame) -> None:
+        """Take in a boundary's bars. Regular frames, in order, each once."""
+        ...
+
+    def rows(self, strategy_id: str, symbols: Sequence[str], exposed: frozenset[str]) -> list[SignalRow]:
+        """What an instance says at the boundary taken in last, of symbols that traded; raises StrategyFault."""
+        ...
+
+
+@dataclass(frozen=True)
+class Computed:
+    """One boundary's results: the answer for the kernel, the instances that broke their contract with the reason, and
+    the radar for screens and files."""
+
+    answer: FrameComputed
+    faults: tuple[tuple[str, str], ...]
+    radar: RadarSnapshot
+
+
+class FrameComputer:
+    """Radar, scanner and signals of one session, fed with every frame in turn.
+
+    `instruments` are those of the universe. All forex pairs get a mark at each boundary: they are conversion rates.
+    An instance that broke its contract is not asked again.
+    """
+
+    def __init__(
+        self,
+        universe: Universe,
+        instruments: Mapping[str, Instrument],
+        radar: Radar,
+        scan_settings: ScanSettings,
+        signals: Signals,
+    ) -> None:
+        self.radar_snapshot: RadarSnapshot | None = None
+        self._universe = universe
+        self._radar = radar
+        self._settings = scan_settings
+        self._signals = signals
+        self._faulted: set[str] = set()
+        self._pairs = tuple(s for s in universe.symbols if instruments[s].asset_class is AssetClass.FOREX)
+        self._frames_at: list[datetime] = []
+        self._printed_in = np.full(len(universe), -1, dtype=np.int64)  # the frame of each symbol's last print
+
+    def take(self, frame: BarFrame, spread_bps: Floats | None = None) -> RadarSnapshot:
+        """Take in a frame without asking anything of it: how a recovered session catches up with its stored bars."""
+        self.radar_snapshot = self._radar.advance(frame, spread_bps)
+        self._printed_in[frame.index] = len(self._frames_at)
+        self._frames_at.append(frame.as_of)
+        if not frame.extended:
+            self._signals.take(frame)
+        return self.radar_snapshot
+
+    def compute(self, frame: BarFrame, request: FrameRequest, spread_bps: Floats | None = None) -> Computed:
+        """Take in a frame and answer `request` as of its boundary."""
+        radar = self.take(frame, spread_bps)
+        found = None if frame.extended else scan(radar, self._settings, request.conditions)
+        signals, faults = ([], []) if frame.extended else self._rows(request)
+        if found is None:
+            silenced = BEFORE_OPEN
+        else:
+            silenced = "; ".join(verdict.sentence() for verdict in found.closed)
+        answer = FrameComputed(
+            at=frame.as_of,
+            as_of=frame.as_of,
+            frame_hash=frame.content_hash,
+            radar_hash=radar.content_hash,
+            candidates=found.candidates if found is not None else (),
+            near_misses=found.near_misses if found is not None else (),
+            signals=tuple(signals),
+            marks=self._marks(radar, request.marked),
+            silenced=silenced,
+        )
+        return Computed(answer=answer, faults=tuple(faults), radar=radar)
+
+    def _rows(self, request: FrameRequest) -> tuple[list[SignalRow], list[tuple[str, str]]]:
+        """Signals instance by instance, so that one that breaks its contract takes no other down."""
+        owned: dict[str, list[str]] = {}
+        for strategy_id, symbol in request.owned:
+            owned.setdefault(strategy_id, []).append(symbol)
+        rows: list[SignalRow] = []
+        faults: list[tuple[str, str]] = []
+        for strategy_id, symbols in owned.items():
+            if strategy_id in self._faulted:
+                continue
+            try:
+                rows += self._signals.rows(strategy_id, symbols, request.exposed)
+            except StrategyFault as fault:
+                self._faulted.add(strategy_id)
+                faults.append((strategy_id, fault.problem))
+        return rows, faults
+
+    def _marks(self, radar: RadarSnapshot, wanted: Sequence[str]) -> tuple[Mark, ...]:
+        """The last traded price of each symbol asked for, dated when it printed; none for what has not traded."""
+        marks: list[Mark] = []
+        for symbol in sorted({*wanted, *self._pairs}):
+            position = self._universe.index.get(symbol)
+            printed_in = -1 if position is None else int(self._printed_in[position])
+            if position is not None and printed_in >= 0:
+                marks.append(Mark(symbol, decimal_of(float(radar.last[position])), self._frames_at[printed_in]))
+        return tuple(marks)
