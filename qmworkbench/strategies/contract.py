@@ -1,0 +1,219 @@
+"""What every strategy must answer, checked: types, nulls, levels on the right side, FILLS cleaning (§11, FILLS "Signals")."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from polars.exceptions import PanicException
+
+from qmworkbench.strategies.bars import BARS_SCHEMA, TS, BarsFault, prepared
+from qmworkbench.strategies.definition import Program, StrategyDefinition
+from qmworkbench.strategies.parameters import Params
+from qmworkbench.strategies.ticks import off_tick
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+
+FLAGS: Final = ("entry_long", "entry_short", "exit_long", "exit_short")
+LEVELS: Final = ("stop", "target")
+LIMITS: Final = ("trail_bps", "max_hold_bars")
+
+SIGNAL_SCHEMA: Final[dict[str, pl.DataType]] = {
+    "symbol": pl.String(),
+    "ts": TS,
+    "entry_long": pl.Boolean(),
+    "entry_short": pl.Boolean(),
+    "exit_long": pl.Boolean(),
+    "exit_short": pl.Boolean(),
+    "stop": pl.Float64(),
+    "target": pl.Float64(),
+    "trail_bps": pl.Int32(),
+    "max_hold_bars": pl.Int32(),
+    "masked": pl.String(),
+}
+"""An evaluated bar, before its features: decided at the bar's close.
+
+Flags hold no null. `stop` and `target` are price levels on tick, `trail_bps` and `max_hold_bars` whole numbers above
+zero; null means none, as on every row without an entry. `masked` says why an entry was taken back, null otherwise.
+"""
+
+
+class StrategyFault(Exception):
+    """A strategy broke its contract; its run ends, the others go on."""
+
+    def __init__(self, strategy_id: str, problem: str) -> None:
+        super().__init__(f"strategy {strategy_id}: {problem}")
+        self.strategy_id = strategy_id
+        self.problem = problem
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a strategy says of some rows, as arrays of their height; NaN and 0 stand for "none".
+
+    `masked` holds the reasons of entries taken back, by row; `features` the strategy's features, NaN while warming up.
+    """
+
+    entry_long: Bools
+    entry_short: Bools
+    exit_long: Bools
+    exit_short: Bools
+    stop: Floats
+    target: Floats
+    trail_bps: Ints
+    max_hold_bars: Ints
+    masked: dict[int, str]
+    features: dict[str, Floats]
+
+    def frame(self, symbol: pl.Series, ts: pl.Series) -> pl.DataFrame:
+        """SIGNAL_SCHEMA, then the features, for rows of these symbols and times."""
+        masked = [None] * len(self.entry_long)
+        flags = {name: getattr(self, name) for name in FLAGS}
+        levels = [pl.Series(name, getattr(self, name)).fill_nan(None) for name in LEVELS]
+        limits = [pl.Series(name, getattr(self, name)).replace(0, None) for name in LIMITS]
+        features = [pl.Series(name, values).fill_nan(None) for name, values in self.features.items()]
+        told = pl.Series("masked", masked, dtype=pl.String).scatter(list(self.masked), list(self.masked.values()))
+        return pl.DataFrame([symbol, ts, *(pl.Series(n, v) for n, v in flags.items()), *levels, *limits, told, *features])
+
+
+def cleaned(
+    entry_long: Bools, entry_short: Bools, exit_long: Bools, exit_short: Bools, bars_left: Ints
+) -> tuple[Bools, Bools]:
+    """The entries a fill model may see, long and short.
+
+    Cleared in this order: where the same side's exit is true; both where both are left; all on a session's last
+    boundary (`bars_left` 0), whose next open belongs to another day.
+    """
+    long, short = entry_long & ~exit_long, entry_short & ~exit_short
+    free = ~(long & short) & (bars_left > 0)
+    return long & free, short & free
+
+
+def evaluate(definition: StrategyDefinition, bars: pl.DataFrame, params: Params) -> pl.DataFrame:
+    """The strategy's signals for every row of `bars`, held to the contract and cleaned: SIGNAL_SCHEMA, then features.
+
+    `bars` is what `bars.session_bars` builds, starting at the strategy's anchor. Raises StrategyFault, naming the
+    strategy and what is wrong, if the strategy raises or breaks the contract; BarsFault if `bars` lacks a column.
+    """
+    missing = [column for column in BARS_SCHEMA if column not in bars.columns]
+    if missing:
+        raise BarsFault(f"bars have no column {', '.join(missing)}; build them with strategies.bars.session_bars")
+    program = definition.program(params)
+    return answers(program, signalled(program, prepared(bars))).frame(bars["symbol"], bars["ts"])
+
+
+def signalled(program: Program, bars: pl.DataFrame) -> pl.DataFrame:
+    """Prepared `bars` with the strategy's flags and features, their types checked; StrategyFault if that fails."""
+    try:
+        frame = program.with_signals(bars)
+    except (Exception, PanicException) as error:  # foreign code to the platform: whatever it raises ends its run only
+        raise StrategyFault(program.strategy_id, f"raised {type(error).__name__}: {error}") from error
+    if frame.height != bars.height:
+        raise StrategyFault(program.strategy_id, f"returned {frame.height} rows for {bars.height} bars")
+    _check_types(program, frame, {**dict.fromkeys(FLAGS, pl.Boolean()), **dict.fromkeys(program.features, pl.Float64())})
+    return frame
+
+
+def answers(program: Program, rows: pl.DataFrame) -> Answers:
+    """What the strategy says of rows of `signalled`, any selection of them, checked and cleaned.
+
+    An entry whose levels lie on the wrong side of its own close is taken back and says why. Raises StrategyFault.
+    """
+    flags = {}
+    for name in FLAGS:
+        nulls = rows[name].null_count()
+        if nulls:
+            problem = f"column {name!r} has {nulls} nulls; say false where the answer is not known"
+            raise StrategyFault(program.strategy_id, problem)
+        flags[name] = rows[name].to_numpy()
+    entry_long, entry_short = cleaned(**flags, bars_left=rows["bars_left"].to_numpy())
+    height = rows.height
+    answer = Answers(
+        entry_long=entry_long,
+        entry_short=entry_short,
+        exit_long=flags["exit_long"],
+        exit_short=flags["exit_short"],
+        stop=np.full(height, np.nan),
+        target=np.full(height, np.nan),
+        trail_bps=np.zeros(height, np.int32),
+        max_hold_bars=np.zeros(height, np.int32),
+        masked={},
+        features={name: rows[name].to_numpy() for name in program.features},
+    )
+    at = np.flatnonzero(entry_long | entry_short)
+    if len(at):
+        _plan_entries(program, rows, answer, at)
+    return answer
+
+
+def _plan_entries(program: Program, rows: pl.DataFrame, answer: Answers, at: npt.NDArray[np.intp]) -> None:
+    """Lay stop, target and limits over the entries at rows `at` of `answer`, and take back those that make no sense."""
+    entries = rows[at].with_columns(
+        pl.Series("entry_long", answer.entry_long[at]), pl.Series("entry_short", answer.entry_short[at])
+    )
+    try:
+        planned = program.with_plan(entries)
+    except (Exception, PanicException) as error:
+        raise StrategyFault(program.strategy_id, f"raised {type(error).__name__}: {error}") from error
+    if planned.height != entries.height:
+        raise StrategyFault(program.strategy_id, f"planned {planned.height} rows for {entries.height} entries")
+    _check_types(program, planned, {**dict.fromkeys(LEVELS, pl.Float64()), **dict.fromkeys(LIMITS, pl.Int32())})
+    problem = _plan_problem(planned)
+    if problem is not None:
+        raise StrategyFault(program.strategy_id, problem)
+    reasons = planned.select(_MISPLACED).to_series()
+    kept = reasons.is_null().to_numpy()
+    for name in (*LEVELS, *LIMITS):
+        values = planned[name] if name in LEVELS else planned[name].fill_null(0)
+        getattr(answer, name)[at[kept]] = values.to_numpy()[kept]
+    answer.entry_long[at] &= kept
+    answer.entry_short[at] &= kept
+    answer.masked.update((int(row), reason) for row, reason in zip(at, reasons, strict=True) if reason is not None)
+
+
+def _misplaced() -> pl.Expr:
+    px, stop, target = pl.col("close"), pl.col("stop"), pl.col("target")
+    long, short = pl.col("entry_long"), pl.col("entry_short")
+    return (
+        pl.when(long & ((stop >= px) | (stop <= 0)))
+        .then(pl.lit("long stop is not between zero and the close"))
+        .when(long & (target <= px))
+        .then(pl.lit("long target is not above the close"))
+        .when(short & (stop <= px))
+        .then(pl.lit("short stop is not above the close"))
+        .when(short & ((target >= px) | (target <= 0)))
+        .then(pl.lit("short target is not between zero and the close"))
+    )
+
+
+_MISPLACED: Final = _misplaced()
+_FINDINGS: Final = [
+    *((~pl.col(name).is_finite()).any().alias(f"{name} wild") for name in LEVELS),
+    *(off_tick(pl.col(name), pl.col("tick")).any().alias(f"{name} off tick") for name in LEVELS),
+    *((pl.col(name) <= 0).any().alias(f"{name} none") for name in LIMITS),
+]
+
+
+def _plan_problem(planned: pl.DataFrame) -> str | None:
+    """The first breach of the contract among planned entries, in words; None if there is none."""
+    found = planned.select(_FINDINGS).row(0, named=True)
+    for name in LEVELS:
+        if found[f"{name} wild"]:
+            return f"column {name!r} holds a value that is no number; null means none"
+        if found[f"{name} off tick"]:
+            return f"column {name!r} has a level between two ticks; round it with strategies.ticks"
+    for name in LIMITS:
+        if found[f"{name} none"]:
+            return f"column {name!r} holds a value below 1; null means none"
+    return None
+
+
+def _check_types(program: Program, frame: pl.DataFrame, expected: dict[str, pl.DataType]) -> None:
+    types = dict(zip(frame.columns, frame.dtypes, strict=True))
+    for name, dtype in expected.items():
+        if types.get(name) != dtype:
+            found = f"is {types[name]}, expected {dtype}" if name in types else "is missing"
+            raise StrategyFault(program.strategy_id, f"column {name!r} {found}")

@@ -1,0 +1,194 @@
+"""Opening-range momentum continuation: a liquid gainer leaves the range of its first minutes upward, on volume (§9, §10)."""
+
+from itertools import chain
+
+import polars as pl
+
+from qmworkbench.domain.instruments import AssetClass
+from qmworkbench.strategies import indicators as ind
+from qmworkbench.strategies.definition import (
+    Anchor,
+    Direction,
+    EntryWindow,
+    ExitRules,
+    FlatPolicy,
+    Requirements,
+    StrategyDefinition,
+    StrategyStatus,
+    Validation,
+)
+from qmworkbench.strategies.exits import exit_plan, two_sided
+from qmworkbench.strategies.indicators import Stages
+from qmworkbench.strategies.parameters import Params, ParameterSpec, bounded, choice, number, switch, whole
+from qmworkbench.strategies.ticks import above, level_above, level_below
+
+CLOSE, BAR, TICK, INDEX = (pl.col(name) for name in ("close", "bar", "tick", "i_index"))
+
+
+def _signals(params: Params) -> Stages:
+    n = whole(params, "range_bars")
+    high, low = ind.opening_range_high(n), ind.opening_range_low(n)
+    width = ind.derived(f"i_opening_range_pct_{n}", (high.col / low.col - 1) * 100, high, low)
+    vwap, volume, turnover = ind.session_vwap(), ind.relative_bar_volume(), ind.session_turnover()
+    atr = ind.atr_mean(whole(params, "atr_bars"), ind.SESSION)
+    setting = _setting(params, width.col, turnover.col, volume.col, atr.col)
+    above_vwap, below_vwap = above(CLOSE, vwap.col, TICK), above(vwap.col, CLOSE, TICK)
+    sides = [_entries(params, "long", CLOSE > high.col, above_vwap)]
+    if switch(params, "short"):
+        sides.append(_entries(params, "short", CLOSE < low.col, below_vwap))
+    first, *later, last = (tuple(chain.from_iterable(stages)) for stages in zip(*sides, strict=True))
+    leaves = switch(params, "exit_at_vwap")
+    answers = (
+        *last,
+        *(() if switch(params, "short") else (pl.lit(False).alias("entry_short"),)),
+        (below_vwap.fill_null(False) if leaves else pl.lit(False)).alias("exit_long"),
+        (above_vwap.fill_null(False) if leaves else pl.lit(False)).alias("exit_short"),
+        high.col.alias("f_range_high"),
+        low.col.alias("f_range_low"),
+        width.col.alias("f_range_pct"),
+        vwap.col.alias("f_vwap"),
+        volume.col.alias("f_relative_volume"),
+        turnover.col.alias("f_turnover"),
+        atr.col.alias("f_atr"),
+    )
+    indicators = ind.stacked(high, low, width, vwap, volume, turnover, atr)
+    return (*indicators, (setting.alias("s_setting"), *first), *later, answers)
+
+
+def _setting(params: Params, width: pl.Expr, turnover: pl.Expr, volume: pl.Expr, atr: pl.Expr) -> pl.Expr:
+    """What must hold for a break to either side to count: window, width of the range, price, turnover and volume."""
+    fits = (
+        BAR.is_between(whole(params, "range_bars"), whole(params, "last_entry_bar"))
+        & (pl.col("bars_left") >= whole(params, "min_bars_left"))
+        & width.is_between(number(params, "min_range_pct"), number(params, "max_range_pct"))
+        & (CLOSE >= number(params, "min_price"))
+        & (turnover >= number(params, "min_turnover"))
+        & (volume >= number(params, "min_relative_volume"))
+        & atr.is_not_null()
+    )
+    return fits.fill_null(False)
+
+
+def _entries(params: Params, side: str, outside: pl.Expr, backed: pl.Expr) -> tuple[tuple[pl.Expr, ...], ...]:
+    """The stages that find the entries of one side, "long" or "short"; the last yields its flag.
+
+    A break starts where a close leaves the range and lasts while closes stay outside. It fires once, at its first bar,
+    no more than `confirm_bars` bars after the start, where the setting fits and the VWAP backs it; a session fires at
+    most `max_breaks` times. Rows are told apart by `i_index`, with no grouping: a break lies within one session of
+    one symbol, because none starts before the range is complete.
+    """
+    start, fit, fire, fires = (pl.col(f"s_{side}_{part}") for part in ("start", "fit", "fire", "fires"))
+    out = (outside & (BAR >= whole(params, "range_bars"))).fill_null(False)
+    start_row = pl.when(out & ~out.shift(1, fill_value=False)).then(INDEX).forward_fill()
+    recent = (INDEX - start <= whole(params, "confirm_bars")).fill_null(False)
+    fits = out & recent & pl.col("s_setting") & backed.fill_null(False)
+    last_fit_before = pl.when(fit).then(INDEX).forward_fill().shift(1).fill_null(-1)
+    fired_before_today = fires.gather(INDEX - pl.col("i_pos"))
+    return (
+        (start_row.alias(f"s_{side}_start"),),
+        (fits.alias(f"s_{side}_fit"),),
+        ((fit & (last_fit_before < start)).alias(f"s_{side}_fire"),),
+        (fire.cum_sum().cast(pl.Int32).alias(f"s_{side}_fires"),),
+        ((fire & (fires - fired_before_today <= whole(params, "max_breaks"))).alias(f"entry_{side}"),),
+    )
+
+
+def _plan(params: Params) -> Stages:
+    """The stop: the nearer of the range's level and so many ATR, but never nearer than `min_stop_bps`."""
+    high, low = pl.col("f_range_high"), pl.col("f_range_low")
+    middle = (high + low) / 2
+    at_middle = choice(params, "stop_at") == "middle"
+    nearest = CLOSE * (number(params, "min_stop_bps") / 1e4)
+    farthest = pl.max_horizontal(number(params, "stop_atr") * pl.col("f_atr"), nearest)
+    below = pl.min_horizontal(pl.max_horizontal(middle if at_middle else low, CLOSE - farthest), CLOSE - nearest)
+    over = pl.max_horizontal(pl.min_horizontal(middle if at_middle else high, CLOSE + farthest), CLOSE + nearest)
+    stop = two_sided(level_below(below, CLOSE, TICK), level_above(over, CLOSE, TICK))
+    return ((stop.alias("stop"),), exit_plan(params))
+
+
+def _contradiction(params: Params) -> str | None:
+    first, last = whole(params, "range_bars"), whole(params, "last_entry_bar")
+    if last < first:
+        return f"last_entry_bar = {last} comes before the range ends (range_bars = {first}); no entry could ever be made"
+    if number(params, "min_range_pct") > number(params, "max_range_pct"):
+        return f"min_range_pct = {params['min_range_pct']} exceeds max_range_pct = {params['max_range_pct']}"
+    return None
+
+
+_PARAMETERS = (
+    bounded("range_bars", 15, 2, 120, "bars", "boundaries of the session that make the opening range"),
+    bounded("last_entry_bar", 150, 2, 1440, "bars", "last bar of the session at which an entry may be decided"),
+    bounded("min_bars_left", 60, 1, 1440, "bars", "boundaries that must still come for an entry"),
+    bounded("confirm_bars", 3, 0, 60, "bars", "how long after the break volume may still confirm it"),
+    bounded("max_breaks", 2, 1, 20, "", "entries a side may signal in one session of a symbol"),
+    bounded("min_relative_volume", 1.5, 0.0, 50.0, "×", "bar volume over the session's mean per boundary so far"),
+    bounded("min_turnover", 1_000_000.0, 0.0, 1e10, "currency", "worth traded in the session so far"),
+    bounded("min_price", 2.0, 0.0, 1e6, "currency", "lowest close at which to enter"),
+    bounded("min_range_pct", 0.5, 0.0, 50.0, "%", "narrowest opening range worth trading, of its low"),
+    bounded("max_range_pct", 8.0, 0.1, 100.0, "%", "widest opening range: beyond it the stop is too far"),
+    ParameterSpec(name="stop_at", approved="middle", choices=("low", "middle"), meaning="level of the range the stop rests on; mirrored for shorts"),
+    bounded("atr_bars", 14, 2, 120, "bars", "bars of the session's average true range"),
+    bounded("stop_atr", 5.0, 0.5, 50.0, "×", "farthest stop, in average true ranges from the close"),
+    bounded("min_stop_bps", 30.0, 0.0, 1000.0, "bps", "nearest stop, of the close"),
+    bounded("target_r", 3.0, 0.0, 50.0, "×", "target in multiples of the risk; 0 for none"),
+    bounded("trail_bps", 0, 0, 5000, "bps", "trailing stop below the peak since entry; 0 for none"),
+    bounded("max_hold_bars", 180, 0, 1440, "bars", "bars after which a position is closed; 0 for no limit"),
+    ParameterSpec(name="exit_at_vwap", approved=True, meaning="leave when a close is on the wrong side of the session's VWAP"),
+    ParameterSpec(name="short", approved=False, meaning="also trade breaks of the range's low, mirrored"),
+)
+
+DEFINITION = StrategyDefinition(
+    strategy_id="opening-range",
+    version="1.0.0",
+    owner="equities desk",
+    status=StrategyStatus.EXPERIMENTAL,
+    title="Opening-range momentum continuation",
+    objective="Take the part of a strong morning that follows the first agreement on price: symbols that leave the "
+    "range of their first minutes on volume tend to go on; be out by noon or at the close at the latest.",
+    asset_classes=(AssetClass.EQUITY,),
+    direction=Direction.LONG,
+    requirements=Requirements(min_price=2.0, min_session_turnover=1_000_000.0),
+    entry_window=EntryWindow(from_bar="range_bars", until_bar="last_entry_bar", bars_left="min_bars_left"),
+    entry="The first close above the high of the opening range.",
+    confirming="Close above the session's VWAP, and bar volume above the session's mean, at the break or within "
+    "confirm_bars while closes stay above the range.",
+    disqualifying="Range narrower than min_range_pct or wider than max_range_pct; price or turnover too small; fewer "
+    "than atr_bars bars traded; too late in the session; the symbol has used its max_breaks.",
+    invalidation="A close back below the session's VWAP.",
+    exits=ExitRules(
+        stop="The nearer of the range's level (stop_at) and stop_atr × ATR below the close, at least min_stop_bps away.",
+        target="target_r times the distance from the deciding close to the stop.",
+        signal="Close on the wrong side of the session's VWAP.",
+        trail_bps="trail_bps",
+        max_hold_bars="max_hold_bars",
+        flat=FlatPolicy.AT_CLOSE,
+    ),
+    sizing="Whole shares: the instance's capital over max_symbols, divided by the deciding close.",
+    parameter_specs=_PARAMETERS,
+    features={
+        "f_range_high": "high of the opening range",
+        "f_range_low": "low of the opening range",
+        "f_range_pct": "width of the opening range, % of its low",
+        "f_vwap": "session VWAP",
+        "f_relative_volume": "bar volume over the session's mean per boundary",
+        "f_turnover": "worth traded in the session so far",
+        "f_atr": "average true range of the session's last bars",
+    },
+    assumptions=(
+        "Bars of regular hours; the opening cross is not among them.",
+        "Fills come from the next bar's open; the spread is small against min_stop_bps.",
+        "The scanner decides which symbols are worth it: over all symbols alike the break has no edge of its own.",
+    ),
+    validation=(
+        Validation(
+            data="194 US symbols, minutes, 2018-02-16 to 2018-03-16",
+            method="truncation at signal bars, anchor, and incremental against one pass",
+            result="no signal depends on a later bar or on history",
+        ),
+    ),
+    signals=_signals,
+    plan=_plan,
+    anchor=lambda _: Anchor(),
+    warmup_bars=lambda params: max(whole(params, "range_bars"), whole(params, "atr_bars")) + 1,
+    contradiction=_contradiction,
+)
