@@ -28,9 +28,7 @@ class GroupCommit:
     `before_commit` runs in the writer thread before each commit: it makes durable what records refer to.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, path: Path, durable: dict[str, tuple[int, str]]
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, durable: dict[str, tuple[int, str]]) -> None:
         self.before_commit: Callable[[], None] | None = None
         self.commits = 0
         self._connection = connection
@@ -166,9 +164,7 @@ class GroupCommit:
 
     def _poison(self, error: BaseException) -> None:
         remedy = "free disk space or repair the disk, then restart: recovery reconciles with the broker"
-        failure = JournalFailed(
-            f"{self._path} could not be written ({error}): no effect may leave any more; {remedy}"
-        )
+        failure = JournalFailed(f"{self._path} could not be written ({error}): no effect may leave any more; {remedy}")
         failure.__cause__ = error
         with self._lock:
             self._failure = failure

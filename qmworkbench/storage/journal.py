@@ -202,9 +202,7 @@ def _named(book: str | None, path: Path) -> str:
 def _lock_writer(path: Path) -> int:
     """Hold `PATH.writer` while the journal is open; the system lets go of it when we die, however we die."""
     if not path.parent.is_dir():
-        raise StoreMissing(
-            f"{path.parent} is not a directory: create the book first (BookPaths.create, `qm day`)"
-        )
+        raise StoreMissing(f"{path.parent} is not a directory: create the book first (BookPaths.create, `qm day`)")
     lock = path.with_name(path.name + ".writer")
     fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

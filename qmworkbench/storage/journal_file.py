@@ -113,9 +113,7 @@ def _check_guards(connection: sqlite3.Connection, path: Path) -> None:
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
     """Every page of a file of ordinary size; a restart on a very large one must stay quick."""
-    pages, size = (
-        int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "page_size")
-    )
+    pages, size = (int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "page_size"))
     if pages * size <= _PAGES_CHECKED_BYTES:
         found = " ".join(str(connection.execute("PRAGMA quick_check(1)").fetchone()[0]).split())
         if found != "ok":
@@ -155,9 +153,7 @@ def hash_at(connection: sqlite3.Connection, seq: int, stream: str = "decisions")
     return None if row is None else str(row[0])
 
 
-def rows(
-    connection: sqlite3.Connection, stream: str, after_seq: int = 0, upto_seq: int | None = None
-) -> Iterator[Row]:
+def rows(connection: sqlite3.Connection, stream: str, after_seq: int = 0, upto_seq: int | None = None) -> Iterator[Row]:
     """Stored rows after `after_seq`, in order, up to `upto_seq` or what was the end when asked.
 
     Read in short statements: a long open one would keep the write-ahead log from being reused.
@@ -221,13 +217,9 @@ def verify_rows(stored: Iterable[Row], *, anchored: bool = True) -> tuple[int, s
         except msgspec.DecodeError as error:
             raise ChainBroken(f"record {seq} ({row[2]}) holds no event: {error}") from error
         if inside.type != row[2] or inside.at != row[1]:
-            raise ChainBroken(
-                f"record {seq} is filed as {row[2]} of {row[1]} but holds {inside.type} of {inside.at}"
-            )
+            raise ChainBroken(f"record {seq} is filed as {row[2]} of {row[1]} but holds {inside.type} of {inside.at}")
         if not version <= row[3] <= SCHEMA_VERSION:
-            raise ChainBroken(
-                f"record {seq} ({row[2]}) is filed under event schema {row[3]}, after {version}"
-            )
+            raise ChainBroken(f"record {seq} ({row[2]}) is filed under event schema {row[3]}, after {version}")
         version = row[3]
     return seq, digest
 

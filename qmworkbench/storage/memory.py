@@ -84,9 +84,7 @@ class MemoryJournal:
             payload = encode(event)
             seq += 1
             before, digest = digest, link(digest, seq, payload)
-            fresh.append(
-                Record(seq=seq, type=wire_name(event), payload=payload, prev_hash=before, hash=digest)
-            )
+            fresh.append(Record(seq=seq, type=wire_name(event), payload=payload, prev_hash=before, hash=digest))
         self._records[stream].extend(fresh)
         self._events[stream].extend(events)
         return seq

@@ -58,9 +58,7 @@ class BookPaths:
     @staticmethod
     def under(data: Path, environment: str, name: str) -> "BookPaths":
         """The book `name` of `environment` below a data directory: DATA/books/ENVIRONMENT/NAME."""
-        return BookPaths(
-            Path(data) / "books" / _checked("environment", environment) / _checked("book name", name)
-        )
+        return BookPaths(Path(data) / "books" / _checked("environment", environment) / _checked("book name", name))
 
     @property
     def journal(self) -> Path:

@@ -38,13 +38,9 @@ def refusal(path: Path, error: Exception) -> StorageRefused:
     """What SQLite's error means for the one who wants to use the file."""
     what = " ".join(str(error).split())
     if "locked" in what or "busy" in what:
-        return StorageRefused(
-            f"{path} is locked by another process ({what}): end that process, then try again"
-        )
+        return StorageRefused(f"{path} is locked by another process ({what}): end that process, then try again")
     if _CANNOT_OPEN in what or "permission" in what or "readonly" in what:
-        return StorageRefused(
-            f"{path} cannot be opened ({what}): check the permissions of file and directory"
-        )
+        return StorageRefused(f"{path} cannot be opened ({what}): check the permissions of file and directory")
     return StoreDamaged(f"{path} is damaged or no database of ours ({what}): {RESTORE}")
 
 

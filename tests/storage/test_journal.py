@@ -161,9 +161,7 @@ def test_no_statement_changes_what_is_written(copied: Path, edit: str, stream: s
 
 
 @given(data=st.data())
-def test_any_change_of_a_record_is_found(
-    closed: Path, fresh: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_any_change_of_a_record_is_found(closed: Path, fresh: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = Path(shutil.copy(closed, fresh.mktemp("edited") / "journal.db"))
     stream = data.draw(st.sampled_from(journal_file.STREAMS))
     seq = data.draw(st.integers(1, 12 if stream == "decisions" else 3))
@@ -276,9 +274,7 @@ def test_a_record_written_behind_our_back_poisons(tmp_path: Path) -> None:
     journal.append(decisions(1))
     journal.sync()
     with closing(raw(path)) as other:
-        other.execute(
-            "INSERT INTO decisions SELECT 2, at, type, v, payload, hash, 'f' FROM decisions WHERE seq = 1"
-        )
+        other.execute("INSERT INTO decisions SELECT 2, at, type, v, payload, hash, 'f' FROM decisions WHERE seq = 1")
     journal.append(decisions(1, first=2))
     with pytest.raises(JournalFailed, match="grows only at its tail"):
         journal.sync()
