@@ -213,7 +213,7 @@ class Order(msgspec.Struct, kw_only=True):
     `decision_px` is the close at which the decision was made, the yardstick of slippage. `reserve_notional`
     is what risk sets aside for it, in account currency, while it could still fill.
     `None` prices mean: not of this order type. `order_id` is the broker's name for it, None until told.
-    `abandoned` ids are cancelled on sight if they ever show up at the broker.
+    `cancel_failed` says the last cancel did not take, so that it may be asked again later. `abandoned` ids are cancelled on sight if they ever show up at the broker.
     """
 
     cl_ord_id: str
@@ -243,6 +243,7 @@ class Order(msgspec.Struct, kw_only=True):
     last_at: datetime | None = None
     reason: str = ""
     cancel_requested_at: datetime | None = None
+    cancel_failed: bool = False
     queried_at: datetime | None = None
     abandoned: bool = False
 

@@ -115,9 +115,11 @@ def _exhausted(decision: Decision, held: Position) -> bool:
 
 
 def cancel_all(decision: Decision, orders: list[Order], reason: str) -> None:
-    """Ask for the cancel of each order that has not been asked yet. Cancels are never judged by risk."""
+    """Ask for the cancel of each order, once; again later where it did not take. Cancels are never judged by risk."""
     for order in orders:
-        if order.is_open and order.cancel_requested_at is None:
+        asked = order.cancel_requested_at
+        # A cancel that failed is repeated when time has moved on, never within the same moment: no storm of cancels.
+        if order.is_open and (asked is None or (order.cancel_failed and decision.at > asked)):
             decision.emit(CancelRequested(at=decision.at, cl_ord_id=order.cl_ord_id, reason=reason))
 
 

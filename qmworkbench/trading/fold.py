@@ -39,7 +39,6 @@ INERT: frozenset[type[Event]] = frozenset(
         orders.RiskDecided,
         orders.OrderQueried,
         orders.SubmitObserved,
-        orders.CancelObserved,
         orders.ReportQuarantined,
         session.PhaseRefused,
         session.ServiceStopped,

@@ -8,6 +8,7 @@ from typing import Any
 from qmworkbench.domain.chain import content_digest
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.orders import (
+    CancelObserved,
     CancelRequested,
     ExecutionReported,
     ExitRequested,
@@ -20,7 +21,7 @@ from qmworkbench.domain.events.orders import (
     TradeClosed,
 )
 from qmworkbench.domain.events.reconciliation import BreakKind, RepairApplied
-from qmworkbench.domain.execution import OrderRequest
+from qmworkbench.domain.execution import OrderRequest, SubmitOutcome
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import TERMINAL, Arc, Leg, Order, OrdStatus, PositionEffect
 from qmworkbench.domain.positions import Position, fill_delta
@@ -101,7 +102,13 @@ def _order_denied(state: State, event: OrderDenied) -> None:
 def _cancel_requested(state: State, event: CancelRequested) -> None:
     order = state.orders.get(event.cl_ord_id)
     if order is not None:
-        order.cancel_requested_at = event.at
+        order.cancel_requested_at, order.cancel_failed = event.at, False
+
+
+def _cancel_observed(state: State, event: CancelObserved) -> None:
+    order = state.orders.get(event.cl_ord_id)
+    if order is not None and event.outcome is not SubmitOutcome.SENT:
+        order.cancel_failed = True
 
 
 def _exit_requested(state: State, event: ExitRequested) -> None:
@@ -134,6 +141,8 @@ def _order_changed(state: State, event: OrderChanged) -> None:
     order.last_at = event.at
     if event.reason:
         order.reason = event.reason
+    if event.arc is Arc.CANCEL_REJECT:
+        order.cancel_failed = True
     if event.arc is Arc.SUBMIT:
         order.submitted_at = event.at
     if event.arc is Arc.ABANDON:
@@ -245,6 +254,7 @@ APPLY: dict[type[Event], Callable[[State, Any], None]] = {
     OrderIntended: _order_intended,
     OrderDenied: _order_denied,
     CancelRequested: _cancel_requested,
+    CancelObserved: _cancel_observed,
     ExitRequested: _exit_requested,
     OrderQueryRequested: _order_query_requested,
     ExecutionReported: _execution_reported,

@@ -265,6 +265,8 @@ def _adopt(decision: Decision, order: Order, found: BrokerOrder) -> None:
     arc = _FROM_BROKER_STATUS.get(found.ord_status)
     if arc is not None and order.is_in_doubt and found.cum_qty == order.cum_qty:
         walk(decision, order, arc, order_qty=found.order_qty, order_id=found.order_id, reason="found by query")
+    elif order.status is OrdStatus.PENDING_CANCEL and found.leaves_qty > 0:
+        walk(decision, order, Arc.CANCEL_REJECT, order_id=found.order_id, reason="the broker still works it")
     decision.all_clear("failed_order_placement", order.cl_ord_id, "found at the broker")
     stale_entry = order.leg is Leg.ENTRY and decision.state.day.recovering
     if order.is_open and (stale_entry or order.abandoned):
