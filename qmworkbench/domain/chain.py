@@ -1,4 +1,4 @@
-"""The hash chain that makes a journal tamper-evident: each record's hash covers the one before it (§21, DESIGN "Two chained streams")."""
+"""The hash chain that makes a journal tamper-evident: each record's hash covers the one before it (§21)."""
 
 import hashlib
 from collections.abc import Iterable

@@ -31,10 +31,10 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a checklist with what was seen.
 
     `check_id` is stable ("preflight.max_daily_loss"); `section` cites the runbook ("§5 Safety Check") or the manifest
-    ("M: Pre-Flight 3"). `looked_at` says where the value came from, `value` what it was, `expectation` what it should be,
-    `threshold` and `threshold_source` the limit and who set it ("" where there is none).
-    `confirmed_by` names the person or policy for what a machine cannot confirm, "" otherwise. `remedy` is for the
-    operator at 2 AM and is required on anything but a pass.
+    ("M: Pre-Flight 3"). `looked_at` says where the value came from, `value` what it was, `expectation` what it should
+    be, `threshold` and `threshold_source` the limit and who set it ("" where there is none). `confirmed_by` names the
+    person or policy for what a machine cannot confirm, "" otherwise. `remedy` is for the operator at 2 AM and is
+    required on anything but a pass.
     """
 
     check_id: str

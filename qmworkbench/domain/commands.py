@@ -34,11 +34,15 @@ class EmergencyLiquidateAndHalt(Command, frozen=True, kw_only=True, tag="emergen
 
 
 class BlockSymbol(Command, frozen=True, kw_only=True, tag="block"):
+    """Keep a symbol out of scanner, watchlist and entries, for the session or until unblocked (§10)."""
+
     symbol: str
     scope: BlockScope = BlockScope.SESSION
 
 
 class UnblockSymbol(Command, frozen=True, kw_only=True, tag="unblock"):
+    """Lift a block; one that the limits file sets is lifted there."""
+
     symbol: str
 
 

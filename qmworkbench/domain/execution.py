@@ -134,9 +134,9 @@ class BrokerPosition(msgspec.Struct, frozen=True, kw_only=True):
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The account as the broker states it, in `currency`.
 
-    `equity` is what the account is worth with every position at the market; `realized_pnl` and `fees` are since `session_date`'s start.
-    `positions_value` (signed market value) and `unrealized_pnl` sum over all positions at the broker's own prices.
-    `cursor` is the last transaction this statement includes: a later fill is not in it.
+    `equity` is what the account is worth with every position at the market; `realized_pnl` and `fees` are since
+    `session_date`'s start. `positions_value` (signed market value) and `unrealized_pnl` sum over all positions at the
+    broker's own prices. `cursor` is the last transaction this statement includes: a later fill is not in it.
     """
 
     currency: str

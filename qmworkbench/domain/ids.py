@@ -1,4 +1,4 @@
-"""Deterministic ids: the same decision always gets the same name, so a repeat is recognised everywhere (§13 idempotency key)."""
+"""Deterministic ids: the same decision always gets the same name, so a repeat is recognised (§13)."""
 
 import hashlib
 import re

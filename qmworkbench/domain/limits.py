@@ -15,8 +15,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `max_daily_loss` is a positive amount: realized + unrealized + fees against session-start equity.
     `max_position_qty` is None where notional alone should limit (forex units).
-    `max_trades_per_day` counts entries intended, in-doubt ones included. `price_collar_bps` bounds a limit or stop price
-    against the decision price. `entry_delay_min` and `entry_cutoff_min` keep entries away from open and close.
+    `max_trades_per_day` counts entries intended, in-doubt ones included. `price_collar_bps` bounds a limit or stop
+    price against the decision price. `entry_delay_min` and `entry_cutoff_min` keep entries away from open and close.
     """
 
     max_daily_loss: Decimal = Decimal(1000)

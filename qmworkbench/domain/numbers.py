@@ -1,5 +1,6 @@
-"""Exact numbers: money, prices and quantities as Decimal, and the one road from float to Decimal (§13, DESIGN "Numbers")."""
+"""Exact numbers: money, prices and quantities as Decimal, and the one road there from float (§13)."""
 
+import math
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 ZERO = Decimal(0)
@@ -17,7 +18,7 @@ def decimal_of(value: float) -> Decimal:
 
     Raises ValueError for NaN and infinities: a price that is not a number must never reach an order.
     """
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise ValueError(f"{value!r} is not a price or a quantity")
     return Decimal(repr(round(float(value), _FLOAT_PLACES)))
 

@@ -213,7 +213,8 @@ class Order(msgspec.Struct, kw_only=True):
     `decision_px` is the close at which the decision was made, the yardstick of slippage. `reserve_notional`
     is what risk sets aside for it, in account currency, while it could still fill.
     `None` prices mean: not of this order type. `order_id` is the broker's name for it, None until told.
-    `cancel_failed` says the last cancel did not take, so that it may be asked again later. `abandoned` ids are cancelled on sight if they ever show up at the broker.
+    `cancel_failed` says the last cancel did not take, so that it may be asked again later. `abandoned` ids are
+    cancelled on sight if they ever show up at the broker.
     """
 
     cl_ord_id: str

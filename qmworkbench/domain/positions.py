@@ -14,8 +14,8 @@ class Position(msgspec.Struct, kw_only=True):
 
     `qty` is signed; `cost` is the signed price paid for it, in the instrument's currency, so that
     `avg_px = cost / qty` needs no rounding between fills. `realized_pnl` and `fees` count since the position was
-    last opened from flat; `exit_wanted` is why we want out ("" if we do not); `entry_qty`/`entry_value` and `exit_qty`/`exit_value` the fills of that round trip.
-    Mutable, and changed by the fold alone.
+    last opened from flat; `exit_wanted` is why we want out ("" if we do not); `entry_qty`/`entry_value` and
+    `exit_qty`/`exit_value` the fills of that round trip. Mutable, and changed by the fold alone.
     """
 
     strategy_id: str

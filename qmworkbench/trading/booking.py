@@ -1,4 +1,4 @@
-"""Booking a fill: position, realized P&L, slippage, and the trade when a round trip is over (§13, §17 Trade analytics)."""
+"""Booking a fill: position, realized P&L, slippage, and the trade once a round trip is over (§13, §17)."""
 
 from decimal import Decimal
 

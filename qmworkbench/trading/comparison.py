@@ -100,43 +100,22 @@ def _orders(state: State, snapshot: BrokerSnapshot) -> list[BreakFound]:
     breaks: list[BreakFound] = []
     for name in sorted(ours.keys() | theirs.keys()):
         mine, other = ours.get(name), theirs.get(name)
-        if other is None and mine is not None:
-            if not _in_flight(mine):
-                cause = "we hold it open, the broker's list of open orders does not have it"
-                breaks.append(
-                    _break(
-                        state,
-                        BreakKind.ORDER_MISSING_AT_BROKER,
-                        mine.symbol,
-                        Priority.P1,
-                        name,
-                        "absent",
-                        cause,
-                    )
-                )
-        elif mine is None and other is not None:
+        if mine is None and other is not None:
             known = state.orders.get(name)
             cause = f"we have it as {known.status}" if known is not None else "nobody here sent it"
-            breaks.append(
-                _break(state, BreakKind.ORDER_UNKNOWN_TO_US, other.symbol, Priority.P1, "absent", name, cause)
-            )
-        elif mine is not None and other is not None and not _in_flight(mine):
-            if (mine.order_qty, mine.cum_qty) != (other.order_qty, other.cum_qty):
-                before, after = (
-                    f"{name} {mine.cum_qty}/{mine.order_qty}",
-                    f"{name} {other.cum_qty}/{other.order_qty}",
-                )
-                breaks.append(
-                    _break(
-                        state,
-                        BreakKind.ORDER_QTY,
-                        mine.symbol,
-                        Priority.P1,
-                        before,
-                        after,
-                        "quantities differ",
-                    )
-                )
+            kind, symbol, before, after = BreakKind.ORDER_UNKNOWN_TO_US, other.symbol, "absent", name
+        elif mine is None or _in_flight(mine):
+            continue
+        elif other is None:
+            cause = "we hold it open, the broker's list of open orders does not have it"
+            kind, symbol, before, after = BreakKind.ORDER_MISSING_AT_BROKER, mine.symbol, name, "absent"
+        elif (mine.order_qty, mine.cum_qty) != (other.order_qty, other.cum_qty):
+            cause = "quantities differ"
+            kind, symbol = BreakKind.ORDER_QTY, mine.symbol
+            before, after = f"{name} {mine.cum_qty}/{mine.order_qty}", f"{name} {other.cum_qty}/{other.order_qty}"
+        else:
+            continue
+        breaks.append(_break(state, kind, symbol, Priority.P1, before, after, cause))
     return breaks
 
 
@@ -180,7 +159,9 @@ def _cash(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -> lis
 
 
 def compare_executions(state: State, snapshot: BrokerSnapshot) -> list[BreakFound]:
-    """The session's executions on both sides, by id; call before unknown ones are adopted (§17 executions match broker)."""
+    """The session's executions on both sides, by id; call before unknown ones are adopted (§17 executions match
+    broker).
+    """
     theirs = {r.exec_id: r for r in snapshot.executions if r.exec_type is ExecType.TRADE}
     breaks: list[BreakFound] = []
     for exec_id, report in theirs.items():

@@ -1,4 +1,4 @@
-"""A decision in progress: events are applied as they are emitted, so each rule sees what the one before it decided (DESIGN "Kernel")."""
+"""A decision in progress: each event is applied as it is emitted, so the next rule sees it (DESIGN "Kernel")."""
 
 from datetime import datetime
 

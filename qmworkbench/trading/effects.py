@@ -30,7 +30,9 @@ class QueryOrder(msgspec.Struct, frozen=True):
 
 
 class QueryBroker(msgspec.Struct, frozen=True):
-    """Read positions, orders, account and the executions after `after_cursor` together; answer with BrokerSnapshotObserved."""
+    """Read positions, orders, account and the executions after `after_cursor` together; answer with
+    BrokerSnapshotObserved.
+    """
 
     trigger: Trigger
     after_cursor: int

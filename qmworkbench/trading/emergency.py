@@ -1,9 +1,10 @@
 """Emergency Liquidate & Halt: from anywhere to flat, and still halted afterwards (§15).
 
-The order of steps is fixed. The emergency is on record and the book HALTED before anything is sent. Entry orders are cancelled.
-Then each symbol goes its own way: its resting exits are cancelled; when they are gone, or after five seconds, the
-broker's position is read; one closing order is sent, for no more than that position less what other orders on the same side
-may still fill; this repeats until the broker says flat. A closed market queues the close. Late is P0, and trying goes on.
+The order of steps is fixed. The emergency is on record and the book HALTED before anything is sent. Entry orders are
+cancelled. Then each symbol goes its own way: its resting exits are cancelled; when they are gone, or after five
+seconds, the broker's position is read; one closing order is sent, for no more than that position less what other
+orders on the same side may still fill; this repeats until the broker says flat. A closed market queues the close.
+Late is P0, and trying goes on.
 """
 
 from datetime import timedelta
@@ -103,11 +104,12 @@ def _overdue(decision: Decision, current: Emergency) -> None:
     if late and current.overdue_at is None:
         _note(decision, current.emergency_id, "", "overdue", f"not flat after {current.deadline_s} s")
         open_symbols = sorted(s for s, line in current.lines.items() if line.step != "flat")
+        still = ", ".join(open_symbols) or "positions unread"
         decision.alarm(
             "emergency_halt_failure",
             current.emergency_id,
             Priority.P0,
-            f"not flat {current.deadline_s} s after the emergency began: {', '.join(open_symbols) or 'positions unread'}",
+            f"not flat {current.deadline_s} s after the emergency began: {still}",
             "close the positions at the broker by hand; the platform keeps trying",
         )
 

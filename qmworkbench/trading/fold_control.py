@@ -1,4 +1,4 @@
-"""How commands, states, alarms, emergencies and reconciliations change the state (§10, §11, §14, §15): the control half of the fold."""
+"""The control half of the fold: commands, states, alarms, emergency, reconciliation (§10, §11, §14, §15)."""
 
 from collections.abc import Callable
 from typing import Any

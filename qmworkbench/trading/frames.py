@@ -1,4 +1,4 @@
-"""Market data in batches: one frame of bars for the whole universe at each boundary (§5 Data Check, DESIGN "Frames")."""
+"""Market data in batches: one frame of bars for the universe at each boundary (§5 Data Check, DESIGN "Frames")."""
 
 import hashlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A computed frame comes in: exits first, then watchlist, allocator and entries (§9, DESIGN §2 "The way data flows")."""
+"""A computed frame comes in: exits first, then watchlist, allocator, entries (§9, DESIGN §2 "The way data flows")."""
 
 from qmworkbench.domain.events.market import (
     BoundaryClosed,

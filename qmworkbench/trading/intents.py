@@ -1,4 +1,4 @@
-"""From a wish to an order on record: sizing, bracket legs, the risk decision, OrderIntended or OrderDenied (§11, §13)."""
+"""From a wish to an order on record: sizing, bracket legs, the risk decision, the intent (§11, §13)."""
 
 from decimal import Decimal
 
@@ -42,7 +42,9 @@ def entry_qty(state: State, symbol: str, budget: Decimal, px: Decimal) -> Decima
 
 
 def _legs(state: State, raised: SignalRaised, flat_policy: str) -> tuple[LegRequest, ...]:
-    """The exits that rest at the broker beside the position: stop, target, and the session's close where the policy is flat."""
+    """The exits that rest at the broker beside the position: stop, target, and the session's close where the policy
+    is flat.
+    """
 
     def leg(kind: Leg, ord_type: OrdType, tif: TimeInForce, **prices: Decimal | int | None) -> LegRequest:
         name = _id(state, raised.strategy_id, raised.symbol, raised.signal_id, kind, 1)
@@ -94,7 +96,14 @@ def intend_entry(decision: Decision, raised: SignalRaised) -> None:
         )
         return
     reserve = state.notional(raised.symbol, qty, raised.decision_px) or ZERO
-    _record(decision, intent, raised.signal_id, 1, reserve, "", raised.max_hold_bars, run.spec.flat_policy)
+    _record(
+        decision,
+        intent,
+        raised.signal_id,
+        reserve=reserve,
+        max_hold_bars=raised.max_hold_bars,
+        flat_policy=run.spec.flat_policy,
+    )
 
 
 def intend_exit(decision: Decision, held: Position, leg: Leg, qty: Decimal, reason: str, signal_id: str) -> bool:
@@ -120,7 +129,7 @@ def intend_exit(decision: Decision, held: Position, leg: Leg, qty: Decimal, reas
     )
     px = mark.px if mark is not None else held.avg_px
     intent = risk.Intent(request=request, strategy_id=held.strategy_id, leg=leg, decision_px=px)
-    return _record(decision, intent, signal_id, attempt, ZERO, reason, None, held.flat_policy)
+    return _record(decision, intent, signal_id, attempt=attempt, reason=reason, flat_policy=held.flat_policy)
 
 
 def intend_liquidation(
@@ -128,7 +137,8 @@ def intend_liquidation(
 ) -> None:
     """Record an emergency close: capped by the broker's own position, not by ours, and judged by nothing else (§15).
 
-    Where several instances hold the symbol, the largest on the broker's side is closed first; the next read closes the next.
+    Where several instances hold the symbol, the largest on the broker's side is closed first; the next read closes
+    the next.
     """
     state = decision.state
     owners = [p for p in state.positions.values() if p.symbol == symbol and p.qty * broker_qty > 0]
@@ -177,11 +187,12 @@ def _record(
     decision: Decision,
     intent: risk.Intent,
     signal_id: str,
-    attempt: int,
-    reserve: Decimal,
-    reason: str,
-    max_hold_bars: int | None,
+    *,
     flat_policy: str,
+    attempt: int = 1,
+    reserve: Decimal = ZERO,
+    reason: str = "",
+    max_hold_bars: int | None = None,
 ) -> bool:
     rules = risk.judge(decision.state, intent)
     failed = [rule for rule in rules if not rule.passed]

@@ -1,8 +1,8 @@
 """The kernel: one input in, the events it leads to out; nothing else decides anything (DESIGN "Kernel").
 
-Each input type has one rule. After it, the standing watches look at the whole state, and the session advances through its
-phases where conditions allow. Events are applied as they are emitted; the returned list, input first, is
-what the shell must make durable before it carries out an effect.
+Each input type has one rule. After it, the standing watches look at the whole state, and the session advances through
+its phases where conditions allow. Events are applied as they are emitted; the returned list, input first, is what the
+shell must make durable before it carries out an effect.
 """
 
 from collections.abc import Callable
@@ -63,7 +63,8 @@ class Kernel:
     def step(self, event: Input) -> list[Event]:
         """Decide on one input. Returns the events in order, empty when the input was old news.
 
-        Raises ValueError when the input is older than the last one: time never goes back in here. Raises SessionRefused when a session may not be opened.
+        Raises ValueError when the input is older than the last one: time never goes back in here. Raises
+        SessionRefused when a session may not be opened.
         """
         if self.state.now is not None and event.at < self.state.now:
             raise ValueError(

@@ -175,7 +175,9 @@ def _may_shut_down(state: State, decision: Decision) -> bool:
 
 
 def _may_reconcile(state: State, decision: Decision) -> bool:
-    """Orders have settled; what should be flat is flat, or its alarm is on record. Orders that rest overnight may stay."""
+    """Orders have settled; what should be flat is flat, or its alarm is on record. Orders that rest overnight may
+    stay.
+    """
     carried = {key for key, held in state.positions.items() if held.flat_policy == "carry"}
     unsettled = [o for o in state.working() if position_key(o.strategy_id, o.symbol) not in carried]
     market_open = state.clock() < state.day.closes_at

@@ -1,4 +1,4 @@
-"""Reconciliation: compare with the broker, follow it where exposure is concerned, record every break and repair (§14, §17).
+"""Reconciliation: compare with the broker, follow it on exposure, record every break and repair (§14, §17).
 
 The broker is right about exposure. But an answer that erases exposure without executions is not believed at once: it
 must be read twice, and the account's market value must agree; until then entries are blocked and nothing is repaired.

@@ -1,4 +1,4 @@
-"""The Risk Manager: one small rule per limit, each with a stable code, the value seen and the limit held against it (§11).
+"""The Risk Manager: a small rule for each limit, with a stable code, the value seen and the limit (§11).
 
 Every rule declares whom it judges. Entries face all of them. Exits face the reduce-only cap alone: no collar, no stale
 quote, no trade count and not even an unavailable Risk Manager may trap a position. Cancels are never judged.
@@ -67,6 +67,7 @@ def reduce_only(state: State, intent: Intent) -> RuleVerdict:
 
 
 def trading_state(state: State, intent: Intent) -> RuleVerdict:
+    """The worse of the book's and the strategy's state must be ACTIVE."""
     now = state.trading_state(intent.strategy_id)
     return _verdict("trading_state", now is TradingState.ACTIVE, now, TradingState.ACTIVE)
 
@@ -84,11 +85,13 @@ def environment_armed(state: State, intent: Intent) -> RuleVerdict:
 
 
 def entries_released(state: State, intent: Intent) -> RuleVerdict:
+    """Entries are not held: by the phase, a recovery, or a person."""
     held = state.day.entries_held
     return _verdict("entries_released", not held, held or "released", "released")
 
 
 def run_active(state: State, intent: Intent) -> RuleVerdict:
+    """The strategy's run has started and not ended."""
     run = state.day.runs.get(intent.strategy_id)
     ok = run is not None and not run.ended
     return _verdict("run_active", ok, "running" if ok else "ended", "running")
@@ -108,10 +111,12 @@ def session_window(state: State, intent: Intent) -> RuleVerdict:
 
 
 def broker_connected(state: State, intent: Intent) -> RuleVerdict:
+    """The execution broker answers (§12)."""
     return _verdict("broker_connected", state.connected, state.connected, True)
 
 
 def feed_quality(state: State, intent: Intent) -> RuleVerdict:
+    """Market data is trusted (§12)."""
     return _verdict("feed_quality", state.feed is FeedState.GOOD, state.feed, FeedState.GOOD)
 
 
@@ -124,6 +129,7 @@ def reconciled(state: State, intent: Intent) -> RuleVerdict:
 
 
 def blocked_symbol(state: State, intent: Intent) -> RuleVerdict:
+    """The symbol is on no blocked list (§10)."""
     block = state.blocked.get(intent.request.symbol)
     return _verdict(
         "blocked_symbol",
@@ -151,6 +157,7 @@ def max_daily_loss(state: State, intent: Intent) -> RuleVerdict:
 
 
 def max_trades(state: State, intent: Intent) -> RuleVerdict:
+    """Entries intended today, in-doubt ones included, stay under the cap (§11)."""
     limit = state.day.limits.max_trades_per_day
     return _verdict("max_trades_per_day", state.day.entries_intended < limit, state.day.entries_intended, limit)
 
@@ -174,12 +181,14 @@ def _worst_qty(state: State, symbol: str, side: Side) -> Decimal:
 
 
 def max_position_qty(state: State, intent: Intent) -> RuleVerdict:
+    """Units held and on their way stay under the cap (§11)."""
     limit = state.day.limits.max_position_qty
     worst = _worst_qty(state, intent.request.symbol, intent.request.side) + intent.request.order_qty
     return _verdict("max_position_qty", limit is None or worst <= limit, worst, "none" if limit is None else limit)
 
 
 def max_position_notional(state: State, intent: Intent) -> RuleVerdict:
+    """Worst-case value at the decision price stays under the cap (§11)."""
     request, limit = intent.request, state.day.limits.max_position_notional
     worst = _worst_qty(state, request.symbol, request.side) + request.order_qty
     notional = state.notional(request.symbol, worst, intent.decision_px)
@@ -188,6 +197,7 @@ def max_position_notional(state: State, intent: Intent) -> RuleVerdict:
 
 
 def max_position_equity(state: State, intent: Intent) -> RuleVerdict:
+    """Worst-case value as a share of session-start equity stays under the cap (§11)."""
     request, equity = intent.request, state.day.start_equity
     worst = _worst_qty(state, request.symbol, request.side) + request.order_qty
     notional = state.notional(request.symbol, worst, intent.decision_px)
@@ -215,7 +225,9 @@ def max_strategy_equity(state: State, intent: Intent) -> RuleVerdict:
 
 
 def buying_power(state: State, intent: Intent) -> RuleVerdict:
-    """The statement's buying power, less everything that may not be inside it: counted twice is allowed, too little never."""
+    """The statement's buying power, less everything that may not be inside it: counted twice is allowed, too little
+    never.
+    """
     account, request = state.account, intent.request
     instrument = state.instrument(request.symbol)
     notional = state.notional(request.symbol, request.order_qty, intent.decision_px)
@@ -258,6 +270,7 @@ def stale_quote(state: State, intent: Intent) -> RuleVerdict:
 
 
 def submit_rate(state: State, intent: Intent) -> RuleVerdict:
+    """Orders per minute stay under the cap: a runaway loop is stopped here."""
     limit = state.day.limits.max_submits_per_minute
     recent = sum(state.clock() - at < _MINUTE for at in state.day.submits)
     return _verdict("submit_rate", recent < limit, f"{recent} in the last minute", limit)

@@ -79,6 +79,8 @@ class Halt(msgspec.Struct, kw_only=True):
 
 
 class Block(msgspec.Struct, kw_only=True):
+    """Why a symbol is kept out, by whom, since when."""
+
     scope: BlockScope
     by: str
     reason: str
@@ -105,6 +107,8 @@ class EmergencyLine(msgspec.Struct, kw_only=True):
 
 
 class Emergency(msgspec.Struct, kw_only=True):
+    """An Emergency Liquidate & Halt under way, a line for each symbol; `reads` counts broker reads at one moment."""
+
     emergency_id: str
     by: str
     reason: str
@@ -282,7 +286,7 @@ class State(msgspec.Struct, kw_only=True):
         return total
 
     def day_pnl(self) -> Decimal | None:
-        """What this session made or lost: realized, plus how far open P&L has moved since the start, less fees (§11)."""
+        """What this session made or lost: realized, plus how far open P&L moved since the start, less fees (§11)."""
         unrealized, day = self.unrealized_pnl(), self.day
         return None if unrealized is None else day.realized_pnl + unrealized - day.start_unrealized - day.fees
 

@@ -1,4 +1,4 @@
-"""What is looked at after every input, whoever sent it: daily loss, timeouts, halts, escalations, recovery (§11, §13, §19, §23)."""
+"""What is looked at after every input: daily loss, timeouts, halts, escalations, recovery (§11, §13, §19)."""
 
 from datetime import timedelta
 from typing import Final
@@ -122,7 +122,9 @@ def _escalate(decision: Decision) -> None:
 
 
 def on_recovered(decision: Decision, event: SessionRecovered) -> None:
-    """§19: this process takes over a session; entries are held, every order in doubt is asked for, then all is compared."""
+    """§19: this process takes over a session; entries are held, every order in doubt is asked for, then all is
+    compared.
+    """
     decision.emit(event)
     state = decision.state
     if state.day.phase is Phase.CLOSED:

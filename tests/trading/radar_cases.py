@@ -17,9 +17,7 @@ MINUTE = timedelta(minutes=1)
 Bar = tuple[float, float, float, float, float]  # open, high, low, close, volume
 
 
-def frame(
-    minute: int, bars: dict[int, Bar], *, extended: bool = False, interval: timedelta = MINUTE
-) -> BarFrame:
+def frame(minute: int, bars: dict[int, Bar], *, extended: bool = False, interval: timedelta = MINUTE) -> BarFrame:
     """The frame that closes `minute` intervals after the open, `bars` by universe position."""
     index = sorted(bars)
     columns = [np.array([bars[i][field] for i in index], dtype=np.float64) for field in range(5)]
@@ -71,9 +69,7 @@ def sessions(draw: st.DrawFn, max_symbols: int = 5, max_boundaries: int = 24) ->
     if draw(st.booleans()):
         rows = draw(st.integers(1, boundaries))
         cell = st.sampled_from([np.nan, 0.0, 50.0, 400.0, 1e6])
-        profile = np.array(
-            draw(st.lists(st.lists(cell, min_size=n, max_size=n), min_size=rows, max_size=rows))
-        )
+        profile = np.array(draw(st.lists(st.lists(cell, min_size=n, max_size=n), min_size=rows, max_size=rows)))
     bars = st.dictionaries(st.integers(0, n - 1), _bar(), max_size=n)
     frames = []
     if draw(st.booleans()):
@@ -130,9 +126,7 @@ class SlowRadar:
     def boundary(f: BarFrame) -> int:
         return (f.as_of - OPEN) // MINUTE
 
-    def row(
-        self, i: int, seen: list[BarFrame], now: int, spread: np.ndarray | None
-    ) -> dict[str, float | None]:
+    def row(self, i: int, seen: list[BarFrame], now: int, spread: np.ndarray | None) -> dict[str, float | None]:
         bars: list[tuple[int, Bar]] = []
         last, printed_at, regular_now = None, None, 0
         for f in seen:

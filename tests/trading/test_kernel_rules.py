@@ -1,4 +1,4 @@
-"""The rules an operator counts on, one day each: halts, losses, blocks, emergencies, late and false news (§10-§15, §23)."""
+"""The rules an operator counts on, a day each: halts, losses, blocks, emergencies, false news (§10-§15, §23)."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -113,7 +113,8 @@ def test_max_daily_loss_blocks_entries_lets_exits_run_and_asks_a_person() -> Non
     entry(world, "BBB")
     assert not [e for e in intents(world, Leg.ENTRY) if e.request.symbol == "BBB"]
     denied = events(world, OrderDenied)[-1]
-    assert "trading_state" in denied.reason and "max_daily_loss" in denied.reason
+    assert "trading_state" in denied.reason
+    assert "max_daily_loss" in denied.reason
     assert world.state.net_qty("AAA") > 0, "never liquidated without a person"
     world.boundary(6, [world.row("AAA", exit_long=True)])
     world.boundary(7, [])
@@ -145,13 +146,21 @@ def test_a_pause_stops_entries_and_a_resume_needs_all_five_lines() -> None:
     entry(world)
     assert not intents(world, Leg.ENTRY)
     halfway = commands.Resume(
-        reason="go", incident="odd prints", cause_understood=True, internal_state_repaired=False, risk_controls_verified=True
+        reason="go",
+        incident="odd prints",
+        cause_understood=True,
+        internal_state_repaired=False,
+        risk_controls_verified=True,
     )
     world.command(halfway)
     assert world.state.halt.state is TradingState.REDUCING
     assert "internal state repaired" in events(world, CommandRefused)[-1].reason
     whole = commands.Resume(
-        reason="go", incident="odd prints", cause_understood=True, internal_state_repaired=True, risk_controls_verified=True
+        reason="go",
+        incident="odd prints",
+        cause_understood=True,
+        internal_state_repaired=True,
+        risk_controls_verified=True,
     )
     refused = world.command(whole)
     assert any(isinstance(e, CommandRefused) for e in refused), "no reconciliation has passed since the halt"
@@ -397,7 +406,8 @@ def test_money_that_moves_outside_our_orders_is_a_break_nobody_repairs() -> None
 def test_unattended_recovery_releases_entries_only_after_a_clean_reconciliation() -> None:
     world = held()
     world.restart()
-    assert world.state.day.recovered and not world.state.day.recovering
+    assert world.state.day.recovered
+    assert not world.state.day.recovering
     assert not world.state.day.entries_held
     assert events(world, EntriesReleased)[-1].by == "policy:unattended"
 

@@ -222,9 +222,7 @@ def test_the_persisted_frame_holds_every_number(session: Session) -> None:
         (lambda f: replace(f, high=np.array([1.0])), "1 values of high for 2 symbols"),
     ],
 )
-def test_a_bad_frame_is_named_and_changes_nothing(
-    spoil: Callable[[BarFrame], BarFrame], message: str
-) -> None:
+def test_a_bad_frame_is_named_and_changes_nothing(spoil: Callable[[BarFrame], BarFrame], message: str) -> None:
     good = frame(3, {0: flat(10.0), 1: flat(20.0)})
     radar, untouched = _radar("A B"), _radar("A B")
     for each in (radar, untouched):
@@ -288,9 +286,9 @@ def test_a_real_morning_agrees_with_polars(shared_data: Path) -> None:
             ((typical * pl.col("volume")).sum() / pl.col("volume").sum()).alias("vwap"),
             (pl.col("close").last() / pl.col("open").first() - 1).alias("change_open"),
             (pl.col("close").last() / pl.col("high").max() - 1).alias("high_distance"),
-            (
-                pl.col("close").last() / pl.col("close").filter(pl.col("ts") < OPEN + 75 * MINUTE).last() - 1
-            ).alias("roc_15"),
+            (pl.col("close").last() / pl.col("close").filter(pl.col("ts") < OPEN + 75 * MINUTE).last() - 1).alias(
+                "roc_15"
+            ),
         )
         .sort("symbol")
     )

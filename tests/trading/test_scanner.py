@@ -100,14 +100,10 @@ _CONDITIONS = st.builds(
 
 
 @given(sessions(max_boundaries=8), _SETTINGS, _CONDITIONS)
-def test_scan_and_explain_cannot_disagree(
-    session: Session, settings: ScanSettings, conditions: ScanConditions
-) -> None:
+def test_scan_and_explain_cannot_disagree(session: Session, settings: ScanSettings, conditions: ScanConditions) -> None:
     for snapshot in session.snapshots():
         result = scan(snapshot, settings, conditions)
-        told = {
-            symbol: explain(snapshot, settings, conditions, symbol) for symbol in session.universe.symbols
-        }
+        told = {symbol: explain(snapshot, settings, conditions, symbol) for symbol in session.universe.symbols}
         let_through = {symbol for symbol, verdicts in told.items() if all(v.passed for v in verdicts)}
         assert set(_symbols(result)) == let_through
         for candidate in result.candidates:
@@ -118,9 +114,7 @@ def test_scan_and_explain_cannot_disagree(
 
 
 @given(sessions(max_boundaries=8), _SETTINGS, _CONDITIONS)
-def test_scan_equals_one_symbol_at_a_time(
-    session: Session, settings: ScanSettings, conditions: ScanConditions
-) -> None:
+def test_scan_equals_one_symbol_at_a_time(session: Session, settings: ScanSettings, conditions: ScanConditions) -> None:
     for snapshot in session.snapshots():
         result = scan(snapshot, settings, conditions)
         ranked = [session.universe.symbols[i] for i in snapshot.order]
@@ -183,9 +177,7 @@ def test_a_scan_comes_back_whole_from_the_journal(
 
 def test_the_order_of_the_blocked_list_does_not_matter() -> None:
     snapshot = _snapshot({0: flat(10.0), 1: flat(11.0), 2: flat(12.0)})
-    results = [
-        scan(snapshot, ANY, ScanConditions(blocked=names)) for names in (("A", "C"), ("C", "A"), {"A", "C"})
-    ]
+    results = [scan(snapshot, ANY, ScanConditions(blocked=names)) for names in (("A", "C"), ("C", "A"), {"A", "C"})]
     assert results[0] == results[1] == results[2]
     assert _symbols(results[0]) == ["B"]
 
@@ -328,9 +320,7 @@ def test_a_closed_gate_lets_nobody_through_and_says_why(conditions: ScanConditio
     result = scan(snapshot, ANY, conditions)
     assert (result.candidates, result.near_misses, result.ranked) == ((), (), 1)
     assert result.sentence() == sentence
-    assert [v.code for v in explain(snapshot, ANY, conditions, "A") if not v.passed] == [
-        v.code for v in result.closed
-    ]
+    assert [v.code for v in explain(snapshot, ANY, conditions, "A") if not v.passed] == [v.code for v in result.closed]
 
 
 @pytest.mark.parametrize(
@@ -347,9 +337,7 @@ def test_the_time_window_is_inclusive_at_both_ends(minute: int, closed: list[str
 def test_the_summary_counts_what_kept_symbols_out() -> None:
     snapshot = _snapshot({0: flat(10.0), 1: flat(11.0), 2: flat(12.0)})
     result = scan(snapshot, _with(min_price=10.5, max_price=11.5), ScanConditions())
-    assert result.sentence() == (
-        "1 candidates, 1 of 3 ranked symbols pass; kept out by price_min 1, price_max 1"
-    )
+    assert result.sentence() == ("1 candidates, 1 of 3 ranked symbols pass; kept out by price_min 1, price_max 1")
     assert scan(snapshot, ANY, ScanConditions()).sentence() == "3 candidates, 3 of 3 ranked symbols pass"
 
 

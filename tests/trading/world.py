@@ -20,7 +20,13 @@ from qmworkbench.domain.checks import Verdict
 from qmworkbench.domain.events import Event, Input, decode, encode
 from qmworkbench.domain.events.control import ClockTicked, CommandReceived
 from qmworkbench.domain.events.market import BoundaryClosed, FrameComputed, Mark, SignalRow
-from qmworkbench.domain.events.orders import CancelObserved, ExecutionReported, OrderIntended, OrderQueried, SubmitObserved
+from qmworkbench.domain.events.orders import (
+    CancelObserved,
+    ExecutionReported,
+    OrderIntended,
+    OrderQueried,
+    SubmitObserved,
+)
 from qmworkbench.domain.events.reconciliation import (
     AccountObserved,
     BrokerConnectionChanged,

@@ -10,12 +10,12 @@ from qmworkbench.domain.events.base import Event, Input
 from qmworkbench.domain.events.control import Alert
 
 __all__ = [
-    "Alert",
     "DECISION_TYPES",
-    "Event",
-    "Input",
     "SCHEMA_VERSION",
     "TELEMETRY_TYPES",
+    "Alert",
+    "Event",
+    "Input",
     "decode",
     "encode",
     "wire_name",

@@ -10,7 +10,9 @@ from qmworkbench.domain.sessions import BlockScope, Priority, TradingState
 
 
 class CommandReceived(Input, frozen=True, kw_only=True, tag="command.received"):
-    """A person's order. `operator` is who, `origin` through what (page, cli, policy). The same `command_id` counts once."""
+    """A person's order. `operator` is who, `origin` through what (page, cli, policy). The same `command_id` counts
+    once.
+    """
 
     command_id: str
     command: AnyCommand
@@ -19,18 +21,24 @@ class CommandReceived(Input, frozen=True, kw_only=True, tag="command.received"):
 
 
 class CommandAccepted(Event, frozen=True, kw_only=True, tag="command.accepted"):
+    """The command was carried out; `effect` says what it did, in words."""
+
     command_id: str
     effect: str
 
 
 class CommandRefused(Event, frozen=True, kw_only=True, tag="command.refused"):
+    """The command was not carried out and changed nothing."""
+
     command_id: str
     reason: str
     remedy: str
 
 
 class TradingStateChanged(Event, frozen=True, kw_only=True, tag="state.changed"):
-    """`scope` is "book" or a strategy id. `code` is the stable cause: max_daily_loss, operator_pause, must_halt.…, emergency, resume …"""
+    """`scope` is "book" or a strategy id. `code` is the stable cause: max_daily_loss, operator_pause, must_halt.…,
+    emergency, resume …
+    """
 
     scope: str
     before: TradingState
@@ -47,11 +55,15 @@ class EntriesHeld(Event, frozen=True, kw_only=True, tag="entries.held"):
 
 
 class EntriesReleased(Event, frozen=True, kw_only=True, tag="entries.released"):
+    """Entries may pass again, by whom and why."""
+
     by: str
     reason: str
 
 
 class SymbolBlocked(Event, frozen=True, kw_only=True, tag="symbol.blocked"):
+    """A symbol is kept out from now on."""
+
     symbol: str
     scope: BlockScope
     by: str
@@ -59,6 +71,8 @@ class SymbolBlocked(Event, frozen=True, kw_only=True, tag="symbol.blocked"):
 
 
 class SymbolUnblocked(Event, frozen=True, kw_only=True, tag="symbol.unblocked"):
+    """A block was lifted."""
+
     symbol: str
     by: str
     reason: str
@@ -76,10 +90,14 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertRaised(Event, frozen=True, kw_only=True, tag="alert.raised"):
+    """Trouble that a person should know of; it stands until cleared."""
+
     alert: Alert
 
 
 class AlertCleared(Event, frozen=True, kw_only=True, tag="alert.cleared"):
+    """The trouble is over, or a person has dealt with it."""
+
     alert_id: str
     reason: str
 
@@ -93,11 +111,15 @@ class DecisionRequired(Event, frozen=True, kw_only=True, tag="decision.required"
 
 
 class DecisionEscalated(Event, frozen=True, kw_only=True, tag="decision.escalated"):
+    """A required decision is still unanswered after `waited_s`."""
+
     decision_id: str
     waited_s: int
 
 
 class DecisionRecorded(Event, frozen=True, kw_only=True, tag="decision.recorded"):
+    """A person (or an approved policy) answered."""
+
     decision_id: str
     choice: str
     by: str
@@ -105,6 +127,8 @@ class DecisionRecorded(Event, frozen=True, kw_only=True, tag="decision.recorded"
 
 
 class NoteAdded(Event, frozen=True, kw_only=True, tag="note.added"):
+    """A note for the review (§18)."""
+
     note_id: str
     kind: NoteKind
     text: str

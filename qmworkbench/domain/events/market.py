@@ -20,6 +20,8 @@ class FeedState(StrEnum):
 
 
 class FeedChanged(Input, frozen=True, kw_only=True, tag="feed.changed"):
+    """The quality of market data changed."""
+
     state: FeedState
     detail: str
 
@@ -56,7 +58,8 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
 class SignalRow(msgspec.Struct, frozen=True, kw_only=True):
     """What one strategy instance says of one symbol at this boundary.
 
-    Prices are on tick; None is "none". `close` is the decision price. `why` is the strategy's features at the bar, as text.
+    Prices are on tick; None is "none". `close` is the decision price. `why` is the strategy's features at the bar, as
+    text.
     """
 
     strategy_id: str
@@ -81,7 +84,8 @@ class StrategyFaulted(Input, frozen=True, kw_only=True, tag="run.faulted"):
 
 
 class FrameComputed(Input, frozen=True, kw_only=True, tag="frame.computed"):
-    """What radar, scanner and strategies made of the bars at boundary `as_of`; dropped when late (`as_of` is not the last boundary).
+    """What radar, scanner and strategies made of the bars at boundary `as_of`; dropped when late (`as_of` is not the
+    last boundary).
 
     `signals` are those of owned symbols with something to say; `marks` the prices of symbols held, worked or watched.
     `radar_hash` names the whole radar snapshot. `silenced` is why the scan emitted nothing, "" otherwise.
@@ -151,6 +155,8 @@ class AssignmentDeclined(Event, frozen=True, kw_only=True, tag="allocator.declin
 
 
 class AssignmentEnded(Event, frozen=True, kw_only=True, tag="allocator.ended"):
+    """The symbol belongs to nobody again."""
+
     symbol: str
     strategy_id: str
     reason: str
@@ -172,7 +178,9 @@ class SignalRaised(Event, frozen=True, kw_only=True, tag="signal.raised"):
 
 
 class SignalIgnored(Event, frozen=True, kw_only=True, tag="signal.ignored"):
-    """A signal that led to no intent, and why: same side already held, entries held, an order already working, nothing to size."""
+    """A signal that led to no intent, and why: same side already held, entries held, an order already working,
+    nothing to size.
+    """
 
     signal_id: str
     reason: str

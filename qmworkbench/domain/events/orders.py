@@ -11,7 +11,9 @@ from qmworkbench.domain.orders import Arc, Leg, OrdStatus, Side
 
 
 class RuleVerdict(msgspec.Struct, frozen=True, array_like=True):
-    """One risk rule's answer: stable code, whether it let the order pass, the value seen and the limit it was held against."""
+    """One risk rule's answer: stable code, whether it let the order pass, the value seen and the limit it was held
+    against.
+    """
 
     code: str
     passed: bool
@@ -73,6 +75,8 @@ class SubmitObserved(Input, frozen=True, kw_only=True, tag="order.submit_observe
 
 
 class CancelRequested(Event, frozen=True, kw_only=True, tag="order.cancel_requested"):
+    """The broker is asked to cancel; the order works on until it says so."""
+
     cl_ord_id: str
     reason: str
 
@@ -86,6 +90,8 @@ class CancelObserved(Input, frozen=True, kw_only=True, tag="order.cancel_observe
 
 
 class ExecutionReported(Input, frozen=True, kw_only=True, tag="broker.execution_reported"):
+    """One report of the broker, as it came."""
+
     report: ExecutionReport
 
 
@@ -97,7 +103,9 @@ class OrderQueryRequested(Event, frozen=True, kw_only=True, tag="order.query_req
 
 
 class OrderQueried(Input, frozen=True, kw_only=True, tag="order.queried"):
-    """The broker's answer. `found` None with `complete` True proves absence only at `cursor` (exact); a failed query proves nothing."""
+    """The broker's answer. `found` None with `complete` True proves absence only at `cursor` (exact); a failed query
+    proves nothing.
+    """
 
     cl_ord_id: str
     complete: bool
@@ -119,7 +127,9 @@ class OrderChanged(Event, frozen=True, kw_only=True, tag="order.changed"):
 
 
 class ExitRequested(Event, frozen=True, kw_only=True, tag="exit.requested"):
-    """We want out of a position: resting legs are cancelled first, then it is closed by its actual quantity, until flat."""
+    """We want out of a position: resting legs are cancelled first, then it is closed by its actual quantity, until
+    flat.
+    """
 
     strategy_id: str
     symbol: str
@@ -130,7 +140,8 @@ class ExitRequested(Event, frozen=True, kw_only=True, tag="exit.requested"):
 class FillRecorded(Event, frozen=True, kw_only=True, tag="fill.recorded"):
     """One execution in our books; `slippage_bps` is against the decision price, adverse positive.
 
-    `realized_pnl` is before fees, in account currency at `conversion_rate`; position quantity and cost are those after it.
+    `realized_pnl` is before fees, in account currency at `conversion_rate`; position quantity and cost are those
+    after it.
     """
 
     exec_id: str
@@ -165,7 +176,8 @@ class FillReversed(Event, frozen=True, kw_only=True, tag="fill.reversed"):
 
 
 class ReportQuarantined(Event, frozen=True, kw_only=True, tag="broker.report_quarantined"):
-    """A report that contradicts what is known (other content under a known id, an over-fill, an unknown order, an illegal arc).
+    """A report that contradicts what is known (other content under a known id, an over-fill, an unknown order, an
+    illegal arc).
 
     Recorded, alarmed, and answered by stopping the strategy, or the book where no strategy owns it.
     """
@@ -177,7 +189,8 @@ class ReportQuarantined(Event, frozen=True, kw_only=True, tag="broker.report_qua
 
 
 class TradeClosed(Event, frozen=True, kw_only=True, tag="trade.closed"):
-    """A round trip from flat to flat. `net_pnl` = gross - fees, in account currency at the recorded rate; prices are averages.
+    """A round trip from flat to flat. `net_pnl` = gross - fees, in account currency at the recorded rate; prices are
+    averages.
 
     `r_multiple` is net P&L over the initial risk, None where there was no stop.
     """

@@ -46,15 +46,21 @@ class ReconciliationResult(StrEnum):
 
 
 class BrokerSnapshotObserved(Input, frozen=True, kw_only=True, tag="broker.snapshot_observed"):
+    """The broker's books as read for `trigger`; an incomplete read proves nothing."""
+
     trigger: Trigger
     snapshot: BrokerSnapshot
 
 
 class AccountObserved(Input, frozen=True, kw_only=True, tag="broker.account_observed"):
+    """A fresh account statement."""
+
     account: Account
 
 
 class BrokerConnectionChanged(Input, frozen=True, kw_only=True, tag="broker.connection_changed"):
+    """The execution broker was lost or came back."""
+
     connected: bool
     detail: str
 
@@ -71,7 +77,9 @@ class SessionEquitySet(Event, frozen=True, kw_only=True, tag="session.equity_set
 
 
 class ReconciliationStarted(Event, frozen=True, kw_only=True, tag="reconciliation.started"):
-    """The broker is to be read; executions from after `after_cursor` on: all of the session's at its end, else the new ones."""
+    """The broker is to be read; executions from after `after_cursor` on: all of the session's at its end, else the
+    new ones.
+    """
 
     trigger: Trigger
     after_cursor: int
@@ -93,7 +101,8 @@ class BreakFound(Event, frozen=True, kw_only=True, tag="reconciliation.break_fou
 class RepairApplied(Event, frozen=True, kw_only=True, tag="reconciliation.repair_applied"):
     """Our books now follow the broker's for this break; nothing was sent.
 
-    For a position: `qty` and `avg_px` are what the broker holds and `strategy_id` who now owns it (EXTERNAL where nobody here did).
+    For a position: `qty` and `avg_px` are what the broker holds and `strategy_id` who now owns it (EXTERNAL where
+    nobody here did).
     """
 
     break_id: str

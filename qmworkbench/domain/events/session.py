@@ -61,6 +61,8 @@ class SessionOpened(Input, frozen=True, kw_only=True, tag="session.opened"):
 
 
 class PhaseEntered(Event, frozen=True, kw_only=True, tag="session.phase_entered"):
+    """The session reached a phase; `condition` is what had to hold."""
+
     phase: Phase
     condition: str
 
@@ -104,6 +106,8 @@ class HealthObserved(Input, frozen=True, kw_only=True, tag="session.health_obser
 
 
 class RunStarted(Event, frozen=True, kw_only=True, tag="run.started"):
+    """One strategy instance began its run."""
+
     run_id: str
     strategy_id: str
     params_hash: str

@@ -1,9 +1,11 @@
-"""Facts of the machine: process lives, lateness, stage latencies, health samples. Their own stream, never replayed (§7, §20, §21)."""
+"""Facts of the machine, on their own stream and never replayed: lives, lateness, health (§7, §20, §21)."""
 
 from qmworkbench.domain.events.base import Event
 
 
 class ProcessStarted(Event, frozen=True, kw_only=True, tag="telemetry.process_started"):
+    """A process took the book; which machine, who, with which versions."""
+
     process_id: str
     host: str
     pid: int
@@ -13,13 +15,17 @@ class ProcessStarted(Event, frozen=True, kw_only=True, tag="telemetry.process_st
 
 
 class ProcessEnded(Event, frozen=True, kw_only=True, tag="telemetry.process_ended"):
+    """A process let the book go."""
+
     process_id: str
     exit_code: int
     reason: str
 
 
 class BoundaryTimed(Event, frozen=True, kw_only=True, tag="telemetry.boundary_timed"):
-    """`lateness_ms` is wall time after the boundary was due (0 where the replay sets no due time); the others are durations."""
+    """`lateness_ms` is wall time after the boundary was due (0 where the replay sets no due time); the others are
+    durations.
+    """
 
     boundary: int
     lateness_ms: float
