@@ -75,21 +75,35 @@ class Print(msgspec.Struct, frozen=True):
     at: datetime
 
 
-def bar_at(frame: Frame, row: int, symbol: str) -> Bar:
-    """Row `row` of `frame` as exact numbers. Raises BadBar for prices that cannot be (NaN, <= 0, high under
-    low).
+def bars_of(symbols: Sequence[str], frame: Frame, universe: Universe) -> list[Bar]:
+    """The bars of those of `symbols` that traded in `frame`, in the order of `symbols`.
+
+    Raises BadBar for a bar that cannot be: NaN, a price not above zero, a high under the low.
     """
+    known = [(symbol, row) for symbol in symbols if (row := universe.index.get(symbol)) is not None]
+    if not known or not len(frame.index):
+        return []
+    wanted = np.fromiter((row for _, row in known), dtype=np.int64, count=len(known))
+    places = np.minimum(np.searchsorted(frame.index, wanted), len(frame.index) - 1)
+    hits = np.flatnonzero(frame.index[places] == wanted)
+    rows = places[hits]
+    columns = [column[rows].tolist() for column in (frame.open, frame.high, frame.low, frame.close, frame.volume)]
+    return [
+        _bar(known[hit][0], frame.as_of, prices[:4], prices[4])
+        for hit, *prices in zip(hits.tolist(), *columns, strict=True)
+    ]
+
+
+def _bar(symbol: str, as_of: datetime, prices: Sequence[float], volume: float) -> Bar:
+    remedy = "quarantine the row before it is fed"
     try:
-        o, h, low, c = (decimal_of(column[row]) for column in (frame.open, frame.high, frame.low, frame.close))
+        o, h, low, c = map(decimal_of, prices)
     except ValueError as error:
-        raise BadBar(f"{symbol} at {frame.as_of}: {error}; quarantine the row before it is fed") from None
-    volume = float(frame.volume[row])
+        raise BadBar(f"{symbol} at {as_of}: {error}; {remedy}") from None
     if not (0 < low <= o <= h and low <= c <= h and 0 <= volume < math.inf):
-        raise BadBar(
-            f"{symbol} at {frame.as_of}: open {o}, high {h}, low {low}, close {c}, volume {volume} "
-            "is not a bar; quarantine the row before it is fed"
-        )
-    return Bar(symbol=symbol, as_of=frame.as_of, open=o, high=h, low=low, close=c, volume=volume)
+        found = f"open {o}, high {h}, low {low}, close {c}, volume {volume}"
+        raise BadBar(f"{symbol} at {as_of}: {found} is not a bar; {remedy}")
+    return Bar(symbol=symbol, as_of=as_of, open=o, high=h, low=low, close=c, volume=volume)
 
 
 class Tape:
@@ -141,14 +155,3 @@ class Tape:
                 if new is not None:
                     px[new], at[new] = self._px[old], self._at[old]
         self._universe, self._px, self._at = universe, px, at
-
-
-def rows_of(symbols: Sequence[str], frame: Frame, universe: Universe) -> list[tuple[str, int]]:
-    """Those of `symbols` that traded in `frame`, each with its row there; their order is kept."""
-    known = [(symbol, row) for symbol in symbols if (row := universe.index.get(symbol)) is not None]
-    if not known or not len(frame.index):
-        return []
-    wanted = np.fromiter((row for _, row in known), dtype=np.int64, count=len(known))
-    places = np.minimum(np.searchsorted(frame.index, wanted), len(frame.index) - 1)
-    found = frame.index[places] == wanted
-    return [(known[i][0], int(places[i])) for i in np.flatnonzero(found)]

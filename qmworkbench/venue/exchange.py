@@ -23,7 +23,7 @@ from qmworkbench.domain.execution import (
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.orders import OrdStatus, OrdType
 from qmworkbench.venue import brackets, door, drill, statements
-from qmworkbench.venue.bars import Frame, Print, Universe, bar_at, rows_of
+from qmworkbench.venue.bars import Frame, Print, Universe, bars_of
 from qmworkbench.venue.books import NEVER, Books
 from qmworkbench.venue.closing import close_books, expire_day_orders
 from qmworkbench.venue.costs import VenueModel
@@ -175,13 +175,10 @@ class Exchange:
             tracked = books.tracked()
             if not tracked:
                 return
-            for symbol, row in rows_of(tracked, frame, universe):
-                if symbol in books.halted:
-                    continue
-                bar = bar_at(frame, row, symbol)
-                if symbol in books.by_symbol:
+            for bar in bars_of([symbol for symbol in tracked if symbol not in books.halted], frame, universe):
+                if bar.symbol in books.by_symbol:
                     Crossing(books, bar).run()
-                books.mark(symbol, Print(bar.close, bar.as_of))
+                books.mark(bar.symbol, Print(bar.close, bar.as_of))
             self._pricing.bring_up_rates(books, {books.instruments[symbol].currency for symbol in tracked})
             books.keep_account()
 

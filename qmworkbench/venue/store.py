@@ -69,7 +69,7 @@ def _upsert(table: str, columns: tuple[str, ...], key: str) -> str:
 _PUT_ACCOUNT = _upsert("account", _ACCOUNT_COLUMNS, "venue")
 _PUT_ORDER = _upsert("orders", _ORDER_COLUMNS, "cl_ord_id")
 _PUT_POSITION = _upsert("positions", ("symbol", "qty", "cost"), "symbol")
-_PUT_MARK = _upsert("marks", ("symbol", "px", "at"), "symbol")
+_PUT_MARK = "INSERT OR REPLACE INTO marks (symbol, px, at) VALUES (?, ?, ?)"
 _PUT_RATE = _upsert("rates", ("currency", "rate", "at", "source"), "currency")
 _PUT_HALT = _upsert("halts", ("symbol", "halted"), "symbol")
 _PUT_ENTRY = "INSERT INTO executions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -173,8 +173,8 @@ class Store:
                 [(s,) for s, h in batch.positions.items() if not h.qty],
             )
         if batch.marks:
-            rows = [{"symbol": s, "px": str(m.px), "at": m.at.isoformat()} for s, m in batch.marks.items()]
-            db.executemany(_PUT_MARK, rows)
+            times = {mark.at: mark.at.isoformat() for mark in batch.marks.values()}
+            db.executemany(_PUT_MARK, [(symbol, str(m.px), times[m.at]) for symbol, m in batch.marks.items()])
         if batch.rates:
             db.executemany(_PUT_RATE, [_row(rate) for rate in batch.rates.values()])
         if batch.halts:
