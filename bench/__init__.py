@@ -1,0 +1,1 @@
+"""Performance, as ratios against peers or the physical limit, in one run."""
