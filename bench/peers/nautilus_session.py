@@ -1,4 +1,4 @@
-"""The peer: nautilus_trader's backtest engine, one symbol, one breakout strategy, no journal. Prints bars per second as JSON.
+"""The peer: nautilus_trader's engine, one symbol, one strategy, no journal. Prints bars per second as JSON.
 
 Run in an environment of its own (bench/peers/nautilus.lock); bench/run.py makes it.
 """

@@ -64,15 +64,11 @@ def session_from_frame(
     return _session(open_frame(bars, source), source, day, history_days, interval_s)
 
 
-def _session(
-    source: BarSource, name: str, day: date, history_days: int, interval_s: int | None
-) -> SessionData:
+def _session(source: BarSource, name: str, day: date, history_days: int, interval_s: int | None) -> SessionData:
     if history_days < 0:
         raise ValueError(f"history_days is {history_days}; give 0 or more")
     if interval_s is not None and interval_s < 1:
-        raise ValueError(
-            f"interval_s is {interval_s}; give the bar interval in whole seconds, or None to infer it"
-        )
+        raise ValueError(f"interval_s is {interval_s}; give the bar interval in whole seconds, or None to infer it")
     market = source.market()
     windows = _windows(market, day, history_days, source.file)
     end = market.session_window(market.next_session(day)).day_starts_at

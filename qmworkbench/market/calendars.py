@@ -37,8 +37,7 @@ class NotASession(ValueError):
 
     def __init__(self, calendar: str, day: date, why: str, before: date, after: date) -> None:
         super().__init__(
-            f"{day} is no session of {calendar}: {why}. "
-            f"The nearest sessions are {before} before and {after} after."
+            f"{day} is no session of {calendar}: {why}. The nearest sessions are {before} before and {after} after."
         )
         self.calendar, self.day, self.why, self.before, self.after = calendar, day, why, before, after
 
@@ -82,9 +81,7 @@ class SessionCalendar:
         """The hours of the session named `day`. Raises NotASession, naming the reason and the neighbours."""
         hours = self._sessions(day).get(day)
         if hours is None:
-            raise NotASession(
-                self.name, day, self.why_closed(day), self.previous_session(day), self.next_session(day)
-            )
+            raise NotASession(self.name, day, self.why_closed(day), self.previous_session(day), self.next_session(day))
         return hours
 
     def is_session(self, day: date) -> bool:
@@ -154,9 +151,7 @@ class SessionCalendar:
 
     def _sessions(self, day: date) -> dict[date, MarketHours]:
         if isinstance(day, datetime):
-            raise TypeError(
-                f"{day!r} is a moment; give a date, or ask session_of() for the session it belongs to"
-            )
+            raise TypeError(f"{day!r} is a moment; give a date, or ask session_of() for the session it belongs to")
         if self.name == FOREX:
             return _forex_session(day)
         return _exchange_sessions(self.name, _block_of(day))
@@ -204,9 +199,7 @@ def _exchange(name: str, block: int) -> Any:
                 f"{name!r} is no known calendar: give FX, or a name of exchange_calendars such as XNYS"
             ) from None
         except ValueError as error:
-            raise CalendarUnknown(
-                f"{name} does not reach the years {block} to {block + 9}: {error}"
-            ) from None
+            raise CalendarUnknown(f"{name} does not reach the years {block} to {block + 9}: {error}") from None
 
 
 def _exchange_zone(name: str) -> ZoneInfo:

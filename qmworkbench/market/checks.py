@@ -58,9 +58,7 @@ class Sifted:
     findings: tuple[Finding, ...]
 
 
-def sift(
-    rows: pl.DataFrame, sessions: Sequence[MarketHours], file: str, *, interval_s: int | None = None
-) -> Sifted:
+def sift(rows: pl.DataFrame, sessions: Sequence[MarketHours], file: str, *, interval_s: int | None = None) -> Sifted:
     """Tells good rows from bad. `rows` come from BarSource.read and lie on the trading days of `sessions`.
 
     `interval_s` None: inferred. Raises DataRefused where the rows together make no sense: two markets, two
@@ -130,16 +128,8 @@ def _one_market(instruments: dict[str, Instrument], file: str) -> None:
 def _is_bad(rows: pl.DataFrame, unnamed: list[str]) -> pl.Expr:
     """True where a row's own values cannot be right. `_reason` then says which fault it is."""
     opened, high, low, closed, volume = (pl.col(name) for name in VALUES)
-    sound = (
-        (low > 0)
-        & (low <= high)
-        & opened.is_between(low, high)
-        & closed.is_between(low, high)
-        & (volume >= 0)
-    )
-    sound &= (
-        high.is_finite() & volume.is_finite() & pl.col("symbol").is_not_null() & pl.col("ts").is_not_null()
-    )
+    sound = (low > 0) & (low <= high) & opened.is_between(low, high) & closed.is_between(low, high) & (volume >= 0)
+    sound &= high.is_finite() & volume.is_finite() & pl.col("symbol").is_not_null() & pl.col("ts").is_not_null()
     if unnamed:
         sound &= ~pl.col("symbol").is_in(unnamed)
     if "spread" in rows.columns:
@@ -198,9 +188,7 @@ def _grid(
     return alignment(ts, placed, sessions, interval_s), notes
 
 
-def _refuse_irregular(
-    off: npt.NDArray[np.bool_], regular: npt.NDArray[np.bool_], grid: Grid, file: str
-) -> None:
+def _refuse_irregular(off: npt.NDArray[np.bool_], regular: npt.NDArray[np.bool_], grid: Grid, file: str) -> None:
     missed, bars = int(off.sum()), int(regular.sum())
     if missed > _IRREGULAR_SHARE * bars:
         seconds = grid.interval_s
@@ -229,9 +217,7 @@ def _without_repetitions(good: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.Data
     copies = pl.struct(*VALUES).n_unique().over(at)
     good = good.with_columns(conflicting=copies > 1, first=pl.int_range(pl.len()).over(at) == 0)
     conflicting = good.filter("conflicting").with_columns(reason=pl.lit("conflicting_duplicate"))
-    repeated = good.filter(~pl.col("conflicting"), ~pl.col("first")).with_columns(
-        reason=pl.lit("duplicate_row")
-    )
+    repeated = good.filter(~pl.col("conflicting"), ~pl.col("first")).with_columns(reason=pl.lit("duplicate_row"))
     kept = good.filter(~pl.col("conflicting"), pl.col("first"))
     return kept.drop("conflicting", "first"), [conflicting, repeated]
 
@@ -241,9 +227,7 @@ def _kept_aside(parts: Sequence[pl.DataFrame], sessions: Sequence[MarketHours]) 
     days = pl.Series([hours.date for hours in sessions], dtype=pl.Date)
     frames = [
         part.with_columns(
-            session=days.gather(part["session_no"])
-            if "session_no" in part.columns
-            else pl.lit(None, dtype=pl.Date)
+            session=days.gather(part["session_no"]) if "session_no" in part.columns else pl.lit(None, dtype=pl.Date)
         ).select(*QUARANTINE_SCHEMA)
         for part in parts
     ]

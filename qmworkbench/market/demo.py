@@ -46,15 +46,11 @@ def demo_symbols(count: int) -> list[str]:
     """The first `count` invented tickers, the same for every seed. Raises ValueError beyond MOST_SYMBOLS."""
     if not 1 <= count <= MOST_SYMBOLS:
         raise ValueError(f"symbols is {count}: the demo market has 1 to {MOST_SYMBOLS}")
-    order = [
-        (k * 127) % MOST_SYMBOLS for k in range(count)
-    ]  # coprime to the number of names, so none repeats
+    order = [(k * 127) % MOST_SYMBOLS for k in range(count)]  # coprime to the number of names, so none repeats
     return sorted(_HEADS[k // len(_TAILS)] + _TAILS[k % len(_TAILS)] for k in order)
 
 
-def demo_session(
-    day: date, seed: int, symbols: int = 200, *, history_days: int = HISTORY_DAYS
-) -> SessionData:
+def demo_session(day: date, seed: int, symbols: int = 200, *, history_days: int = HISTORY_DAYS) -> SessionData:
     """A made-up session of `day` with its history; the same for the same arguments.
 
     Raises NotASession for a day on which New York does not trade, ValueError for a seed below zero or a
@@ -64,19 +60,13 @@ def demo_session(
     return session_from_frame(bars, day, history_days=history_days, source=f"demo:{seed}")
 
 
-def wide_session(
-    symbols: int = 10_000, minutes: int = 390, seed: int = 1, *, history_days: int = 0
-) -> SessionData:
+def wide_session(symbols: int = 10_000, minutes: int = 390, seed: int = 1, *, history_days: int = 0) -> SessionData:
     """A market as wide as asked for, for measuring: W00000 …, trading in the session's first `minutes`."""
     if symbols < 1 or not 1 <= minutes <= 390:
-        raise ValueError(
-            f"symbols is {symbols}, minutes {minutes}: give at least one symbol and 1 to 390 minutes"
-        )
+        raise ValueError(f"symbols is {symbols}, minutes {minutes}: give at least one symbol and 1 to 390 minutes")
     names = [f"W{number:05d}" for number in range(symbols)]
     bars = demo_bars(WIDE_DATE, seed, names, history_days=history_days, minutes=minutes)
-    return session_from_frame(
-        bars, WIDE_DATE, history_days=history_days, interval_s=60, source=f"wide:{seed}"
-    )
+    return session_from_frame(bars, WIDE_DATE, history_days=history_days, interval_s=60, source=f"wide:{seed}")
 
 
 def demo_bars(
@@ -168,9 +158,7 @@ def _chunk(
     return _bars(names, sessions)
 
 
-def _stories(
-    rng: np.random.Generator, count: int, minutes: int, *, planted: bool
-) -> tuple[Floats, Floats, Floats]:
+def _stories(rng: np.random.Generator, count: int, minutes: int, *, planted: bool) -> tuple[Floats, Floats, Floats]:
     """Who does something special in a session: drift per minute and symbol, volume surge, and overnight gap.
 
     On the session itself some 4 % of the symbols run up for hours, 2 % run down, and 3 % break out and fade.
@@ -230,9 +218,7 @@ def _session(
     return columns, closes[:, -1] / 100.0
 
 
-def _bars(
-    names: list[str], sessions: list[tuple[MarketHours, dict[str, Floats], int | None]]
-) -> pl.DataFrame:
+def _bars(names: list[str], sessions: list[tuple[MarketHours, dict[str, Floats], int | None]]) -> pl.DataFrame:
     """The arrays side by side in time, then as rows; minutes in which nobody traded have none."""
     ts = np.concatenate(
         [micros(h.opens_at) + _MINUTE_US * np.arange(-1, _minutes(h), dtype=np.int64) for h, _, _ in sessions]

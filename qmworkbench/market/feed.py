@@ -28,9 +28,7 @@ def parse_speed(text: str) -> float | None:
     except ValueError:
         speed = float("nan")
     if not 0 < speed < float("inf"):
-        raise ValueError(
-            f"speed is {text!r}: give {MAX_SPEED!r}, or market seconds per wall second such as 240"
-        )
+        raise ValueError(f"speed is {text!r}: give {MAX_SPEED!r}, or market seconds per wall second such as 240")
     return speed
 
 
@@ -64,9 +62,7 @@ class ReplayFeed:
 
     def __init__(self, data: SessionData, *, speed: float | None = None) -> None:
         if speed is not None and not 0 < speed < float("inf"):
-            raise ValueError(
-                f"speed is {speed}: give market seconds per wall second above 0, or None for full speed"
-            )
+            raise ValueError(f"speed is {speed}: give market seconds per wall second above 0, or None for full speed")
         self.data = data
         self.speed = speed
 
@@ -86,9 +82,7 @@ class ReplayFeed:
             due_at = None if self.speed is None else started_at + (frame.as_of - origin) / self.speed
             yield Delivery(frame, number, self.data.boundary_number(frame), due_at)
 
-    def paced(
-        self, clock: Clock, sleep: Callable[[float], None], after: datetime | None = None
-    ) -> Iterator[Delivery]:
+    def paced(self, clock: Clock, sleep: Callable[[float], None], after: datetime | None = None) -> Iterator[Delivery]:
         """Each frame when it is due, for a blocking loop. `sleep` takes seconds."""
         for delivery in self.deliveries(clock.now(), after):
             wait_s = _wait_s(delivery, clock)
@@ -174,9 +168,7 @@ class FeedMonitor:
     ) -> None:
         unordered = [later for earlier, later in pairwise(expected) if later <= earlier]
         if unordered:
-            raise ValueError(
-                f"the expected boundaries must ascend; {unordered[0]} does not follow the one before it"
-            )
+            raise ValueError(f"the expected boundaries must ascend; {unordered[0]} does not follow the one before it")
         self._expected = tuple(as_of for as_of in expected if after is None or as_of > after)
         self._known = frozenset(self._expected)
         self._late_after_s = late_after_s
@@ -214,17 +206,13 @@ class FeedMonitor:
         overdue_s = (now - due_at).total_seconds()
         if self.awaited is None or overdue_s <= self._late_after_s:
             return Observation()
-        changed = self._become(
-            FeedState.STALE, now, f"boundary {self.awaited:%H:%M} UTC is {overdue_s:.0f} s overdue"
-        )
+        changed = self._become(FeedState.STALE, now, f"boundary {self.awaited:%H:%M} UTC is {overdue_s:.0f} s overdue")
         return Observation((Overdue(self.awaited, overdue_s),), changed)
 
     def _skip_to(self, as_of: datetime) -> list[datetime]:
         """Moves past `as_of`; the boundaries jumped over."""
         if as_of not in self._known or (self.awaited is None or as_of < self.awaited):
-            raise ValueError(
-                f"boundary {as_of} was not awaited: it came before, or is none of this session's"
-            )
+            raise ValueError(f"boundary {as_of} was not awaited: it came before, or is none of this session's")
         start = self._next
         while self._expected[self._next] != as_of:
             self._next += 1
@@ -234,9 +222,7 @@ class FeedMonitor:
 
     def _judge(self, frame: BarFrame, missing: Sequence[datetime]) -> FeedChanged | None:
         if missing:
-            detail = (
-                f"{len(missing)} boundaries from {missing[0]:%H:%M} to {missing[-1]:%H:%M} UTC never came"
-            )
+            detail = f"{len(missing)} boundaries from {missing[0]:%H:%M} to {missing[-1]:%H:%M} UTC never came"
             return self._become(FeedState.GAPPED, frame.as_of, detail)
         if self._empty_in_a_row >= self._stale_after_empty:
             detail = f"no bar of any symbol for {self._empty_in_a_row} boundaries"

@@ -142,9 +142,7 @@ def refusal(code: str, message: str, file: str, *, rows: int = 0, sample: Sequen
     )
 
 
-def note(
-    code: str, message: str, file: str, *, rows: int = 0, sample: Sequence[str] = (), remedy: str = ""
-) -> Finding:
+def note(code: str, message: str, file: str, *, rows: int = 0, sample: Sequence[str] = (), remedy: str = "") -> Finding:
     """A finding that changes nothing but should be known."""
     return Finding(
         code=code,
@@ -186,9 +184,7 @@ def sample_of(rows: pl.DataFrame) -> tuple[str, ...]:
     lines = []
     for row in rows.head(SAMPLE_ROWS).iter_rows(named=True):
         at = (
-            row["ts"].strftime("%Y-%m-%dT%H:%M:%S.%fZ").replace(".000000Z", "Z")
-            if row["ts"] is not None
-            else "no time"
+            row["ts"].strftime("%Y-%m-%dT%H:%M:%S.%fZ").replace(".000000Z", "Z") if row["ts"] is not None else "no time"
         )
         values = " ".join(f"{name} {row[name]}" for name in ("open", "high", "low", "close", "volume"))
         lines.append(f"{row['symbol']} {at} {values}")

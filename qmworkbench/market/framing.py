@@ -18,8 +18,8 @@ from qmworkbench.trading.frames import BarFrame, Floats, Ints, Reference, Univer
 _CELLS_PER_ROW: Final = 16
 _Value = TypeVar("_Value", bound=np.generic)
 _BPS: Final = 10_000.0
-# A history session that covers less of its boundaries than this is a torn recording, no measure of usual
-# volume.
+# From its first bar to its last a history session spans at least this share of its boundaries; otherwise it
+# is a torn recording and no measure of usual volume.
 _FULL_SHARE: Final = 0.5
 
 
@@ -56,9 +56,7 @@ def frames_of(rows: pl.DataFrame, universe: Universe, grid: Grid, hours: MarketH
 
     columns = [_ordered(rows[name].to_numpy(), order) for name in VALUES]
     index = _ordered(index, order)
-    spreads = (
-        _ordered(rows["spread"].to_numpy(), order) * _BPS / columns[3] if "spread" in rows.columns else None
-    )
+    spreads = _ordered(rows["spread"].to_numpy(), order) * _BPS / columns[3] if "spread" in rows.columns else None
     step, anchor = grid.interval_s * SECOND_US, grid.anchor_us(hours)
     closes = [min(moment(anchor + (int(k) + 1) * step), hours.opens_at) for k in early_slots]
     closes += [moment(int(us)) for us in grid.edges_us(hours)[1:]]
@@ -68,9 +66,7 @@ def frames_of(rows: pl.DataFrame, universe: Universe, grid: Grid, hours: MarketH
     for k, (as_of, stop) in enumerate(zip(closes, stops, strict=True)):
         opened, high, low, closed, volume = (column[start:stop] for column in columns)
         frames.append(
-            BarFrame(
-                as_of, index[start:stop], opened, high, low, closed, volume, extended=k < len(early_slots)
-            )
+            BarFrame(as_of, index[start:stop], opened, high, low, closed, volume, extended=k < len(early_slots))
         )
         start = stop
     if spreads is None:
@@ -121,8 +117,8 @@ def reference_of(
     for number, window in enumerate(windows):
         here = session_no == number
         length = grid.boundaries(window)
-        seen = len(np.unique(slot[here]))
-        if length < boundaries or seen < _FULL_SHARE * length:
+        span = int(np.ptp(slot[here])) + 1 if here.any() else 0
+        if length < boundaries or span < _FULL_SHARE * length:
             continue
         done = np.zeros((length, len(universe)))
         done[slot[here], index[here]] = volume[here]

@@ -84,10 +84,7 @@ PRE_OPEN, REGULAR, AFTER_CLOSE, CLOSED = 0, 1, 2, 3
 
 def place(ts: Micros, sessions: Sequence[MarketHours]) -> Placed:
     """The session and the part of the day each row belongs to; `sessions` ascend and lack none between."""
-    columns = [
-        (s.day_starts_at, s.extended_opens_at, s.opens_at, s.closes_at, s.extended_closes_at)
-        for s in sessions
-    ]
+    columns = [(s.day_starts_at, s.extended_opens_at, s.opens_at, s.closes_at, s.extended_closes_at) for s in sessions]
     starts, pre_opens, opens, closes, ends = (
         np.array([micros(row[k]) for row in columns], dtype=np.int64) for k in range(5)
     )
@@ -134,7 +131,10 @@ class Distances:
 def distances(
     ts: Micros, symbol_run: npt.NDArray[np.uint32], placed: Placed, sessions: Sequence[MarketHours]
 ) -> Distances:
-    """Distances between bars; rows are in order of symbol and time, `symbol_run` numbers the symbols."""
+    """Distances between bars; rows are in order of symbol and time, `symbol_run` numbers the symbols.
+
+    Where no distance is left without the opening bars, theirs are taken.
+    """
     if len(ts) < 2:
         none = np.empty(0, dtype=np.int64)
         return Distances(none, none, none)
@@ -142,7 +142,9 @@ def distances(
     regular = placed.part == REGULAR
     opening = ts == opens[placed.session]
     same_run = (symbol_run[1:] == symbol_run[:-1]) & (placed.session[1:] == placed.session[:-1])
-    use = same_run & regular[1:] & regular[:-1] & ~opening[:-1] & (ts[1:] > ts[:-1])
+    use = same_run & regular[1:] & regular[:-1] & (ts[1:] > ts[:-1])
+    if (use & ~opening[:-1]).any():
+        use &= ~opening[:-1]
     row = np.flatnonzero(use) + 1
     return Distances(us=(ts[1:] - ts[:-1])[use], row=row, group=np.cumsum(~same_run)[use])
 

@@ -188,9 +188,7 @@ def _count(sifted: Sifted, windows: Sequence[MarketHours], tally: _Tally) -> Non
             tally.uneven.append(str(hours.date))
         if (number,) in regular:
             stops = stopped_symbols(regular[(number,)], sifted.grid, hours)
-            tally.stops += [
-                f"{symbol} on {hours.date} at {at:%H:%M} UTC" for symbol, at in sorted(stops.items())
-            ]
+            tally.stops += [f"{symbol} on {hours.date} at {at:%H:%M} UTC" for symbol, at in sorted(stops.items())]
     last_seen = sifted.good.group_by("symbol").agg(pl.col("session_no").max())
     for symbol, number in last_seen.iter_rows():
         tally.last_seen[symbol] = windows[number].date
@@ -219,12 +217,8 @@ def _notes(calendar: SessionCalendar, tally: _Tally, dates: Sequence[date], file
     if held:
         missing = [str(day) for day in calendar.sessions_between(min(held), max(held)) if day not in held]
         if missing:
-            message = (
-                f"{len(missing)} sessions within its span have no bar in regular hours: {listed(missing)}."
-            )
-            found.append(
-                note("empty_day", message, file, remedy="Fetch these days again if you want to trade them.")
-            )
+            message = f"{len(missing)} sessions within its span have no bar in regular hours: {listed(missing)}."
+            found.append(note("empty_day", message, file, remedy="Fetch these days again if you want to trade them."))
     if tally.stops:
         message = f"{len(tally.stops)} times a symbol stopped in mid-session: {listed(tally.stops)}."
         found.append(note("symbol_stops", message, file, sample=tally.stops[:10]))

@@ -103,9 +103,7 @@ def _stops(data: "SessionData", file: str) -> list[Finding]:
     found = []
     if data.stops:
         named = [f"{symbol} at {at:%H:%M} UTC" for symbol, at in sorted(data.stops.items())]
-        message = (
-            f"{len(named)} symbols stop in mid-session, the last bar of each opening so: {listed(named, 10)}."
-        )
+        message = f"{len(named)} symbols stop in mid-session, the last bar of each opening so: {listed(named, 10)}."
         remedy = "Check for trading halts and delistings; a position in one of them cannot be priced."
         found.append(note("symbol_stops", message, file, sample=named[:10], remedy=remedy))
     traded = np.zeros(len(data.universe), dtype=bool)

@@ -61,11 +61,7 @@ class BarSource:
 
     def market(self) -> SessionCalendar:
         """The calendar that its first named symbol trades on; whether all do is checked with the rows."""
-        head = (
-            self._collect(self.lazy.select(pl.col("symbol").cast(pl.String)).head(1000))
-            .to_series()
-            .drop_nulls()
-        )
+        head = self._collect(self.lazy.select(pl.col("symbol").cast(pl.String)).head(1000)).to_series().drop_nulls()
         return SessionCalendar(instrument_for(head[0] if len(head) else "").calendar)
 
     def trading_dates(self, calendar: SessionCalendar) -> pl.DataFrame:
@@ -73,9 +69,7 @@ class BarSource:
         moments = self._collect(self.lazy.select(self.ts.alias("ts")).drop_nulls().group_by("ts").len("rows"))
         local = pl.col("ts").dt.convert_time_zone(str(calendar.time_zone)).dt.replace_time_zone(None)
         if calendar.name == FOREX:
-            local = local + pl.duration(
-                hours=7
-            )  # 17:00 becomes midnight, so the date is that of the session's end
+            local = local + pl.duration(hours=7)  # 17:00 becomes midnight, so the date is that of the session's end
         return moments.group_by(local.dt.date().alias("date")).agg(pl.col("rows").sum()).sort("date")
 
     def _collect(self, lazy: pl.LazyFrame) -> pl.DataFrame:
@@ -103,20 +97,14 @@ def open_parquet(path: str | Path) -> BarSource:
         raise DataRefused([refusal("unreadable", f"it cannot be opened: {error.strerror}.", file)]) from None
     if magic != _PARQUET_MAGIC:
         size = path.stat().st_size
-        found = (
-            f"it starts with {magic!r}, a Parquet file with {_PARQUET_MAGIC!r}"
-            if size
-            else "it has no content"
-        )
+        found = f"it starts with {magic!r}, a Parquet file with {_PARQUET_MAGIC!r}" if size else "it has no content"
         raise DataRefused([refusal("not_parquet", f"this is no Parquet file: {found}.", file)])
     try:
         lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         schema = lazy.collect_schema()
         rows = lazy.select(pl.len()).collect(engine="in-memory").item()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise DataRefused(
-            [refusal("unreadable", f"the file is damaged: {_first_line(error)}.", file)]
-        ) from None
+        raise DataRefused([refusal("unreadable", f"the file is damaged: {_first_line(error)}.", file)]) from None
     return _source(lazy, schema, rows, file)
 
 

@@ -22,7 +22,7 @@ from qmworkbench.trading.frames import BarFrame, Floats, Reference, Universe
 _SYMBOLS_ON_RECORD = 50
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SessionData:
     """Everything a session is traded from, as values.
 
@@ -56,6 +56,11 @@ class SessionData:
     after_close: pl.DataFrame
     stops: dict[str, datetime]
     spreads_bps: tuple[Floats, ...] | None = None
+
+    def __repr__(self) -> str:
+        """Short: the whole would fill pages of a notebook or of a test's report."""
+        size = f"{self.bars:,} bars, {len(self.universe):,} symbols, {len(self.boundaries)} boundaries"
+        return f"SessionData({self.source}, {self.window.date}, {size})"
 
     @property
     def interval_s(self) -> int:

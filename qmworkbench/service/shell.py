@@ -241,6 +241,8 @@ class Shell:
         return OrderQueried(at=self.now(), cl_ord_id=cl_ord_id, complete=True, cursor=cursor, found=found)
 
     async def _broker_queried(self, query: QueryBroker) -> BrokerSnapshotObserved:
+        # What the broker has said before it is read belongs before the reading: else news on its way looks like a break.
+        await self._hear_the_broker()
         snapshot = await self._work.do(lambda: self._snapshot(self.broker, query.after_cursor))
         return BrokerSnapshotObserved(at=self.now(), trigger=query.trigger, snapshot=snapshot)
 

@@ -28,7 +28,7 @@ from qmworkbench.domain.events.orders import (
 )
 from qmworkbench.domain.orders import PositionEffect
 from qmworkbench.ports import JournalFailed
-from qmworkbench.storage.atomic import sync_directory
+from qmworkbench.storage.atomic import sync_data, sync_directory
 from qmworkbench.storage.fallback_file import Line, Root, begun, next_hash, read_fallback
 from qmworkbench.storage.refused import StorageRefused
 
@@ -83,7 +83,7 @@ class FallbackLog:
             with reserve.open("wb") as file:
                 file.write(bytes(size_bytes))
                 file.flush()
-                os.fsync(file.fileno())
+                sync_data(file.fileno())
 
     def append(self, events: Sequence[Event]) -> int:
         """Record events, each on disk before the next; returns how many the log holds.
@@ -130,7 +130,7 @@ class FallbackLog:
         written = 0
         while written < len(line):
             written += os.pwrite(self._fd, line[written:], self._offset + written)
-        os.fsync(self._fd)
+        sync_data(self._fd)
         self._offset += len(line)
 
     def _admit(self, event: Event) -> None:

@@ -55,6 +55,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode=WAL").fetchone()
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone leaves the data in the drive
         # Without it, REPLACE deletes rows and fires no DELETE trigger.
         connection.execute("PRAGMA recursive_triggers=ON")
         connection.execute("PRAGMA wal_autocheckpoint=1000")

@@ -1,7 +1,8 @@
-"""The bars a strategy reads: the session's grid, the anchored frame, and the keys its indicators stand on (§5 Data Check)."""
+"""The bars a strategy reads: the session's grid, the anchored frame, the keys its indicators stand on (§5)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -44,6 +45,7 @@ still holds after this one, known in advance and 0 on the last; `tick` is the sy
 
 KEYS = ("i_index", "i_symbol", "i_row", "i_day", "i_pos")
 _TICK_NOISE = 1e-9
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BarsFault(ValueError):
@@ -53,8 +55,9 @@ class BarsFault(ValueError):
 class SessionGrid(msgspec.Struct, frozen=True):
     """The regular hours of one session as a grid of boundaries.
 
-    `opens_at` is aware UTC; boundary k closes at `opens_at + (k+1) * interval_s`. A half-day has fewer
-    `boundaries`; extended hours are outside.
+    `opens_at` is aware UTC; bar k opens at `opens_at + k * interval_s` and closes one interval later. A half-day has
+    fewer `boundaries`; extended hours are outside. On a grid that follows the clock the first bar, and on any grid
+    the last, may be cut short by the market's hours: `opens_at` is then the grid point before the opening.
     """
 
     session: date
@@ -67,8 +70,14 @@ class SessionGrid(msgspec.Struct, frozen=True):
             raise ValueError(f"session {self.session}: opens_at {self.opens_at} has no time zone; give aware UTC")
         if self.interval_s <= 0 or self.boundaries <= 0:
             raise ValueError(
-                f"session {self.session}: interval_s {self.interval_s} and boundaries {self.boundaries} must be positive"
+                f"session {self.session}: interval_s {self.interval_s} and boundaries {self.boundaries} "
+                "must be positive"
             )
+
+    @property
+    def opens_us(self) -> int:
+        """The opening in microseconds since 1970."""
+        return (self.opens_at - _EPOCH) // timedelta(microseconds=1)
 
     @property
     def closes_at(self) -> datetime:
@@ -78,8 +87,9 @@ class SessionGrid(msgspec.Struct, frozen=True):
     def bar_of(self, as_of: datetime) -> int:
         """The index of the bar that closed at boundary `as_of`; ValueError if that is no boundary of this session."""
         elapsed_s = (as_of - self.opens_at).total_seconds()
-        bar = int(elapsed_s // self.interval_s) - 1
-        if elapsed_s % self.interval_s or not 0 <= bar < self.boundaries:
+        bar = int(-(-elapsed_s // self.interval_s)) - 1
+        cut_short = bar == self.boundaries - 1
+        if (elapsed_s % self.interval_s and not cut_short) or not 0 <= bar < self.boundaries:
             raise ValueError(
                 f"{as_of.isoformat()} is no boundary of session {self.session}: those lie every {self.interval_s} s "
                 f"after {self.opens_at.isoformat()} until {self.closes_at.isoformat()}"
@@ -107,12 +117,13 @@ def session_bars(raw: pl.DataFrame, grids: Sequence[SessionGrid], ticks: Mapping
     """Raw bars placed on the grid of their sessions: what every strategy is given.
 
     `raw` has RAW_SCHEMA in any row order, `grids` the sessions in date order, `ticks` one increment for each
-    symbol. Bars outside all grids (extended hours, other days) are left out. Raises BarsFault for missing or
-    mistyped columns, for a bar off its session's grid, two bars of one symbol and time, or an unknown tick.
+    symbol. Bars outside all grids (extended hours, other days) are left out; `ts` becomes the grid's. Raises
+    BarsFault for missing or mistyped columns, for a bar off its session's grid (a short opening bar is none), two
+    bars of one symbol and time, or an unknown tick.
     """
     _check_columns(raw, RAW_SCHEMA)
     _check_order(grids)
-    opens = np.array([_us(w.opens_at) for w in grids], dtype=np.int64)
+    opens = np.array([w.opens_us for w in grids], dtype=np.int64)
     interval = np.array([w.interval_s * 1_000_000 for w in grids], dtype=np.int64)
     boundaries = np.array([w.boundaries for w in grids], dtype=np.int64)
     ts = raw["ts"].to_physical().to_numpy()
@@ -120,7 +131,7 @@ def session_bars(raw: pl.DataFrame, grids: Sequence[SessionGrid], ticks: Mapping
     at = np.maximum(latest, 0)
     elapsed = ts - opens[at]
     inside = (latest >= 0) & (elapsed < interval[at] * boundaries[at])
-    off_grid = inside & (elapsed % interval[at] != 0)
+    off_grid = inside & (elapsed % interval[at] != 0) & (elapsed >= interval[at])
     if off_grid.any():
         row = raw.row(int(np.flatnonzero(off_grid)[0]), named=True)
         raise BarsFault(
@@ -131,6 +142,7 @@ def session_bars(raw: pl.DataFrame, grids: Sequence[SessionGrid], ticks: Mapping
     at = at[inside]
     bar = elapsed[inside] // interval[at]
     framed = kept.with_columns(
+        pl.Series("ts", opens[at] + bar * interval[at]).cast(TS),
         pl.Series([w.session for w in grids], dtype=pl.Date).gather(at).alias("session"),
         pl.Series("bar", bar.astype(np.int32)),
         pl.Series("bars_left", (boundaries[at] - 1 - bar).astype(np.int32)),
@@ -154,7 +166,9 @@ def check_bars(bars: pl.DataFrame) -> None:
             "quarantine them before any strategy sees them"
         )
     same = pl.col("symbol") == pl.col("symbol").shift(1)
-    unordered = bars.filter((pl.col("symbol") < pl.col("symbol").shift(1)) | (same & (pl.col("ts") <= pl.col("ts").shift(1))))
+    unordered = bars.filter(
+        (pl.col("symbol") < pl.col("symbol").shift(1)) | (same & (pl.col("ts") <= pl.col("ts").shift(1)))
+    )
     if len(unordered):
         row = unordered.row(0, named=True)
         raise BarsFault(
@@ -167,8 +181,8 @@ def prepared(bars: pl.DataFrame) -> pl.DataFrame:
     """`bars` with the keys indicators stand on; returned unchanged if they are there already.
 
     `i_index` counts rows; `i_symbol` and `i_day` number the runs of rows of one symbol and of one symbol's session;
-    `i_row` and `i_pos` count rows within them from 0. Integers known to be sorted make windows several times cheaper than names,
-    and a row count is what lets a rolling window tell that it would reach into another symbol.
+    `i_row` and `i_pos` count rows within them from 0. Integers known to be sorted make windows several times cheaper
+    than names, and a row count is what lets a rolling window tell that it would reach into another symbol.
     """
     if "i_pos" in bars.columns or not len(bars):
         return bars if "i_pos" in bars.columns else bars.with_columns(row_keys(np.empty(0, bool), np.empty(0, bool)))
@@ -209,7 +223,9 @@ def _tick_column(symbols: pl.Series, ticks: Mapping[str, float]) -> pl.Series:
     names = symbols.unique().sort().to_list()
     missing = [name for name in names if name not in ticks]
     if missing:
-        raise BarsFault(f"no tick for {', '.join(missing[:5])} ({len(missing)} symbols); give the increment of each instrument")
+        raise BarsFault(
+            f"no tick for {', '.join(missing[:5])} ({len(missing)} symbols); give the increment of each instrument"
+        )
     for name in names:
         check_tick(name, ticks[name])
     values = [float(ticks[name]) for name in names]
@@ -227,11 +243,9 @@ def _check_columns(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> No
 def _check_order(grids: Sequence[SessionGrid]) -> None:
     if not grids:
         raise BarsFault("no session grids given; bars are placed on the grid of at least one session")
-    for earlier, later in zip(grids, grids[1:], strict=False):
+    for earlier, later in pairwise(grids):
         if later.opens_at < earlier.closes_at or later.session <= earlier.session:
-            raise BarsFault(f"session {later.session} does not come after {earlier.session}; give the grids in order, none overlapping")
-
-
-def _us(at: datetime) -> int:
-    """Microseconds since 1970, exact."""
-    return (at - datetime.fromisoformat("1970-01-01T00:00:00+00:00")) // timedelta(microseconds=1)
+            raise BarsFault(
+                f"session {later.session} does not come after {earlier.session}; give the grids in order, "
+                "none overlapping"
+            )

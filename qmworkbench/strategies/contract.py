@@ -1,4 +1,4 @@
-"""What every strategy must answer, checked: types, nulls, levels on the right side, FILLS cleaning (§11, FILLS "Signals")."""
+"""What every strategy must answer, checked: types, nulls, levels, and the cleaning of FILLS "Signals" (§11)."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -76,7 +76,9 @@ class Answers:
         limits = [pl.Series(name, getattr(self, name)).replace(0, None) for name in LIMITS]
         features = [pl.Series(name, values).fill_nan(None) for name, values in self.features.items()]
         told = pl.Series("masked", masked, dtype=pl.String).scatter(list(self.masked), list(self.masked.values()))
-        return pl.DataFrame([symbol, ts, *(pl.Series(n, v) for n, v in flags.items()), *levels, *limits, told, *features])
+        return pl.DataFrame(
+            [symbol, ts, *(pl.Series(n, v) for n, v in flags.items()), *levels, *limits, told, *features]
+        )
 
 
 def cleaned(
@@ -113,7 +115,9 @@ def signalled(program: Program, bars: pl.DataFrame) -> pl.DataFrame:
         raise StrategyFault(program.strategy_id, f"raised {type(error).__name__}: {error}") from error
     if frame.height != bars.height:
         raise StrategyFault(program.strategy_id, f"returned {frame.height} rows for {bars.height} bars")
-    _check_types(program, frame, {**dict.fromkeys(FLAGS, pl.Boolean()), **dict.fromkeys(program.features, pl.Float64())})
+    _check_types(
+        program, frame, {**dict.fromkeys(FLAGS, pl.Boolean()), **dict.fromkeys(program.features, pl.Float64())}
+    )
     return frame
 
 

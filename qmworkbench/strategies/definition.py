@@ -12,7 +12,8 @@ import polars as pl
 
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.strategies.indicators import Stages
-from qmworkbench.strategies.parameters import ParameterError, Params, ParameterSpec, Value, choice, resolve, whole
+from qmworkbench.strategies.parameters import ParameterError, ParameterSpec, Params, Value, choice, resolve, whole
+
 
 class StrategyStatus(StrEnum):
     """How far the owner trusts it. Paper needs paper-approved, live needs live-approved."""
@@ -99,7 +100,7 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     bars: int | None = 0
 
     def reach(self, boundaries: int) -> int:
-        """Whole sessions of `boundaries` bars to load before the session: one more than full ones would need, for thin ones."""
+        """Whole sessions of `boundaries` bars to load before: one more than full ones would need, for thin ones."""
         needed = -(-self.bars // boundaries) + 1 if self.bars else 0
         return max(self.sessions, needed)
 
@@ -223,7 +224,7 @@ class Program:
         return frozenset(name for stage in self._plan for expr in stage for name in expr.meta.root_names())
 
     def with_signals(self, bars: pl.DataFrame) -> pl.DataFrame:
-        """Prepared `bars` with flags and features. An indicator that another strategy left there is not computed again."""
+        """Prepared `bars` with flags and features. Indicators that another strategy left there are kept."""
         for stage in self._signals:
             there = set(bars.columns)
             missing = [expr for name, expr in stage if name not in there or not name.startswith("i_")]
@@ -256,7 +257,9 @@ class StrategyInstance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,39}", self.instance_id):
-            self._refuse(f"instance_id {self.instance_id!r} must be 1 to 40 of a-z 0-9 . _ - and start with a letter or digit")
+            self._refuse(
+                f"instance_id {self.instance_id!r} must be 1 to 40 of a-z 0-9 . _ - and start with a letter or digit"
+            )
         if not 0 < self.capital_fraction <= 1:
             self._refuse(f"capital_fraction {self.capital_fraction} must be above 0 and at most 1")
         if self.max_symbols < 1:

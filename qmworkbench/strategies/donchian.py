@@ -16,10 +16,8 @@ from qmworkbench.strategies.definition import (
 )
 from qmworkbench.strategies.exits import exit_plan, two_sided
 from qmworkbench.strategies.indicators import Stages
-from qmworkbench.strategies.parameters import Params, ParameterSpec, bounded, number, switch, whole
+from qmworkbench.strategies.parameters import ParameterSpec, Params, bounded, number, switch, whole
 from qmworkbench.strategies.ticks import level_above, level_below
-
-CLOSE, TICK = pl.col("close"), pl.col("tick")
 
 
 def _signals(params: Params) -> Stages:
@@ -29,13 +27,13 @@ def _signals(params: Params) -> Stages:
     setting = (
         (pl.col("bar") >= whole(params, "from_bar"))
         & (pl.col("bars_left") >= whole(params, "min_bars_left"))
-        & (atr.col * 1e4 >= number(params, "min_atr_bps") * CLOSE)
+        & (atr.col * 1e4 >= number(params, "min_atr_bps") * pl.col.close)
     )
     answers = (
-        ((CLOSE > top.col) & setting & switch(params, "long")).fill_null(False).alias("entry_long"),
-        ((CLOSE < bottom.col) & setting & switch(params, "short")).fill_null(False).alias("entry_short"),
-        (CLOSE < exit_bottom.col).fill_null(False).alias("exit_long"),
-        (CLOSE > exit_top.col).fill_null(False).alias("exit_short"),
+        ((pl.col.close > top.col) & setting & switch(params, "long")).fill_null(False).alias("entry_long"),
+        ((pl.col.close < bottom.col) & setting & switch(params, "short")).fill_null(False).alias("entry_short"),
+        (pl.col.close < exit_bottom.col).fill_null(False).alias("exit_long"),
+        (pl.col.close > exit_top.col).fill_null(False).alias("exit_short"),
         top.col.alias("f_channel_high"),
         bottom.col.alias("f_channel_low"),
         exit_top.col.alias("f_exit_high"),
@@ -47,7 +45,10 @@ def _signals(params: Params) -> Stages:
 
 def _plan(params: Params) -> Stages:
     room = number(params, "stop_atr") * pl.col("f_atr")
-    stop = two_sided(level_below(CLOSE - room, CLOSE, TICK), level_above(CLOSE + room, CLOSE, TICK))
+    stop = two_sided(
+        level_below(pl.col.close - room, pl.col.close, pl.col.tick),
+        level_above(pl.col.close + room, pl.col.close, pl.col.tick),
+    )
     return ((stop.alias("stop"),), exit_plan(params))
 
 
@@ -89,7 +90,9 @@ DEFINITION = StrategyDefinition(
     sizing="Whole lots: the instance's capital over max_symbols, divided by the deciding close.",
     parameter_specs=(
         bounded("entry_bars", 55, 2, 500, "bars", "bars before the current one whose extreme must be passed to enter"),
-        bounded("exit_bars", 20, 2, 500, "bars", "bars before the current one whose opposite extreme ends the position"),
+        bounded(
+            "exit_bars", 20, 2, 500, "bars", "bars before the current one whose opposite extreme ends the position"
+        ),
         bounded("atr_bars", 20, 2, 500, "bars", "bars of the average true range"),
         bounded("stop_atr", 2.0, 0.1, 50.0, "×", "stop distance in average true ranges"),
         bounded("target_r", 0.0, 0.0, 50.0, "×", "target in multiples of the risk; 0 for none"),
@@ -101,7 +104,10 @@ DEFINITION = StrategyDefinition(
         ParameterSpec(name="long", approved=True, meaning="trade breaks of the channel's top"),
         ParameterSpec(name="short", approved=True, meaning="trade breaks of the channel's bottom"),
         ParameterSpec(
-            name="flat", approved="at_close", choices=("at_close", "carry"), meaning="what happens to a position at the session's end"
+            name="flat",
+            approved="at_close",
+            choices=("at_close", "carry"),
+            meaning="what happens to a position at the session's end",
         ),
     ),
     features={

@@ -5,8 +5,6 @@ import polars as pl
 from qmworkbench.strategies.parameters import Params, number, whole
 from qmworkbench.strategies.ticks import level_above, level_below
 
-CLOSE, TICK = pl.col("close"), pl.col("tick")
-
 
 def two_sided(long: pl.Expr, short: pl.Expr) -> pl.Expr:
     """The level for the side that enters on this row; null where none does."""
@@ -19,8 +17,8 @@ def exit_plan(params: Params) -> tuple[pl.Expr, ...]:
     Reads the row's `stop`: the target lies `target_r` times the risk beyond the deciding close. 0 means none.
     """
     multiple = number(params, "target_r")
-    reach = CLOSE + multiple * (CLOSE - pl.col("stop"))
-    target = two_sided(level_above(reach, CLOSE, TICK), level_below(reach, CLOSE, TICK))
+    reach = pl.col.close + multiple * (pl.col.close - pl.col("stop"))
+    target = two_sided(level_above(reach, pl.col.close, pl.col.tick), level_below(reach, pl.col.close, pl.col.tick))
     return (
         target.alias("target") if multiple else pl.lit(None, dtype=pl.Float64).alias("target"),
         pl.lit(whole(params, "trail_bps") or None, dtype=pl.Int32).alias("trail_bps"),

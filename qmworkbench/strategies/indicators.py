@@ -21,7 +21,6 @@ import polars as pl
 Stages = Sequence[Sequence[pl.Expr]]
 """Named columns in the order they build on each other: a later stage may read an earlier one's columns."""
 
-HIGH, LOW, CLOSE, OPEN, VOLUME, BAR = (pl.col(c) for c in ("high", "low", "close", "open", "volume", "bar"))
 SYMBOL: Final = "symbol"
 SESSION: Final = "session"
 _KEY: Final = {SYMBOL: "i_symbol", SESSION: "i_day"}
@@ -31,7 +30,7 @@ _UNITS: Final = 1e8
 
 
 class Indicator(NamedTuple):
-    """A named column and all it builds on. The name says indicator and parameters: it alone decides what is the same."""
+    """A named column and all it builds on. Its name says indicator and parameters, and alone tells what is the same."""
 
     name: str
     stages: Stages
@@ -146,9 +145,9 @@ def true_range(over: str = SYMBOL) -> Indicator:
     """Wilder's true range; the first bar of the symbol (or session) has no close before it and counts high less low."""
     # On the first bar its own high stands in for the close before: the range then is high less low, and no null
     # slows the extremes down (to a quarter of their speed).
-    from_px = pl.when(since(1, over)).then(CLOSE.shift(1, fill_value=0.0)).otherwise(HIGH)
+    from_px = pl.when(since(1, over)).then(pl.col.close.shift(1, fill_value=0.0)).otherwise(pl.col.high)
     start = derived(f"i_range_from_{over}", from_px)
-    reach = pl.max_horizontal(HIGH, start.col) - pl.min_horizontal(LOW, start.col)
+    reach = pl.max_horizontal(pl.col.high, start.col) - pl.min_horizontal(pl.col.low, start.col)
     return derived(f"i_true_range_{over}", reach, start)
 
 
@@ -179,7 +178,7 @@ def bollinger(source: str, n: int, width: float, over: str = SYMBOL) -> tuple[In
 
 def worth() -> Indicator:
     """What a bar traded: its volume at the mean of open, high, low and close."""
-    return derived("i_worth", (OPEN + HIGH + LOW + CLOSE) / 4 * VOLUME)
+    return derived("i_worth", (pl.col.open + pl.col.high + pl.col.low + pl.col.close) / 4 * pl.col.volume)
 
 
 def _running(source: Source, over: str) -> Indicator:
@@ -216,18 +215,18 @@ def relative_bar_volume() -> Indicator:
     Null on the session's first boundary and while nothing has traded.
     """
     volume = session_volume()
-    before = volume.col - VOLUME
-    return derived("i_relative_bar_volume", pl.when(before > 0).then(VOLUME * BAR / before), volume)
+    before = volume.col - pl.col.volume
+    return derived("i_relative_bar_volume", pl.when(before > 0).then(pl.col.volume * pl.col.bar / before), volume)
 
 
 def session_high() -> Indicator:
     """Highest high of the session so far."""
-    return derived("i_session_high", HIGH.cum_max().over(_KEY[SESSION]))
+    return derived("i_session_high", pl.col.high.cum_max().over(_KEY[SESSION]))
 
 
 def session_low() -> Indicator:
     """Lowest low of the session so far."""
-    return derived("i_session_low", LOW.cum_min().over(_KEY[SESSION]))
+    return derived("i_session_low", pl.col.low.cum_min().over(_KEY[SESSION]))
 
 
 def opening_range_high(n: int) -> Indicator:
@@ -236,18 +235,18 @@ def opening_range_high(n: int) -> Indicator:
     Boundaries, not rows: minutes without a trade count. Null for a symbol that did not trade in them.
     """
     nothing = float("-inf")
-    masked = derived(f"i_opening_highs_{n}", pl.when(BAR < n).then(HIGH).otherwise(nothing))
+    masked = derived(f"i_opening_highs_{n}", pl.when(pl.col.bar < n).then(pl.col.high).otherwise(nothing))
     so_far = derived(f"i_opening_high_so_far_{n}", masked.col.cum_max().over(_KEY[SESSION]), masked)
-    known = (BAR >= n - 1) & (so_far.col > nothing)
+    known = (pl.col.bar >= n - 1) & (so_far.col > nothing)
     return derived(f"i_opening_range_high_{n}", pl.when(known).then(so_far.col), so_far)
 
 
 def opening_range_low(n: int) -> Indicator:
     """Lowest low of the session's first n boundaries; as `opening_range_high`."""
     nothing = float("inf")
-    masked = derived(f"i_opening_lows_{n}", pl.when(BAR < n).then(LOW).otherwise(nothing))
+    masked = derived(f"i_opening_lows_{n}", pl.when(pl.col.bar < n).then(pl.col.low).otherwise(nothing))
     so_far = derived(f"i_opening_low_so_far_{n}", masked.col.cum_min().over(_KEY[SESSION]), masked)
-    known = (BAR >= n - 1) & (so_far.col < nothing)
+    known = (pl.col.bar >= n - 1) & (so_far.col < nothing)
     return derived(f"i_opening_range_low_{n}", pl.when(known).then(so_far.col), so_far)
 
 

@@ -1,4 +1,4 @@
-"""Opening-range momentum continuation: a liquid gainer leaves the range of its first minutes upward, on volume (§9, §10)."""
+"""Opening-range momentum continuation: a liquid gainer leaves the range of its first minutes on volume (§9, §10)."""
 
 from itertools import chain
 
@@ -19,10 +19,8 @@ from qmworkbench.strategies.definition import (
 )
 from qmworkbench.strategies.exits import exit_plan, two_sided
 from qmworkbench.strategies.indicators import Stages
-from qmworkbench.strategies.parameters import Params, ParameterSpec, bounded, choice, number, switch, whole
+from qmworkbench.strategies.parameters import ParameterSpec, Params, bounded, choice, number, switch, whole
 from qmworkbench.strategies.ticks import above, level_above, level_below
-
-CLOSE, BAR, TICK, INDEX = (pl.col(name) for name in ("close", "bar", "tick", "i_index"))
 
 
 def _signals(params: Params) -> Stages:
@@ -32,10 +30,10 @@ def _signals(params: Params) -> Stages:
     vwap, volume, turnover = ind.session_vwap(), ind.relative_bar_volume(), ind.session_turnover()
     atr = ind.atr_mean(whole(params, "atr_bars"), ind.SESSION)
     setting = _setting(params, width.col, turnover.col, volume.col, atr.col)
-    above_vwap, below_vwap = above(CLOSE, vwap.col, TICK), above(vwap.col, CLOSE, TICK)
-    sides = [_entries(params, "long", CLOSE > high.col, above_vwap)]
+    above_vwap, below_vwap = above(pl.col.close, vwap.col, pl.col.tick), above(vwap.col, pl.col.close, pl.col.tick)
+    sides = [_entries(params, "long", pl.col.close > high.col, above_vwap)]
     if switch(params, "short"):
-        sides.append(_entries(params, "short", CLOSE < low.col, below_vwap))
+        sides.append(_entries(params, "short", pl.col.close < low.col, below_vwap))
     first, *later, last = (tuple(chain.from_iterable(stages)) for stages in zip(*sides, strict=True))
     leaves = switch(params, "exit_at_vwap")
     answers = (
@@ -58,10 +56,10 @@ def _signals(params: Params) -> Stages:
 def _setting(params: Params, width: pl.Expr, turnover: pl.Expr, volume: pl.Expr, atr: pl.Expr) -> pl.Expr:
     """What must hold for a break to either side to count: window, width of the range, price, turnover and volume."""
     fits = (
-        BAR.is_between(whole(params, "range_bars"), whole(params, "last_entry_bar"))
+        pl.col.bar.is_between(whole(params, "range_bars"), whole(params, "last_entry_bar"))
         & (pl.col("bars_left") >= whole(params, "min_bars_left"))
         & width.is_between(number(params, "min_range_pct"), number(params, "max_range_pct"))
-        & (CLOSE >= number(params, "min_price"))
+        & (pl.col.close >= number(params, "min_price"))
         & (turnover >= number(params, "min_turnover"))
         & (volume >= number(params, "min_relative_volume"))
         & atr.is_not_null()
@@ -78,12 +76,12 @@ def _entries(params: Params, side: str, outside: pl.Expr, backed: pl.Expr) -> tu
     one symbol, because none starts before the range is complete.
     """
     start, fit, fire, fires = (pl.col(f"s_{side}_{part}") for part in ("start", "fit", "fire", "fires"))
-    out = (outside & (BAR >= whole(params, "range_bars"))).fill_null(False)
-    start_row = pl.when(out & ~out.shift(1, fill_value=False)).then(INDEX).forward_fill()
-    recent = (INDEX - start <= whole(params, "confirm_bars")).fill_null(False)
+    out = (outside & (pl.col.bar >= whole(params, "range_bars"))).fill_null(False)
+    start_row = pl.when(out & ~out.shift(1, fill_value=False)).then(pl.col.i_index).forward_fill()
+    recent = (pl.col.i_index - start <= whole(params, "confirm_bars")).fill_null(False)
     fits = out & recent & pl.col("s_setting") & backed.fill_null(False)
-    last_fit_before = pl.when(fit).then(INDEX).forward_fill().shift(1).fill_null(-1)
-    fired_before_today = fires.gather(INDEX - pl.col("i_pos"))
+    last_fit_before = pl.when(fit).then(pl.col.i_index).forward_fill().shift(1).fill_null(-1)
+    fired_before_today = fires.gather(pl.col.i_index - pl.col("i_pos"))
     return (
         (start_row.alias(f"s_{side}_start"),),
         (fits.alias(f"s_{side}_fit"),),
@@ -98,18 +96,24 @@ def _plan(params: Params) -> Stages:
     high, low = pl.col("f_range_high"), pl.col("f_range_low")
     middle = (high + low) / 2
     at_middle = choice(params, "stop_at") == "middle"
-    nearest = CLOSE * (number(params, "min_stop_bps") / 1e4)
+    nearest = pl.col.close * (number(params, "min_stop_bps") / 1e4)
     farthest = pl.max_horizontal(number(params, "stop_atr") * pl.col("f_atr"), nearest)
-    below = pl.min_horizontal(pl.max_horizontal(middle if at_middle else low, CLOSE - farthest), CLOSE - nearest)
-    over = pl.max_horizontal(pl.min_horizontal(middle if at_middle else high, CLOSE + farthest), CLOSE + nearest)
-    stop = two_sided(level_below(below, CLOSE, TICK), level_above(over, CLOSE, TICK))
+    below = pl.min_horizontal(
+        pl.max_horizontal(middle if at_middle else low, pl.col.close - farthest), pl.col.close - nearest
+    )
+    over = pl.max_horizontal(
+        pl.min_horizontal(middle if at_middle else high, pl.col.close + farthest), pl.col.close + nearest
+    )
+    stop = two_sided(level_below(below, pl.col.close, pl.col.tick), level_above(over, pl.col.close, pl.col.tick))
     return ((stop.alias("stop"),), exit_plan(params))
 
 
 def _contradiction(params: Params) -> str | None:
     first, last = whole(params, "range_bars"), whole(params, "last_entry_bar")
     if last < first:
-        return f"last_entry_bar = {last} comes before the range ends (range_bars = {first}); no entry could ever be made"
+        return (
+            f"last_entry_bar = {last} comes before the range ends (range_bars = {first}); no entry could ever be made"
+        )
     if number(params, "min_range_pct") > number(params, "max_range_pct"):
         return f"min_range_pct = {params['min_range_pct']} exceeds max_range_pct = {params['max_range_pct']}"
     return None
@@ -126,14 +130,21 @@ _PARAMETERS = (
     bounded("min_price", 2.0, 0.0, 1e6, "currency", "lowest close at which to enter"),
     bounded("min_range_pct", 0.5, 0.0, 50.0, "%", "narrowest opening range worth trading, of its low"),
     bounded("max_range_pct", 8.0, 0.1, 100.0, "%", "widest opening range: beyond it the stop is too far"),
-    ParameterSpec(name="stop_at", approved="middle", choices=("low", "middle"), meaning="level of the range the stop rests on; mirrored for shorts"),
+    ParameterSpec(
+        name="stop_at",
+        approved="middle",
+        choices=("low", "middle"),
+        meaning="level of the range the stop rests on; mirrored for shorts",
+    ),
     bounded("atr_bars", 14, 2, 120, "bars", "bars of the session's average true range"),
     bounded("stop_atr", 5.0, 0.5, 50.0, "×", "farthest stop, in average true ranges from the close"),
     bounded("min_stop_bps", 30.0, 0.0, 1000.0, "bps", "nearest stop, of the close"),
     bounded("target_r", 3.0, 0.0, 50.0, "×", "target in multiples of the risk; 0 for none"),
     bounded("trail_bps", 0, 0, 5000, "bps", "trailing stop below the peak since entry; 0 for none"),
     bounded("max_hold_bars", 180, 0, 1440, "bars", "bars after which a position is closed; 0 for no limit"),
-    ParameterSpec(name="exit_at_vwap", approved=True, meaning="leave when a close is on the wrong side of the session's VWAP"),
+    ParameterSpec(
+        name="exit_at_vwap", approved=True, meaning="leave when a close is on the wrong side of the session's VWAP"
+    ),
     ParameterSpec(name="short", approved=False, meaning="also trade breaks of the range's low, mirrored"),
 )
 
@@ -156,7 +167,7 @@ DEFINITION = StrategyDefinition(
     "than atr_bars bars traded; too late in the session; the symbol has used its max_breaks.",
     invalidation="A close back below the session's VWAP.",
     exits=ExitRules(
-        stop="The nearer of the range's level (stop_at) and stop_atr × ATR below the close, at least min_stop_bps away.",
+        stop="The nearer of the range's level (stop_at) and stop_atr × ATR from the close, at least min_stop_bps away.",
         target="target_r times the distance from the deciding close to the stop.",
         signal="Close on the wrong side of the session's VWAP.",
         trail_bps="trail_bps",

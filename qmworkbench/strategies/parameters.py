@@ -11,7 +11,7 @@ Params = Mapping[str, Value]
 
 
 class ParameterError(ValueError):
-    """Overrides a strategy cannot run with. `problems` has one sentence for each, naming strategy, parameter, value and range."""
+    """Overrides a strategy cannot run with; `problems` names strategy, parameter, value and range in each sentence."""
 
     def __init__(self, strategy_id: str, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -72,9 +72,9 @@ class ParameterSpec(msgspec.Struct, frozen=True, kw_only=True):
             return f"is no {self.kind}"
         if self.choices and value not in self.choices:
             return "is not a choice"
-        if isinstance(value, int | float) and self.minimum is not None and self.maximum is not None:
-            if not self.minimum <= value <= self.maximum:
-                return "is out of range"
+        bounded = isinstance(value, int | float) and self.minimum is not None and self.maximum is not None
+        if bounded and not self.minimum <= value <= self.maximum:  # type: ignore[operator]
+            return "is out of range"
         return None
 
     def coerced(self, value: Value) -> Value:

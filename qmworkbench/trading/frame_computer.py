@@ -15,7 +15,7 @@ from qmworkbench.domain.events.market import FeedState, FrameComputed, Mark, Sig
 from qmworkbench.domain.instruments import AssetClass, Instrument
 from qmworkbench.domain.numbers import decimal_of
 from qmworkbench.domain.sessions import TradingState
-from qmworkbench.strategies.contract import StrategyFault
+from qmworkbench.strategies.batch import SignalBatch
 from qmworkbench.trading.frames import BarFrame, Floats, Universe
 from qmworkbench.trading.radar import Radar
 from qmworkbench.trading.radar_snapshot import RadarSnapshot
@@ -69,14 +69,14 @@ def request_for(state: State) -> FrameRequest:
 
 
 class Signals(Protocol):
-    """Where signals come from: computed anew at each boundary, or once for the whole day and handed out by boundary."""
+    """Where signals come from: strategies.frames.SignalEngine or strategies.one_pass.SessionSignals."""
 
-    def take(self, frame: BarFrame) -> None:
-        """Take in a boundary's bars. Regular frames, in order, each once."""
+    def append(self, frame: BarFrame) -> None:
+        """Take in a boundary's bars; extended frames are passed over."""
         ...
 
-    def rows(self, strategy_id: str, symbols: Sequence[str], exposed: frozenset[str]) -> list[SignalRow]:
-        """What an instance says at the boundary taken in last, of symbols that traded; raises StrategyFault."""
+    def signals(self, owned: Sequence[tuple[str, Sequence[str]]]) -> SignalBatch:
+        """What each instance says of the symbols it owns at the boundary appended last."""
         ...
 
 
@@ -94,7 +94,7 @@ class FrameComputer:
     """Radar, scanner and signals of one session, fed with every frame in turn.
 
     `instruments` are those of the universe. All forex pairs get a mark at each boundary: they are conversion rates.
-    An instance that broke its contract is not asked again.
+    `signals` computes anew at each boundary or hands out what was computed in one pass: the answers are the same.
     """
 
     def __init__(
@@ -110,7 +110,6 @@ class FrameComputer:
         self._radar = radar
         self._settings = scan_settings
         self._signals = signals
-        self._faulted: set[str] = set()
         self._pairs = tuple(s for s in universe.symbols if instruments[s].asset_class is AssetClass.FOREX)
         self._frames_at: list[datetime] = []
         self._printed_in = np.full(len(universe), -1, dtype=np.int64)  # the frame of each symbol's last print
@@ -120,8 +119,7 @@ class FrameComputer:
         self.radar_snapshot = self._radar.advance(frame, spread_bps)
         self._printed_in[frame.index] = len(self._frames_at)
         self._frames_at.append(frame.as_of)
-        if not frame.extended:
-            self._signals.take(frame)
+        self._signals.append(frame)
         return self.radar_snapshot
 
     def compute(self, frame: BarFrame, request: FrameRequest, spread_bps: Floats | None = None) -> Computed:
@@ -147,21 +145,20 @@ class FrameComputer:
         return Computed(answer=answer, faults=tuple(faults), radar=radar)
 
     def _rows(self, request: FrameRequest) -> tuple[list[SignalRow], list[tuple[str, str]]]:
-        """Signals instance by instance, so that one that breaks its contract takes no other down."""
+        """Signals of the owned symbols, and faults. A call to leave where nothing is held or worked is no news."""
         owned: dict[str, list[str]] = {}
         for strategy_id, symbol in request.owned:
-            owned.setdefault(strategy_id, []).append(symbol)
-        rows: list[SignalRow] = []
-        faults: list[tuple[str, str]] = []
-        for strategy_id, symbols in owned.items():
-            if strategy_id in self._faulted:
-                continue
-            try:
-                rows += self._signals.rows(strategy_id, symbols, request.exposed)
-            except StrategyFault as fault:
-                self._faulted.add(strategy_id)
-                faults.append((strategy_id, fault.problem))
-        return rows, faults
+            if symbol in self._universe:
+                owned.setdefault(strategy_id, []).append(symbol)
+        if not owned:
+            return [], []
+        batch = self._signals.signals(list(owned.items()))
+        rows = [
+            row
+            for row in batch.rows()
+            if row.entry_long or row.entry_short or position_key(row.strategy_id, row.symbol) in request.exposed
+        ]
+        return rows, [(fault.instance_id, fault.problem) for fault in batch.faults]
 
     def _marks(self, radar: RadarSnapshot, wanted: Sequence[str]) -> tuple[Mark, ...]:
         """The last traded price of each symbol asked for, dated when it printed; none for what has not traded."""

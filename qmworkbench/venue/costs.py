@@ -54,7 +54,7 @@ class FeeSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            _demand(value is None or value >= 0, f"fees.{name}", value, "give 0 or more")
+            _demand(value is None or (value.is_finite() and value >= 0), f"fees.{name}", value, "give 0 or more")
 
     def commission(self, cum_qty: Decimal, cum_value: Decimal) -> Decimal:
         """What an order owes once `cum_qty` has filled for `cum_value` (account currency); 0 before its first
@@ -101,13 +101,11 @@ class CostSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         for name in ("slippage_bps", "half_spread_bps"):
             value = getattr(self, name)
-            _demand(0 <= value < 10_000, name, value, "give basis points from 0 to below 10000")
-        _demand(
-            self.participation is None or 0 < self.participation <= 1,
-            "participation",
-            self.participation,
-            "give a share above 0 and at most 1, or none for no cap",
-        )
+            fits = value.is_finite() and 0 <= value < 10_000
+            _demand(fits, name, value, "give basis points from 0 to below 10000")
+        share = self.participation
+        fits = share is None or (share.is_finite() and 0 < share <= 1)
+        _demand(fits, "participation", share, "give a share above 0 and at most 1, or none for no cap")
         _demand(
             self.closing_print_max_age_s > 0,
             "closing_print_max_age_s",
@@ -152,7 +150,7 @@ class VenueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             ", ".join(sorted(self.schedules)),
             f"add a schedule for {', '.join(missing)}",
         )
-        _demand(self.leverage > 0, "leverage", self.leverage, "give a number above 0; 1 is a cash account")
+        _demand(self.leverage.is_finite() and self.leverage > 0, "leverage", self.leverage, "give a number above 0; 1 is a cash account")
 
     def schedule(self, instrument: Instrument) -> CostSchedule:
         """The terms that apply to `instrument`."""
