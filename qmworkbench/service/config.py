@@ -1,0 +1,227 @@
+"""The configuration: defaults, qm.toml, environment, flags; every value knows where it came from (§5 Environment and
+Safety Check).
+
+`load` answers with a Config or raises ConfigRefused with everything that is wrong; `check` hands the same problems
+back as data.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from pydantic import SecretStr
+
+from qmworkbench.domain.instruments import AssetClass
+from qmworkbench.domain.limits import Limits
+from qmworkbench.domain.sessions import Environment
+from qmworkbench.service.config_problems import ConfigProblem, ConfigRefused, as_checks, dotted, shown
+from qmworkbench.service.config_reading import canonical, leaves, place, read
+from qmworkbench.service.config_rules import (
+    cost_schedule,
+    environment_problems,
+    plain,
+    strategy_problems,
+    value_problems,
+)
+from qmworkbench.service.config_schema import Settings
+from qmworkbench.service.config_sources import (
+    FILE_NAME,
+    LOCAL_NAME,
+    Layer,
+    environment_layer,
+    file_layer,
+    find_file,
+    flag_layer,
+)
+from qmworkbench.storage.paths import BookPaths
+from qmworkbench.trading.scanner_settings import ScanSettings
+from qmworkbench.venue.costs import VenueModel
+
+__all__ = ["Config", "ConfigProblem", "ConfigRefused", "Flags", "Provenance", "as_checks", "check", "load"]
+
+Flags = Mapping[str, tuple[Any, str]]
+"""Settings given on the command line: dotted key -> (value, the flag as typed)."""
+
+# What a decision can depend on. Where things are written, how fast bars are played and what is kept cannot change
+# one.
+_DECISIVE: Final = ("account_currency", "initial_cash", "limits", "scan", "allocator", "strategies", "venue")
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting as `qm config show` prints it.
+
+    `value` is masked where secret; `source` is "default", a file and line, "env NAME" or "flag --NAME".
+    """
+
+    key: str
+    value: str
+    source: str
+
+
+class Config:
+    """A configuration that was found sound, as the values the platform works with. Built by `load` and `check`.
+
+    `settings` holds every section as written; the methods turn sections into the values of other rooms.
+    """
+
+    def __init__(self, settings: Settings, layers: Sequence[Layer], directory: Path) -> None:
+        self.settings = settings
+        self._layers = tuple(layers)
+        self._directory = directory
+
+    @property
+    def environment(self) -> Environment:
+        return self.settings.environment
+
+    @property
+    def book(self) -> str:
+        return self.settings.book
+
+    @property
+    def paths(self) -> BookPaths:
+        """Where this book lives; nothing is created by asking."""
+        return BookPaths.under(self.resolved("paths.data"), self.environment.value, self.book)
+
+    @property
+    def reports_directory(self) -> Path:
+        """Where reports are written, by date and book."""
+        return self.resolved("paths.reports")
+
+    @property
+    def data_file(self) -> Path | None:
+        """The market data file; None: the demo market."""
+        return None if self.settings.data.file is None else self.resolved("data.file")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that were read, weakest first; empty where there were none."""
+        return tuple(layer.file for layer in self._layers if layer.file is not None)
+
+    def limits(self, market: AssetClass) -> Limits:
+        """The Risk Manager's limits. A count of shares says nothing of currency units: there it applies only if set."""
+        values = plain(self.settings.limits)
+        if market is AssetClass.FOREX and self.source("limits.max_position_qty") == "default":
+            values["max_position_qty"] = None
+        return Limits(**values)
+
+    def scan(self, market: AssetClass) -> ScanSettings:
+        """What the scanner looks for in this market."""
+        scan = self.settings.scan
+        return ScanSettings(**plain(scan.forex if market is AssetClass.FOREX else scan.equity))
+
+    def venue_model(self) -> VenueModel:
+        """How the simulated venue fills and charges."""
+        venue = self.settings.venue
+        terms = {AssetClass.EQUITY: venue.equity, AssetClass.FOREX: venue.forex}
+        schedules = {kind: cost_schedule(plain(section)) for kind, section in terms.items()}
+        return VenueModel(name=venue.model, leverage=venue.leverage, schedules=schedules)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value in use, for redaction; never to be printed."""
+        held = (value for _, value in leaves(self.settings) if isinstance(value, SecretStr))
+        return tuple(secret.get_secret_value() for secret in held if secret.get_secret_value())
+
+    def source(self, key: str) -> str:
+        """Where the setting at dotted `key` was set: "default", "qm.toml:12", "env QM_BOOK", "flag --book"."""
+        return place(self._layers, tuple(key.split(".")))
+
+    def resolved(self, key: str) -> Path:
+        """A path setting made absolute. What a file says is relative to that file, a flag or variable to the working
+        directory, a
+        default to where the nearest qm.toml lies or, without one, to the working directory."""
+        value: Any = self.settings
+        for part in key.split("."):
+            value = getattr(value, part)
+        path = tuple(key.split("."))
+        base = next((layer.directory for layer in reversed(self._layers) if layer.has(path)), self._directory)
+        return Path(os.path.normpath(base / Path(value).expanduser()))
+
+    def provenance(self) -> list[Provenance]:
+        """Every setting with its value and where that came from, in the order of the sections."""
+        return [
+            Provenance(key=dotted(path), value=shown(value), source=place(self._layers, path))
+            for path, value in leaves(self.settings)
+        ]
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings a decision can depend on, as plain data: what config_hash covers."""
+        chosen = {name: canonical(getattr(self.settings, name)) for name in _DECISIVE}
+        return chosen | {
+            "history_days": self.settings.data.history_days,
+            "symbols": sorted(self.settings.data.symbols),
+        }
+
+    @property
+    def config_hash(self) -> str:
+        """16 hex digits over `decisive()`: equal values give the same hash, however and wherever they were written."""
+        return hashlib.sha256(msgspec.json.encode(self.decisive(), order="deterministic")).hexdigest()[:16]
+
+
+def load(
+    *,
+    flags: Flags | None = None,
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Config:
+    """The configuration in force; the arguments are those of `check`. Raises ConfigRefused with all that is wrong."""
+    config, problems = check(flags=flags, file=file, environ=environ, cwd=cwd)
+    if config is None:
+        raise ConfigRefused(problems)
+    return config
+
+
+def check(
+    *,
+    flags: Flags | None = None,
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> tuple[Config | None, tuple[ConfigProblem, ...]]:
+    """The configuration and no problems, or None and every problem there is.
+
+    `file` is read instead of the nearest qm.toml; without it QM_CONFIG may name one. Beside a qm.toml that was
+    found, a qm.local.toml is laid over it: the place for what belongs to one machine, secrets above all. `environ`
+    and `cwd` are the process's own if not given.
+    """
+    environ = os.environ if environ is None else environ
+    cwd = Path.cwd() if cwd is None else cwd
+    try:
+        files, directory = _file_layers(file, environ, cwd)
+    except ConfigRefused as refused:
+        return None, refused.problems
+    environment, problems = environment_layer(Settings, environ, cwd)
+    layers = [*files, environment, flag_layer(Settings, flags or {}, cwd)]
+    settings, found = read(layers)
+    problems += found
+    if settings is not None:
+        problems += environment_problems(settings, layers)
+        problems += value_problems(settings, layers)
+        problems += strategy_problems(settings, layers)
+    if settings is None or problems:
+        return None, tuple(sorted(problems, key=_reading_order))
+    return Config(settings, layers, directory), ()
+
+
+def _reading_order(problem: ConfigProblem) -> tuple[str, int]:
+    """By file, then by line, as a person works through them."""
+    name, _, line = problem.source.rpartition(":")
+    return (name, int(line)) if line.isdigit() else (problem.source, 0)
+
+
+def _file_layers(file: Path | None, environ: Mapping[str, str], cwd: Path) -> tuple[list[Layer], Path]:
+    """The files to read, weakest first, and the directory that default paths are relative to."""
+    if file is None and environ.get("QM_CONFIG"):
+        file = Path(environ["QM_CONFIG"])
+    if file is not None:
+        layer = file_layer(Settings, cwd / file, shown_as=str(file))
+        return [layer], layer.directory
+    found = find_file(cwd)
+    if found is None:
+        return [], cwd
+    beside = [found.parent / name for name in (FILE_NAME, LOCAL_NAME)]
+    return [file_layer(Settings, path) for path in beside if path.is_file()], found.parent
