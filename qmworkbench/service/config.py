@@ -23,7 +23,6 @@ from qmworkbench.service.config_rules import (
     cost_schedule,
     environment_problems,
     plain,
-    strategy_problems,
     value_problems,
 )
 from qmworkbench.service.config_schema import Settings
@@ -36,6 +35,7 @@ from qmworkbench.service.config_sources import (
     find_file,
     flag_layer,
 )
+from qmworkbench.service.config_strategies import strategy_problems
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue.costs import VenueModel

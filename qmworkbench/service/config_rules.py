@@ -1,4 +1,4 @@
-"""What types cannot tell: limits without sense, unknown strategies, environments out of reach (§2, §5, §11)."""
+"""What types cannot tell: limits without sense, environments out of reach (§2, §5, §11)."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ import msgspec
 
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
-from qmworkbench.service.config_problems import ConfigProblem, Path_, dotted, nearest, shown
+from qmworkbench.service.config_problems import ConfigProblem, Path_, dotted, shown
 from qmworkbench.service.config_reading import place
 from qmworkbench.service.config_schema import Section, Settings
 from qmworkbench.service.config_sources import Layer
@@ -146,63 +146,3 @@ def _without(values: dict[str, Any], name: tuple[str, ...]) -> dict[str, Any]:
     if len(name) == 1:
         return {key: value for key, value in values.items() if key != name[0]}
     return {**values, name[0]: _without(values[name[0]], name[1:])}
-
-
-def strategy_problems(settings: Settings, layers: Sequence[Layer]) -> list[ConfigProblem]:
-    """Unknown strategies, parameters that do not fit, ids given twice."""
-    if settings.strategies is None:
-        return []
-    problems: list[ConfigProblem] = []
-    seen: dict[str, int] = {}
-    for number, entry in enumerate(settings.strategies):
-        path: Path_ = ("strategies", number)
-        if entry.id in seen:
-            problems.append(
-                ConfigProblem(
-                    key=dotted((*path, "id")),
-                    value=shown(entry.id),
-                    source=place(layers, (*path, "id")),
-                    problem=f"is the id of strategies[{seen[entry.id]}] as well",
-                    remedy="give each instance an id of its own",
-                )
-            )
-        seen.setdefault(entry.id, number)
-        problems += _entry_problems(path, entry.strategy, entry.params, layers)
-    return problems
-
-
-def _entry_problems(path: Path_, strategy: str, params: dict[str, Any], layers: Sequence[Layer]) -> list[ConfigProblem]:
-    from qmworkbench.strategies import catalog  # polars comes with it, and most commands need neither
-    from qmworkbench.strategies.parameters import ParameterError
-
-    known = catalog.ids()
-    if strategy not in known:
-        close = nearest(strategy, known)
-        remedy = f"did you mean {close}? " if close else ""
-        return [
-            ConfigProblem(
-                key=dotted((*path, "strategy")),
-                value=shown(strategy),
-                source=place(layers, (*path, "strategy")),
-                problem="is not in the catalog",
-                remedy=f"{remedy}The catalog has {', '.join(known)}",
-            )
-        ]
-    problems = []
-    try:
-        catalog.get(strategy).parameters(params)
-    except ParameterError as error:
-        for sentence in error.problems:
-            name = next((name for name in params if repr(name) in sentence or f"{name} =" in sentence), None)
-            at = (*path, "params") if name is None else (*path, "params", name)
-            problem, _, remedy = sentence.partition("; ")
-            problems.append(
-                ConfigProblem(
-                    key=dotted(at),
-                    value=shown(params[name]) if name is not None else "",
-                    source=place(layers, at),
-                    problem=f"is refused: {problem}",
-                    remedy=remedy or f"see `qm strategy show {strategy}`",
-                )
-            )
-    return problems

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.service.config_problems import OFF, kind_of, refusal
@@ -149,8 +150,8 @@ class StrategySection(Section):
     """One strategy instance: `strategy` names the catalog entry, `params` what differs from its approved values.
 
     `budget_pct` of session-start equity is what one position may use, `max_symbols` how many the instance may own at
-    once;
-    `symbols` restricts it to those, an empty list to none.
+    once. `symbols` restricts it to those, an empty list leaves the choice to the scanner; `market` restricts it to
+    equity or forex, "off" lets it run on any market its strategy can trade.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$", description="an id such as orb-1, of a-z 0-9 . _ -")
@@ -159,6 +160,7 @@ class StrategySection(Section):
     budget_pct: Decimal = Field(default=Decimal(10), gt=0, le=100)
     max_symbols: int = Field(default=6, ge=1, le=1000)
     symbols: tuple[str, ...] = ()
+    market: AssetClass | None = None
 
     @field_validator("params", mode="before")
     @classmethod
