@@ -12,6 +12,7 @@ from qmworkbench.market.checks import QUARANTINE_SCHEMA, Sifted, sift
 from qmworkbench.market.findings import DataRefused, Finding, Severity, refusal
 from qmworkbench.market.framing import frames_of, reference_of, regular, warmup_of
 from qmworkbench.market.grid import AFTER_CLOSE, moment
+from qmworkbench.market.inspection import Inspection, inspect
 from qmworkbench.market.observations import observe, stopped_symbols
 from qmworkbench.market.schema import COLUMNS, BarSource, nearest_dates, open_frame, open_parquet
 from qmworkbench.market.session import SessionData
@@ -22,8 +23,10 @@ __all__ = [
     "QUARANTINE_SCHEMA",
     "DataRefused",
     "Finding",
+    "Inspection",
     "SessionData",
     "Severity",
+    "inspect",
     "load_session",
     "session_from_frame",
 ]
@@ -84,10 +87,8 @@ def _windows(market: SessionCalendar, day: date, history_days: int, file: str) -
     """The hours of the history sessions, oldest first, and of the session itself as the last."""
     try:
         last = market.session_window(day)
-        return [
-            *(market.session_window(before) for before in market.sessions_before(day, history_days)),
-            last,
-        ]
+        before = market.sessions_before(day, history_days)
+        return [*(market.session_window(past) for past in before), last]
     except NotASession as error:
         raise DataRefused([refusal("not_a_session", str(error), file)]) from None
     except CalendarUnknown as error:
@@ -102,11 +103,8 @@ def _no_rows(source: BarSource, market: SessionCalendar, hours: MarketHours) -> 
         return refusal("no_usable_rows", "not one of its rows has a time.", source.file)
     near = f"The file holds {dates[0]} to {dates[-1]}; nearest: {nearest_dates(dates, day)}."
     if dates[0] < day < dates[-1]:
-        return refusal(
-            "empty_day",
-            f"{day} was a session of {market.name} and the file has no row for it. {near}",
-            source.file,
-        )
+        message = f"{day} was a session of {market.name} and the file has no row for it. {near}"
+        return refusal("empty_day", message, source.file)
     return refusal("date_not_in_file", f"it has nothing for {day}. {near}", source.file)
 
 

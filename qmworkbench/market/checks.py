@@ -64,7 +64,9 @@ def sift(rows: pl.DataFrame, sessions: Sequence[MarketHours], file: str, *, inte
     `interval_s` None: inferred. Raises DataRefused where the rows together make no sense: two markets, two
     intervals, or no interval at all.
     """
-    timeless, rows = rows.filter(pl.col("ts").is_null()), rows.filter(pl.col("ts").is_not_null())
+    timeless = rows.clear()
+    if rows["ts"].null_count():
+        timeless, rows = rows.filter(pl.col("ts").is_null()), rows.filter(pl.col("ts").is_not_null())
     rows, sorted_already = in_order(rows)
     findings: list[Finding] = []
     if not sorted_already:
@@ -201,10 +203,8 @@ def _interval_of_lone_bars(ts: Micros, placed: Placed, sessions: Sequence[Market
     regular = placed.part == REGULAR
     opens = np.array([micros(hours.opens_at) for hours in sessions], dtype=np.int64)
     if regular.any() and bool((ts[regular] == opens[placed.session[regular]]).all()):
-        return (
-            _DAILY_S,
-            "each symbol has one bar a session, at its open: taken for daily bars, one boundary a session.",
-        )
+        said = "each symbol has one bar a session, at its open: taken for daily bars, one boundary a session."
+        return _DAILY_S, said
     return DEFAULT_INTERVAL_S, f"too few bars to see their interval: {DEFAULT_INTERVAL_S} s is assumed."
 
 

@@ -1,4 +1,4 @@
-"""Good rows become frames, reference and warm-up in vectorised passes, never row by row (DESIGN "Frames")."""
+"""Good rows become frames, reference and warm-up in vectorised passes, never row by row (§5, DESIGN "Frames")."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,7 @@ from qmworkbench.market.grid import PRE_OPEN, REGULAR, SECOND_US, Grid, moment
 from qmworkbench.market.schema import TS_TYPE, VALUES
 from qmworkbench.trading.frames import BarFrame, Floats, Ints, Reference, Universe
 
-# Sorting by counting needs one cell per boundary and symbol; past this many cells per row a real sort is
-# cheaper.
+# Sorting by counting needs a cell per boundary and symbol; past this many cells per row a real sort is cheaper.
 _CELLS_PER_ROW: Final = 16
 _Value = TypeVar("_Value", bound=np.generic)
 _BPS: Final = 10_000.0

@@ -14,8 +14,7 @@ Micros = npt.NDArray[np.int64]
 SECOND_US: Final = 1_000_000
 DAY_S: Final = 86_400
 
-# A smaller distance than the commonest one is the true interval if it is seen this often; below that it is a
-# fault.
+# A smaller distance than the commonest is the true interval if it is seen this often; below that it is a fault.
 _SHARE_OF_TRUE_INTERVAL: Final = 0.05
 # Bars at exactly equal wider distances this many times in a row are bars of another interval, not sparse
 # trading: sparse trading does that with a probability below one in a million.

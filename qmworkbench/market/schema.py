@@ -145,13 +145,8 @@ def _structure(schema: Mapping[str, pl.DataType], file: str) -> tuple[list[Findi
     ts = schema.get("ts")
     if isinstance(ts, pl.Datetime):
         if ts.time_zone is None:
-            faults.append(
-                refusal(
-                    "naive_timestamp",
-                    "the times in ts carry no time zone, so no one can tell when they are.",
-                    file,
-                )
-            )
+            message = "the times in ts carry no time zone, so no one can tell when they are."
+            faults.append(refusal("naive_timestamp", message, file))
         elif ts != TS_TYPE:
             message = f"ts is {ts}; read as UTC to the microsecond."
             notes.append(note("ts_converted", message, file))

@@ -1,7 +1,11 @@
 """The made-up market: the same for a seed, legal by our own rules, and lively enough to exercise the platform."""
 
+import os
+import subprocess
+import sys
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,6 +18,7 @@ from qmworkbench.market.session import SessionData
 from qmworkbench.trading.frames import Floats
 from tests.market.bars_cases import same_frames
 
+ROOT = Path(__file__).resolve().parents[2]
 DAY = date(2024, 3, 8)
 HALF_DAY = date(2024, 11, 29)
 
@@ -40,6 +45,21 @@ def test_a_seed_and_a_date_make_the_same_market_every_time(data: SessionData) ->
 def test_the_market_of_a_seed_is_the_same_on_every_machine(data: SessionData) -> None:
     """A pinned hash: it changes only when the demo market is changed on purpose."""
     assert data.data_hash == "6fd16fe2bd08cf0e"
+
+
+def test_threads_and_hash_seeds_change_nothing() -> None:
+    """Another process, with one polars thread and another hash seed, reads shuffled bars to the same hash."""
+    program = (
+        "from datetime import date; from qmworkbench.market.bars import session_from_frame;"
+        "from qmworkbench.market.demo import demo_bars, demo_symbols; day = date(2024, 3, 8);"
+        "bars = demo_bars(day, 7, demo_symbols(40)).sample(fraction=1.0, shuffle=True, seed=1);"
+        "print(session_from_frame(bars, day, history_days=5).data_hash)"
+    )
+    environment = os.environ | {"POLARS_MAX_THREADS": "1", "PYTHONHASHSEED": "12345"}
+    told = subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    assert told.stdout.strip() == demo_session(DAY, 7, symbols=40).data_hash
 
 
 def test_other_seeds_and_dates_make_other_markets(data: SessionData) -> None:
