@@ -45,6 +45,7 @@ class Books:
         initial_cash: Decimal,
     ) -> None:
         self._store = store
+        self._clock: datetime | None = None
         self.instruments = instruments
         self.model = model
         self.account: AccountRow
@@ -104,8 +105,9 @@ class Books:
         for order in batch.orders.values():
             self._prune(order)
 
-    def rollback(self) -> None:
-        """Forget all changes since the last commit."""
+    def rollback(self, clock: datetime | None) -> None:
+        """Forget all changes since the last commit, when the clock stood at `clock`."""
+        self._clock = clock
         if self._batch:
             self.load()
 
@@ -222,7 +224,8 @@ class Books:
         self.keep_account()
 
     def keep_account(self) -> None:
-        """The account row was changed in place."""
+        """The account row was changed in place, or the clock has to be on disk."""
+        self.account.last_as_of = self.last_as_of
         self._batch.account = self.account
 
     def _fee(self, order: VenueOrder, instrument: Instrument, qty: Decimal, value: Decimal, rate: Decimal) -> Decimal:
@@ -299,8 +302,18 @@ class Books:
 
     @property
     def now(self) -> datetime:
-        """The venue's clock: the last frame it matched, or when the session opened."""
-        return max(self.account.last_as_of or NEVER, self.account.opened_at or NEVER)
+        """The venue's clock: the last frame it was shown, or when the session opened."""
+        return max(self.last_as_of or NEVER, self.account.opened_at or NEVER)
+
+    @property
+    def last_as_of(self) -> datetime | None:
+        """The last frame of an open session, None before the first. Quiet frames move it in memory alone."""
+        known = self.account.last_as_of
+        return known if self._clock is None or (known is not None and known > self._clock) else self._clock
+
+    def advance(self, as_of: datetime) -> None:
+        """The venue's clock stands at `as_of` now; on disk with the next change that depends on it."""
+        self._clock = as_of
 
     def position_qty(self, symbol: str) -> Decimal:
         held = self.positions.get(symbol)

@@ -150,7 +150,12 @@ class VenueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             ", ".join(sorted(self.schedules)),
             f"add a schedule for {', '.join(missing)}",
         )
-        _demand(self.leverage.is_finite() and self.leverage > 0, "leverage", self.leverage, "give a number above 0; 1 is a cash account")
+        _demand(
+            self.leverage.is_finite() and self.leverage > 0,
+            "leverage",
+            self.leverage,
+            "give a number above 0; 1 is a cash account",
+        )
 
     def schedule(self, instrument: Instrument) -> CostSchedule:
         """The terms that apply to `instrument`."""

@@ -88,11 +88,12 @@ class Exchange:
     def _change(self) -> Iterator[Books]:
         """One operation: all of it on disk when the block ends, none of it when it raises."""
         with self._reading() as books:
+            clock = books.last_as_of
             try:
                 yield books
                 books.commit()
             except BaseException:
-                books.rollback()
+                books.rollback(clock)
                 raise
 
     @contextmanager
@@ -114,9 +115,9 @@ class Exchange:
 
     @property
     def last_as_of(self) -> datetime | None:
-        """Close time of the last frame that was matched, None before the first."""
+        """Close time of the last frame of an open session, or its close; None before the first."""
         with self._reading() as books:
-            return books.account.last_as_of
+            return books.last_as_of
 
     def open_session(self, session_id: str, at: datetime) -> None:
         """Open for trading; P&L and fees count from zero. The id of the last session again changes nothing,
@@ -153,7 +154,7 @@ class Exchange:
             close_books(books, at)
             expire_day_orders(books, at)
             books.account.session_open = False
-            books.account.last_as_of = at
+            books.advance(at)
             books.keep_account()
 
     # ── the market ──────────────────────────────────────────────────────────────────────────────────────────
@@ -167,15 +168,16 @@ class Exchange:
         with self._change() as books:
             if frame.extended:
                 return
+            matches = books.account.session_open and frame.as_of > books.now
+            tracked = books.tracked() if matches else []
+            bars = bars_of([symbol for symbol in tracked if symbol not in books.halted], frame, universe)
             self._pricing.record(frame, universe)
-            account = books.account
-            if not account.session_open or frame.as_of <= books.now:
+            if not matches:
                 return
-            account.last_as_of = frame.as_of
-            tracked = books.tracked()
+            books.advance(frame.as_of)
             if not tracked:
                 return
-            for bar in bars_of([symbol for symbol in tracked if symbol not in books.halted], frame, universe):
+            for bar in bars:
                 if bar.symbol in books.by_symbol:
                     Crossing(books, bar).run()
                 books.mark(bar.symbol, Print(bar.close, bar.as_of))
