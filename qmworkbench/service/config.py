@@ -37,6 +37,7 @@ from qmworkbench.service.config_sources import (
 )
 from qmworkbench.service.config_strategies import strategy_problems
 from qmworkbench.storage.paths import BookPaths
+from qmworkbench.storage.retention import Retention
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue.costs import VenueModel
 
@@ -118,6 +119,10 @@ class Config:
         terms = {AssetClass.EQUITY: venue.equity, AssetClass.FOREX: venue.forex}
         schedules = {kind: cost_schedule(plain(section)) for kind, section in terms.items()}
         return VenueModel(name=venue.model, leverage=venue.leverage, schedules=schedules)
+
+    def retention(self) -> Retention:
+        """How long a session's bulk is kept."""
+        return Retention(days=dict(self.settings.retention))
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -23,11 +23,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.service.config_problems import OFF, kind_of, refusal
 from qmworkbench.service.redaction import SHORTEST_SECRET
+from qmworkbench.storage.retention import DEFAULT_DAYS
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue import costs
 
@@ -150,8 +150,8 @@ class StrategySection(Section):
     """One strategy instance: `strategy` names the catalog entry, `params` what differs from its approved values.
 
     `budget_pct` of session-start equity is what one position may use, `max_symbols` how many the instance may own at
-    once. `symbols` restricts it to those, an empty list leaves the choice to the scanner; `market` restricts it to
-    equity or forex, "off" lets it run on any market its strategy can trade.
+    once. `symbols` restricts it to those, an empty list leaves the choice to the scanner. It runs in sessions of the
+    markets that its strategy trades.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$", description="an id such as orb-1, of a-z 0-9 . _ -")
@@ -160,7 +160,6 @@ class StrategySection(Section):
     budget_pct: Decimal = Field(default=Decimal(10), gt=0, le=100)
     max_symbols: int = Field(default=6, ge=1, le=1000)
     symbols: tuple[str, ...] = ()
-    market: AssetClass | None = None
 
     @field_validator("params", mode="before")
     @classmethod
@@ -228,11 +227,12 @@ class FeedSection(Section):
 
 
 class RetentionSection(Section):
-    """How many days radar snapshots, logs and minute bars of past sessions are kept. The journal is kept for good."""
+    """How many days the bulk of past sessions is kept, by kind; 0 keeps it for good, as the journal always is."""
 
-    snapshots_days: int = Field(default=30, ge=1)
-    logs_days: int = Field(default=90, ge=1)
-    bars_days: int = Field(default=365, ge=1)
+    radar: int = Field(default=DEFAULT_DAYS["radar"], ge=0)
+    logs: int = Field(default=DEFAULT_DAYS["logs"], ge=0)
+    bars: int = Field(default=DEFAULT_DAYS["bars"], ge=0)
+    quarantine: int = Field(default=DEFAULT_DAYS["quarantine"], ge=0)
 
 
 class ReportsSection(Section):

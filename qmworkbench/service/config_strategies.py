@@ -40,11 +40,6 @@ def _of_entry(number: int, entry: StrategySection, layers: Sequence[Layer]) -> I
         remedy = f"{f'did you mean {close}? ' if close else ''}The catalog has {', '.join(catalog.ids())}"
         yield _problem(number, "strategy", entry.strategy, "is not in the catalog", remedy, layers)
         return
-    definition = catalog.get(entry.strategy)
-    if entry.market is not None and entry.market not in definition.asset_classes:
-        able = ", ".join(kind.value for kind in definition.asset_classes)
-        problem = f"is no market that {entry.strategy} trades"
-        yield _problem(number, "market", entry.market.value, problem, f"give one of {able}", layers)
     yield from _of_parameters(number, entry, layers)
 
 

@@ -1,0 +1,39 @@
+"""The broker's door with the lease before it: a process that was fenced sends nothing any more (§15, §19)."""
+
+from collections.abc import Sequence
+
+from qmworkbench.domain.execution import Account, BrokerOrder, BrokerPosition, ExecutionReport, OrderRequest
+from qmworkbench.ports import Broker
+from qmworkbench.service.lease import Lease
+
+
+class LeasedBroker:
+    """ports.Broker around another one: submits and cancels raise LeaseLost once the lease is gone, reads pass."""
+
+    def __init__(self, broker: Broker, lease: Lease) -> None:
+        self.enforces_unique_ids = broker.enforces_unique_ids
+        self._broker = broker
+        self._lease = lease
+
+    def submit(self, request: OrderRequest) -> None:
+        self._lease.check()
+        self._broker.submit(request)
+
+    def cancel(self, cl_ord_id: str) -> None:
+        self._lease.check()
+        self._broker.cancel(cl_ord_id)
+
+    def reports(self, after_cursor: int) -> Sequence[ExecutionReport]:
+        return self._broker.reports(after_cursor)
+
+    def order(self, cl_ord_id: str) -> tuple[BrokerOrder | None, int]:
+        return self._broker.order(cl_ord_id)
+
+    def open_orders(self) -> Sequence[BrokerOrder]:
+        return self._broker.open_orders()
+
+    def positions(self) -> Sequence[BrokerPosition]:
+        return self._broker.positions()
+
+    def account(self) -> Account:
+        return self._broker.account()
