@@ -1,0 +1,46 @@
+"""Frames a session stands on, kept once and found unchanged: warm-up history, reference values (§8)."""
+
+import hashlib
+import io
+import re
+from pathlib import Path
+
+import polars as pl
+
+from qmworkbench.storage.atomic import write_whole
+from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissing
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
+
+
+def write(directory: Path, name: str, frame: pl.DataFrame) -> Path:
+    """Store `frame` as NAME.HASH.arrow, durable on return; the same content again is fine."""
+    if not _NAME.fullmatch(name):
+        raise StorageRefused(f"frame name {name!r}: use up to 50 lower-case letters, digits, _ and -")
+    buffer = io.BytesIO()
+    frame.rechunk().write_ipc(buffer, compression="zstd")
+    content = buffer.getvalue()
+    path = directory / f"{name}.{hashlib.sha256(content).hexdigest()[:16]}.arrow"
+    kept = _kept(directory, name)
+    if kept is None:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    elif kept != path and not read(directory, name).equals(frame):
+        raise StorageRefused(f"{kept}: the session already stands on another {name!r}; a session's frames never change")
+    return kept or path
+
+
+def read(directory: Path, name: str) -> pl.DataFrame:
+    """A kept frame. Raises StoreMissing naming those there are, StoreDamaged when its content has changed."""
+    path = _kept(directory, name)
+    if path is None:
+        there = sorted({found.name.split(".")[0] for found in directory.glob("*.*.arrow")})
+        raise StoreMissing(f"{directory} keeps no frame {name!r}; it keeps {', '.join(there) or 'none'}")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest()[:16] != path.name.split(".")[1]:
+        raise StoreDamaged(f"{path} was changed after it was written: restore it from a copy")
+    return pl.read_ipc(io.BytesIO(content))
+
+
+def _kept(directory: Path, name: str) -> Path | None:
+    return next(iter(sorted(directory.glob(f"{name}.*.arrow"))), None)
