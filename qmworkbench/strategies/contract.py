@@ -165,53 +165,45 @@ def _plan_entries(program: Program, rows: pl.DataFrame, answer: Answers, at: npt
     if planned.height != entries.height:
         raise StrategyFault(program.strategy_id, f"planned {planned.height} rows for {entries.height} entries")
     _check_types(program, planned, {**dict.fromkeys(LEVELS, pl.Float64()), **dict.fromkeys(LIMITS, pl.Int32())})
-    problem = _plan_problem(planned)
+    values = {name: planned[name].to_numpy() for name in LEVELS}
+    problem = _plan_problem(planned, values)
     if problem is not None:
         raise StrategyFault(program.strategy_id, problem)
-    reasons = planned.select(_MISPLACED).to_series()
-    kept = reasons.is_null().to_numpy()
-    for name in (*LEVELS, *LIMITS):
-        values = planned[name] if name in LEVELS else planned[name].fill_null(0)
-        getattr(answer, name)[at[kept]] = values.to_numpy()[kept]
+    reasons = _misplaced(entries, values["stop"], values["target"])
+    kept = np.array([reason is None for reason in reasons], dtype=np.bool_)
+    for name in LEVELS:
+        getattr(answer, name)[at[kept]] = values[name][kept]
+    for name in LIMITS:
+        getattr(answer, name)[at[kept]] = planned[name].fill_null(0).to_numpy()[kept]
     answer.entry_long[at] &= kept
     answer.entry_short[at] &= kept
     answer.masked.update((int(row), reason) for row, reason in zip(at, reasons, strict=True) if reason is not None)
 
 
-def _misplaced() -> pl.Expr:
-    px, stop, target = pl.col("close"), pl.col("stop"), pl.col("target")
-    long, short = pl.col("entry_long"), pl.col("entry_short")
-    return (
-        pl.when(long & ((stop >= px) | (stop <= 0)))
-        .then(pl.lit("long stop is not between zero and the close"))
-        .when(long & (target <= px))
-        .then(pl.lit("long target is not above the close"))
-        .when(short & (stop <= px))
-        .then(pl.lit("short stop is not above the close"))
-        .when(short & ((target >= px) | (target <= 0)))
-        .then(pl.lit("short target is not between zero and the close"))
-    )
+def _misplaced(entries: pl.DataFrame, stop: Floats, target: Floats) -> list[str | None]:
+    """Why an entry's levels make no sense against its own close, entry by entry; NaN levels are none."""
+    close, long = entries["close"].to_numpy(), entries["entry_long"].to_numpy()
+    wrong = {
+        "long stop is not between zero and the close": long & ((stop >= close) | (stop <= 0)),
+        "long target is not above the close": long & (target <= close),
+        "short stop is not above the close": ~long & (stop <= close),
+        "short target is not between zero and the close": ~long & ((target >= close) | (target <= 0)),
+    }
+    return [next((reason for reason, rows in wrong.items() if rows[at]), None) for at in range(len(close))]
 
 
-_MISPLACED: Final = _misplaced()
-_FINDINGS: Final = [
-    *((~pl.col(name).is_finite()).any().alias(f"{name} wild") for name in LEVELS),
-    *(off_tick(pl.col(name), pl.col("tick")).any().alias(f"{name} off tick") for name in LEVELS),
-    *((pl.col(name) <= 0).any().alias(f"{name} none") for name in LIMITS),
-]
-
-
-def _plan_problem(planned: pl.DataFrame) -> str | None:
+def _plan_problem(planned: pl.DataFrame, values: dict[str, Floats]) -> str | None:
     """The first breach of the contract among planned entries, in words; None if there is none."""
-    found = planned.select(_FINDINGS).row(0, named=True)
+    tick = planned["tick"].to_numpy()
     for name in LEVELS:
-        if found[f"{name} wild"]:
+        if np.isnan(values[name]).sum() > planned[name].null_count() or np.isinf(values[name]).any():
             return f"column {name!r} holds a value that is no number; null means none"
-        if found[f"{name} off tick"]:
+        if (off_tick(values[name], tick)).any():
             return f"column {name!r} has a level between two ticks; round it with strategies.ticks"
     for name in LIMITS:
-        if found[f"{name} none"]:
-            return f"column {name!r} holds a value below 1; null means none"
+        least = planned[name].min()
+        if isinstance(least, int) and least <= 0:
+            return f"column {name!r} holds {least}; null means none"
     return None
 
 

@@ -25,13 +25,15 @@ def _signals(params: Params) -> Stages:
     exit_top, exit_bottom = ind.prior_high(whole(params, "exit_bars")), ind.prior_low(whole(params, "exit_bars"))
     atr = ind.atr_mean(whole(params, "atr_bars"))
     setting = (
-        (pl.col("bar") >= whole(params, "from_bar"))
-        & (pl.col("bars_left") >= whole(params, "min_bars_left"))
+        (pl.col.bar >= whole(params, "from_bar"))
+        & (pl.col.bars_left >= whole(params, "min_bars_left"))
         & (atr.col * 1e4 >= number(params, "min_atr_bps") * pl.col.close)
     )
+    fits = ind.derived("s_setting", setting, atr)
+    up, down = pl.col.close > top.col, pl.col.close < bottom.col
     answers = (
-        ((pl.col.close > top.col) & setting & switch(params, "long")).fill_null(False).alias("entry_long"),
-        ((pl.col.close < bottom.col) & setting & switch(params, "short")).fill_null(False).alias("entry_short"),
+        ((up & fits.col).fill_null(False) if switch(params, "long") else pl.lit(False)).alias("entry_long"),
+        ((down & fits.col).fill_null(False) if switch(params, "short") else pl.lit(False)).alias("entry_short"),
         (pl.col.close < exit_bottom.col).fill_null(False).alias("exit_long"),
         (pl.col.close > exit_top.col).fill_null(False).alias("exit_short"),
         top.col.alias("f_channel_high"),
@@ -40,7 +42,7 @@ def _signals(params: Params) -> Stages:
         exit_bottom.col.alias("f_exit_low"),
         atr.col.alias("f_atr"),
     )
-    return (*ind.stacked(top, bottom, exit_top, exit_bottom, atr), answers)
+    return (*ind.stacked(top, bottom, exit_top, exit_bottom, fits), answers)
 
 
 def _plan(params: Params) -> Stages:

@@ -85,15 +85,18 @@ def since(n: int, over: str = SYMBOL) -> pl.Expr:
 
 
 def _extreme(source: str, n: int, *, top: bool) -> Indicator:
-    """The extreme of the last n rows, whatever symbol they are of: twice the window of half as many, so that windows
-    of several lengths share most of the work. Only rows with n bars of their own may be read."""
+    """The extreme of the last n rows, whatever symbol they are of. Only rows with n bars of their own may be read.
+
+    Put together from windows of a quarter of the length, so that windows of several lengths share most of the work.
+    """
     either, nothing = (pl.max_horizontal, float("-inf")) if top else (pl.min_horizontal, float("inf"))
-    name = f"i_{'highest' if top else 'lowest'}_{source}_{n}"
-    if n == 1:
-        return derived(name, pl.col(source))
-    half = 1 << (n - 1).bit_length() - 1
-    part = _extreme(source, half, top=top)
-    return derived(name, either(part.col, part.col.shift(n - half, fill_value=nothing)), part)
+    part = 1
+    while part * 4 < n:
+        part *= 4
+    below: Source = source if part == 1 else _extreme(source, part, top=top)
+    starts = sorted({min(start, n - part) for start in range(0, n, part)})
+    pieces = [_col(below).shift(start, fill_value=nothing) if start else _col(below) for start in starts]
+    return derived(f"i_{'highest' if top else 'lowest'}_{source}_{n}", either(pieces), below)
 
 
 def donchian_high(n: int) -> Indicator:
@@ -176,23 +179,24 @@ def bollinger(source: str, n: int, width: float, over: str = SYMBOL) -> tuple[In
 # ── running through the session ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def worth() -> Indicator:
-    """What a bar traded: its volume at the mean of open, high, low and close."""
-    return derived("i_worth", (pl.col.open + pl.col.high + pl.col.low + pl.col.close) / 4 * pl.col.volume)
+def _volume(over: str) -> Indicator:
+    return derived(f"i_volume_{over}", pl.col.volume.cum_sum().over(_KEY[over]))
 
 
-def _running(source: Source, over: str) -> Indicator:
-    return derived(f"i_sum_{_name(source)}_{over}", _col(source).cum_sum().over(_KEY[over]), source)
+def _turnover(over: str) -> Indicator:
+    """Running worth of what was traded: each bar's volume at the mean of its open, high, low and close."""
+    worth = (pl.col.open + pl.col.high + pl.col.low + pl.col.close) / 4 * pl.col.volume
+    return derived(f"i_turnover_{over}", worth.cum_sum().over(_KEY[over]))
 
 
 def session_volume() -> Indicator:
     """Volume of the session so far, this bar included."""
-    return _running("volume", SESSION)
+    return _volume(SESSION)
 
 
 def session_turnover() -> Indicator:
     """Worth traded in the session so far, this bar included, in the instrument's currency."""
-    return _running(worth(), SESSION)
+    return _turnover(SESSION)
 
 
 def session_vwap() -> Indicator:
@@ -203,7 +207,7 @@ def session_vwap() -> Indicator:
 
 def moving_vwap(n: int, over: str = SYMBOL) -> Indicator:
     """Volume-weighted average price of the last n bars, from running totals. Anchored; null where nothing traded."""
-    totals = _running(worth(), over), _running("volume", over)
+    totals = _turnover(over), _volume(over)
     money, traded = (total.col - pl.when(since(n, over)).then(total.col.shift(n)).otherwise(0.0) for total in totals)
     price = pl.when(since(n - 1, over) & (traded > 0)).then(money / traded)
     return derived(f"i_moving_vwap_{n}_{over}", price, *totals)
@@ -235,19 +239,19 @@ def opening_range_high(n: int) -> Indicator:
     Boundaries, not rows: minutes without a trade count. Null for a symbol that did not trade in them.
     """
     nothing = float("-inf")
-    masked = derived(f"i_opening_highs_{n}", pl.when(pl.col.bar < n).then(pl.col.high).otherwise(nothing))
-    so_far = derived(f"i_opening_high_so_far_{n}", masked.col.cum_max().over(_KEY[SESSION]), masked)
+    masked = pl.when(pl.col.bar < n).then(pl.col.high).otherwise(nothing)
+    so_far = derived(f"i_opening_high_{n}_so_far", masked.cum_max().over(_KEY[SESSION]))
     known = (pl.col.bar >= n - 1) & (so_far.col > nothing)
-    return derived(f"i_opening_range_high_{n}", pl.when(known).then(so_far.col), so_far)
+    return derived(f"i_opening_high_{n}", pl.when(known).then(so_far.col), so_far)
 
 
 def opening_range_low(n: int) -> Indicator:
     """Lowest low of the session's first n boundaries; as `opening_range_high`."""
     nothing = float("inf")
-    masked = derived(f"i_opening_lows_{n}", pl.when(pl.col.bar < n).then(pl.col.low).otherwise(nothing))
-    so_far = derived(f"i_opening_low_so_far_{n}", masked.col.cum_min().over(_KEY[SESSION]), masked)
+    masked = pl.when(pl.col.bar < n).then(pl.col.low).otherwise(nothing)
+    so_far = derived(f"i_opening_low_{n}_so_far", masked.cum_min().over(_KEY[SESSION]))
     known = (pl.col.bar >= n - 1) & (so_far.col < nothing)
-    return derived(f"i_opening_range_low_{n}", pl.when(known).then(so_far.col), so_far)
+    return derived(f"i_opening_low_{n}", pl.when(known).then(so_far.col), so_far)
 
 
 # ── recursive ─────────────────────────────────────────────────────────────────────────────────────────────────────────

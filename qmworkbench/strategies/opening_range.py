@@ -1,7 +1,5 @@
 """Opening-range momentum continuation: a liquid gainer leaves the range of its first minutes on volume (§9, §10)."""
 
-from itertools import chain
-
 import polars as pl
 
 from qmworkbench.domain.instruments import AssetClass
@@ -18,77 +16,78 @@ from qmworkbench.strategies.definition import (
     Validation,
 )
 from qmworkbench.strategies.exits import exit_plan, two_sided
-from qmworkbench.strategies.indicators import Stages
+from qmworkbench.strategies.indicators import Indicator, Stages
 from qmworkbench.strategies.parameters import ParameterSpec, Params, bounded, choice, number, switch, whole
 from qmworkbench.strategies.ticks import above, level_above, level_below
 
 
 def _signals(params: Params) -> Stages:
     n = whole(params, "range_bars")
-    high, low = ind.opening_range_high(n), ind.opening_range_low(n)
-    width = ind.derived(f"i_opening_range_pct_{n}", (high.col / low.col - 1) * 100, high, low)
-    vwap, volume, turnover = ind.session_vwap(), ind.relative_bar_volume(), ind.session_turnover()
+    high, low, vwap = ind.opening_range_high(n), ind.opening_range_low(n), ind.session_vwap()
+    turnover, volume = ind.session_turnover(), ind.relative_bar_volume()
     atr = ind.atr_mean(whole(params, "atr_bars"), ind.SESSION)
-    setting = _setting(params, width.col, turnover.col, volume.col, atr.col)
-    above_vwap, below_vwap = above(pl.col.close, vwap.col, pl.col.tick), above(vwap.col, pl.col.close, pl.col.tick)
-    sides = [_entries(params, "long", pl.col.close > high.col, above_vwap)]
+    setting = ind.derived("s_setting", _setting(params, high, low, turnover, volume), high, low, turnover, volume)
+    longs, entry_long = _entries(params, "long", high, setting, vwap)
+    inputs, entry_short = [atr, longs], pl.lit(False)
     if switch(params, "short"):
-        sides.append(_entries(params, "short", pl.col.close < low.col, below_vwap))
-    first, *later, last = (tuple(chain.from_iterable(stages)) for stages in zip(*sides, strict=True))
-    leaves = switch(params, "exit_at_vwap")
+        shorts, entry_short = _entries(params, "short", low, setting, vwap)
+        inputs.append(shorts)
+    exit_long = exit_short = pl.lit(False)
+    if switch(params, "exit_at_vwap"):
+        exit_long = above(vwap.col, pl.col.close, pl.col.tick).fill_null(False)
+        exit_short = above(pl.col.close, vwap.col, pl.col.tick).fill_null(False)
     answers = (
-        *last,
-        *(() if switch(params, "short") else (pl.lit(False).alias("entry_short"),)),
-        (below_vwap.fill_null(False) if leaves else pl.lit(False)).alias("exit_long"),
-        (above_vwap.fill_null(False) if leaves else pl.lit(False)).alias("exit_short"),
+        entry_long.alias("entry_long"),
+        entry_short.alias("entry_short"),
+        exit_long.alias("exit_long"),
+        exit_short.alias("exit_short"),
         high.col.alias("f_range_high"),
         low.col.alias("f_range_low"),
-        width.col.alias("f_range_pct"),
+        ((high.col / low.col - 1) * 100).alias("f_range_pct"),
         vwap.col.alias("f_vwap"),
         volume.col.alias("f_relative_volume"),
         turnover.col.alias("f_turnover"),
         atr.col.alias("f_atr"),
     )
-    indicators = ind.stacked(high, low, width, vwap, volume, turnover, atr)
-    return (*indicators, (setting.alias("s_setting"), *first), *later, answers)
+    return (*ind.stacked(*inputs), answers)
 
 
-def _setting(params: Params, width: pl.Expr, turnover: pl.Expr, volume: pl.Expr, atr: pl.Expr) -> pl.Expr:
+def _setting(params: Params, high: Indicator, low: Indicator, turnover: Indicator, volume: Indicator) -> pl.Expr:
     """What must hold for a break to either side to count: window, width of the range, price, turnover and volume."""
-    fits = (
-        pl.col.bar.is_between(whole(params, "range_bars"), whole(params, "last_entry_bar"))
-        & (pl.col("bars_left") >= whole(params, "min_bars_left"))
-        & width.is_between(number(params, "min_range_pct"), number(params, "max_range_pct"))
+    narrowest, widest = (1 + number(params, name) / 100 for name in ("min_range_pct", "max_range_pct"))
+    return (
+        (pl.col.bar <= whole(params, "last_entry_bar"))
+        & (pl.col.bars_left >= whole(params, "min_bars_left"))
+        & (high.col / low.col).is_between(narrowest, widest)
         & (pl.col.close >= number(params, "min_price"))
-        & (turnover >= number(params, "min_turnover"))
-        & (volume >= number(params, "min_relative_volume"))
-        & atr.is_not_null()
+        & (turnover.col >= number(params, "min_turnover"))
+        & (volume.col >= number(params, "min_relative_volume"))
+        & ind.since(whole(params, "atr_bars") - 1, ind.SESSION)
     )
-    return fits.fill_null(False)
 
 
-def _entries(params: Params, side: str, outside: pl.Expr, backed: pl.Expr) -> tuple[tuple[pl.Expr, ...], ...]:
-    """The stages that find the entries of one side, "long" or "short"; the last yields its flag.
+def _entries(
+    params: Params, side: str, edge: Indicator, setting: Indicator, vwap: Indicator
+) -> tuple[Indicator, pl.Expr]:
+    """One side's entries: the steps that lead there, and the flag to compute after them.
 
     A break starts where a close leaves the range and lasts while closes stay outside. It fires once, at its first bar,
     no more than `confirm_bars` bars after the start, where the setting fits and the VWAP backs it; a session fires at
     most `max_breaks` times. Rows are told apart by `i_index`, with no grouping: a break lies within one session of
-    one symbol, because none starts before the range is complete.
+    one symbol, because the edge is null in its first bars, and no close is beyond a range that holds its own bar.
     """
-    start, fit, fire, fires = (pl.col(f"s_{side}_{part}") for part in ("start", "fit", "fire", "fires"))
-    out = (outside & (pl.col.bar >= whole(params, "range_bars"))).fill_null(False)
-    start_row = pl.when(out & ~out.shift(1, fill_value=False)).then(pl.col.i_index).forward_fill()
-    recent = (pl.col.i_index - start <= whole(params, "confirm_bars")).fill_null(False)
-    fits = out & recent & pl.col("s_setting") & backed.fill_null(False)
-    last_fit_before = pl.when(fit).then(pl.col.i_index).forward_fill().shift(1).fill_null(-1)
-    fired_before_today = fires.gather(pl.col.i_index - pl.col("i_pos"))
-    return (
-        (start_row.alias(f"s_{side}_start"),),
-        (fits.alias(f"s_{side}_fit"),),
-        ((fit & (last_fit_before < start)).alias(f"s_{side}_fire"),),
-        (fire.cum_sum().cast(pl.Int32).alias(f"s_{side}_fires"),),
-        ((fire & (fires - fired_before_today <= whole(params, "max_breaks"))).alias(f"entry_{side}"),),
-    )
+    close, tick, row = pl.col.close, pl.col.tick, pl.col.i_index
+    out = (close > edge.col if side == "long" else close < edge.col).fill_null(False)
+    backed = above(close, vwap.col, tick) if side == "long" else above(vwap.col, close, tick)
+    start_row = pl.when(out & ~out.shift(1, fill_value=False)).then(row).forward_fill()
+    start = ind.derived(f"s_{side}_start", start_row, edge)
+    fits = out & (row - start.col <= whole(params, "confirm_bars")) & setting.col & backed
+    fit = ind.derived(f"s_{side}_fit", fits.fill_null(False), setting, start, vwap)
+    last_fit_before = pl.when(fit.col).then(row).forward_fill().shift(1).fill_null(-1)
+    fire = ind.derived(f"s_{side}_fire", fit.col & (last_fit_before < start.col), fit)
+    fires = ind.derived(f"s_{side}_fires", fire.col.cum_sum(), fire)
+    fired_before_today = fires.col.gather(row - pl.col.i_pos)
+    return fires, fire.col & (fires.col - fired_before_today <= whole(params, "max_breaks"))
 
 
 def _plan(params: Params) -> Stages:

@@ -6,7 +6,12 @@ tick. Counting therefore forgives a millionth of a tick, far above the noise of 
 The way back divides: 29 / 100 is the float nearest to 0.29, 29 * 0.01 is not.
 """
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 FORGIVEN_TICKS = 1e-6
 
@@ -26,10 +31,10 @@ def price_of(ticks: pl.Expr, tick: pl.Expr) -> pl.Expr:
     return pl.when(tick < 1).then(ticks / (1 / tick).round()).otherwise(ticks * tick)
 
 
-def off_tick(px: pl.Expr, tick: pl.Expr) -> pl.Expr:
-    """Whether a level lies between two ticks; null where there is no level."""
+def off_tick(px: Floats, tick: Floats) -> Bools:
+    """Which levels lie between two ticks; NaN, no level, does not."""
     ticks = px / tick
-    return (ticks - ticks.round()).abs() > FORGIVEN_TICKS
+    return np.abs(ticks - np.round(ticks)) > FORGIVEN_TICKS
 
 
 def above(a: pl.Expr, b: pl.Expr, tick: pl.Expr) -> pl.Expr:
