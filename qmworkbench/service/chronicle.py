@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from qmworkbench.domain.events import Event, control, orders, reconciliation, session
+from qmworkbench.domain.events import Event, control, market, orders, reconciliation, session
 from qmworkbench.domain.sessions import Phase
 
 FILLS_KEPT: Final = 50
@@ -53,6 +53,7 @@ class Chronicle:
             control.CommandAccepted: self._accepted,
             control.CommandRefused: self._refused,
             reconciliation.AccountObserved: self._account,
+            market.BoundaryClosed: self._boundary,
         }
         self._begin()
 
@@ -63,6 +64,7 @@ class Chronicle:
         self.denials: deque[Denial] = deque(maxlen=DENIALS_KEPT)
         self.answers: dict[str, CommandAnswer] = {}
         self.equity: list[tuple[datetime, Decimal]] = []
+        self.bars = 0
 
     def receive(self, seq: int, events: Sequence[Event]) -> None:
         """Take in durable events; `seq` is the last one's."""
@@ -117,3 +119,6 @@ class Chronicle:
 
     def _account(self, event: reconciliation.AccountObserved) -> None:
         self.equity_at(event.at, event.account.equity)
+
+    def _boundary(self, event: market.BoundaryClosed) -> None:
+        self.bars += event.rows

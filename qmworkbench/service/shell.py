@@ -7,6 +7,7 @@ without the kernel and is the only thing that still reaches the broker.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -22,6 +23,7 @@ from qmworkbench.domain.events.reconciliation import (
 from qmworkbench.domain.execution import BrokerSnapshot, ExecType, SubmitOutcome
 from qmworkbench.ports import Broker, BrokerUnreachable, Bus, Journal, JournalFailed, Notifier, OutcomeUnknown, RequestRefused
 from qmworkbench.service.blocking import Blocking, InLine
+from qmworkbench.service.lease import LeaseLost
 from qmworkbench.trading.effects import (
     CancelOrder,
     Effect,
@@ -65,7 +67,7 @@ class Shell:
 
     `snapshot` reads positions, orders, executions and account together from the broker, from a cursor on
     (brokers/snapshot.py). `bus` hears of events once they are durable, `notifier` of alerts. `work` says
-    where blocking calls are done. `now` is the clock inputs are dated with: the bars' in a replay.
+    where blocking calls are done. `now` is the clock inputs are dated with, None where that is the newest input's time.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Shell:
         self.broker = broker
         self.failed: Exception | None = None
         self.notices_lost: list[str] = []
+        self.waited_s = 0.0  # seconds spent waiting for the disk, for whoever wants to time a boundary
         self._snapshot = snapshot
         self._now = now
         self._work = work if work is not None else InLine()
@@ -161,11 +164,13 @@ class Shell:
     async def durable(self) -> int:
         """Wait until everything decided so far is on disk; returns the durable sequence. Raises JournalFailed."""
         self._refuse_if_failed()
+        started = time.perf_counter()
         try:
             reached = await self._work.do(self.journal.sync)
         except JournalFailed as error:
             self.failed = error
             raise
+        self.waited_s += time.perf_counter() - started
         self._publish()
         return reached
 
@@ -231,6 +236,13 @@ class Shell:
             return SubmitOutcome.REFUSED, str(error)
         except (OutcomeUnknown, BrokerUnreachable) as error:
             return SubmitOutcome.LOST, str(error)
+        except LeaseLost as error:
+            # Somebody else may be sending for this book. What was not sent stays in doubt for whoever recovers it.
+            self._outbox.clear()
+            self.failed = ShellStopped(f"{error}; nothing is decided or sent by this process any more")
+            raise self.failed from error
+        except Exception as error:  # an adapter that trips over an answer has sent the request: the outcome is unknown
+            return SubmitOutcome.LOST, f"{type(error).__name__}: {error}"
         return SubmitOutcome.SENT, ""
 
     async def _order_queried(self, cl_ord_id: str) -> OrderQueried:

@@ -1,0 +1,72 @@
+"""One boundary: bars to disk, venue, fills, the boundary on record, the frame computed, decisions carried out (§9, DESIGN "Frames")."""
+
+import time
+from typing import Final
+
+import msgspec
+
+from qmworkbench.domain.events.market import BoundaryClosed, StrategyFaulted
+from qmworkbench.market.feed import Delivery
+from qmworkbench.service.lateness import StageTimes
+from qmworkbench.service.platform import Platform
+from qmworkbench.trading.frame_computer import request_for
+from qmworkbench.trading.frames import BarFrame, Floats
+from qmworkbench.trading.state import encode_state, state_hash
+
+CHECKPOINT_EVERY: Final = 100
+
+
+async def take_boundary(platform: Platform, delivery: Delivery) -> None:
+    """Take in the next frame of the feed and decide on it."""
+    shell, frame = platform.shell, delivery.frame
+    data = platform.plan.data
+    started = time.perf_counter()
+    # The bars are written before anything names them, and durable before any record that does (platform.open_platform).
+    await shell.beside(lambda: platform.bars.append(frame))
+    if not frame.extended:
+        await shell.at_the_venue(lambda: platform.exchange.on_frame(frame, data.universe))
+    observed = platform.monitor.observe(delivery, platform.wall())
+    await shell.settle()
+    if observed.changed is not None:
+        at = max(observed.changed.at, shell.now())
+        await shell.feed(msgspec.structs.replace(observed.changed, at=at))
+    await shell.feed(
+        BoundaryClosed(
+            at=frame.as_of,
+            frame_hash=frame.content_hash,
+            rows=len(frame),
+            boundary=delivery.boundary,
+            extended=frame.extended,
+        )
+    )
+    stages = await compute_and_decide(platform, frame, data.spread_bps(delivery.number))
+    stages.journal_ms = platform.shell.waited_s * 1e3
+    platform.shell.waited_s = 0.0
+    stages.decide_ms = (time.perf_counter() - started) * 1e3 - stages.radar_ms - stages.signals_ms - stages.journal_ms
+    lateness_ms = delivery.lateness_ms(platform.wall())
+    shell.telemetry(platform.lateness.note(frame.as_of, delivery.boundary, lateness_ms, stages))
+    if delivery.boundary and delivery.boundary % CHECKPOINT_EVERY == 0:
+        await checkpoint(platform)
+    for listener in platform.boundary_listeners:
+        listener(delivery)
+
+
+async def compute_and_decide(platform: Platform, frame: BarFrame, spread_bps: Floats | None) -> StageTimes:
+    """Have radar, scan and signals computed for what the kernel wants to know now, and let it decide on the answer."""
+    shell = platform.shell
+    request = request_for(shell.state)
+    computed, stages = await shell.beside(lambda: platform.frames.compute(frame, request, spread_bps))
+    for strategy_id, problem in computed.faults:
+        await shell.feed(StrategyFaulted(at=shell.now(), strategy_id=strategy_id, detail=problem))
+    await shell.feed(msgspec.structs.replace(computed.answer, at=shell.now()))
+    await shell.beside(lambda: platform.keep_radar(computed.radar))
+    platform.board.succeeded("scanner", platform.wall(), stages.radar_ms)
+    return stages
+
+
+async def checkpoint(platform: Platform) -> None:
+    """Keep the state as it stands now, so that a recovery need not fold from the beginning."""
+    seq, head = platform.journal.head
+    state, digest = encode_state(platform.state), state_hash(platform.state)
+    await platform.shell.durable()
+    await platform.shell.beside(lambda: platform.checkpoints.write(seq, head, state, digest))

@@ -1,0 +1,124 @@
+"""A session's frame computer, its bars and its timing, built from the facts the session was opened with (§9, §19)."""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from qmworkbench.domain.events.session import RunSpec
+from qmworkbench.market.session import SessionData
+from qmworkbench.service.lateness import StageTimes
+from qmworkbench.service.runs import instance_of
+from qmworkbench.strategies.bars import RAW_SCHEMA
+from qmworkbench.strategies.batch import SignalBatch
+from qmworkbench.strategies.frames import SignalEngine, SignalSource
+from qmworkbench.strategies.one_pass import SessionSignals
+from qmworkbench.trading.frame_computer import Computed, FrameComputer, FrameRequest
+from qmworkbench.trading.frames import BarFrame, Floats
+from qmworkbench.trading.radar import Radar
+from qmworkbench.trading.radar_snapshot import RadarSnapshot
+from qmworkbench.trading.scanner_settings import ScanSettings
+from qmworkbench.trading.state import Session
+
+
+class Frames:
+    """Computes the boundaries of one session and says how long that took.
+
+    `runs` and `scan_settings` are those on record: a resumed session goes on under the facts it was opened with,
+    whatever the configuration says by now.
+    """
+
+    def __init__(self, data: SessionData, session: Session, *, one_pass: bool) -> None:
+        self._timed = _TimedSignals(signal_source(data, [run.spec for run in session.runs.values()], one_pass=one_pass))
+        self._computer = FrameComputer(
+            data.universe,
+            data.instruments,
+            radar_for(data),
+            msgspec.convert(session.scan_settings, ScanSettings),
+            self._timed,
+        )
+
+    @property
+    def radar(self) -> RadarSnapshot | None:
+        """The newest radar, None before the first frame."""
+        return self._computer.radar_snapshot
+
+    def take(self, frame: BarFrame, spread_bps: Floats | None = None) -> None:
+        """Catch up with a frame that was decided on already."""
+        self._computer.take(frame, spread_bps)
+
+    def compute(
+        self, frame: BarFrame, request: FrameRequest, spread_bps: Floats | None
+    ) -> tuple[Computed, StageTimes]:
+        """The answer for the kernel, and how long radar with scan and signals took."""
+        self._timed.spent_s = 0.0
+        started = time.perf_counter()
+        computed = self._computer.compute(frame, request, spread_bps)
+        total_ms, signals_ms = (time.perf_counter() - started) * 1e3, self._timed.spent_s * 1e3
+        return computed, StageTimes(radar_ms=total_ms - signals_ms, signals_ms=signals_ms)
+
+
+class _TimedSignals:
+    """Passes everything on and counts the seconds it took."""
+
+    def __init__(self, source: SignalSource) -> None:
+        self.spent_s = 0.0
+        self._source = source
+
+    def append(self, frame: BarFrame) -> None:
+        started = time.perf_counter()
+        self._source.append(frame)
+        self.spent_s += time.perf_counter() - started
+
+    def signals(self, owned: Sequence[tuple[str, Sequence[str]]]) -> SignalBatch:
+        started = time.perf_counter()
+        batch = self._source.signals(owned)
+        self.spent_s += time.perf_counter() - started
+        return batch
+
+
+def radar_for(data: SessionData) -> Radar:
+    """The radar of a session, aligned to its bars: its boundaries are those at which bars close."""
+    return Radar(
+        data.universe,
+        data.reference,
+        len(data.boundaries),
+        session_open=data.grids()[-1].opens_at,
+        bar_interval=timedelta(seconds=data.interval_s),
+    )
+
+
+def signal_source(data: SessionData, runs: Sequence[RunSpec], *, one_pass: bool) -> SignalSource:
+    """The signals of a session's runs, computed anew at each boundary or in one pass over the recorded bars."""
+    common: dict[str, Any] = {
+        "symbols": data.universe.symbols,
+        "ticks": np.array([float(data.instruments[symbol].tick_size) for symbol in data.universe.symbols]),
+        "grids": data.grids(),
+        "history": data.warmup.select(list(RAW_SCHEMA)) if data.warmup.height else None,
+    }
+    instances = [instance_of(spec) for spec in runs]
+    if one_pass:
+        return SessionSignals(instances, bars=raw_bars(data), **common)
+    return SignalEngine(instances, **common)
+
+
+def raw_bars(data: SessionData) -> pl.DataFrame:
+    """The session's regular bars as one table in RAW_SCHEMA, as the frames hold them."""
+    frames = [frame for frame in data.regular_frames if len(frame)]
+    if not frames:
+        return pl.DataFrame(schema=RAW_SCHEMA)
+    interval = timedelta(seconds=data.interval_s)
+    rows = [len(frame) for frame in frames]
+    opened = pl.Series("ts", [frame.as_of - interval for frame in frames], dtype=RAW_SCHEMA["ts"])
+    symbols = pl.Series("symbol", data.universe.symbols, dtype=pl.String)
+    columns = [
+        symbols.gather(np.concatenate([frame.index for frame in frames])),
+        opened.gather(np.repeat(np.arange(len(frames)), rows)),
+    ]
+    for name in ("open", "high", "low", "close", "volume"):
+        columns.append(pl.Series(name, np.concatenate([getattr(frame, name) for frame in frames])))
+    return pl.DataFrame(columns)

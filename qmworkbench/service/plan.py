@@ -1,0 +1,88 @@
+"""What a trading day is made from, gathered and checked before anything is opened (§4, §5)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+import msgspec
+
+from qmworkbench.domain.events.session import RunSpec, SessionOpened
+from qmworkbench.domain.limits import Limits
+from qmworkbench.domain.sessions import Environment
+from qmworkbench.market.session import SessionData
+from qmworkbench.service.code_version import code_version
+from qmworkbench.storage.paths import BookPaths
+from qmworkbench.trading.scanner_settings import ScanSettings
+from qmworkbench.venue.costs import VenueModel
+
+# The day's own clock starts this long before its first bar: what is done before the open is dated there.
+PREPARATION: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, eq=False)
+class DayPlan:
+    """One trading day of one book. Money in `account_currency`.
+
+    `compute` says how signals are computed, anew at each boundary or once for the whole day; `speed` is market seconds per
+    wall second, None for as fast as possible. Neither changes a decision. `unattended`: human lines are signed by policy.
+    """
+
+    book: str
+    environment: Environment
+    paths: BookPaths
+    data: SessionData
+    limits: Limits
+    scan: ScanSettings
+    runs: tuple[RunSpec, ...]
+    venue_model: VenueModel
+    account_currency: str
+    initial_cash: Decimal
+    config_hash: str
+    max_candidates: int
+    max_owned: int
+    unattended: bool = True
+    compute: Literal["incremental", "one-pass"] = "incremental"
+    speed: float | None = None
+
+    @property
+    def session_id(self) -> str:
+        """One trading day of a book has one id, whoever runs it and how often."""
+        return f"{self.book}-{self.data.window.date.isoformat()}"
+
+    @property
+    def starts_at(self) -> datetime:
+        """Where the day's own clock begins."""
+        first = self.data.frames[0].as_of if self.data.frames else self.data.window.opens_at
+        return min(first, self.data.window.opens_at) - PREPARATION
+
+    def opened(self, at: datetime) -> SessionOpened:
+        """The facts the session is decided with."""
+        return SessionOpened(
+            at=at,
+            book=self.book,
+            session_id=self.session_id,
+            environment=self.environment,
+            window=self.data.recorded_window(),
+            account_currency=self.account_currency,
+            code_version=code_version(),
+            config_hash=self.config_hash,
+            limits=self.limits,
+            limits_hash=self.limits.content_hash,
+            scan_settings=as_plain(self.scan),
+            runs=self.runs,
+            instruments=tuple(self.data.instruments[symbol] for symbol in self.data.universe.symbols),
+            data_source=self.data.source,
+            data_hash=self.data.data_hash,
+            reference_hash=self.data.reference.content_hash,
+            unattended=self.unattended,
+            max_candidates=self.max_candidates,
+            max_owned=self.max_owned,
+        )
+
+
+def as_plain(settings: ScanSettings) -> dict[str, Any]:
+    """Scan settings as plain data, as the journal keeps them."""
+    plain = msgspec.to_builtins(settings)
+    assert isinstance(plain, dict)
+    return plain

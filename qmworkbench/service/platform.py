@@ -1,0 +1,286 @@
+"""The parts of one trading day: opened together, wired to each other, closed in reverse (§6, DESIGN §7 "service")."""
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import polars as pl
+
+from qmworkbench.brokers.select import broker_for
+from qmworkbench.brokers.snapshot import snapshot
+from qmworkbench.bus.in_process import InProcessBus
+from qmworkbench.domain.checks import Verdict
+from qmworkbench.domain.sessions import PHASE_ORDER, Phase
+from qmworkbench.market.feed import Delivery, FeedMonitor, ReplayFeed
+from qmworkbench.ports import Broker, Notifier
+from qmworkbench.service.blocking import Blocking, InLine
+from qmworkbench.service.chronicle import Chronicle
+from qmworkbench.service.frames import Frames
+from qmworkbench.service.health import HealthBoard, HealthStatus
+from qmworkbench.service.lateness import Lateness
+from qmworkbench.service.lease import Lease
+from qmworkbench.service.leased_broker import LeasedBroker
+from qmworkbench.service.plan import DayPlan
+from qmworkbench.service.recovery import Restored, restore
+from qmworkbench.service.shell import Shell
+from qmworkbench.storage.barstore import BarStore
+from qmworkbench.storage.checkpoints import Checkpoints
+from qmworkbench.storage.journal import SqliteJournal
+from qmworkbench.storage.quarantine import add_quarantined
+from qmworkbench.storage.snapshots import SnapshotStore
+from qmworkbench.trading.kernel import Kernel
+from qmworkbench.trading.radar_snapshot import COLUMNS, RadarSnapshot
+from qmworkbench.trading.state import Session, State
+from qmworkbench.venue.exchange import Exchange
+
+LATENESS_TOLERANCE_MS: Final = 2000.0
+
+
+class DayRefused(Exception):
+    """The day cannot run as it was asked for. The message says what stands in the way and the remedy."""
+
+
+class StopRequested(Exception):
+    """Somebody asked the process to stop: the day ends at a safe point and can be resumed."""
+
+
+class Pace(Protocol):
+    """How fast market time passes for the steps of a day."""
+
+    async def wait(self, delivery: Delivery) -> None:
+        """Until the frame is due."""
+        ...
+
+    async def second(self) -> None:
+        """One second of market time."""
+        ...
+
+
+class AtFullSpeed:
+    """Market time passes as fast as the steps are taken."""
+
+    async def wait(self, delivery: Delivery) -> None:
+        return
+
+    async def second(self) -> None:
+        return
+
+
+class Platform:
+    """Everything a trading day works with. One thread or one event loop owns it.
+
+    `session_s` counts the seconds spent between the first boundary and the session's close. `stop` is set from a signal
+    handler and looked at between steps; `end_early` is a person's reason to begin the shutdown before the close.
+    """
+
+    def __init__(
+        self,
+        plan: DayPlan,
+        *,
+        journal: SqliteJournal,
+        exchange: Exchange,
+        lease: Lease,
+        work: Blocking | None = None,
+        notifier: Notifier | None = None,
+    ) -> None:
+        self.plan = plan
+        self.lease = lease
+        self.journal = journal
+        self.exchange = exchange
+        self.broker: Broker = LeasedBroker(broker_for(plan.environment, exchange), lease)
+        self.work: Blocking = work if work is not None else InLine()
+        self.session_paths = plan.paths.session(plan.session_id)
+        self.bars = BarStore(self.session_paths.bars)
+        self.snapshots = SnapshotStore(self.session_paths.radar)
+        self.checkpoints = Checkpoints(plan.paths.checkpoints)
+        self.bus = InProcessBus()
+        self.chronicle = Chronicle()
+        self.bus.follow(self.chronicle.receive)
+        self.board = HealthBoard()
+        self.lateness = Lateness(LATENESS_TOLERANCE_MS)
+        self.feed = ReplayFeed(plan.data, speed=plan.speed)
+        self.restored: Restored = restore(journal, self.checkpoints)
+        self.shell = Shell(
+            Kernel(self.restored.state),
+            journal,
+            self.broker,
+            snapshot=snapshot,
+            work=self.work,
+            bus=self.bus,
+            notifier=notifier,
+        )
+        self.frames: Frames
+        taken_up_to = self.day.boundary_at if self.restored.unfinished else None
+        self.monitor = FeedMonitor(plan.data.boundaries, after=taken_up_to)
+        self.pace: Pace = AtFullSpeed()
+        self.boundary_listeners: list[Callable[[Delivery], None]] = []
+        self.start_api: Callable[[], Awaitable[str]] | None = None
+        self.start_page: Callable[[], Awaitable[str]] | None = None
+        self.verdicts: dict[str, Verdict] = {}
+        self.readiness: dict[str, str] = {}
+        self.notes: list[str] = list(self.restored.notes)
+        self.stopped: list[str] = []
+        self.stop = ""
+        self.end_early = ""
+        self.session_s = 0.0
+        self._opened_s = time.perf_counter()
+        self._trading_since: float | None = None
+        self._closing = ExitStack()
+
+    # --- where the day stands ------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        return self.shell.state
+
+    @property
+    def day(self) -> Session:
+        return self.shell.state.day
+
+    def reached(self, phase: Phase) -> bool:
+        """Whether the session is in `phase` or beyond it."""
+        return PHASE_ORDER.index(self.day.phase) >= PHASE_ORDER.index(phase)
+
+    def safe_point(self) -> None:
+        """A moment at which nothing is half done. Raises StopRequested where somebody asked for it."""
+        if self.stop:
+            raise StopRequested(self.stop)
+
+    @staticmethod
+    def wall() -> datetime:
+        """The machine's own clock: for telemetry, screens and files, never for a decision."""
+        return datetime.now(UTC)
+
+    def trading(self, on: bool) -> None:
+        """Start or stop the clock of `session_s`."""
+        if self._trading_since is not None:
+            self.session_s += time.perf_counter() - self._trading_since
+        self._trading_since = time.perf_counter() if on else None
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds since the platform was opened."""
+        return time.perf_counter() - self._opened_s
+
+    def deliveries(self, until: datetime) -> Iterator[Delivery]:
+        """The frames after the last boundary on record, up to and including the one at `until`."""
+        for delivery in self.feed.deliveries(self.wall(), self.day.boundary_at):
+            if delivery.frame.as_of > until:
+                return
+            yield delivery
+
+    def critical_down(self) -> tuple[str, ...]:
+        """The critical components that are not healthy now."""
+        return tuple(
+            known.component
+            for known in self.board.components()
+            if known.critical and known.status is not HealthStatus.HEALTHY
+        )
+
+    # --- what the session leaves on disk ------------------------------------------------------------------------
+
+    def keep_ground(self) -> None:
+        """Keep what the session's signals and radar stand on, so that any minute of it can be computed again."""
+        data, reference = self.plan.data, self.plan.data.reference
+        self.bars.write_frame("warmup", data.warmup)
+        self.bars.write_frame(
+            "reference", pl.DataFrame({"symbol": data.universe.symbols, "prev_close": reference.prev_close})
+        )
+        if reference.volume_profile is not None:
+            usual = pl.DataFrame(reference.volume_profile, schema=list(data.universe.symbols), orient="row")
+            self.bars.write_frame("volume_profile", usual)
+        if data.quarantined.height and not self.session_paths.quarantine.exists():
+            add_quarantined(self.session_paths.quarantine, data.quarantined)
+
+    def keep_radar(self, radar: RadarSnapshot) -> None:
+        """Keep the top of the radar and the symbols that matter now, under the retention rule."""
+        watched = [symbol for symbol in self.day.watchlist if symbol in radar.universe]
+        at = {*radar.order[: self.snapshots.top].tolist(), *(radar.universe.index[symbol] for symbol in watched)}
+        self.snapshots.append(rows_of(radar, sorted(at)), also=watched)
+
+    def put_away(self) -> None:
+        """Make the closed session's bars and snapshots final."""
+        self.snapshots.close()
+        self.bars.compact()
+
+    # --- opening and closing ---------------------------------------------------------------------------------
+
+    def on_close(self, action: Callable[[], object]) -> None:
+        """Do something when the platform closes, before what was registered earlier."""
+        self._closing.callback(action)
+
+    def close(self) -> None:
+        """Let go of every file, in the reverse of the order they were opened; twice is fine."""
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def rows_of(radar: RadarSnapshot, positions: Sequence[int]) -> pl.DataFrame:
+    """Some symbols' radar numbers as a table: `as_of`, `symbol`, then the radar's columns, unknowns as nulls."""
+    symbols = pl.Series("symbol", [radar.universe.symbols[at] for at in positions], dtype=pl.String)
+    moment = pl.Series("as_of", [radar.as_of] * len(positions), dtype=pl.Datetime("us", "UTC"))
+    columns = [
+        pl.Series(name, column, nan_to_null=True) for name, column in zip(COLUMNS, radar.values[:, positions], strict=True)
+    ]
+    return pl.DataFrame([moment, symbols, *columns])
+
+
+def open_platform(
+    plan: DayPlan, *, command: str = "qm day", work: Blocking | None = None, notifier: Notifier | None = None
+) -> Platform:
+    """Take a day's book and open journal, venue and stores.
+
+    Raises LeaseTaken, StorageRefused, VenueError or DayRefused, each naming what is in the way.
+    """
+    plan.paths.create()
+    process_id = uuid.uuid4().hex[:12]
+    with ExitStack() as opening:
+        lease = Lease.acquire(plan.paths.lease, process_id=process_id, command=command)
+        opening.callback(lease.release)
+        journal = SqliteJournal(plan.paths.journal, book=plan.book)
+        opening.callback(journal.close)
+        exchange = Exchange(
+            plan.paths.venue, plan.data.instruments, plan.venue_model, plan.account_currency, plan.initial_cash
+        )
+        opening.callback(exchange.close)
+        platform = Platform(plan, journal=journal, exchange=exchange, lease=lease, work=work, notifier=notifier)
+        opening.callback(platform.bars.close)
+        # Bars are on disk before a record that names them is.
+        journal.before_commit(platform.bars.sync)
+        _check_the_book(platform)
+        platform.on_close(opening.pop_all().close)
+    return platform
+
+
+def _check_the_book(platform: Platform) -> None:
+    """Whether this book may run this day. Raises DayRefused."""
+    plan, restored = platform.plan, platform.restored
+    state, wanted = restored.state, plan.session_id
+    if wanted in state.closed_sessions:
+        raise DayRefused(
+            f"session {wanted} is closed and cannot run again: its journal is its record. "
+            "Run it in a new book with --fresh (the old book is moved aside, never deleted), or choose another date"
+        )
+    unfinished = restored.unfinished
+    if unfinished and unfinished != wanted:
+        date = state.day.window.date
+        raise DayRefused(
+            f"session {unfinished} of this book was never closed: finish it first with --date {date}, "
+            "or begin a new book with --fresh"
+        )
+    if not unfinished and state.now is not None and plan.data.window.closes_at <= state.now:
+        raise DayRefused(
+            f"this book has already lived through {state.now.isoformat()}, and {wanted} would end before that: "
+            "time does not run backwards in a book. Begin a new one with --fresh"
+        )
