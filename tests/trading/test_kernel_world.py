@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from qmworkbench.domain.events import Input, decode, encode
-from qmworkbench.domain.events.orders import RiskDecided
-from qmworkbench.domain.events.reconciliation import BreakFound
+from qmworkbench.domain.events.orders import ReportQuarantined, RiskDecided
+from qmworkbench.domain.events.reconciliation import BreakFound, RepairApplied
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.trading.fold import fold
 from qmworkbench.trading.kernel import Kernel
@@ -42,6 +42,8 @@ def check_invariants(world: World) -> None:
     assert len(taken) == len(set(taken)), "one live order per cl_ord_id"
     assert len(world.sent) == len(set(world.sent)), "no request was sent twice"
     assert state_hash(fold(map(decode, world.journal))) == state_hash(state), "fold(journal) is the live state"
+    # The broker of these days is honest: nothing it says may look like a contradiction, and nothing needs repair.
+    assert not [e for e in map(decode, world.journal) if isinstance(e, ReportQuarantined | RepairApplied)]
     account = exchange.account()
     assert abs(account.realized_pnl - state.day.realized_pnl) < Decimal("0.01")
     assert abs(account.fees - state.day.fees) < Decimal("0.01")

@@ -103,6 +103,8 @@ class World:
         self.crashes = 0
         self.calm = False
         self.commands = 0
+        self.budget_pct = Decimal(5)
+        self.statements = True
 
     # --- the shell: decide, record, carry out, feed back ---------------------------------------------
 
@@ -142,7 +144,7 @@ class World:
             return []
         reports = self.broker.reports(self.state.exec_cursor)
         heard: list[Input] = [ExecutionReported(at=self.at(), report=r) for r in reports]
-        if any(r.exec_type == "trade" for r in reports):
+        if self.statements and any(r.exec_type == "trade" for r in reports):
             heard.append(AccountObserved(at=self.at(), account=self.broker.account()))
         return heard
 
@@ -229,12 +231,19 @@ class World:
 
     # --- the day ---------------------------------------------------------------------------------------
 
-    def open(self) -> None:
+    def open_again(self) -> None:
+        """The next day of the same book."""
+        self.now = OPEN + timedelta(days=1, minutes=-10)
+        self.calm = False
+        self.open(OPEN + timedelta(days=1))
+
+    def open(self, opens: datetime = OPEN) -> None:
         """Everything up to the market session."""
-        closes = OPEN + self.boundaries * MINUTE
+        closes = opens + self.boundaries * MINUTE
+        session_id = f"local-{opens:%Y-%m-%d}"
         window = SessionWindow(
-            date="2026-03-02",
-            opens_at=OPEN.isoformat(),
+            date=f"{opens:%Y-%m-%d}",
+            opens_at=opens.isoformat(),
             closes_at=closes.isoformat(),
             interval_s=60,
             regular_boundaries=self.boundaries,
@@ -249,7 +258,7 @@ class World:
             asset_classes=("equity",),
             params={},
             params_hash="0" * 16,
-            budget_pct=Decimal(5),
+            budget_pct=self.budget_pct,
             max_symbols=4,
             flat_policy=self.flat_policy,
         )
@@ -257,7 +266,7 @@ class World:
             SessionOpened(
                 at=self.now,
                 book="local",
-                session_id="local-2026-03-02",
+                session_id=session_id,
                 environment=Environment.LOCAL,
                 window=window,
                 account_currency="USD",
@@ -274,7 +283,7 @@ class World:
                 unattended=self.unattended,
             )
         )
-        self.exchange.open_session("local-2026-03-02", self.now)
+        self.exchange.open_session(session_id, self.now)
         self.survive(BrokerConnectionChanged(at=self.at(), connected=True, detail=""))
         go = {"verdict": Verdict.GO, "checks_hash": "", "confirmed_by": "policy:unattended"}
         self.survive(PreflightRecorded(at=self.at(), phase="pre-start", **go))
