@@ -118,6 +118,7 @@ class World:
         self.universe = Universe([instrument.symbol for instrument in instruments])
         self.exchange = self._open()
         self.minute = -1
+        self.seen: dict[tuple[int, str], Bar] = {}
         if open_now:
             self.exchange.open_session(DAY, OPEN)
 
@@ -137,6 +138,7 @@ class World:
     def feed(self, bars: Mapping[str, Bar]) -> None:
         """Feed the next frame."""
         self.minute += 1
+        self.seen.update({(self.minute, symbol): bar for symbol, bar in bars.items()})
         self.exchange.on_frame(frame(self.universe, self.minute, bars), self.universe)
 
     def send(

@@ -1,0 +1,185 @@
+"""What every broker must do, whoever is behind it: the same suite for each (DESIGN §7 contracts).
+
+A broker joins by adding a maker that returns a Bench: a way to let the market move, and the broker itself.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal as D
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from qmworkbench.brokers.faulty import FaultPlan, FaultyBroker
+from qmworkbench.brokers.simulated import SimulatedBroker
+from qmworkbench.brokers.snapshot import snapshot
+from qmworkbench.domain.execution import ExecType, OrderRequest
+from qmworkbench.domain.orders import OrdStatus, OrdType, PositionEffect, Side, TimeInForce
+from qmworkbench.ports import Broker, RequestRefused
+from tests.venue.worlds import Bar, World, at, bracket
+
+
+@dataclass
+class Bench:
+    """A broker with one share, AAA, that trades at 100 when it is handed over."""
+
+    broker: Broker
+    bars: Callable[..., None]
+    minute: Callable[[], int]
+
+    def request(self, name: str, **changes: object) -> OrderRequest:
+        request = OrderRequest(
+            cl_ord_id=name,
+            symbol="AAA",
+            side=Side.BUY,
+            position_effect=PositionEffect.OPEN,
+            ord_type=OrdType.MARKET,
+            order_qty=D(100),
+            time_in_force=TimeInForce.DAY,
+            decided_at=at(self.minute()),
+        )
+        return msgspec.structs.replace(request, **changes)
+
+    def said(self, name: str) -> list[str]:
+        return [r.exec_type.value for r in self.broker.reports(0) if r.cl_ord_id == name]
+
+
+def _simulated(folder: Path) -> World:
+    world = World(path=folder / "venue.db")
+    world.bars((100, 100, 100, 100))
+    return world
+
+
+@pytest.fixture(params=["simulated", "simulated behind a faulty line without faults"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    world = _simulated(tmp_path)
+    broker: Broker = SimulatedBroker(world.exchange)
+    if "faulty" in request.param:
+        broker = FaultyBroker(broker, FaultPlan())
+
+    def bars(*rows: Bar) -> None:
+        world.bars(*rows)
+
+    yield Bench(broker, bars, lambda: world.minute)
+    world.exchange.close()
+
+
+FLAT: Sequence[float] = (100, 100, 100, 100)
+
+
+def test_an_accepted_order_is_acknowledged_and_known_by_its_id(bench: Bench) -> None:
+    bench.broker.submit(bench.request("a"))
+    found, cursor = bench.broker.order("a")
+    assert found is not None
+    assert (found.ord_status, found.order_qty, found.leaves_qty) == (OrdStatus.ACCEPTED, D(100), D(100))
+    assert bench.said("a") == ["new"]
+    assert cursor == bench.broker.reports(0)[-1].cursor
+
+
+def test_a_fill_moves_position_and_account(bench: Bench) -> None:
+    before = bench.broker.account()
+    bench.broker.submit(bench.request("a"))
+    bench.bars(FLAT)
+    (held,) = bench.broker.positions()
+    after = bench.broker.account()
+    assert (held.symbol, held.qty) == ("AAA", D(100))
+    assert before.cash - after.cash == held.qty * held.avg_px + after.fees
+    assert after.equity == after.cash + held.market_value
+    assert after.positions_value == held.market_value
+    assert after.unrealized_pnl == held.unrealized_pnl
+    assert after.cursor > before.cursor
+
+
+def test_cursors_rise_and_reports_resume_after_one(bench: Bench) -> None:
+    bench.broker.submit(bench.request("a", legs=bracket("a", stop=90)))
+    bench.bars(FLAT)
+    said = list(bench.broker.reports(0))
+    cursors = [report.cursor for report in said]
+    assert cursors == sorted(set(cursors))
+    assert len({report.exec_id for report in said}) == len(said)
+    for k, report in enumerate(said):
+        assert list(bench.broker.reports(report.cursor)) == said[k + 1 :]
+
+
+def test_reading_changes_nothing(bench: Bench) -> None:
+    bench.broker.submit(bench.request("a"))
+    bench.bars(FLAT)
+    once = (list(bench.broker.reports(0)), bench.broker.account(), list(bench.broker.positions()))
+    assert once == (list(bench.broker.reports(0)), bench.broker.account(), list(bench.broker.positions()))
+
+
+def test_an_id_is_used_once_for_ever_where_the_broker_says_so(bench: Bench) -> None:
+    assert bench.broker.enforces_unique_ids
+    bench.broker.submit(bench.request("a"))
+    said = list(bench.broker.reports(0))
+    with pytest.raises(RequestRefused, match="duplicate_cl_ord_id"):
+        bench.broker.submit(bench.request("a"))
+    assert list(bench.broker.reports(0)) == said
+    bench.broker.cancel("a")
+    with pytest.raises(RequestRefused, match="duplicate_cl_ord_id"):
+        bench.broker.submit(bench.request("a"))
+
+
+def test_a_refused_order_does_not_exist(bench: Bench) -> None:
+    with pytest.raises(RequestRefused):
+        bench.broker.submit(bench.request("a", symbol="NOSUCH"))
+    assert bench.broker.order("a")[0] is None
+    assert list(bench.broker.reports(0)) == []
+
+
+def test_a_cancel_is_confirmed_by_report(bench: Bench) -> None:
+    bench.broker.submit(bench.request("a", ord_type=OrdType.LIMIT, limit_px=D(50)))
+    bench.broker.cancel("a")
+    last = bench.broker.reports(0)[-1]
+    assert (last.exec_type, last.ord_status, last.cum_qty) == (ExecType.CANCELED, OrdStatus.CANCELED, D(0))
+    assert list(bench.broker.open_orders()) == []
+
+
+def test_a_cancel_that_comes_too_late_says_so(bench: Bench) -> None:
+    bench.broker.submit(bench.request("a"))
+    bench.bars(FLAT)
+    bench.broker.cancel("a")
+    last = bench.broker.reports(0)[-1]
+    assert (last.exec_type, last.ord_status, last.cum_qty) == (ExecType.CANCEL_REJECTED, OrdStatus.FILLED, D(100))
+
+
+def test_a_cancel_of_nothing_is_refused(bench: Bench) -> None:
+    with pytest.raises(RequestRefused, match="unknown_order"):
+        bench.broker.cancel("nobody")
+
+
+def test_reduce_only_never_turns_a_position_around(bench: Bench) -> None:
+    bench.broker.submit(bench.request("in"))
+    bench.bars(FLAT)
+    sell = {"side": Side.SELL, "position_effect": PositionEffect.CLOSE}
+    bench.broker.submit(bench.request("out", order_qty=D(150), **sell))
+    bench.bars(FLAT)
+    assert list(bench.broker.positions()) == []
+    with pytest.raises(RequestRefused, match="nothing_to_reduce"):
+        bench.broker.submit(bench.request("again", **sell))
+
+
+def test_bracket_legs_report_under_their_parent_and_cancel_each_other(bench: Bench) -> None:
+    bench.broker.submit(bench.request("in", legs=bracket("in", stop=95, target=105)))
+    bench.bars(FLAT)
+    working = {order.cl_ord_id: order for order in bench.broker.open_orders()}
+    assert set(working) == {"in/stop", "in/target"}
+    assert all(order.parent_id == "in" and order.leaves_qty == 100 for order in working.values())
+    bench.bars((100, 106, 100, 105))
+    assert list(bench.broker.positions()) == []
+    assert list(bench.broker.open_orders()) == []
+    assert (bench.said("in/target"), bench.said("in/stop")) == (["new", "trade"], ["new", "canceled"])
+
+
+def test_a_snapshot_is_whole_and_of_one_moment(bench: Bench) -> None:
+    bench.broker.submit(bench.request("in", legs=bracket("in", stop=95)))
+    bench.bars(FLAT)
+    seen = snapshot(bench.broker, 0)
+    assert seen.complete
+    assert seen.cursor == bench.broker.reports(0)[-1].cursor
+    assert [report.exec_type for report in seen.executions] == [ExecType.TRADE]
+    assert [held.qty for held in seen.positions] == [D(100)]
+    assert [order.cl_ord_id for order in seen.open_orders] == ["in/stop"]
+    assert seen.account == bench.broker.account()
+    assert snapshot(bench.broker, seen.cursor).executions == ()
