@@ -59,7 +59,7 @@ async def compute_and_decide(platform: Platform, frame: BarFrame, spread_bps: Fl
     for strategy_id, problem in computed.faults:
         await shell.feed(StrategyFaulted(at=shell.now(), strategy_id=strategy_id, detail=problem))
     await shell.feed(msgspec.structs.replace(computed.answer, at=shell.now()))
-    await shell.beside(lambda: platform.keep_radar(computed.radar))
+    await shell.beside(lambda: platform.radar_archive.take(computed.radar, request.marked))
     platform.board.succeeded("scanner", platform.wall(), stages.radar_ms)
     return stages
 

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
@@ -31,9 +31,9 @@ from qmworkbench.storage.barstore import BarStore
 from qmworkbench.storage.checkpoints import Checkpoints
 from qmworkbench.storage.journal import SqliteJournal
 from qmworkbench.storage.quarantine import add_quarantined
+from qmworkbench.service.radar_archive import RadarArchive
 from qmworkbench.storage.snapshots import SnapshotStore
 from qmworkbench.trading.kernel import Kernel
-from qmworkbench.trading.radar_snapshot import COLUMNS, RadarSnapshot
 from qmworkbench.trading.state import Session, State
 from qmworkbench.venue.exchange import Exchange
 
@@ -95,7 +95,7 @@ class Platform:
         self.work: Blocking = work if work is not None else InLine()
         self.session_paths = plan.paths.session(plan.session_id)
         self.bars = BarStore(self.session_paths.bars)
-        self.snapshots = SnapshotStore(self.session_paths.radar)
+        self.radar_archive = RadarArchive(SnapshotStore(self.session_paths.radar))
         self.checkpoints = Checkpoints(plan.paths.checkpoints)
         self.bus = InProcessBus()
         self.chronicle = Chronicle()
@@ -196,15 +196,9 @@ class Platform:
         if data.quarantined.height and not self.session_paths.quarantine.exists():
             add_quarantined(self.session_paths.quarantine, data.quarantined)
 
-    def keep_radar(self, radar: RadarSnapshot) -> None:
-        """Keep the top of the radar and the symbols that matter now, under the retention rule."""
-        watched = [symbol for symbol in self.day.watchlist if symbol in radar.universe]
-        at = {*radar.order[: self.snapshots.top].tolist(), *(radar.universe.index[symbol] for symbol in watched)}
-        self.snapshots.append(rows_of(radar, sorted(at)), also=watched)
-
     def put_away(self) -> None:
         """Make the closed session's bars and snapshots final."""
-        self.snapshots.close()
+        self.radar_archive.close()
         self.bars.compact()
 
     # --- opening and closing ---------------------------------------------------------------------------------
@@ -224,16 +218,6 @@ class Platform:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def rows_of(radar: RadarSnapshot, positions: Sequence[int]) -> pl.DataFrame:
-    """Some symbols' radar numbers as a table: `as_of`, `symbol`, then the radar's columns, unknowns as nulls."""
-    symbols = pl.Series("symbol", [radar.universe.symbols[at] for at in positions], dtype=pl.String)
-    moment = pl.Series("as_of", [radar.as_of] * len(positions), dtype=pl.Datetime("us", "UTC"))
-    columns = [
-        pl.Series(name, column, nan_to_null=True) for name, column in zip(COLUMNS, radar.values[:, positions], strict=True)
-    ]
-    return pl.DataFrame([moment, symbols, *columns])
 
 
 def open_platform(
