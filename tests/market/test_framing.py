@@ -125,6 +125,16 @@ def test_a_half_day_is_measured_by_the_first_hours_of_full_days() -> None:
     assert reference.history_days == 2
 
 
+def test_a_symbol_that_is_new_is_measured_by_the_days_it_has() -> None:
+    rows = [r for k in (2, 1, 0) for r in minutes_of(OPEN - timedelta(days=k), "AAA", 390)]
+    rows += minutes_of(OPEN - timedelta(days=1), "NEW", 1) + minutes_of(OPEN, "NEWER", 1)
+    reference = session_from_frame(table(rows), DAY).reference
+    assert reference.history_days == 2
+    assert reference.volume_profile is not None
+    assert reference.volume_profile[[0, -1], 1].tolist() == [100.0, 100.0]
+    assert np.isnan(reference.volume_profile[:, 2]).all()
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[Row]:
     """Bars of up to four past sessions and of DAY on a grid of 65 minutes (six boundaries), with holes everywhere."""

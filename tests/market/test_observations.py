@@ -34,6 +34,13 @@ def test_a_symbol_that_stops_in_mid_session() -> None:
     assert "HALT at 17:49 UTC" in message(data, "symbol_stops")
 
 
+def test_a_stop_is_seen_though_the_next_symbol_starts_late() -> None:
+    """One symbol's silence is measured by its own gaps; the next in the file has nothing to do with it."""
+    late = [row("LATE", OPEN + k * MINUTE) for k in range(300, 390)]
+    data = session(minutes_of(OPEN, "AAA", 390) + minutes_of(OPEN, "HALT", 100) + late)
+    assert data.stops == {"HALT": OPEN + 99 * MINUTE}
+
+
 @pytest.mark.parametrize("last", [389, 380, 376])
 def test_a_quiet_end_is_no_stop(last: int) -> None:
     data = session(minutes_of(OPEN, "AAA BBB", 390) + minutes_of(OPEN, "CALM", last))
