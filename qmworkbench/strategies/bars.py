@@ -228,6 +228,8 @@ def _tick_column(symbols: pl.Series, ticks: Mapping[str, float]) -> pl.Series:
         )
     for name in names:
         check_tick(name, ticks[name])
+    if not names:
+        return pl.Series("tick", dtype=pl.Float64)
     values = [float(ticks[name]) for name in names]
     return symbols.replace_strict(names, values, return_dtype=pl.Float64).alias("tick")
 

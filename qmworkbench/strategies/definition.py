@@ -215,6 +215,10 @@ class Program:
         self._plan = tuple(tuple(stage) for stage in plan)
         self._signals = [[(expr.meta.output_name(), expr) for expr in stage] for stage in signals]
 
+    def names(self) -> tuple[str, ...]:
+        """Every column the stages for all bars yield, causes before effects."""
+        return tuple(name for stage in self._signals for name, _ in stage)
+
     def reads(self) -> frozenset[str]:
         """Every column the stages for all bars look at, their own among them."""
         return frozenset(name for stage in self._signals for _, expr in stage for name in expr.meta.root_names())

@@ -38,11 +38,12 @@ class SessionSignals(SignalSource):
         bars: pl.DataFrame,
         history: pl.DataFrame | None = None,
         definitions: Mapping[str, StrategyDefinition] | None = None,
+        whole_session_bars: int = WHOLE_SESSION_BARS,
     ) -> None:
         super().__init__(instances, symbols=symbols, ticks=ticks, grids=grids, history=history, definitions=definitions)
         today = session_bars(bars.filter(pl.col("symbol").is_in(self.symbols)), grids[-1:], self.ticks)
         self._bars = today if self._history is None else pl.concat([self._history, today]).sort("symbol", "ts")
-        self._whole = today.height <= WHOLE_SESSION_BARS
+        self._whole = today.height <= whole_session_bars
         self._expected = _by_boundary(today, self._index)
         self._current: Index = np.empty(0, dtype=np.int64)
         self._passes: dict[int, _Pass | None] = {}
