@@ -93,6 +93,15 @@ class TestTheClosingPrint:
         assert world.fills() == [(1, "+100", "100"), (2, "-100", "100")]
         assert world.why("out") == "nothing_to_reduce"
 
+    def test_a_close_of_more_than_is_held_is_cut(self, world: World) -> None:
+        world.buy("in", 60)
+        world.bars((100, 100, 100, 100))
+        world.send("out", Side.SELL, 100, effect=PositionEffect.CLOSE, tif=CLOSE)
+        world.bars((100, 100, 100, 100))
+        world.end()
+        assert world.fills() == [(1, "+60", "100"), (2, "-60", "100")]
+        assert world.why("out") == "nothing_to_reduce"
+
     def test_the_last_print_of_a_frame_that_nobody_worked_in_is_known(self) -> None:
         """Prints count from before the order came, though the books did not follow the symbol then."""
         world = World()

@@ -111,6 +111,13 @@ class TestItsFile:
         world.bars((108, 109, 104, 105))
         assert world.fills()[-1] == (2, "-100", "104.5")
 
+    def test_a_trailing_stop_keeps_the_peak_of_a_quiet_bar(self, world: World) -> None:
+        world.buy("in", legs=bracket("in", trail=500))
+        world.bars((100, 101, 100, 101), (101, 120, 101, 119))
+        world.restart()
+        world.bars((119, 119, 114, 115))
+        assert world.fills()[-1] == (3, "-100", "114")
+
     def test_what_was_answered_survives_a_kill(self, tmp_path: Path) -> None:
         """A process that is killed without warning has on disk what it said."""
         path = tmp_path / "venue.db"
