@@ -28,7 +28,8 @@ from qmworkbench.domain.sessions import Phase
 from qmworkbench.ports import BrokerUnreachable
 from qmworkbench.service import resume, startup
 from qmworkbench.service.boundary import compute_and_decide, take_boundary
-from qmworkbench.service.platform import DayRefused, Platform
+from qmworkbench.service.plan import DayRefused
+from qmworkbench.service.platform import Platform
 from qmworkbench.service.result import DayResult, result_of
 from qmworkbench.trading.decision import UNATTENDED
 from qmworkbench.trading.phases import STOP_ORDER
@@ -71,10 +72,10 @@ async def open_or_resume(platform: Platform) -> None:
 
 async def pre_start(platform: Platform, preflight: Preflight) -> None:
     """Connect to the broker, then the pre-start checklist: GO opens the startup (§5)."""
-    if not platform.state.connected:
-        await connect(platform)
     if platform.reached(Phase.STARTUP):
         return
+    if not platform.restored.unfinished:
+        await connect(platform)
     await checklist(platform, preflight, "pre-start", Phase.STARTUP)
 
 

@@ -8,16 +8,27 @@ from typing import Any, Final, Literal
 import msgspec
 
 from qmworkbench.domain.events.session import RunSpec, SessionOpened
+from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.market.session import SessionData
 from qmworkbench.service.code_version import code_version
+from qmworkbench.service.config import Config
+from qmworkbench.service.runs import configured_runs, default_runs
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue.costs import VenueModel
 
 # The day's own clock starts this long before its first bar: what is done before the open is dated there.
 PREPARATION: Final = timedelta(hours=1)
+
+
+class DayRefused(Exception):
+    """The day cannot run as it was asked for. The message says what stands in the way and the remedy."""
+
+
+class AlreadyClosed(DayRefused):
+    """The session has been run to its close; it never runs again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,3 +97,32 @@ def as_plain(settings: ScanSettings) -> dict[str, Any]:
     plain = msgspec.to_builtins(settings)
     assert isinstance(plain, dict)
     return plain
+
+
+def plan_of(config: Config, data: SessionData) -> DayPlan:
+    """The day that a configuration and its data make."""
+    market = market_of(data)
+    feed, allocator = config.settings.feed, config.settings.allocator
+    entries = config.settings.strategies
+    return DayPlan(
+        book=config.book,
+        environment=config.environment,
+        paths=config.paths,
+        data=data,
+        limits=config.limits(market),
+        scan=config.scan(market),
+        runs=default_runs(market) if entries is None else configured_runs(entries, market),
+        venue_model=config.venue_model(),
+        account_currency=config.settings.account_currency,
+        initial_cash=config.settings.initial_cash,
+        config_hash=config.config_hash,
+        max_candidates=allocator.max_candidates,
+        max_owned=allocator.max_owned,
+        compute=feed.compute,
+        speed=None if feed.speed == "max" else feed.speed,
+    )
+
+
+def market_of(data: SessionData) -> AssetClass:
+    """The market the session trades: that of its instruments, which share a calendar."""
+    return data.instruments[data.universe.symbols[0]].asset_class

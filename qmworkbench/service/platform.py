@@ -24,7 +24,7 @@ from qmworkbench.service.health import HealthBoard, HealthStatus
 from qmworkbench.service.lateness import Lateness
 from qmworkbench.service.lease import Lease
 from qmworkbench.service.leased_broker import LeasedBroker
-from qmworkbench.service.plan import DayPlan
+from qmworkbench.service.plan import AlreadyClosed, DayPlan, DayRefused
 from qmworkbench.service.recovery import Restored, restore
 from qmworkbench.service.shell import Shell
 from qmworkbench.storage.barstore import BarStore
@@ -38,10 +38,6 @@ from qmworkbench.trading.state import Session, State
 from qmworkbench.venue.exchange import Exchange
 
 LATENESS_TOLERANCE_MS: Final = 2000.0
-
-
-class DayRefused(Exception):
-    """The day cannot run as it was asked for. The message says what stands in the way and the remedy."""
 
 
 class StopRequested(Exception):
@@ -112,6 +108,7 @@ class Platform:
             work=self.work,
             bus=self.bus,
             notifier=notifier,
+            horizon=lambda: self.monitor.awaited,
         )
         self.frames: Frames
         taken_up_to = self.day.boundary_at if self.restored.unfinished else None
@@ -252,7 +249,8 @@ def _check_the_book(platform: Platform) -> None:
     plan, restored = platform.plan, platform.restored
     state, wanted = restored.state, plan.session_id
     if wanted in state.closed_sessions:
-        raise DayRefused(
+        platform.put_away()  # a process that died right after the close may have left this to do
+        raise AlreadyClosed(
             f"session {wanted} is closed and cannot run again: its journal is its record. "
             "Run it in a new book with --fresh (the old book is moved aside, never deleted), or choose another date"
         )

@@ -37,6 +37,7 @@ class CheckpointStore(Protocol):
 class Restored:
     """A book as its journal has it: the folded state, the last sequence in it, and the checkpoint it was folded from (0: genesis).
 
+    `unfinished` is the id of the session that was left open then, "" where there is none; `state` is live and moves on.
     `notes` says why newer checkpoints were passed over.
     """
 
@@ -44,14 +45,7 @@ class Restored:
     seq: int
     from_checkpoint: int
     notes: tuple[str, ...]
-
-    @property
-    def unfinished(self) -> str:
-        """The id of the session that was left open, "" where there is none."""
-        session = self.state.session
-        if session is None or session.session_id in self.state.closed_sessions or session.phase is Phase.CLOSED:
-            return ""
-        return session.session_id
+    unfinished: str
 
 
 def restore(journal: ReadableJournal, checkpoints: CheckpointStore | None) -> Restored:
@@ -71,7 +65,16 @@ def restore(journal: ReadableJournal, checkpoints: CheckpointStore | None) -> Re
         events.append(event)
         seq = number
     fold(events, state)
-    return Restored(state=state, seq=seq, from_checkpoint=after, notes=tuple(notes))
+    return Restored(
+        state=state, seq=seq, from_checkpoint=after, notes=tuple(notes), unfinished=_unfinished(state)
+    )
+
+
+def _unfinished(state: State) -> str:
+    session = state.session
+    if session is None or session.session_id in state.closed_sessions or session.phase is Phase.CLOSED:
+        return ""
+    return session.session_id
 
 
 def _state_of(found: Checkpoint) -> State | str:

@@ -15,7 +15,8 @@ from qmworkbench.domain.events.market import BoundaryClosed, FrameComputed
 from qmworkbench.domain.events.reconciliation import BrokerConnectionChanged, SessionRecovered
 from qmworkbench.domain.events.session import ServiceStopped, SessionOpened
 from qmworkbench.ports import BrokerUnreachable
-from qmworkbench.service.platform import DayRefused, Platform
+from qmworkbench.service.plan import DayRefused
+from qmworkbench.service.platform import Platform
 from qmworkbench.service.recovery import session_events
 from qmworkbench.trading.frames import Floats
 

@@ -20,7 +20,7 @@ from qmworkbench.domain.events.reconciliation import (
     BrokerConnectionChanged,
     BrokerSnapshotObserved,
 )
-from qmworkbench.domain.execution import BrokerSnapshot, ExecType, SubmitOutcome
+from qmworkbench.domain.execution import BrokerSnapshot, ExecType, ExecutionReport, SubmitOutcome
 from qmworkbench.ports import Broker, BrokerUnreachable, Bus, Journal, JournalFailed, Notifier, OutcomeUnknown, RequestRefused
 from qmworkbench.service.blocking import Blocking, InLine
 from qmworkbench.service.lease import LeaseLost
@@ -67,7 +67,8 @@ class Shell:
 
     `snapshot` reads positions, orders, executions and account together from the broker, from a cursor on
     (brokers/snapshot.py). `bus` hears of events once they are durable, `notifier` of alerts. `work` says
-    where blocking calls are done. `now` is the clock inputs are dated with, None where that is the newest input's time.
+    where blocking calls are done. `now` is the clock inputs are dated with, None where that is the newest input's time;
+    `horizon` the close of the next bars to come, None where there is none.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Shell:
         work: Blocking | None = None,
         bus: Bus | None = None,
         notifier: Notifier | None = None,
+        horizon: Callable[[], datetime | None] = lambda: None,
     ) -> None:
         self.kernel = kernel
         self.journal = journal
@@ -93,6 +95,7 @@ class Shell:
         self._work = work if work is not None else InLine()
         self._bus = bus
         self._notifier = notifier
+        self._horizon = horizon
         self._outbox: deque[tuple[int, Effect]] = deque()
         self._unpublished: deque[tuple[int, list[Event]]] = deque()
         self._settling = asyncio.Lock()
@@ -276,8 +279,7 @@ class Shell:
             reports = await self._work.do(lambda: self.broker.reports(after))
             self._reconnected()
             for report in reports:
-                at = max(self.now(), report.transact_time)
-                self.decide(ExecutionReported(at=at, report=report))
+                self.decide(ExecutionReported(at=self._heard_at(report), report=report))
                 self._account_stale |= report.exec_type in _BOOKED
             if self._account_stale:
                 account = await self._work.do(self.broker.account)
@@ -286,6 +288,14 @@ class Shell:
         except BrokerUnreachable as error:
             return self._disconnected(str(error))
         return bool(self._outbox)
+
+    def _heard_at(self, report: ExecutionReport) -> datetime:
+        """A report is dated when it happened, but never beyond the next bars: a venue that went on while we were down has
+        traded bars that this session has yet to take in."""
+        at, horizon = report.transact_time, self._horizon()
+        if horizon is not None and at > horizon:
+            at = horizon
+        return max(self.now(), at)
 
     def _disconnected(self, detail: str) -> bool:
         if self._unreachable or self.state.session is None:

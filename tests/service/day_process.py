@@ -1,0 +1,90 @@
+"""A whole headless day in a process of its own: what is killed, interrupted and run under other hash seeds.
+
+    python day_process.py ROOT (--demo SYMBOLS | --file PATH DAY) [--one-pass] [--book NAME]
+
+Prints the result as one JSON line; exit code 130 after a stop, 3 with the reason on stderr when the day is refused.
+"""
+
+import sys
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+
+from qmworkbench.domain.checks import Check, CheckStatus
+from qmworkbench.domain.instruments import AssetClass
+from qmworkbench.domain.limits import Limits
+from qmworkbench.domain.sessions import Environment
+from qmworkbench.market.bars import load_session
+from qmworkbench.market.demo import demo_session
+from qmworkbench.market.session import SessionData
+from qmworkbench.service.headless import run_headless
+from qmworkbench.service.plan import DayPlan, DayRefused, market_of
+from qmworkbench.service.platform import Platform, StopRequested
+from qmworkbench.service.runs import default_runs
+from qmworkbench.storage.paths import BookPaths
+from qmworkbench.trading.scanner_settings import ScanSettings
+from qmworkbench.venue.costs import costed
+
+DEMO_DAY = date(2024, 3, 8)
+
+
+def all_good(platform: Platform, phase: str) -> list[Check]:
+    return [
+        Check(
+            check_id="test.nothing",
+            section="test",
+            title="a test looks at nothing",
+            status=CheckStatus.PASS,
+            looked_at="nothing",
+            value="nothing",
+            expectation="nothing",
+        )
+    ]
+
+
+def plan_for(root: Path, data: SessionData, **changes: object) -> DayPlan:
+    market = market_of(data)
+    forex = market is AssetClass.FOREX
+    book = str(changes.pop("book", "main"))
+    settings: dict[str, object] = {
+        "book": book,
+        "environment": Environment.LOCAL,
+        "paths": BookPaths.under(root, "local", book),
+        "data": data,
+        "limits": Limits(max_position_qty=None) if forex else Limits(),
+        "scan": ScanSettings.for_forex() if forex else ScanSettings(),
+        "runs": default_runs(market),
+        "venue_model": costed(),
+        "account_currency": "USD",
+        "initial_cash": Decimal(100_000),
+        "config_hash": "test",
+        "max_candidates": 20,
+        "max_owned": 20,
+    }
+    return DayPlan(**(settings | changes))  # type: ignore[arg-type]
+
+
+def main(arguments: list[str]) -> int:
+    root = Path(arguments[0])
+    if "--demo" in arguments:
+        data = demo_session(DEMO_DAY, 7, int(arguments[arguments.index("--demo") + 1]))
+    else:
+        at = arguments.index("--file")
+        data = load_session(arguments[at + 1], date.fromisoformat(arguments[at + 2]))
+    plan = plan_for(root, data, compute="one-pass" if "--one-pass" in arguments else "incremental")
+    try:
+        result = run_headless(plan, all_good, on_open=lambda _: print("open", flush=True))
+    except StopRequested as stopped:
+        print(stopped, file=sys.stderr)
+        return 130
+    except DayRefused as refused:
+        print(refused, file=sys.stderr)
+        return 3
+    print(msgspec.json.encode(result, decimal_format="string").decode() if False else msgspec.json.encode(result).decode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
