@@ -1,0 +1,151 @@
+"""The session's equity, boundary by boundary, and what it says of the day (§9, §18)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+import polars as pl
+
+from qmworkbench.analytics.session_record import SessionRecord
+from qmworkbench.analytics.tables import Schema
+from qmworkbench.domain.events import Event
+from qmworkbench.domain.events.market import FrameComputed
+from qmworkbench.domain.events.orders import FillRecorded, FillReversed
+from qmworkbench.domain.events.reconciliation import BrokerSnapshotObserved, SessionEquitySet, Trigger
+from qmworkbench.domain.numbers import ONE, ZERO
+
+_SCHEMA: Final[Schema] = {
+    "at": pl.Datetime("us", "UTC"),
+    "equity": pl.Float64,
+    "realized": pl.Float64,
+    "open_positions": pl.Int64,
+}
+
+
+class _Held(msgspec.Struct):
+    qty: Decimal
+    cost: Decimal
+    rate: Decimal
+
+
+class _Curve:
+    """Follows positions through fills and values them at the marks of each boundary."""
+
+    def __init__(self) -> None:
+        self.start = ZERO
+        self.start_unrealized = ZERO
+        self.realized = ZERO  # after fees
+        self.held: dict[tuple[str, str], _Held] = {}
+        self.marks: dict[str, Decimal] = {}
+        self.points: list[tuple[datetime, float, float, int]] = []
+
+    def take(self, event: Event) -> None:
+        match event:
+            case SessionEquitySet():
+                self.start, self.start_unrealized = event.equity, event.unrealized_pnl
+            case BrokerSnapshotObserved() if event.trigger is Trigger.STARTUP and not self.held:
+                # What was carried into the day is known from the broker's own list.
+                for position in event.snapshot.positions:
+                    points = (position.market_px - position.avg_px) * position.qty
+                    rate = position.unrealized_pnl / points if points else ONE
+                    self.held["carried", position.symbol] = _Held(
+                        position.qty, position.qty * position.avg_px, abs(rate) or ONE
+                    )
+                    self.marks[position.symbol] = position.market_px
+            case FillRecorded():
+                self.realized += event.realized_pnl - event.fee
+                self.held.pop(("carried", event.symbol), None)
+                key = (event.strategy_id, event.symbol)
+                if event.position_qty:
+                    self.held[key] = _Held(event.position_qty, event.position_cost, event.conversion_rate)
+                else:
+                    self.held.pop(key, None)
+                self.marks.setdefault(event.symbol, event.last_px)
+            case FillReversed():
+                self.realized += event.fee
+            case FrameComputed():
+                self.marks.update((mark.symbol, mark.px) for mark in event.marks)
+                self._point(event.as_of)
+            case _:
+                pass
+
+    def _point(self, at: datetime) -> None:
+        open_pnl = ZERO
+        for (_, symbol), held in self.held.items():
+            mark = self.marks.get(symbol)
+            if mark is not None:
+                open_pnl += (held.qty * mark - held.cost) * held.rate
+        equity = self.start + self.realized + open_pnl - self.start_unrealized
+        self.points.append((at, float(equity), float(self.realized), len(self.held)))
+
+
+def equity_curve(record: SessionRecord) -> pl.DataFrame:
+    """Equity at each boundary in account currency: what the day began with, plus realized less fees, plus open P&L at
+    the marks. `realized` counts the day's realized P&L less fees. Foreign positions are valued at the rate of their
+    last fill. The last point is after the close, with what was booked there.
+    """
+    curve = _Curve()
+    for event in record.events:
+        curve.take(event)
+    if curve.points:
+        curve._point(max(record.closes_at, curve.points[-1][0]))
+    return pl.DataFrame(curve.points, schema=_SCHEMA, orient="row")
+
+
+class DayFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """The day in figures; None where there is nothing to compute from. Money in account currency, shares as fractions.
+
+    `net_pnl` and `fees` are exact; `max_drawdown` is the deepest fall of equity from its highest so far, the day's
+    start included (never negative); `profit_factor` is gains over losses of closed trades, None without losses.
+    """
+
+    currency: str
+    start_equity: Decimal | None
+    end_equity: float | None
+    gross_pnl: Decimal
+    fees: Decimal
+    net_pnl: Decimal
+    trades: int
+    win_rate: float | None
+    profit_factor: float | None
+    expectancy_r: float | None
+    average_hold_min: float | None
+    max_drawdown: float | None
+    slippage_cost: float
+    time_in_market: float | None
+
+
+def day_figures(record: SessionRecord, trades: pl.DataFrame, curve: pl.DataFrame) -> DayFigures:
+    """The headline figures of a session."""
+    net = trades["net_pnl"]
+    gains, losses = float(net.filter(net > 0).sum()), -float(net.filter(net < 0).sum())
+    start = _start(record.events)
+    equity = curve["equity"]
+    peak = equity.cum_max().clip(lower_bound=float(start) if start is not None else None)
+    return DayFigures(
+        currency=record.opened.account_currency,
+        start_equity=start,
+        end_equity=float(equity[-1]) if equity.len() else None,
+        gross_pnl=record.money.realized,
+        fees=record.money.fees,
+        net_pnl=record.money.net,
+        trades=trades.height,
+        win_rate=float((net > 0).mean()) if trades.height else None,  # type: ignore[arg-type]
+        profit_factor=gains / losses if losses else None,
+        expectancy_r=_mean(trades["r_multiple"]),
+        average_hold_min=_mean(trades["hold_min"]),
+        max_drawdown=float((peak - equity).max()) if equity.len() else None,  # type: ignore[arg-type]
+        slippage_cost=float(record["fills"]["slippage_cost"].sum()),
+        time_in_market=float((curve["open_positions"] > 0).mean()) if curve.height else None,  # type: ignore[arg-type]
+    )
+
+
+def _mean(values: pl.Series) -> float | None:
+    known = values.drop_nulls()
+    return float(known.mean()) if known.len() else None  # type: ignore[arg-type]
+
+
+def _start(events: Sequence[Event]) -> Decimal | None:
+    return next((event.equity for event in events if isinstance(event, SessionEquitySet)), None)
