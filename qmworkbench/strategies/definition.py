@@ -195,12 +195,11 @@ class StrategyDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def as_data(self) -> dict[str, Any]:
         """The catalog entry without its functions, in plain JSON types: for cards, diffs and preflight."""
-        entry = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {
-            name: msgspec.to_builtins(dict(value) if name == "features" else value)
-            for name, value in entry.items()
-            if not callable(value)
-        } | {"approved_hash": self.hash({}), "warmup_bars": self.warmup_bars(self.parameters({}))}
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        entry = {name: value for name, value in fields.items() if not callable(value)}
+        entry |= {"approved_hash": self.hash({}), "warmup_bars": self.warmup_bars(self.parameters({}))}
+        data: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(entry))
+        return data
 
 
 _THREADED_ROWS = 50_000

@@ -131,4 +131,3 @@ def changed(definition: StrategyDefinition, **fields: object) -> StrategyDefinit
     """The definition with some fields replaced."""
     values = {name: getattr(definition, name) for name in definition.__struct_fields__}
     return StrategyDefinition(**{**values, **fields})  # type: ignore[arg-type]
-

@@ -22,7 +22,9 @@ BEFORE = equity_grid(DAY - timedelta(days=1), boundaries=3)
 
 def raw(*rows: tuple[str, datetime]) -> pl.DataFrame:
     """Bars of one price at the given times."""
-    return pl.DataFrame([(symbol, ts, 1.0, 2.0, 0.5, 1.5, 10.0) for symbol, ts in rows], schema=RAW_SCHEMA, orient="row")
+    return pl.DataFrame(
+        [(symbol, ts, 1.0, 2.0, 0.5, 1.5, 10.0) for symbol, ts in rows], schema=RAW_SCHEMA, orient="row"
+    )
 
 
 def at(bar: int, grid: SessionGrid = GRID) -> datetime:
@@ -152,7 +154,9 @@ def test_the_same_session_of_two_symbols_in_a_row_counts_as_two() -> None:
 
 
 def test_the_anchor_keeps_the_last_history_bars_of_each_symbol() -> None:
-    rows = raw(*[("A", at(k, BEFORE)) for k in range(3)], ("B", at(1, BEFORE)), ("A", at(0)), ("B", at(0)), ("C", at(0)))
+    rows = raw(
+        *[("A", at(k, BEFORE)) for k in range(3)], ("B", at(1, BEFORE)), ("A", at(0)), ("B", at(0)), ("C", at(0))
+    )
     bars = session_bars(rows, [BEFORE, GRID], dict.fromkeys("ABC", 0.01))
     both = [BEFORE.session, DAY]
 

@@ -33,7 +33,11 @@ def test_both_ends_of_a_range_are_allowed(value: int) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("range_bars", 1, "strategy orb: range_bars = 1 is out of range; allowed: 2 to 120 bars (whole number, approved 15)"),
+        (
+            "range_bars",
+            1,
+            "strategy orb: range_bars = 1 is out of range; allowed: 2 to 120 bars (whole number, approved 15)",
+        ),
         ("range_bars", 121, "range_bars = 121 is out of range"),
         ("range_bars", 15.0, "range_bars = 15.0 is no whole number"),
         ("range_bars", True, "range_bars = True is no whole number"),

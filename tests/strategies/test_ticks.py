@@ -25,7 +25,9 @@ def evaluated(expr: pl.Expr, px: float, tick: float, close: float = 0.0) -> floa
 
 
 @given(st.sampled_from(TICKS), st.integers(1, 10_000_000))
-def test_a_price_on_tick_is_its_own_floor_and_ceiling_and_comes_back_as_the_nearest_float(tick: str, count: int) -> None:
+def test_a_price_on_tick_is_its_own_floor_and_ceiling_and_comes_back_as_the_nearest_float(
+    tick: str, count: int
+) -> None:
     px, size = float(Decimal(tick) * count), float(tick)
     assert evaluated(ticks_down(PX, TICK), px, size) == count
     assert evaluated(ticks_up(PX, TICK), px, size) == count
