@@ -3,6 +3,9 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 MASK: Final = "********"
@@ -10,7 +13,7 @@ MASK: Final = "********"
 SHORTEST_SECRET: Final = 8
 
 _NAMES: Final = re.compile(
-    r"(^|[^a-z])(token|secret|password|passwd|passphrase|authorization|credentials?|cookie|bearer|private_?key|api_?key|access_?key|"
+    r"(^|[^a-z])(token|secret|password|passwd|passphrase|authorization|credentials?|cookie|bearer|private[_-]?key|api[_-]?key|access[_-]?key|"
     r"signature)([^a-z]|$)",
     re.IGNORECASE,
 )
@@ -22,23 +25,10 @@ _INLINE: Final = (
         rb"(?i)((?:[a-z0-9]+[_-])*(?:token|secret|password|passwd|api_?key|access_?key)\\?[\"']?\s*[=:]\s*\\?[\"']?)[^\s\"'\\,;&}]+"
     ),
 )
-# Letters every inline pattern needs: a line without any of them is let through at the cost of a substring search.
-_HINTS: Final = (
-    b"earer",
-    b"EARER",
-    b"://",
-    b"oken",
-    b"OKEN",
-    b"ecret",
-    b"ECRET",
-    b"assw",
-    b"ASSW",
-    b"key",
-    b"KEY",
-    b"Key",
-)
+_PLAIN: Final = frozenset({str, int, float, bool, type(None), datetime, Decimal})
 
 
+@lru_cache(maxsize=4096)
 def names_a_secret(name: str) -> bool:
     """Whether something called `name` is to be masked whatever it holds: token, apiKey, ALPACA_SECRET_KEY, …"""
     return _NAMES.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)) is not None
@@ -68,7 +58,9 @@ class Redactor:
         for secret in self._spellings:
             if secret in text:
                 text = text.replace(secret, MASK.encode())
-        if any(hint in text for hint in _HINTS):
+        low = text.lower()
+        # Letters that every inline pattern needs: most lines have none of them and are spared the patterns.
+        if b"token" in low or b"secret" in low or b"passw" in low or b"key" in low or b"://" in low or b"bearer" in low:
             for pattern in _INLINE:
                 text = pattern.sub(rb"\g<1>" + MASK.encode(), text)
         return text
@@ -79,11 +71,17 @@ class Redactor:
 
     def mapping(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The same fields, masked wherever a key at any depth names a secret."""
-        return {key: MASK if names_a_secret(key) and value else self._value(value) for key, value in fields.items()}
+        masked = dict(fields)
+        for key, value in fields.items():
+            if names_a_secret(key):
+                masked[key] = MASK if value else value
+            elif value.__class__ not in _PLAIN:
+                masked[key] = self._value(value)
+        return masked
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, Mapping):
             return self.mapping({str(key): inner for key, inner in value.items()})
         if isinstance(value, list | tuple):
-            return [self._value(inner) for inner in value]
+            return [inner if inner.__class__ in _PLAIN else self._value(inner) for inner in value]
         return value
