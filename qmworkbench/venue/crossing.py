@@ -42,14 +42,13 @@ class Crossing:
 
     def run(self) -> None:
         """Match everything that was decided before the bar closed."""
-        orders = self._eligible()
+        orders = self._waiting()
         if any(stirs(order, self._bar, self._instrument) for order in orders):
             cap = self._schedule.cap(decimal_of(self._bar.volume), self._instrument)
             self._left = {Side.BUY: cap, Side.SELL: cap}
             self._open()
             self._range()
         else:
-            self._raise_peaks(orders, self._bar.open)
             self._raise_peaks(orders, None)
 
     # ── the open ────────────────────────────────────────────────────────────────────────────────────────────
@@ -174,16 +173,17 @@ class Crossing:
 
     # ── which orders ────────────────────────────────────────────────────────────────────────────────────────
 
-    def _eligible(self) -> list[VenueOrder]:
-        """Orders this bar may match, exits first: decided before it closed, and not waiting for the session's
-        close.
-        """
-        orders = [
+    def _waiting(self) -> list[VenueOrder]:
+        """Orders this bar may match: decided before it closed, and not waiting for the session's close."""
+        return [
             order
-            for order in self._books.working(self._bar.symbol)
-            if order.decided_at < self._at and order.time_in_force is not TimeInForce.AT_CLOSE
+            for order in self._books.by_symbol[self._bar.symbol].values()
+            if order.is_working and order.decided_at < self._at and order.time_in_force is not TimeInForce.AT_CLOSE
         ]
-        return sorted(orders, key=priority)
+
+    def _eligible(self) -> list[VenueOrder]:
+        """The same in the order in which they are matched: exits first."""
+        return sorted(self._waiting(), key=priority)
 
     @staticmethod
     def _rests_as_exit(order: VenueOrder) -> bool:

@@ -173,7 +173,7 @@ class Store:
                 [(s,) for s, h in batch.positions.items() if not h.qty],
             )
         if batch.marks:
-            times = {mark.at: mark.at.isoformat() for mark in batch.marks.values()}
+            times = {at: at.isoformat() for at in dict.fromkeys(mark.at for mark in batch.marks.values())}
             db.executemany(_PUT_MARK, [(symbol, str(m.px), times[m.at]) for symbol, m in batch.marks.items()])
         if batch.rates:
             db.executemany(_PUT_RATE, [_row(rate) for rate in batch.rates.values()])
