@@ -219,6 +219,13 @@ def anchored(bars: pl.DataFrame, sessions: Sequence[date], history_bars: int | N
     return reach.filter(~is_history | (left < history_bars))
 
 
+def positions(symbols: pl.Series, index: Mapping[str, int]) -> npt.NDArray[np.int64]:
+    """The universe index of each symbol, all of which `index` knows."""
+    if not len(symbols):
+        return np.empty(0, dtype=np.int64)
+    return symbols.replace_strict(index, return_dtype=pl.Int64).to_numpy()
+
+
 def _tick_column(symbols: pl.Series, ticks: Mapping[str, float]) -> pl.Series:
     names = symbols.unique().sort().to_list()
     missing = [name for name in names if name not in ticks]

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from qmworkbench.strategies.bars import SessionGrid, anchored, prepared, session_bars
+from qmworkbench.strategies.bars import SessionGrid, anchored, positions, prepared, session_bars
 from qmworkbench.strategies.batch import joined, taken
 from qmworkbench.strategies.contract import Answers, StrategyFault, answers, signalled
 from qmworkbench.strategies.definition import Anchor, StrategyDefinition, StrategyInstance
@@ -87,7 +87,7 @@ class SessionSignals(SignalSource):
         else:
             table = signalled(rules.program, self._anchored(rules.anchor, self._of(missing)))
         rows = table.filter(pl.col("session") == self.grid.session)
-        of = rows["symbol"].replace_strict(self._index, return_dtype=pl.Int64).to_numpy()
+        of = positions(rows["symbol"], self._index)
         done.add(missing, of, rows["bar"].to_numpy(), rows["close"].to_numpy(), answers(rules.program, rows))
 
     def _until_now(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
@@ -167,8 +167,8 @@ def reached(anchor: Anchor, grids: Sequence[SessionGrid]) -> list[date]:
 def _by_boundary(bars: pl.DataFrame, index: Mapping[str, int]) -> dict[int, tuple[Index, Floats]]:
     """For each boundary the universe indices that traded, ascending, and their closes."""
     ordered = bars.sort("bar", "symbol")
-    of = ordered["symbol"].replace_strict(index, return_dtype=pl.Int64).to_numpy()
+    of = positions(ordered["symbol"], index)
     bar, close = ordered["bar"].to_numpy(), ordered["close"].to_numpy()
     first = np.flatnonzero(np.diff(bar, prepend=-1))
-    last = np.append(first[1:], len(bar))
+    last = [*first[1:], len(bar)] if len(first) else []
     return {int(bar[a]): (of[a:b], close[a:b]) for a, b in zip(first, last, strict=True)}

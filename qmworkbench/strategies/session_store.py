@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from qmworkbench.strategies.bars import KEYS, TS, SessionGrid, row_keys
+from qmworkbench.strategies.bars import KEYS, TS, SessionGrid, positions, row_keys
 from qmworkbench.strategies.definition import Anchor
 
 Floats = npt.NDArray[np.float64]
@@ -131,9 +131,8 @@ class SessionStore:
             self._old_px, self._old_bar = np.empty((len(_PX), 0)), np.empty(0, dtype=np.int32)
             self._old_day = np.empty(0, dtype=np.int32)
             return
-        positions = {name: at for at, name in enumerate(self._names)}
         known = history.filter(pl.col("symbol").is_in(self._names.implode()))
-        of = known["symbol"].replace_strict(positions, return_dtype=pl.Int64).to_numpy()
+        of = positions(known["symbol"], {name: at for at, name in enumerate(self._names)})
         self._offsets = np.searchsorted(of, np.arange(width + 1))
         self._old_px = np.stack([known[name].to_numpy() for name in _PX])
         self._old_bar = known["bar"].to_numpy()
