@@ -4,8 +4,7 @@ Accounting. An instrument whose `margin_rate` is 1 is paid in full: a fill moves
 less is held on margin: only realized P&L moves cash, and the position is worth its unrealized P&L. Fees are
 in account currency. P&L in another currency converts at the venue's own recorded rate, to eight places.
 
-Changes gather in memory and become durable with commit(), before anybody is answered; rollback() forgets
-them.
+Changes gather in memory and become durable with commit(), before anybody is answered; rollback() forgets them.
 """
 
 from collections.abc import Mapping
@@ -229,9 +228,7 @@ class Books:
         self._batch.account = self.account
 
     def _fee(self, order: VenueOrder, instrument: Instrument, qty: Decimal, value: Decimal, rate: Decimal) -> Decimal:
-        """What this fill adds to the fees of its order: the commission on all of it so far, less what was
-        charged.
-        """
+        """What this fill adds to the fees of its order: the commission on all of it, less that on what was before."""
         fees = self.model.schedule(instrument).fees
         before = fees.commission(order.cum_qty - qty, money(order.cum_value - value, rate))
         owed = fees.commission(order.cum_qty, money(order.cum_value, rate)) - before
@@ -318,11 +315,6 @@ class Books:
     def position_qty(self, symbol: str) -> Decimal:
         held = self.positions.get(symbol)
         return held.qty if held is not None else ZERO
-
-    def market_px(self, held: Holding) -> Decimal:
-        """The mark of a position: its last print, its average price before there is one."""
-        last = self.marks.get(held.symbol)
-        return last.px if last is not None else held.avg_px
 
     def reports(self, after_cursor: int) -> list[ExecutionReport]:
         return [] if after_cursor >= self.cursor else self._store.reports(after_cursor)

@@ -69,9 +69,7 @@ def _covered(books: Books, entry: VenueOrder) -> Decimal:
 
 
 def _reduce(books: Books, entry: VenueOrder, qty: Decimal, reason: Ending, at: datetime) -> None:
-    """`qty` of what `entry` filled is closed again: its legs shrink, and what of it is still open is called
-    off.
-    """
+    """`qty` of what `entry` filled is closed again: its legs shrink, and what of it is still open is called off."""
     entry.exited_qty += qty
     books.touch(entry)
     if entry.is_open:

@@ -57,9 +57,7 @@ class FeeSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             _demand(value is None or (value.is_finite() and value >= 0), f"fees.{name}", value, "give 0 or more")
 
     def commission(self, cum_qty: Decimal, cum_value: Decimal) -> Decimal:
-        """What an order owes once `cum_qty` has filled for `cum_value` (account currency); 0 before its first
-        fill.
-        """
+        """What an order owes once `cum_qty` has filled for `cum_value` (account currency); 0 before its first fill."""
         if cum_qty == 0:
             return ZERO
         owed = max(self.per_unit * cum_qty, self.min_per_order)
@@ -163,9 +161,7 @@ class VenueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def ideal() -> VenueModel:
-    """No slippage, spread, fees or cap, prices as printed: the yardstick that research and venue must agree
-    on.
-    """
+    """No slippage, spread, fees or cap, prices as printed: the yardstick that research and venue must agree on."""
     forex = CostSchedule(closing_print_max_age_s=_THREE_HOURS_S)
     return VenueModel(name="ideal", schedules={AssetClass.EQUITY: CostSchedule(), AssetClass.FOREX: forex})
 

@@ -1,8 +1,8 @@
 """One bar against one symbol's orders: the open, then the range (§13; the rules are in matching.py).
 
-An entry that is good for one match (IOC) takes what the bar's cap leaves it at the open and loses the rest.
-Day orders that the cap cuts go on at later opens. Each side of a bar has its own cap: what buys take is not
-missing for sells.
+An entry that is good for one match (IOC) takes what the bar's cap leaves it at the open and loses the rest. Day
+orders that the cap cuts go on at later opens. Each side of a bar has its own cap: what buys take is not missing for
+sells.
 """
 
 from datetime import datetime
@@ -38,7 +38,8 @@ class Crossing:
         self._instrument: Instrument = books.instruments[bar.symbol]
         self._schedule: CostSchedule = books.model.schedule(self._instrument)
         self._left: dict[Side, Decimal | None] = {}
-        self._uncertain: set[str] = set()  # entries filled inside this bar whose targets it cannot prove
+        self._within: dict[str, Decimal] = {}  # entries filled inside this bar's range, and where the market stood
+        self._uncertain: set[str] = set()  # those whose targets the bar cannot prove
 
     def run(self) -> None:
         """Match everything that was decided before the bar closed."""
@@ -77,11 +78,9 @@ class Crossing:
         return Ending.NO_LIQUIDITY if marketable else Ending.NOT_MARKETABLE
 
     def _cancel_pending(self) -> None:
-        """A gap exit takes with it whatever else waited for this open: entries of any kind, and exits at
-        market.
+        """A gap exit takes with it whatever else waited for this open: entries of any kind, and exits at market.
 
-        Resting exits stay, should the cap have left something to protect; when nothing is held they are gone
-        already.
+        Resting exits stay, should the cap have left something to protect; when nothing is held they are gone already.
         """
         for order in self._eligible():
             if not order.is_exit or (order.ord_type is OrdType.MARKET and order.parent_id is None):
@@ -91,16 +90,15 @@ class Crossing:
 
     def _range(self) -> None:
         self._exits_in_range()
-        entered = False
         for order in self._eligible():
             if order.is_exit or not order.is_working:
                 continue
-            px = range_px(order, self._bar, self._instrument)
+            px = range_px(order, self._bar, self._instrument, self._bar.open)
             if px is not None and self._enter(order, px):
-                entered = True
+                self._within[order.cl_ord_id] = px
                 if not target_is_certain(order):
                     self._uncertain.add(order.cl_ord_id)
-        if entered:
+        if self._within:
             self._exits_in_range()
         self._raise_peaks(self._eligible(), None)
 
@@ -110,7 +108,8 @@ class Crossing:
                 continue
             if order.ord_type is OrdType.LIMIT and order.parent_id in self._uncertain:
                 continue
-            px = range_px(order, self._bar, self._instrument)
+            since = self._within.get(order.parent_id or "", self._bar.open)
+            px = range_px(order, self._bar, self._instrument, since)
             if px is not None:
                 self._exit(order, px)
 
@@ -135,9 +134,7 @@ class Crossing:
         return True
 
     def _exit(self, order: VenueOrder, px: Decimal) -> None:
-        """Try to close at `px`, at most what is held; a stop that was touched stays a market order until
-        done.
-        """
+        """Try to close at `px`, at most what is held; a stop that was touched stays a market order until done."""
         books = self._books
         if order.ord_type is OrdType.STOP and not order.triggered:
             order.triggered = True

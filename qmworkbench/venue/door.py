@@ -1,7 +1,7 @@
 """What the venue demands of an order before it takes it (§11, §13).
 
-A refusal is definitive and leaves no trace in the books; the id stays free. What only the market can tell (a
-level on the wrong side of the open, no volume) is found at the match and ends an accepted order by report.
+A refusal is definitive and leaves no trace in the books; the id stays free. What only the market can tell (a level on
+the wrong side of the open, no volume) is found at the match and ends an accepted order by report.
 """
 
 from decimal import Decimal
@@ -42,62 +42,56 @@ def reference_px(books: Books, request: OrderRequest) -> Decimal:
     own = request.limit_px if request.ord_type is OrdType.LIMIT else request.stop_px
     if own is not None:
         return own
+    return _last_px(books, request)
+
+
+def _last_px(books: Books, request: OrderRequest) -> Decimal:
     last = books.marks.get(request.symbol)
     if last is None:
         raise OrderRefused(
-            Refusal.NO_MARKET_PRICE,
-            f"nothing has traded in {request.symbol} yet, so its cost cannot be judged",
+            Refusal.NO_MARKET_PRICE, f"nothing has traded in {request.symbol} yet, so {request.cl_ord_id} has no price"
         )
     return last.px
 
 
-def orders_for(books: Books, request: OrderRequest, reserve_px: Decimal) -> list[VenueOrder]:
-    """The order and its legs as the books will hold them; legs wait (`held`) until the entry fills."""
-    at = max(books.now, request.decided_at)
-    is_exit = request.position_effect is PositionEffect.CLOSE
-    order = _order(books, request, request.cl_ord_id, request.side, request.position_effect)
-    order.leg = Leg.EXIT if is_exit else Leg.ENTRY
-    order.reserve_px = reserve_px
-    order.transact_time = at
-    if order.trail_bps is not None:
-        order.peak_px = reserve_px
-    legs = []
-    for asked in request.legs:
-        leg = _order(books, asked, asked.cl_ord_id, request.side.opposite, PositionEffect.CLOSE, entry=request)
-        leg.leg, leg.parent_id, leg.held, leg.transact_time = asked.leg, request.cl_ord_id, True, at
-        legs.append(leg)
-    return [order, *legs]
+def orders_for(books: Books, request: OrderRequest) -> list[VenueOrder]:
+    """The order and its legs as the books will hold them; legs wait (`held`) until the entry fills.
+
+    An exit ties up nothing, and only a trailing one needs a price to start from.
+    """
+    order = _order(books, request, request)
+    if not order.is_exit:
+        order.reserve_px = reference_px(books, request)
+    elif order.trail_bps is not None:
+        order.peak_px = _last_px(books, request)
+    return [order, *(_order(books, request, leg) for leg in request.legs)]
 
 
-def _order(
-    books: Books,
-    asked: OrderRequest | LegRequest,
-    cl_ord_id: str,
-    side: Side,
-    effect: PositionEffect,
-    *,
-    entry: OrderRequest | None = None,
-) -> VenueOrder:
-    request = entry if entry is not None else asked
-    assert isinstance(request, OrderRequest)
+def _order(books: Books, request: OrderRequest, asked: OrderRequest | LegRequest) -> VenueOrder:
+    """`asked` as an order of its own: the request itself, or one of its legs."""
     seq = books.next_seq()
+    is_leg = isinstance(asked, LegRequest)
+    effect = PositionEffect.CLOSE if is_leg else request.position_effect
+    plain = Leg.EXIT if effect is PositionEffect.CLOSE else Leg.ENTRY
     return VenueOrder(
         seq=seq,
-        cl_ord_id=cl_ord_id,
+        cl_ord_id=asked.cl_ord_id,
         order_id=f"{books.account.venue}-O{seq:06d}",
         symbol=request.symbol,
-        side=side,
+        side=request.side.opposite if is_leg else request.side,
         position_effect=effect,
         ord_type=asked.ord_type,
         time_in_force=asked.time_in_force,
-        leg=Leg.ENTRY,
+        leg=asked.leg if isinstance(asked, LegRequest) else plain,
         status=OrdStatus.ACCEPTED,
         order_qty=request.order_qty,
         decided_at=request.decided_at,
-        transact_time=request.decided_at,
+        transact_time=max(books.now, request.decided_at),
         limit_px=asked.limit_px,
         stop_px=asked.stop_px,
         trail_bps=asked.trail_bps,
+        held=is_leg,
+        parent_id=request.cl_ord_id if is_leg else None,
     )
 
 
@@ -172,7 +166,7 @@ def _check_exit(books: Books, request: OrderRequest, instrument: Instrument) -> 
             f"{books.position_qty(request.symbol)}",
         )
     if request.trail_bps is not None:
-        reference_px(books, request)
+        _last_px(books, request)
 
 
 def _check_entry(books: Books, request: OrderRequest, instrument: Instrument) -> None:

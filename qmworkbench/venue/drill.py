@@ -69,8 +69,7 @@ def _plant_position(books: Books, symbol: str, qty_delta: Decimal) -> None:
 def _plant_order(books: Books, symbol: str, request: OrderRequest) -> None:
     if request.symbol != symbol or books.used([request.cl_ord_id]) is not None:
         raise VenueError(f"plant_break({symbol}): give an order for it under a new id, not {request.cl_ord_id}")
-    px = request.limit_px or request.stop_px or ZERO
-    order = door.orders_for(books, msgspec.structs.replace(request, legs=()), px)[0]
+    (order,) = door.orders_for(books, msgspec.structs.replace(request, legs=()))
     books.add(order)
     books.say(order, ExecType.NEW, order.transact_time)
 
@@ -83,12 +82,13 @@ def _plant_fill(books: Books, symbol: str, fill: ForeignFill) -> None:
         symbol=symbol,
         side=fill.side,
         position_effect=PositionEffect.OPEN,
-        ord_type=OrdType.MARKET,
+        ord_type=OrdType.LIMIT,
         order_qty=fill.qty,
         time_in_force=TimeInForce.DAY,
         decided_at=books.now,
+        limit_px=fill.px,
     )
-    order = door.orders_for(books, request, fill.px)[0]
+    (order,) = door.orders_for(books, request)
     books.add(order)
     books.fill(order, fill.qty, fill.px, books.now)
     brackets.follow_position(books, symbol, books.now)

@@ -120,9 +120,7 @@ class Exchange:
             return books.last_as_of
 
     def open_session(self, session_id: str, at: datetime) -> None:
-        """Open for trading; P&L and fees count from zero. The id of the last session again changes nothing,
-        open or closed.
-        """
+        """Open for trading; P&L and fees count from zero. The last session's id again changes nothing."""
         _demand_utc("open_session", at)
         if not session_id:
             raise VenueError("a session needs an id, for example its date")
@@ -141,9 +139,7 @@ class Exchange:
             books.keep_account()
 
     def close_session(self, as_of: datetime) -> None:
-        """Trade AT_CLOSE orders at each symbol's last regular print, then expire what was good for the day.
-        Twice is harmless.
-        """
+        """Trade AT_CLOSE orders at each symbol's last print, then expire day orders. Twice is harmless."""
         _demand_utc("close_session", as_of)
         with self._change() as books:
             if not books.account.session_open:
@@ -160,9 +156,9 @@ class Exchange:
     # ── the market ──────────────────────────────────────────────────────────────────────────────────────────
 
     def on_frame(self, frame: Frame, universe: Universe) -> None:
-        """Match the bars of one boundary. A frame not after the last one matched, or outside regular hours,
-        matches nothing.
+        """Match the bars of one boundary.
 
+        A frame that is not after the last one, is outside regular hours or finds no session open matches nothing.
         Raises BadBar, and changes nothing, when a bar that an order or a position depends on cannot be.
         """
         with self._change() as books:
@@ -185,8 +181,9 @@ class Exchange:
             books.keep_account()
 
     def set_rates(self, rates: Mapping[str, Decimal], at: datetime) -> None:
-        """Tell the venue what one unit of each currency is worth in account currency; a traded pair overrides
-        it as it prints.
+        """Tell the venue what one unit of each currency is worth in account currency.
+
+        A traded pair overrides it as it prints. Raises ValueError for a rate that is not above zero.
         """
         _demand_utc("set_rates", at)
         with self._change() as books:
@@ -220,19 +217,16 @@ class Exchange:
                 self._pricing.bring_up(books, request.symbol)
                 self._pricing.bring_up_rates(books, [instrument.currency])
             door.admit(books, request)
-            trails = request.trail_bps is not None
-            needs_px = trails or request.position_effect.value == "open"
-            order, *legs = door.orders_for(
-                books, request, door.reference_px(books, request) if needs_px else Decimal(0)
-            )
+            order, *legs = door.orders_for(books, request)
             for each in (order, *legs):
                 books.add(each)
             books.say(order, ExecType.NEW, order.transact_time)
             books.keep_account()
 
     def cancel(self, cl_ord_id: str) -> None:
-        """Cancel what is left of an order; an ended one is answered by a CANCEL_REJECTED report. Raises
-        OrderRefused for an unknown id.
+        """Cancel what is left of an order; one that has ended is answered by a CANCEL_REJECTED report.
+
+        Raises OrderRefused for an id that no order ever had.
         """
         with self._change() as books:
             order = books.find(cl_ord_id)
@@ -290,12 +284,10 @@ class Exchange:
         *,
         qty_delta: Decimal | None = None,
         order: OrderRequest | None = None,
-        execution: "drill.ForeignFill | None" = None,
+        execution: drill.ForeignFill | None = None,
         cash_delta: Decimal | None = None,
     ) -> None:
-        """Falsify the books on purpose (`qm drill`, tests): see drill.plant. Exactly one kind of break a
-        call.
-        """
+        """Falsify the books on purpose (`qm drill`, tests): see drill.plant. Exactly one kind of break a call."""
         with self._change() as books:
             self._known(books, symbol)
             drill.plant(books, symbol, qty_delta=qty_delta, order=order, execution=execution, cash_delta=cash_delta)

@@ -2,14 +2,14 @@
 
 The order of things on a bar, which crossing.py walks:
 
-1. Open. A stop or target that the open has passed fills at the open, and everything else pending in that
-symbol is canceled. Otherwise orders waiting for the open trade at it. 2. Range. Stops, then targets, at their
-own level. The bar an entry filled on counts. 3. Close. Only the session's last close trades, and only with
-AT_CLOSE orders.
+1. Open. A stop or target that the open has passed fills at the open, and everything else pending in that symbol is
+   canceled. Otherwise orders waiting for the open trade at it.
+2. Range. Stops, then targets, at their own level. The bar an entry filled on counts.
+3. Close. Only the session's last close trades, and only with AT_CLOSE orders.
 
-A trailing stop is tested against the best price known before, which then rises: fill, open, test range, high
-(low for a short). Its level rounds away from the market. What a bar cannot tell is resolved against us: an
-entry at a limit within the bar may be stopped out on it and cannot reach its target on it.
+A trailing stop is tested against the best price known before, which then rises: fill, open, test range, high (low for
+a short). Its level rounds away from the market. What a bar cannot tell is resolved against us: an entry at a limit
+within the bar may be stopped out on it and cannot reach its target on it.
 """
 
 from collections.abc import Iterable
@@ -24,8 +24,7 @@ from qmworkbench.venue.orders import Ending, VenueOrder
 
 
 def stop_level(order: VenueOrder, instrument: Instrument) -> Decimal | None:
-    """The price at which a stop triggers now; None for other orders, and for a trailing leg that has not
-    begun.
+    """The price at which a stop triggers now; None for other orders, and for a trailing leg that has not begun.
 
     A fixed and a trailing level together: the one nearer to the market, so that trailing only ever tightens.
     """
@@ -53,17 +52,21 @@ def touches(order: VenueOrder, px: Decimal, instrument: Instrument) -> bool:
     return limit is not None and (px >= limit if order.side is Side.SELL else px <= limit)
 
 
-def range_px(order: VenueOrder, bar: Bar, instrument: Instrument) -> Decimal | None:
-    """The level at which a stop or limit trades within the bar, None when the bar does not reach it.
+def range_px(order: VenueOrder, bar: Bar, instrument: Instrument, from_px: Decimal) -> Decimal | None:
+    """The level at which a stop or limit trades within the bar, None when it is not reached; touching is enough.
 
-    Asked after the open, so the level lies inside the bar. Touching is enough.
+    `from_px` is where the market stood when the order began to work on this bar. A stop that lies behind it, because
+    its entry paid more in costs than it trails, trades there and not at a level the market has left.
     """
     if order.triggered or order.ord_type is OrdType.MARKET:
         return None
     favours_high = (order.side is Side.SELL) == (order.ord_type is OrdType.LIMIT)
     if not touches(order, bar.high if favours_high else bar.low, instrument):
         return None
-    return stop_level(order, instrument) if order.ord_type is OrdType.STOP else order.limit_px
+    level = stop_level(order, instrument)
+    if order.ord_type is not OrdType.STOP or level is None:
+        return order.limit_px
+    return min(level, from_px) if order.side is Side.SELL else max(level, from_px)
 
 
 def stirs(order: VenueOrder, bar: Bar, instrument: Instrument) -> bool:
@@ -77,9 +80,7 @@ def stirs(order: VenueOrder, bar: Bar, instrument: Instrument) -> bool:
 
 
 def fill_px(order: VenueOrder, market_px: Decimal, schedule: CostSchedule, instrument: Instrument) -> Decimal:
-    """What the order pays or gets when the market stands at `market_px`: costs on top, a plain limit never
-    exceeded.
-    """
+    """What the order pays or gets with the market at `market_px`: costs on top, a plain limit never exceeded."""
     paid = schedule.adverse(market_px, order.side, instrument)
     if order.ord_type is not OrdType.LIMIT or order.limit_px is None:
         return paid
@@ -96,9 +97,7 @@ def raised_peak(order: VenueOrder, px: Decimal) -> Decimal | None:
 
 
 def wrong_side(legs: Iterable[VenueOrder], px: Decimal, instrument: Instrument) -> Ending | None:
-    """Why an entry at `px` must not fill: one of its exits would go off at once. None when all are on their
-    side.
-    """
+    """Why an entry at `px` must not fill: one of its exits would go off at once. None when all are on their side."""
     for leg in legs:
         if leg.ord_type is not OrdType.MARKET and touches(leg, px, instrument):
             return Ending.STOP_ON_WRONG_SIDE if leg.ord_type is OrdType.STOP else Ending.TARGET_ON_WRONG_SIDE

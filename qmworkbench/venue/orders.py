@@ -54,14 +54,11 @@ class Ending(StrEnum):
     FOLLOWS_POSITION = "follows_position"
     SESSION_OVER = "session_over"
     NO_CLOSING_PRINT = "no_closing_print"
-    NO_CONVERSION_RATE = "no_conversion_rate"
     ALREADY_ENDED = "already_ended"
 
 
 class OrderRefused(Exception):
-    """The venue said no, definitively; nothing changed. `code` is stable, `detail` names the value and the
-    remedy.
-    """
+    """The venue said no, definitively; nothing changed. `code` is stable, `detail` names value and remedy."""
 
     def __init__(self, code: Refusal, detail: str) -> None:
         super().__init__(f"{code.value}: {detail}")
@@ -72,13 +69,12 @@ class OrderRefused(Exception):
 class VenueOrder(msgspec.Struct, kw_only=True):
     """One order, mutable, stored whole after every change.
 
-    `seq` is its place in the order of arrival: earlier goes first among equals. A `held` leg waits for its
-    entry and cannot trade; `triggered` says a stop was touched and what is left of it works as a market
-    order. `peak_px` is the best price a trailing stop has seen since it began. `cum_value` is price times
-    quantity over all fills (instrument currency), `fees` account currency. On an entry with legs `exited_qty`
-    is how much of its fill has been closed again, by its legs or otherwise: the legs together cover `cum_qty
-    - exited_qty`. `reserve_px` is the price at which a working entry ties up buying power. `reason` is why it
-    ended, "" before.
+    `seq` is its place in the order of arrival: earlier goes first among equals. A `held` leg waits for its entry and
+    cannot trade; `triggered` says a stop was touched and what is left of it works as a market order. `peak_px` is the
+    best price a trailing stop has seen since it began. `cum_value` is price times quantity over all fills (instrument
+    currency), `fees` account currency. On an entry with legs `exited_qty` is how much of its fill has been closed
+    again, by its legs or otherwise: the legs together cover `cum_qty - exited_qty`. `reserve_px` is the price at which
+    a working entry ties up buying power. `reason` is why it ended, "" before.
     """
 
     seq: int

@@ -252,3 +252,28 @@ def test_the_default_costs_something_everywhere() -> None:
     for kind, instrument in ((AssetClass.EQUITY, SHARE), (AssetClass.FOREX, forex_pair("EURUSD"))):
         assert model.schedules[kind] is model.schedule(instrument)
         assert model.schedule(instrument).adverse(dec("100"), Side.BUY, instrument) > 100
+
+
+class TestAStopBehindTheMarket:
+    """Where an entry pays more in costs than its stop trails, the stop trades at the market."""
+
+    def test_from_the_open(self) -> None:
+        world = World(model=terms(slippage_bps=D(100)))
+        world.bars((100, 100, 100, 100))
+        world.buy("in", legs=bracket("in", trail=10))
+        world.bars((100, 100, 100, 100))
+        assert world.fills() == [(1, "+100", "101"), (1, "-100", "99")]
+
+    def test_from_within_the_bar(self) -> None:
+        world = World(model=terms(slippage_bps=D(100)))
+        world.bars((100, 100, 100, 100))
+        world.sell("in", stop=98, tif=TimeInForce.DAY, legs=bracket("in", trail=10))
+        world.bars((100, 100, 97, 97))
+        assert world.fills() == [(1, "-100", "97.02"), (1, "+100", "98.98")]
+
+    def test_a_fixed_stop_of_a_stop_entry_trades_at_its_level(self) -> None:
+        world = World()
+        world.bars((100, 100, 100, 100))
+        world.buy("in", stop=101, tif=TimeInForce.DAY, legs=bracket("in", stop="100.5"))
+        world.bars((100, 102, 100, 102))
+        assert world.fills() == [(1, "+100", "101"), (1, "-100", "100.5")]

@@ -236,6 +236,17 @@ class TestBuyingPower:
         assert (account.cash, account.equity) == (D(1000), D(1000))
         assert account.buying_power == D(1000) - D("0.0333") * 22000
 
+    def test_a_ruined_account_may_still_get_out(self, world: World) -> None:
+        world.sell("in", 100)
+        world.bars((100, 100, 100, 100), (300, 300, 300, 300))
+        account = world.exchange.account()
+        assert (account.equity, account.buying_power) == (D(-10000), D(0))
+        with pytest.raises(OrderRefused, match="insufficient_buying_power"):
+            world.buy("more", 1, symbol="BBB")
+        world.close_short("out", 100)
+        world.bars((310, 310, 310, 310))
+        assert world.exchange.account().cash == D(-11000)
+
     def test_leverage_multiplies_equity(self) -> None:
         model = msgspec.structs.replace(World().model, leverage=D(2))
         world = World(model=model, cash="10000")
