@@ -44,7 +44,11 @@ async def take_boundary(platform: Platform, delivery: Delivery) -> None:
     platform.shell.waited_s = 0.0
     stages.decide_ms = (time.perf_counter() - started) * 1e3 - stages.radar_ms - stages.signals_ms - stages.journal_ms
     lateness_ms = delivery.lateness_ms(platform.wall())
+    was_late = platform.lateness.drifted
     shell.telemetry(platform.lateness.note(frame.as_of, delivery.boundary, lateness_ms, stages))
+    alert = platform.lateness.alert()
+    if alert is not None and not was_late:
+        await shell.notify(alert)
     if delivery.boundary and delivery.boundary % CHECKPOINT_EVERY == 0:
         await checkpoint(platform)
     for listener in platform.boundary_listeners:

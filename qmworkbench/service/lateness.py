@@ -7,7 +7,9 @@ from typing import Final
 
 import msgspec
 
+from qmworkbench.domain.events import Alert
 from qmworkbench.domain.events.telemetry import BoundaryTimed, TimingDrifted
+from qmworkbench.domain.sessions import Priority
 
 WINDOW: Final = 20
 
@@ -42,6 +44,19 @@ class Lateness:
             return 0.0
         ordered = sorted(self._recent)
         return round(ordered[math.ceil(0.95 * len(ordered)) - 1], 3)
+
+    def alert(self) -> Alert | None:
+        """The alarm that stands while boundaries run late; a fact of the machine, so no decision knows of it."""
+        if not self.drifted:
+            return None
+        return Alert(
+            alert_id="scanner-timing-drift",
+            priority=Priority.P2,
+            kind="scanner_timing_drift",
+            key="scanner",
+            text=f"boundaries run late: 95 % of the last {WINDOW} within {self.p95_ms:.0f} ms, tolerated {self.tolerance_ms:.0f}",
+            remedy="see which stage takes long (telemetry boundary_timed); lower the universe, the owned symbols or the speed",
+        )
 
     def note(self, at: datetime, boundary: int, lateness_ms: float, stages: StageTimes) -> list[BoundaryTimed | TimingDrifted]:
         """Take in one boundary; returns the telemetry to write, a TimingDrifted only when drifting begins."""

@@ -1,10 +1,12 @@
 """The parts of one trading day: opened together, wired to each other, closed in reverse (§6, DESIGN §7 "service")."""
 
+import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from importlib import metadata
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -14,11 +16,13 @@ from qmworkbench.brokers.select import broker_for
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.bus.in_process import InProcessBus
 from qmworkbench.domain.checks import Verdict
+from qmworkbench.domain.events.telemetry import ProcessEnded, ProcessStarted
 from qmworkbench.domain.sessions import PHASE_ORDER, Phase
 from qmworkbench.market.feed import Delivery, FeedMonitor, ReplayFeed
-from qmworkbench.ports import Broker, Notifier
+from qmworkbench.ports import Broker, JournalFailed, Notifier
 from qmworkbench.service.blocking import Blocking, InLine
 from qmworkbench.service.chronicle import Chronicle
+from qmworkbench.service.code_version import code_version
 from qmworkbench.service.frames import Frames
 from qmworkbench.service.health import HealthBoard, HealthStatus
 from qmworkbench.service.lateness import Lateness
@@ -30,6 +34,8 @@ from qmworkbench.service.shell import Shell
 from qmworkbench.storage.barstore import BarStore
 from qmworkbench.storage.checkpoints import Checkpoints
 from qmworkbench.storage.journal import SqliteJournal
+from qmworkbench.storage.projection_follower import ProjectionFollower
+from qmworkbench.storage.projections import Projector
 from qmworkbench.storage.quarantine import add_quarantined
 from qmworkbench.service.radar_archive import RadarArchive
 from qmworkbench.storage.snapshots import SnapshotStore
@@ -110,6 +116,7 @@ class Platform:
             notifier=notifier,
             horizon=lambda: self.monitor.awaited,
         )
+        self.projections: ProjectionFollower | None = None
         self.frames: Frames
         taken_up_to = self.day.boundary_at if self.restored.unfinished else None
         self.monitor = FeedMonitor(plan.data.boundaries, after=taken_up_to)
@@ -127,6 +134,7 @@ class Platform:
         self._opened_s = time.perf_counter()
         self._trading_since: float | None = None
         self._closing = ExitStack()
+        self._opened = ExitStack()
 
     # --- where the day stands ------------------------------------------------------------------------------
 
@@ -204,9 +212,14 @@ class Platform:
         """Do something when the platform closes, before what was registered earlier."""
         self._closing.callback(action)
 
+    def closes_with(self, opened: ExitStack) -> None:
+        """Take charge of what was opened for this platform; it is let go of last."""
+        self._opened = opened
+
     def close(self) -> None:
-        """Let go of every file, in the reverse of the order they were opened; twice is fine."""
+        """Let go of everything, in the reverse of the order it was opened; twice is fine."""
         self._closing.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -239,9 +252,39 @@ def open_platform(
         opening.callback(platform.bars.close)
         # Bars are on disk before a record that names them is.
         journal.before_commit(platform.bars.sync)
+        projector = Projector(plan.paths.projections)
+        opening.callback(projector.close)
+        platform.projections = ProjectionFollower(projector, journal, platform.bus)
+        opening.callback(platform.projections.stop)
+        _note_the_process(platform)
         _check_the_book(platform)
-        platform.on_close(opening.pop_all().close)
+        platform.closes_with(opening.pop_all())
     return platform
+
+
+def _note_the_process(platform: Platform) -> None:
+    """Who works on the book, from where and with what: facts of the machine, for the telemetry stream."""
+    holder, journal = platform.lease.holder, platform.journal
+    versions = {name: metadata.version(name) for name in ("polars", "numpy", "msgspec")}
+    started = ProcessStarted(
+        at=platform.wall(),
+        process_id=holder.process_id,
+        host=holder.host,
+        pid=holder.pid,
+        user=holder.user,
+        command=holder.command,
+        versions={"qmworkbench": code_version(), "python": sys.version.split()[0], **versions},
+    )
+    journal.append_telemetry([started])
+
+    def ended() -> None:
+        with suppress(JournalFailed):
+            code = 130 if platform.stop else 1 if platform.shell.failed else 0
+            reason = platform.stop or str(platform.shell.failed or "ended")
+            at = platform.wall()
+            journal.append_telemetry([ProcessEnded(at=at, process_id=holder.process_id, exit_code=code, reason=reason)])
+
+    platform.on_close(ended)
 
 
 def _check_the_book(platform: Platform) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
-from qmworkbench.domain.events import Event, Input
+from qmworkbench.domain.events import Alert, Event, Input
 from qmworkbench.domain.events.orders import CancelObserved, ExecutionReported, OrderQueried, SubmitObserved
 from qmworkbench.domain.events.reconciliation import (
     AccountObserved,
@@ -27,7 +27,6 @@ from qmworkbench.service.lease import LeaseLost
 from qmworkbench.trading.effects import (
     CancelOrder,
     Effect,
-    NotifyPeople,
     QueryBroker,
     QueryOrder,
     SubmitOrder,
@@ -186,6 +185,16 @@ class Shell:
         """Do blocking work that needs neither kernel nor broker; effects and commands do not wait for it."""
         return await self._work.do(work)
 
+    async def notify(self, alert: Alert) -> None:
+        """Carry an alert to people beyond the screen. A dead pager stops nothing: the alert stands on screen and record."""
+        notifier = self._notifier
+        if notifier is None:
+            return
+        try:
+            await self._work.do(lambda: notifier.notify((alert,)))
+        except Exception as error:  # whatever a pager raises
+            self.notices_lost.append(f"{alert.kind}: {type(error).__name__}: {error}")
+
     def telemetry(self, events: Sequence[Event]) -> None:
         """Put facts of the machine on their own stream; dropped once the journal has failed."""
         if self.failed is None:
@@ -229,7 +238,7 @@ class Shell:
             return await self._order_queried(effect.cl_ord_id)
         if isinstance(effect, QueryBroker):
             return await self._broker_queried(effect)
-        await self._notified(effect)
+        await self.notify(effect.alert)
         return None
 
     async def _requested(self, request: Callable[[], None]) -> tuple[SubmitOutcome, str]:
@@ -260,15 +269,6 @@ class Shell:
         await self._hear_the_broker()
         snapshot = await self._work.do(lambda: self._snapshot(self.broker, query.after_cursor))
         return BrokerSnapshotObserved(at=self.now(), trigger=query.trigger, snapshot=snapshot)
-
-    async def _notified(self, effect: NotifyPeople) -> None:
-        notifier = self._notifier
-        if notifier is None:
-            return
-        try:
-            await self._work.do(lambda: notifier.notify((effect.alert,)))
-        except Exception as error:  # a dead pager must not stop trading; the alert stands on screen and journal
-            self.notices_lost.append(f"{effect.alert.kind}: {type(error).__name__}: {error}")
 
     # --- what the broker says by itself -------------------------------------------------------------------
 

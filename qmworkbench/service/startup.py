@@ -28,7 +28,7 @@ class StartupFailed(Exception):
         self.service = service
 
 
-class _NotReady(Exception):
+class NotReady(Exception):
     """What a service's proof found."""
 
 
@@ -41,7 +41,7 @@ async def start_services(platform: Platform) -> None:
         platform.safe_point()
         try:
             detail = await _START[service](platform)
-        except (_NotReady, BrokerUnreachable) as error:
+        except (NotReady, BrokerUnreachable) as error:
             raise StartupFailed(service, position, str(error)) from error
         platform.readiness[service] = detail
         component = _COMPONENT.get(service)
@@ -54,7 +54,7 @@ async def start_services(platform: Platform) -> None:
 async def _config(platform: Platform) -> str:
     day = platform.day
     if day.limits.content_hash != day.limits_hash:
-        raise _NotReady(
+        raise NotReady(
             f"the limits on record hash to {day.limits.content_hash}, noted was {day.limits_hash}: the journal was edited"
         )
     return f"limits {day.limits_hash}, {len(day.runs)} runs, environment {day.environment}"
@@ -63,7 +63,7 @@ async def _config(platform: Platform) -> str:
 async def _store(platform: Platform) -> str:
     found = await platform.shell.beside(platform.journal.durability)
     if found != {"journal_mode": "wal", "synchronous": "full"}:
-        raise _NotReady(f"the journal runs with {found}, needed is WAL with synchronous=FULL: put the book on a local disk")
+        raise NotReady(f"the journal runs with {found}, needed is WAL with synchronous=FULL: put the book on a local disk")
     reached = await platform.shell.durable()
     await platform.shell.beside(lambda: FallbackLog.reserve(platform.plan.paths.fallback))
     return f"WAL, synchronous=FULL, durable up to {reached}"
@@ -81,7 +81,7 @@ async def _bus(platform: Platform) -> str:
     platform.bus.publish(platform.journal.durable_seq, probe)
     leave()
     if not heard:
-        raise _NotReady("a message published in process was not heard: restart the platform")
+        raise NotReady("a message published in process was not heard: restart the platform")
     return f"in process, {platform.bus.receivers} receivers"
 
 
@@ -122,7 +122,7 @@ async def _allocator(platform: Platform) -> str:
     markets = {instrument.asset_class for instrument in day.instruments.values()}
     serving = [name for name, run in day.runs.items() if markets & set(run.spec.asset_classes)]
     if not serving:
-        raise _NotReady(
+        raise NotReady(
             f"no strategy instance trades {', '.join(sorted(markets))}: configure one under [[strategies]], or leave that out "
             "to take the catalog's own"
         )
@@ -149,7 +149,7 @@ async def _risk_manager(platform: Platform) -> str:
     verdicts = risk.judge(platform.state, probe)
     denied = [verdict.code for verdict in verdicts if not verdict.passed]
     if not denied:
-        raise _NotReady("it let an order of nothing by nobody pass: do not trade, report the version")
+        raise NotReady("it let an order of nothing by nobody pass: do not trade, report the version")
     return f"{len(verdicts)} rules answer, {len(denied)} of them deny the probe"
 
 

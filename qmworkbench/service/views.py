@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from qmworkbench.domain.events import Alert
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.numbers import ZERO, cents
 from qmworkbench.domain.sessions import ENTRY_CONDITION, PHASE_ORDER
@@ -76,7 +77,7 @@ def view_of(
         "broker": {"connected": state.connected, "detail": "" if state.connected else "no answer from the broker"},
         "alerts": [
             {"alert_id": a.alert_id, "priority": a.priority, "kind": a.kind, "text": a.text, "remedy": a.remedy}
-            for a in sorted(state.alerts.values(), key=lambda a: (a.priority, a.alert_id))
+            for a in sorted(_alerts(state, lateness), key=lambda a: (a.priority, a.alert_id))
         ],
         "positions": [position_row(state, held) for held in state.positions.values()],
         "orders": [order_row(order) for order in orders_shown(state)],
@@ -146,6 +147,11 @@ def _of_the_day(state: State, day: Session, chronicle: Chronicle, radar: RadarSn
             for strategy_id, run in day.runs.items()
         ],
     }
+
+
+def _alerts(state: State, lateness: Lateness) -> list[Alert]:
+    late = lateness.alert()
+    return [*state.alerts.values(), *([late] if late is not None else [])]
 
 
 def _phases(chronicle: Chronicle) -> list[dict[str, Any]]:

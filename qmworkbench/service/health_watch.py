@@ -1,0 +1,77 @@
+"""Looking at the components of a running day: what each one's own traces say of it (§7)."""
+
+from datetime import datetime
+from typing import Final
+
+from qmworkbench.domain.events.market import FeedState
+from qmworkbench.domain.events.telemetry import HealthSampled
+from qmworkbench.service.health import ComponentHealth
+from qmworkbench.service.platform import Platform
+
+LOOP_LAG_LIMIT_MS: Final = 500.0
+ANALYTICS_LAG_LIMIT: Final = 20_000
+
+
+def look(platform: Platform, *, serving: bool, loop_lag_ms: float) -> None:
+    """Judge what nobody notes by itself. `loop_lag_ms` is how late the event loop was for its last appointment."""
+    board, at = platform.board, platform.wall()
+    if serving:
+        if loop_lag_ms > LOOP_LAG_LIMIT_MS:
+            board.degraded("api", f"the event loop answers {loop_lag_ms:.0f} ms late")
+        else:
+            board.succeeded("api", at, loop_lag_ms)
+    _store(platform, at)
+    _feed(platform, at)
+    _analytics(platform, at)
+    if platform.bus.failures:
+        failure = platform.bus.failures[-1]
+        board.degraded("bus", f"{failure.receiver} no longer follows: {failure.error}")
+    if platform.state.session is not None and not platform.state.connected:
+        board.failed("execution_broker", "the execution broker does not answer")
+    elif platform.state.connected:
+        board.succeeded("execution_broker", at)
+
+
+def _store(platform: Platform, at: datetime) -> None:
+    failure = platform.shell.failed
+    if failure is not None:
+        platform.board.failed("store", str(failure))
+        platform.board.failed("execution", "nothing is sent after the journal or the kernel failed")
+
+
+def _feed(platform: Platform, at: datetime) -> None:
+    state = platform.state
+    if state.feed is not FeedState.GOOD:
+        platform.board.degraded("market_data", f"{state.feed}: {state.feed_detail}")
+    if platform.lateness.drifted:
+        platform.board.degraded(
+            "scanner",
+            f"boundaries run late: 95 % of the last ones within {platform.lateness.p95_ms:.0f} ms, tolerated are "
+            f"{platform.lateness.tolerance_ms:.0f} ms",
+        )
+
+
+def _analytics(platform: Platform, at: datetime) -> None:
+    projections = platform.projections
+    if projections is None:
+        return
+    if projections.error:
+        platform.board.failed("analytics", f"projections stopped: {projections.error}")
+        return
+    lag = projections.lag()
+    if lag > ANALYTICS_LAG_LIMIT:
+        platform.board.degraded("analytics", f"{lag} durable decisions are not projected yet")
+    else:
+        platform.board.succeeded("analytics", at, detail=f"{lag} behind")
+
+
+def sample(component: ComponentHealth, at: datetime) -> HealthSampled:
+    """One component's health as telemetry keeps it."""
+    return HealthSampled(
+        at=at,
+        component=component.component,
+        status=component.status,
+        latency_ms=component.latency_ms,
+        last_success=component.last_success.isoformat() if component.last_success else "",
+        detail=component.detail,
+    )
