@@ -125,9 +125,13 @@ class SqliteJournal:
         """Stored records for verification and export, up to the head as it is now."""
         return map(journal_file.record_of, self._stored(stream, after_seq))
 
+    def durable_events(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, Event]]:
+        """Events that are on disk already, after `after_seq`: nothing is waited for, a failed journal answers too."""
+        stored = self._rows(stream, after_seq, self._writer.durable(stream)[0])
+        return ((row[0], decode(row[4])) for row in stored)
+
     def hash_at(self, seq: int) -> str | None:
         """The hash of decision `seq`, None where there is no such durable record."""
-        self._writer.raise_if_failed()
         with closing(connect_readonly(self.path)) as connection:
             return journal_file.hash_at(connection, seq)
 

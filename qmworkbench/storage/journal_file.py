@@ -185,12 +185,12 @@ def events(
     stream: str = "decisions",
     after_seq: int = 0,
     types: Iterable[str] | None = None,
+    upto_seq: int | None = None,
 ) -> Iterator[tuple[int, Event]]:
     """Decoded events after `after_seq`, of all types or those whose wire names are given."""
     wanted = None if types is None else frozenset(types)
-    for seq, _at, kind, _v, payload, _prev, _hash in rows(connection, stream, after_seq):
-        if wanted is None or kind in wanted:
-            yield seq, decode(payload)
+    stored = rows(connection, stream, after_seq, upto_seq)
+    return ((row[0], decode(row[4])) for row in stored if wanted is None or row[2] in wanted)
 
 
 def session_events(connection: sqlite3.Connection) -> Iterator[tuple[int, Event]]:

@@ -60,6 +60,10 @@ class MemoryJournal:
     def records(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[Record]:
         return iter(self._records[_known(stream)][after_seq:])
 
+    def durable_events(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, Event]]:
+        """As events_by: everything here counts as durable."""
+        return self.events_by(after_seq=after_seq, stream=stream)
+
     def hash_at(self, seq: int) -> str | None:
         """The hash of decision `seq`, None where there is no such record."""
         stored = self._records["decisions"]

@@ -29,7 +29,7 @@ def connect_readonly(path: Path, *, any_thread: bool = False) -> sqlite3.Connect
     try:
         return _probed(path, "mode=ro", any_thread)
     except READ_ERRORS as error:
-        if _CANNOT_OPEN in str(error) and not wal_of(path).exists() and not os.access(path.parent, os.W_OK):
+        if not wal_of(path).exists() and not os.access(path.parent, os.W_OK):
             return _probed(path, "mode=ro&immutable=1", any_thread)
         raise refusal(path, error) from error
 

@@ -1,0 +1,154 @@
+"""How candidates, watchlist, assignments and signals become rows (§9, §12)."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from qmworkbench.domain.events import Event, market
+from qmworkbench.storage import tables
+from qmworkbench.storage.projected_rows import Rows, codes, document, exact
+from qmworkbench.storage.times import stored_time
+
+
+def _frame_computed(rows: Rows, seq: int, event: market.FrameComputed) -> None:
+    """Those that passed with the numbers they were judged on; near misses with the filters that kept them out."""
+    as_of = stored_time(event.as_of)
+    for found in event.candidates:
+        rows.add(
+            tables.CANDIDATES,
+            rows.session_id,
+            as_of,
+            found.symbol,
+            passed=True,
+            rank=found.rank,
+            score=found.score,
+            last=found.last,
+            change=found.change,
+            change_basis=found.change_basis,
+            rel_volume=found.rel_volume,
+            dollar_volume=found.dollar_volume,
+            failed="",
+            seq=seq,
+        )
+    for missed in event.near_misses:
+        rows.add(
+            tables.CANDIDATES,
+            rows.session_id,
+            as_of,
+            missed.symbol,
+            passed=False,
+            rank=missed.rank,
+            score=missed.score,
+            failed=codes(missed.failed),
+            seq=seq,
+        )
+
+
+def _watchlist_changed(rows: Rows, seq: int, event: market.WatchlistChanged) -> None:
+    at = stored_time(event.at)
+    row = rows.put(
+        tables.WATCHLIST,
+        rows.session_id,
+        event.symbol,
+        state=event.state.value,
+        reason=event.reason,
+        last_at=at,
+        seq=seq,
+    )
+    row[f"{event.state.value}_at"] = at
+    if event.rank is not None:
+        row["rank"] = event.rank
+    if event.verdicts:
+        row["verdicts"] = document(event.verdicts)
+
+
+def _assignment_made(rows: Rows, seq: int, event: market.AssignmentMade) -> None:
+    rows.add(
+        tables.ASSIGNMENTS,
+        seq,
+        session_id=rows.session_id,
+        symbol=event.symbol,
+        strategy_id=event.strategy_id,
+        outcome="assigned",
+        budget=str(event.budget),
+        reason=event.reason,
+        at=stored_time(event.at),
+    )
+
+
+def _assignment_declined(rows: Rows, seq: int, event: market.AssignmentDeclined) -> None:
+    rows.add(
+        tables.ASSIGNMENTS,
+        seq,
+        session_id=rows.session_id,
+        symbol=event.symbol,
+        outcome="declined",
+        reason=event.reason,
+        at=stored_time(event.at),
+    )
+
+
+def _assignment_ended(rows: Rows, seq: int, event: market.AssignmentEnded) -> None:
+    wanted = {"symbol": event.symbol, "strategy_id": event.strategy_id, "outcome": "assigned"}
+    for row in list(rows.matching(tables.ASSIGNMENTS, session_id=rows.session_id, **wanted)):
+        rows.put_row(tables.ASSIGNMENTS, row, outcome="ended", ended_at=stored_time(event.at), end_reason=event.reason)
+
+
+def _signal_raised(rows: Rows, seq: int, event: market.SignalRaised) -> None:
+    rows.add(
+        tables.SIGNALS,
+        event.signal_id,
+        session_id=rows.session_id,
+        strategy_id=event.strategy_id,
+        symbol=event.symbol,
+        kind=event.kind,
+        at=stored_time(event.at),
+        decision_px=str(event.decision_px),
+        stop_px=exact(event.stop_px),
+        target_px=exact(event.target_px),
+        trail_bps=event.trail_bps,
+        max_hold_bars=event.max_hold_bars,
+        why=event.why,
+        outcome="raised",
+        seq=seq,
+    )
+
+
+def _signal_ignored(rows: Rows, seq: int, event: market.SignalIgnored) -> None:
+    rows.change(tables.SIGNALS, event.signal_id, outcome="ignored", outcome_reason=event.reason)
+
+
+def _strategy_faulted(rows: Rows, seq: int, event: market.StrategyFaulted) -> None:
+    rows.change(tables.RUNS, rows.session_id, event.strategy_id, faulted_at=stored_time(event.at), fault=event.detail)
+
+
+def _feed_changed(rows: Rows, seq: int, event: market.FeedChanged) -> None:
+    _feed(rows, seq, event, "state", state=event.state.value, detail=event.detail)
+
+
+def _bars_quarantined(rows: Rows, seq: int, event: market.BarsQuarantined) -> None:
+    detail = ", ".join(event.symbols) + (f": {event.detail}" if event.detail else "")
+    _feed(rows, seq, event, "quarantined", state=event.reason, detail=detail, rows=event.rows)
+
+
+def _frame_dropped(rows: Rows, seq: int, event: market.FrameDropped) -> None:
+    detail = f"computed as of {stored_time(event.as_of)}, the last boundary was {stored_time(event.expected)}"
+    _feed(rows, seq, event, "frame_dropped", detail=detail)
+
+
+def _feed(into: Rows, seq: int, event: Event, kind: str, **values: Any) -> None:
+    into.add(tables.CONNECTION_CHANGES, seq, session_id=into.session_id, at=stored_time(event.at), kind=kind, **values)
+
+
+PROJECT: Final[dict[type[Event], Callable[[Rows, int, Any], None]]] = {
+    market.FrameComputed: _frame_computed,
+    market.WatchlistChanged: _watchlist_changed,
+    market.AssignmentMade: _assignment_made,
+    market.AssignmentDeclined: _assignment_declined,
+    market.AssignmentEnded: _assignment_ended,
+    market.SignalRaised: _signal_raised,
+    market.SignalIgnored: _signal_ignored,
+    market.StrategyFaulted: _strategy_faulted,
+    market.FeedChanged: _feed_changed,
+    market.BarsQuarantined: _bars_quarantined,
+    market.FrameDropped: _frame_dropped,
+}

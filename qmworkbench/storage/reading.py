@@ -1,0 +1,294 @@
+"""The one read-only door to a book, for notebooks, reports and the CLI (§17, §18).
+
+    from qmworkbench.storage.reading import open_book
+    book = open_book("data/books/local/default")
+    book.table("trades", session="2018-03-02")
+
+It may stand open while a session runs, and opens what a killed process left behind. It cannot write.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+import polars as pl
+
+from qmworkbench.domain.events import Event
+from qmworkbench.domain.events.reconciliation import SessionRecovered
+from qmworkbench.domain.events.session import SessionClosed, SessionOpened, SessionSummarized
+from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.storage.paths import BookPaths
+from qmworkbench.storage.quarantine import read_quarantined
+from qmworkbench.storage.refused import StorageRefused, StoreMissing
+from qmworkbench.storage.sqlite import READ_ERRORS, connect_readonly, refusal
+
+# How a column's declared type is read into a frame; storage/tables.py names them.
+_MOMENT: Final = pl.Datetime("us", "UTC")
+_DTYPES: Final[dict[str, Any]] = {
+    "TEXT": pl.String,
+    "INTEGER": pl.Int64,
+    "FLOAT": pl.Float64,
+    "DECIMAL_TEXT": pl.String,
+    "TIMESTAMP_TEXT": pl.String,
+    "BOOLEAN_INTEGER": pl.Int64,
+    "JSON_TEXT": pl.String,
+}
+_TELEMETRY: Final = {"boundaries": "at", "health_samples": "at", "processes": "started_at"}
+
+
+class SessionLine(msgspec.Struct, kw_only=True):
+    """One session as the journal has it. `closed_seq` None: still open, or cut off and not resumed."""
+
+    session_id: str
+    date: str
+    environment: str
+    opened_seq: int
+    opened_at: datetime
+    closed_seq: int | None = None
+    closed_at: datetime | None = None
+    recovered: int = 0
+    trades: int | None = None
+    orders: int | None = None
+    fills: int | None = None
+    breaks: int | None = None
+    net_pnl: float | None = None
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """How far the tables are behind the journal, in decisions; `at` is when they were last written."""
+
+    projected_seq: int
+    head_seq: int
+    at: str
+
+    @property
+    def lag(self) -> int:
+        return self.head_seq - self.projected_seq
+
+
+class BookReader:
+    """One book, read-only. Frames are polars; every call sees what is durable at that moment."""
+
+    def __init__(self, paths: BookPaths) -> None:
+        self.paths = paths
+        self.journal = JournalReader(paths.journal)
+
+    # ── the record ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def head(self, stream: str = "decisions") -> tuple[int, str]:
+        """Sequence and hash of the newest durable record: the decision head names a session's whole history."""
+        return self.journal.head(stream)
+
+    def events(
+        self,
+        types: Iterable[str] | None = None,
+        *,
+        after: int = 0,
+        session: str | None = None,
+        stream: str = "decisions",
+    ) -> Iterator[tuple[int, Event]]:
+        """Events after sequence `after`: of the wire names in `types`, of one session, where given."""
+        upto = None
+        if session is not None:
+            if stream != "decisions":
+                raise ValueError(
+                    "telemetry knows no session: read it by time, or as the tables boundaries, health_samples"
+                )
+            first, upto = self.span(session)
+            after = max(after, first - 1)
+        return self.journal.events(types, after_seq=after, upto_seq=upto, stream=stream)
+
+    def span(self, session: str) -> tuple[int, int]:
+        """First and last sequence of a session; the last is the head while it is open. Raises StoreMissing."""
+        lines = self._session_lines()
+        for line, following in zip(lines, [*lines[1:], None], strict=True):
+            if line.session_id == session:
+                ends = following.opened_seq - 1 if following is not None else self.head()[0]
+                return line.opened_seq, ends if line.closed_seq is None else line.closed_seq
+        there = ", ".join(line.session_id for line in lines) or "none"
+        raise StoreMissing(f"{self.paths.root} has no session {session!r}; it has {there}")
+
+    def sessions(self) -> pl.DataFrame:
+        """Every session of the book, oldest first, from the journal itself."""
+        lines = [msgspec.structs.asdict(line) for line in self._session_lines()]
+        schema: dict[str, Any] = {
+            "session_id": pl.String,
+            "date": pl.String,
+            "environment": pl.String,
+            "opened_seq": pl.Int64,
+            "opened_at": _MOMENT,
+            "closed_seq": pl.Int64,
+            "closed_at": _MOMENT,
+            "recovered": pl.Int64,
+            "trades": pl.Int64,
+            "orders": pl.Int64,
+            "fills": pl.Int64,
+            "breaks": pl.Int64,
+            "net_pnl": pl.Float64,
+        }
+        return pl.DataFrame(lines, schema=schema)
+
+    def verify(self) -> dict[str, tuple[int, str]]:
+        """Walk both chains from their beginning; returns each stream's head. Raises ChainBroken."""
+        return self.journal.verify()
+
+    # ── the tables ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def tables(self) -> list[str]:
+        """The names of the projected tables (storage/tables.py says what they hold)."""
+        found = self._select("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        return [str(row[0]) for row in found]
+
+    def table(self, name: str, session: str | None = None, *, exact: bool = False) -> pl.DataFrame:
+        """A projected table, of one session where given, in key order.
+
+        Decimals become Float64, or stay text with every digit when `exact`. Times are UTC datetimes. Telemetry
+        (boundaries, health_samples, processes) is cut to a session by time. The tables follow the journal with a
+        lag: see `watermark`. Raises ValueError for a table there is not, StoreMissing before anything was projected.
+        """
+        columns = [(str(row[1]), str(row[2]), int(row[5])) for row in self._select(f'PRAGMA table_info("{name}")')]
+        if not columns:
+            raise ValueError(f"no table {name!r}; there are {', '.join(self.tables())}")
+        where, values = self._of_session(name, session)
+        keys = sorted((place, column) for column, _type, place in columns if place)
+        order = ", ".join(f'"{column}"' for _place, column in keys)
+        rows = self._select(f'SELECT * FROM "{name}"{where} ORDER BY {order}', values)
+        return _frame(rows, [(column, kind) for column, kind, _place in columns], exact=exact)
+
+    def sql(self, query: str, *values: Any) -> pl.DataFrame:
+        """Any SELECT over the projected tables, as stored: Decimals and times are text. Writing is refused."""
+        with closing(self._projections()) as connection:
+            try:
+                cursor = connection.execute(query, values)
+                if cursor.description is None:
+                    raise StorageRefused(f"this door reads only, and {query!r} returns no rows: give a SELECT")
+                names = [str(column[0]) for column in cursor.description]
+                return pl.DataFrame(cursor.fetchall(), schema=names, orient="row", infer_schema_length=None)
+            except sqlite3.OperationalError as error:
+                if "readonly" in str(error):
+                    raise StorageRefused(f"this door reads only, {query!r} would write: give a SELECT") from error
+                raise ValueError(f"{query!r}: {error}; there are the tables {', '.join(self.tables())}") from error
+
+    def watermark(self) -> Lag:
+        """How far the tables have followed the journal."""
+        found = self._select("SELECT seq, at FROM watermarks WHERE stream = 'decisions'")
+        seq, at = found[0] if found else (0, "")
+        return Lag(projected_seq=int(seq), head_seq=self.head()[0], at=str(at))
+
+    # ── what lies beside ─────────────────────────────────────────────────────────────────────────────────────
+
+    def bars(self, session: str, *, corrected: bool = False) -> pl.DataFrame:
+        """A session's bars: symbol, ts (open time), open … volume, extended. Raises StoreMissing."""
+        from qmworkbench.storage.barstore import BarStore  # Arrow is loaded for those who want bars
+
+        return BarStore(self.paths.session(session).bars).bars(corrected=corrected)
+
+    def frame(self, session: str, name: str) -> pl.DataFrame:
+        """A frame the session stood on, such as its warm-up history. Raises StoreMissing naming those there are."""
+        from qmworkbench.storage import named_frames
+
+        return named_frames.read(self.paths.session(session).bars, name)
+
+    def snapshots(self, session: str) -> pl.DataFrame:
+        """A session's radar snapshots, by boundary and rank. Raises StoreMissing."""
+        from qmworkbench.storage.snapshots import read_snapshots
+
+        return read_snapshots(self.paths.session(session).radar)
+
+    def quarantined(self, session: str) -> pl.DataFrame:
+        """Rows refused entry to the session, with the reason; empty where there are none."""
+        return read_quarantined(self.paths.session(session).quarantine)
+
+    def close(self) -> None:
+        self.journal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _session_lines(self) -> list[SessionLine]:
+        lines: list[SessionLine] = []
+        for seq, event in self.journal.session_events():
+            match event:
+                case SessionOpened():
+                    lines.append(
+                        SessionLine(
+                            session_id=event.session_id,
+                            date=event.window.date,
+                            environment=event.environment.value,
+                            opened_seq=seq,
+                            opened_at=event.at,
+                        )
+                    )
+                case SessionRecovered() if lines:
+                    lines[-1].recovered += 1
+                case SessionSummarized() if lines:
+                    for name in ("trades", "orders", "fills", "breaks"):
+                        setattr(lines[-1], name, getattr(event, name))
+                    lines[-1].net_pnl = float(event.net_pnl)
+                case SessionClosed() if lines:
+                    lines[-1].closed_seq, lines[-1].closed_at = seq, event.at
+        return lines
+
+    def _of_session(self, table: str, session: str | None) -> tuple[str, tuple[Any, ...]]:
+        if session is None:
+            return "", ()
+        self.span(session)  # names the sessions there are when there is none of this id
+        column = _TELEMETRY.get(table)
+        if column is None:
+            return " WHERE session_id = ?", (session,)
+        within = "(SELECT opened_at FROM sessions WHERE session_id = ?)"
+        until = "(SELECT coalesce(closed_at, '9') FROM sessions WHERE session_id = ?)"
+        return f" WHERE {column} >= {within} AND {column} <= {until}", (session, session)
+
+    def _projections(self) -> sqlite3.Connection:
+        if not self.paths.projections.exists():
+            raise StoreMissing(
+                f"{self.paths.projections} has not been made yet: a running session writes it, "
+                "and `qm journal rebuild` makes it from the journal"
+            )
+        return connect_readonly(self.paths.projections)
+
+    def _select(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with closing(self._projections()) as connection:
+            try:
+                return connection.execute(query, values).fetchall()
+            except READ_ERRORS as error:
+                raise refusal(self.paths.projections, error) from error
+
+
+def open_book(path: Path | str) -> BookReader:
+    """The book in directory `path` (its journal.db will do), read-only. Raises StoreMissing naming path and remedy."""
+    root = Path(path)
+    if root.name == "journal.db":
+        root = root.parent
+    paths = BookPaths(root)
+    if not paths.journal.exists():
+        raise StoreMissing(
+            f"{root} holds no book (there is no {paths.journal.name} in it): check the path, or make one with `qm day`"
+        )
+    return BookReader(paths)
+
+
+def _frame(rows: list[tuple[Any, ...]], columns: list[tuple[str, str]], *, exact: bool) -> pl.DataFrame:
+    plain = pl.DataFrame(rows, schema={name: _DTYPES[kind] for name, kind in columns}, orient="row")
+    casts = []
+    for name, kind in columns:
+        if kind == "TIMESTAMP_TEXT":
+            casts.append(pl.col(name).str.to_datetime("%+", time_unit="us", time_zone="UTC"))
+        elif kind == "BOOLEAN_INTEGER":
+            casts.append(pl.col(name).cast(pl.Boolean))
+        elif kind == "DECIMAL_TEXT" and not exact:
+            casts.append(pl.col(name).cast(pl.Float64))
+    return plain.with_columns(casts)

@@ -1,0 +1,480 @@
+"""Projections: the same tables however they were made, equal to the kernel's own state, and never in anybody's way."""
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qmworkbench.bus.in_process import InProcessBus
+from qmworkbench.domain.commands import Pause
+from qmworkbench.domain.events import (
+    DECISION_TYPES,
+    TELEMETRY_TYPES,
+    Event,
+    control,
+    market,
+    orders,
+    reconciliation,
+    session,
+    telemetry,
+)
+from qmworkbench.domain.events.orders import FillRecorded, FillReversed
+from qmworkbench.domain.orders import Side
+from qmworkbench.domain.sessions import BlockScope, Priority, TradingState
+from qmworkbench.storage import tables
+from qmworkbench.storage.journal import SqliteJournal
+from qmworkbench.storage.memory import MemoryJournal
+from qmworkbench.storage.projection_follower import ProjectionFollower
+from qmworkbench.storage.projections import PROJECT, Projector, SequenceGap, dump
+from qmworkbench.storage.refused import StoreNewer
+from tests.storage.days import day, folded
+from tests.storage.events import OPEN, decisions, timing
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Inputs whose consequences are events of their own, and facts that no table asks for.
+NOT_PROJECTED = {
+    control.ClockTicked,
+    market.BoundaryClosed,
+    market.NearMissSeen,  # frame.computed holds them all
+    orders.ExecutionReported,
+    orders.ExitRequested,
+    orders.OrderQueried,
+    orders.OrderQueryRequested,
+    reconciliation.RecoveryCompleted,
+    session.HealthObserved,
+    telemetry.TimingDrifted,
+}
+
+
+def test_every_event_is_projected_or_left_out_on_purpose() -> None:
+    known = {*DECISION_TYPES, *TELEMETRY_TYPES}
+    assert set(PROJECT) | NOT_PROJECTED == known
+    assert not set(PROJECT) & NOT_PROJECTED
+
+
+@pytest.fixture
+def projector(tmp_path: Path) -> Iterator[Projector]:
+    projector = Projector(tmp_path / "projections.db")
+    yield projector
+    projector.close()
+
+
+def recorded(*batches: tuple[Event, ...] | list[Event]) -> MemoryJournal:
+    journal = MemoryJournal()
+    for batch in batches:
+        journal.append(batch)
+    return journal
+
+
+def rows(projector: Projector, table: str) -> list[dict[str, object]]:
+    with closing(sqlite3.connect(projector.path)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
+
+
+# ── the same as the kernel, and the same however made ──────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("seed", "troubled"), [(1, False), (2, True), (3, True), (4, True)])
+def test_orders_positions_and_trades_are_the_kernels_own(projector: Projector, seed: int, troubled: bool) -> None:
+    events = day(seed, troubled=troubled, days=2)
+    projector.catch_up(recorded(events))
+    state = folded(events)
+    projected = {row["cl_ord_id"]: row for row in rows(projector, "orders")}
+    assert projected.keys() >= state.orders.keys()
+    assert len(state.orders) > 20
+    for cl_ord_id, order in state.orders.items():
+        row = projected[cl_ord_id]
+        for name in ("order_qty", "cum_qty", "leaves_qty", "fees"):
+            assert Decimal(str(row[name])) == getattr(order, name), (cl_ord_id, name)
+        for name in ("status", "leg", "side", "symbol", "strategy_id", "parent_id", "order_id", "trail_bps"):
+            assert row[name] == getattr(order, name), (cl_ord_id, name)
+        assert Decimal(str(row["avg_px"] or 0)) == order.avg_px
+    held = {(row["strategy_id"], row["symbol"]): row for row in rows(projector, "positions") if row["qty"] != "0"}
+    assert held.keys() == {(p.strategy_id, p.symbol) for p in state.positions.values()}
+    for position in state.positions.values():
+        row = held[position.strategy_id, position.symbol]
+        assert Decimal(str(row["qty"])) == position.qty
+        assert Decimal(str(row["cost"])) == position.cost
+        assert Decimal(str(row["realized_pnl"])) == position.realized_pnl
+        assert Decimal(str(row["fees"])) == position.fees
+    fills = [event for event in events if isinstance(event, FillRecorded)]
+    assert len(rows(projector, "executions")) == len({fill.exec_id for fill in fills}) > 5
+    assert len(rows(projector, "trades")) == sum(isinstance(event, orders.TradeClosed) for event in events)
+    sessions = rows(projector, "sessions")
+    assert [row["session_id"] for row in sessions] == ["local-2026-03-02", "local-2026-03-03"]
+    assert all(row["phase"] == "closed" and row["closed_seq"] for row in sessions)
+    assert {row["status"] for row in rows(projector, "runs")} == {"experimental"}
+    assert all(row["ended_at"] for row in rows(projector, "runs"))
+
+
+@settings(max_examples=25)
+@given(cuts=st.lists(st.integers(1, 400), max_size=15), reopen=st.lists(st.booleans(), min_size=15, max_size=15))
+def test_however_it_was_cut_and_restarted_the_tables_equal_a_rebuild(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int], reopen: list[bool]
+) -> None:
+    home = tmp_path_factory.mktemp("projections")
+    events = day(2, troubled=True, days=2)
+    journal = recorded(events)
+    journal.append_telemetry([timing(n) for n in range(20)])
+    projector = Projector(home / "projections.db")
+    at = 0
+    for size, again in zip(cuts, reopen, strict=False):
+        start, at = at, min(at + size, len(events))
+        projector.apply(at, events[start:at], head_hash=journal.hash_at(at) or "")
+        projector.apply(at, events[start:at], head_hash=journal.hash_at(at) or "")  # a repeat changes nothing
+        if again:
+            projector.close()
+            projector = Projector(home / "projections.db")
+    projector.catch_up(journal)
+    assert projector.rebuilt_because == ""
+    made = dump(projector._connection)
+    assert made == rebuilt(journal, home / "other.db")
+    assert projector.rebuild(journal) == len(events) + 20
+    assert dump(projector._connection) == made
+    projector.close()
+
+
+def rebuilt(journal: MemoryJournal | SqliteJournal, path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """What one pass over a journal makes."""
+    projector = Projector(path)
+    projector.catch_up(journal)
+    contents = dump(projector._connection)
+    projector.close()
+    return contents
+
+
+def test_a_killed_projector_goes_on_where_its_watermark_stands(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    events = day(1, days=2)
+    with SqliteJournal(path, book="test") as journal:
+        journal.append(events)
+        journal.append_telemetry([timing(n) for n in range(50)])
+    script = textwrap.dedent(f"""
+        import qmworkbench.storage.projections as projections
+        from pathlib import Path
+        from qmworkbench.storage.journal_reader import JournalReader
+        projections.BATCH = 17
+        projector = projections.Projector(Path({str(tmp_path / "projections.db")!r}))
+        print(projector.watermark().seq, flush=True)
+        projector.catch_up(JournalReader(Path({str(path)!r})))
+    """)
+    instants = random.Random(5)
+    marks = []
+    for _ in range(4):
+        process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        with process.stdout as said:
+            marks.append(int(said.readline()))
+        time.sleep(instants.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert marks == sorted(marks)
+    projector = Projector(tmp_path / "projections.db")
+    with SqliteJournal.open(path) as journal:
+        projector.catch_up(journal)
+        assert projector.rebuilt_because == ""
+        assert dump(projector._connection) == rebuilt(journal, tmp_path / "other.db")
+    projector.close()
+
+
+# ── watermark ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_lag_and_watermark_say_how_far(projector: Projector) -> None:
+    journal = recorded(decisions(10))
+    assert projector.lag(journal) == 10
+    projector.apply(4, decisions(4))
+    assert (projector.watermark().seq, projector.lag(journal)) == (4, 6)
+    projector.rebuild(journal)
+    assert projector.watermark().hash == journal.head[1]
+    assert projector.lag(journal) == 0
+    assert projector.catch_up(journal) == 0
+
+
+def test_a_gap_is_refused_and_an_overlap_is_not_applied_twice(projector: Projector) -> None:
+    projector.apply(6, decisions(6))
+    with pytest.raises(SequenceGap, match=r"decisions 8 … 9 do not follow the watermark 6: catch up"):
+        projector.apply(9, decisions(2, first=8))
+    projector.apply(9, decisions(6, first=4))
+    assert projector.watermark().seq == 9
+    assert len(rows(projector, "state_changes")) == 3
+    assert len(rows(projector, "blocked_symbols")) == 3
+
+
+def test_a_failing_batch_leaves_rows_and_watermark_as_they_were(projector: Projector) -> None:
+    projector.apply(3, decisions(3))
+    before = dump(projector._connection)
+    broken = control.SymbolBlocked(at=OPEN.replace(tzinfo=None), symbol="X", scope=BlockScope.SESSION, by="", reason="")
+    with pytest.raises(ValueError, match="is not aware UTC"):
+        projector.apply(6, [*decisions(2, first=4), broken])
+    assert dump(projector._connection) == before
+    projector.apply(6, decisions(3, first=4))
+    assert projector.watermark().seq == 6
+
+
+def test_another_journal_makes_it_begin_anew(projector: Projector) -> None:
+    projector.catch_up(recorded(decisions(20)))
+    other = recorded(decisions(12, first=100))
+    projector.catch_up(other)
+    assert "another journal, or from records this one has lost" in projector.rebuilt_because
+    assert projector.watermark().seq == 12
+    assert {row["symbol"] for row in rows(projector, "blocked_symbols")} == {"S100", "S103", "S106", "S109"}
+
+
+def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "projections.db"
+    path.write_bytes(b"neither database nor anything " * 200)
+    journal = recorded(day(1))
+    projector = Projector(path)
+    assert "was damaged" in projector.rebuilt_because
+    projector.catch_up(journal)
+    assert dump(projector._connection) == rebuilt(journal, tmp_path / "other.db")
+    projector.close()
+
+
+def test_an_older_layout_is_made_again_and_a_newer_one_refused(tmp_path: Path) -> None:
+    path = tmp_path / "projections.db"
+    journal = recorded(decisions(9))
+    projector = Projector(path)
+    projector.catch_up(journal)
+    projector.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE watermarks SET layout = 0")
+        connection.execute("CREATE TABLE dropped_long_ago (a)")
+    projector = Projector(path)
+    assert "had layout 0" in projector.rebuilt_because
+    assert projector.lag(journal) == 9
+    projector.catch_up(journal)
+    assert dump(projector._connection) == rebuilt(journal, tmp_path / "other.db")
+    projector.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE watermarks SET layout = ?", (tables.LAYOUT + 1,))
+    with pytest.raises(StoreNewer, match="has layout 2, this version of the workbench writes layout 1"):
+        Projector(path)
+
+
+# ── single tables that a plain day does not reach ──────────────────────────────────────────────────────────
+
+
+def minute(n: int) -> dict[str, object]:
+    return {"at": OPEN + timedelta(minutes=n)}
+
+
+def test_commands_blocks_alerts_decisions_and_notes(projector: Projector) -> None:
+    alert = control.Alert(alert_id="a", priority=Priority.P1, kind="drift", key="k", text="t", remedy="r")
+    received = control.CommandReceived(
+        **minute(0), command_id="c1", command=Pause(reason="lunch"), operator="ann", origin="page"
+    )
+    events: list[Event] = [
+        received,
+        control.CommandAccepted(**minute(1), command_id="c1", effect="entries blocked"),
+        control.TradingStateChanged(
+            **minute(1),
+            scope="book",
+            before=TradingState.ACTIVE,
+            after=TradingState.REDUCING,
+            code="operator_pause",
+            reason="lunch",
+            by="ann",
+        ),
+        received,
+        control.CommandRefused(**minute(2), command_id="unheard of", reason="late", remedy="again"),
+        control.SymbolBlocked(**minute(2), symbol="X", scope=BlockScope.SESSION, by="ann", reason="odd"),
+        control.SymbolBlocked(**minute(3), symbol="X", scope=BlockScope.PERMANENT, by="bob", reason="very odd"),
+        control.SymbolUnblocked(**minute(4), symbol="X", by="ann", reason="fine"),
+        control.SymbolBlocked(**minute(5), symbol="Y", scope=BlockScope.SESSION, by="ann", reason="odd"),
+        control.SymbolBlocked(**minute(5), symbol="Z", scope=BlockScope.PERMANENT, by="ann", reason="odd"),
+        control.AlertRaised(**minute(6), alert=alert),
+        control.AlertCleared(**minute(7), alert_id="a", reason="gone"),
+        control.AlertRaised(**minute(8), alert=alert),
+        control.DecisionRequired(**minute(9), decision_id="d", question="?", options=("go on", "liquidate")),
+        control.DecisionEscalated(**minute(10), decision_id="d", waited_s=60),
+        control.DecisionRecorded(**minute(11), decision_id="d", choice="go on", by="ann", reason="small"),
+        session.SessionClosed(**minute(12), session_id=""),
+    ]
+    projector.apply(len(events), events)
+    (command,) = rows(projector, "commands")
+    assert (command["command"], command["outcome"], command["effect"]) == ("pause", "accepted", "entries blocked")
+    assert (command["reason"], command["operator"], command["detail"]) == ("lunch", "ann", "{}")
+    blocked = [(row["symbol"], row["active"], row["end_reason"]) for row in rows(projector, "blocked_symbols")]
+    assert blocked == [
+        ("X", 0, "blocked again"),
+        ("X", 0, "fine"),
+        ("Y", 0, "session closed"),
+        ("Z", 1, None),
+    ]
+    assert [(row["active"], row["clear_reason"]) for row in rows(projector, "alerts")] == [(0, "gone"), (1, None)]
+    (decision,) = rows(projector, "required_decisions")
+    assert (decision["options"], decision["waited_s"], decision["choice"]) == ('["go on","liquidate"]', 60, "go on")
+    assert [(row["scope"], row["after"]) for row in rows(projector, "state_changes")] == [("book", "reducing")]
+
+
+def test_a_bust_takes_the_execution_back(projector: Projector) -> None:
+    fill = FillRecorded(
+        **minute(0),
+        exec_id="x1",
+        cl_ord_id="o1",
+        strategy_id="s",
+        symbol="X",
+        side=Side.BUY,
+        last_qty=Decimal(100),
+        last_px=Decimal("10.5"),
+        fee=Decimal("0.5"),
+        transact_time=OPEN,
+        realized_pnl=Decimal(0),
+        conversion_rate=Decimal(1),
+        position_qty=Decimal(100),
+        position_cost=Decimal(1050),
+    )
+    bust = FillReversed(
+        **minute(1),
+        exec_id="x2",
+        ref_exec_id="x1",
+        cl_ord_id="o1",
+        strategy_id="s",
+        symbol="X",
+        side=Side.BUY,
+        last_qty=Decimal(100),
+        last_px=Decimal("10.5"),
+        fee=Decimal("0.5"),
+    )
+    projector.apply(2, [fill, bust])
+    (execution,) = rows(projector, "executions")
+    assert execution["reversed_by"] == "x2"
+    (position,) = rows(projector, "positions")
+    assert Decimal(str(position["qty"])) == Decimal(str(position["cost"])) == Decimal(str(position["fees"])) == 0
+    assert position["avg_px"] is None
+
+
+def test_breaks_are_open_until_repaired_or_settled(projector: Projector) -> None:
+    def found(n: int, break_id: str) -> reconciliation.BreakFound:
+        return reconciliation.BreakFound(
+            **minute(n),
+            break_id=break_id,
+            kind=reconciliation.BreakKind.POSITION_QTY,
+            symbol="X",
+            severity=Priority.P0,
+            before="100",
+            after="90",
+            cause="?",
+            authority="broker",
+        )
+
+    def completed(n: int, *unresolved: str) -> reconciliation.ReconciliationCompleted:
+        return reconciliation.ReconciliationCompleted(
+            **minute(n),
+            trigger=reconciliation.Trigger.STARTUP,
+            result=reconciliation.ReconciliationResult.UNRESOLVED,
+            breaks=3,
+            repaired=1,
+            unresolved=unresolved,
+        )
+
+    started = reconciliation.ReconciliationStarted(**minute(0), trigger=reconciliation.Trigger.STARTUP, after_cursor=0)
+    repair = reconciliation.RepairApplied(
+        **minute(3),
+        break_id="b1",
+        kind=reconciliation.BreakKind.POSITION_QTY,
+        symbol="X",
+        before="100",
+        after="90",
+        cause="?",
+        authority="broker",
+        strategy_id="s",
+        qty="90",
+        avg_px="10.25",
+    )
+    events = [started, found(1, "b1"), found(1, "b2"), found(2, "b3"), repair, completed(4, "b2")]
+    events += [started, found(5, "b2"), completed(6)]
+    projector.apply(len(events), events)
+    breaks = {row["break_id"]: row for row in rows(projector, "breaks")}
+    assert [(breaks[b]["open"], breaks[b]["times_found"]) for b in ("b1", "b2", "b3")] == [(0, 1), (0, 2), (0, 1)]
+    assert breaks["b2"]["found_at"] == "2018-03-02T14:31:00Z"
+    assert breaks["b2"]["settled_at"] == "2018-03-02T14:36:00Z"
+    done = rows(projector, "reconciliations")
+    assert [(row["started_at"][14:16], row["completed_at"][14:16]) for row in done] == [("30", "34"), ("30", "36")]
+    (position,) = rows(projector, "positions")
+    assert (position["qty"], Decimal(str(position["cost"]))) == ("90", Decimal("922.5"))
+    assert len(rows(projector, "repairs")) == 1
+
+
+def test_telemetry_has_its_own_watermark(projector: Projector) -> None:
+    journal = recorded(decisions(2))
+    journal.append_telemetry(
+        [
+            telemetry.ProcessStarted(
+                **minute(0), process_id="p", host="h", pid=7, user="u", command="qm day", versions={"python": "3"}
+            ),
+            timing(1),
+            telemetry.HealthSampled(
+                **minute(1), component="broker", status="healthy", latency_ms=None, last_success="", detail=""
+            ),
+            telemetry.TimingDrifted(**minute(1), p95_lateness_ms=9, tolerance_ms=5, boundaries=9),
+            telemetry.ProcessEnded(**minute(2), process_id="p", exit_code=0, reason="done"),
+        ]
+    )
+    projector.catch_up(journal)
+    assert (projector.watermark().seq, projector.watermark("telemetry").seq) == (2, 5)
+    assert rows(projector, "boundaries")[0]["radar_ms"] == 1.5
+    assert rows(projector, "health_samples")[0]["component"] == "broker"
+    (process,) = rows(projector, "processes")
+    assert (process["versions"], process["exit_code"]) == ('{"python":"3"}', 0)
+
+
+# ── following a session ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_follower_catches_up_on_what_the_bus_tells(tmp_path: Path, projector: Projector) -> None:
+    bus = InProcessBus()
+    events = day(1)
+    with SqliteJournal(tmp_path / "journal.db", book="test") as journal:
+        journal.append(events[:50])
+        journal.sync()
+        follower = ProjectionFollower(projector, journal, bus, pause_s=0.001)
+        for start in range(50, len(events), 40):
+            seq = journal.append(events[start : start + 40])
+            journal.sync()
+            bus.publish(seq, events[start : start + 40])
+        deadline = time.monotonic() + 30
+        while follower.lag() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert follower.lag() == 0
+        follower.stop()
+        follower.stop()
+        assert bus.receivers == 0
+        assert follower.error == ""
+        assert dump(projector._connection) == rebuilt(journal, tmp_path / "other.db")
+
+
+def test_a_follower_in_trouble_says_so_and_harms_nobody(tmp_path: Path, projector: Projector) -> None:
+    bus = InProcessBus()
+    journal = recorded(decisions(5))
+    follower = ProjectionFollower(projector, journal, bus, pause_s=0.001)
+    deadline = time.monotonic() + 30
+    while follower.lag() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with closing(sqlite3.connect(projector.path)) as connection, connection:
+        connection.execute("DROP TABLE blocked_symbols")
+    journal.append(decisions(5, first=6))
+    bus.publish(10, decisions(5, first=6))
+    while not follower.error and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "blocked_symbols" in follower.error
+    assert follower.lag() == 5
+    bus.publish(11, decisions(1))
+    assert bus.failures == ()
+    follower.stop()
