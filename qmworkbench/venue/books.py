@@ -1,9 +1,5 @@
 """The venue's books: cash, positions, orders, and every transaction under its own rising number (§13, §14).
 
-Accounting. An instrument whose `margin_rate` is 1 is paid in full: a fill moves cash by its value. One with
-less is held on margin: only realized P&L moves cash, and the position is worth its unrealized P&L. Fees are
-in account currency. P&L in another currency converts at the venue's own recorded rate, to eight places.
-
 Changes gather in memory and become durable with commit(), before anybody is answered; rollback() forgets them.
 """
 
@@ -16,13 +12,13 @@ from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import OrdStatus
 from qmworkbench.domain.positions import fill_delta
+from qmworkbench.venue.accounting import fill_fee, money, paid_in_full
 from qmworkbench.venue.bars import Print
 from qmworkbench.venue.costs import VenueModel
 from qmworkbench.venue.orders import Ending, VenueOrder
 from qmworkbench.venue.records import AccountRow, Batch, Entry, Holding, Rate, VenueError
 from qmworkbench.venue.store import Store
 
-_PLACES = Decimal("0.00000001")
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _ENDS = {OrdStatus.CANCELED: ExecType.CANCELED, OrdStatus.EXPIRED: ExecType.EXPIRED}
 
@@ -57,7 +53,7 @@ class Books:
         self.cursor: int
         if store.account() is None:
             opened = AccountRow(venue=venue, currency=currency, initial_cash=initial_cash, cash=initial_cash)
-            store.write(Batch(account=opened))
+            store.write(Batch(account=opened, binding=True))
         self.load()
         if (self.account.venue, self.account.currency) != (venue, currency):
             raise VenueError(
@@ -119,11 +115,12 @@ class Books:
     def add(self, order: VenueOrder) -> None:
         """Take a new order into the books."""
         self._index(order)
-        self._batch.orders[order.cl_ord_id] = order
+        self.touch(order)
 
     def touch(self, order: VenueOrder) -> None:
         """`order` was changed in place."""
         self._batch.orders[order.cl_ord_id] = order
+        self._batch.binding = True
 
     def working(self, symbol: str) -> list[VenueOrder]:
         """Orders of `symbol` that may trade, by arrival."""
@@ -198,7 +195,7 @@ class Books:
         order.cum_value += value
         order.status = OrdStatus.FILLED if order.cum_qty >= order.order_qty else OrdStatus.PARTIALLY_FILLED
         order.transact_time = at
-        fee = self._fee(order, instrument, qty, value, rate)
+        fee = fill_fee(self.model.schedule(instrument).fees, order, qty, value, rate)
         order.fees += fee
         self.touch(order)
         realized = money(delta.realized_pnl, rate)
@@ -213,6 +210,7 @@ class Books:
     def hold(self, held: Holding) -> None:
         """The position of a symbol is now this; flat ones leave the books."""
         self._batch.positions[held.symbol] = held
+        self._batch.binding = True
         if held.qty:
             self.positions[held.symbol] = held
         else:
@@ -223,16 +221,14 @@ class Books:
         self.keep_account()
 
     def keep_account(self) -> None:
-        """The account row was changed in place, or the clock has to be on disk."""
+        """The account row was changed in place."""
+        self.keep_clock()
+        self._batch.binding = True
+
+    def keep_clock(self) -> None:
+        """What happened depends on where the clock stands: it goes to disk along with it."""
         self.account.last_as_of = self.last_as_of
         self._batch.account = self.account
-
-    def _fee(self, order: VenueOrder, instrument: Instrument, qty: Decimal, value: Decimal, rate: Decimal) -> Decimal:
-        """What this fill adds to the fees of its order: the commission on all of it, less that on what was before."""
-        fees = self.model.schedule(instrument).fees
-        before = fees.commission(order.cum_qty - qty, money(order.cum_value - value, rate))
-        owed = fees.commission(order.cum_qty, money(order.cum_value, rate)) - before
-        return max(owed, ZERO) + (fees.sale_charge(qty, money(value, rate)) if order.side.sign < 0 else ZERO)
 
     def _report(
         self,
@@ -290,10 +286,12 @@ class Books:
     def set_halted(self, symbol: str, halted: bool) -> None:
         (self.halted.add if halted else self.halted.discard)(symbol)
         self._batch.halts[symbol] = halted
+        self._batch.binding = True
 
     def note_drill(self, kind: str, symbol: str, detail: str) -> None:
         """A break was planted on purpose: on record, so that nobody takes it for a fault."""
         self._batch.drills.append((kind, symbol, detail))
+        self._batch.binding = True
 
     # ── what is known ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -318,13 +316,3 @@ class Books:
 
     def reports(self, after_cursor: int) -> list[ExecutionReport]:
         return [] if after_cursor >= self.cursor else self._store.reports(after_cursor)
-
-
-def paid_in_full(instrument: Instrument) -> bool:
-    """Whether a fill moves cash by its whole value, rather than by realized P&L alone."""
-    return instrument.margin_rate == ONE
-
-
-def money(amount: Decimal, rate: Decimal) -> Decimal:
-    """`amount` in account currency: exact where none is converted, else to eight places."""
-    return amount if rate == ONE else (amount * rate).quantize(_PLACES)

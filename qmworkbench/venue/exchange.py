@@ -178,7 +178,7 @@ class Exchange:
                     Crossing(books, bar).run()
                 books.mark(bar.symbol, Print(bar.close, bar.as_of))
             self._pricing.bring_up_rates(books, {books.instruments[symbol].currency for symbol in tracked})
-            books.keep_account()
+            books.keep_clock()
 
     def set_rates(self, rates: Mapping[str, Decimal], at: datetime) -> None:
         """Tell the venue what one unit of each currency is worth in account currency.
@@ -189,6 +189,7 @@ class Exchange:
         with self._change() as books:
             for rate in told(rates, at):
                 books.record_rate(rate)
+            books.keep_account()
 
     def halt(self, symbol: str) -> None:
         """Stop trading in `symbol`: nothing of it is taken or matched until resume()."""

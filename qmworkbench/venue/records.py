@@ -62,7 +62,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Batch(msgspec.Struct, kw_only=True):
-    """Everything one operation changed, to be written together. `peaks` are those of orders unchanged otherwise."""
+    """Everything one operation changed, to be written together.
+
+    `peaks` are those of orders unchanged otherwise. `binding` says something was promised, not just a bar looked at.
+    """
 
     account: AccountRow | None = None
     orders: dict[str, VenueOrder] = msgspec.field(default_factory=dict)
@@ -73,6 +76,7 @@ class Batch(msgspec.Struct, kw_only=True):
     halts: dict[str, bool] = msgspec.field(default_factory=dict)
     entries: list[Entry] = msgspec.field(default_factory=list)
     drills: list[tuple[str, str, str]] = msgspec.field(default_factory=list)
+    binding: bool = False
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__struct_fields__)

@@ -12,7 +12,8 @@ from decimal import Decimal
 
 from qmworkbench.domain.execution import Account, BrokerPosition
 from qmworkbench.domain.numbers import ZERO
-from qmworkbench.venue.books import Books, money, paid_in_full
+from qmworkbench.venue.accounting import money, paid_in_full
+from qmworkbench.venue.books import Books
 from qmworkbench.venue.records import Holding
 
 

@@ -167,10 +167,36 @@ class TestItsFile:
         with pytest.raises(VenueError, match="cannot be read"):
             world.exchange.account()
 
-    def test_writes_are_synchronous(self, world: World) -> None:
+    def test_what_binds_is_synced_and_a_bar_that_only_moves_marks_is_not(self, world: World) -> None:
         db = world.exchange._store._db
+
+        def synced() -> bool:
+            """Whether the last write waited for the disk."""
+            return bool(db.execute("PRAGMA synchronous").fetchone()[0] == 2)
+
         assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-        assert db.execute("PRAGMA synchronous").fetchone()[0] == 2
+        assert synced()
+        world.buy("in", legs=bracket("in", trail=500, stop=90))
+        assert synced()
+        world.bars((100, 100, 100, 100))
+        assert synced()
+        world.bars((100, 101, 100, 101))
+        assert not synced()
+        world.exchange.cancel("in/stop")
+        assert synced()
+        world.bars((100, 101, 100, 101))
+        for act in (
+            lambda: world.exchange.halt("AAA"),
+            lambda: world.exchange.resume("AAA"),
+            lambda: world.exchange.plant_break("AAA", cash_delta=D(1)),
+            lambda: world.exchange.plant_break("AAA", qty_delta=D(1)),
+            lambda: world.exchange.set_rates({"EUR": D(1)}, at(2)),
+            world.end,
+            lambda: world.exchange.open_session("next", at(100)),
+        ):
+            db.execute("PRAGMA synchronous = NORMAL")
+            act()
+            assert synced()
 
     def test_another_venues_file_is_refused(self, world: World) -> None:
         world.exchange.close()
