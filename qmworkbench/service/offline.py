@@ -1,0 +1,155 @@
+"""A book on which no platform runs: what it was when last written, and commands to it under a lease taken briefly
+(§10, §14).
+
+The book's clock stands where its last input left it. A command goes through the same shell and kernel as on a running
+platform, with its effects at the broker; only the market does not move.
+"""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from qmworkbench.brokers.select import broker_for
+from qmworkbench.brokers.snapshot import snapshot
+from qmworkbench.bus.in_process import InProcessBus
+from qmworkbench.domain.commands import AnyCommand
+from qmworkbench.domain.events import Event
+from qmworkbench.domain.events.control import CommandAccepted, CommandReceived, CommandRefused
+from qmworkbench.domain.events.reconciliation import BreakFound
+from qmworkbench.domain.execution import BrokerSnapshot
+from qmworkbench.ports import Broker
+from qmworkbench.service.blocking import complete
+from qmworkbench.service.chronicle import CommandAnswer
+from qmworkbench.service.config import Config
+from qmworkbench.service.lease import Lease
+from qmworkbench.service.leased_broker import LeasedBroker
+from qmworkbench.service.logs import SessionLog
+from qmworkbench.service.recovery import Restored, restore
+from qmworkbench.service.redaction import Redactor
+from qmworkbench.service.shell import Shell
+from qmworkbench.storage.checkpoints import Checkpoints
+from qmworkbench.storage.journal import SqliteJournal
+from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.trading.comparison import compare
+from qmworkbench.trading.kernel import Kernel
+from qmworkbench.trading.reconciliation import TOLERANCES
+from qmworkbench.venue.exchange import Exchange
+
+
+class BookEmpty(Exception):
+    """There is nothing on record in this book yet; the message says how to begin."""
+
+
+@dataclass(frozen=True)
+class OfflineBook:
+    """A book opened for as long as one command takes. `restored` is what it was before."""
+
+    config: Config
+    restored: Restored
+    shell: Shell
+    broker: Broker
+    exchange: Exchange
+
+    def command(self, command: AnyCommand, operator: str) -> CommandAnswer:
+        """Give one command and carry out what follows from it. The answer is on disk when this returns."""
+        command_id = f"cli-{uuid.uuid4().hex[:16]}"
+        events = complete(
+            self.shell.feed(
+                CommandReceived(
+                    at=self.shell.now(), command_id=command_id, command=command, operator=operator, origin="cli"
+                )
+            )
+        )
+        complete(self.shell.durable())
+        for event in events:
+            if isinstance(event, CommandAccepted):
+                return CommandAnswer(accepted=True, command_id=command_id, effect=event.effect)
+            if isinstance(event, CommandRefused):
+                return CommandAnswer(accepted=False, command_id=command_id, reason=event.reason, remedy=event.remedy)
+        raise AssertionError("the kernel accepts or refuses every new command")
+
+    def look_at_broker(self) -> BrokerSnapshot:
+        """The broker's books now."""
+        return snapshot(self.broker, self.shell.state.exec_cursor)
+
+    def compare(self, seen: BrokerSnapshot) -> list[BreakFound]:
+        """What differs from the broker's books, without putting it on record: for a book whose session is closed."""
+        return compare(self.shell.state, seen, TOLERANCES)
+
+
+@contextmanager
+def open_offline(config: Config, command: str) -> Iterator[OfflineBook]:
+    """Take the lease of a book that nobody holds, and open it for a command. `command` is what the lease says
+    meanwhile.
+
+    Raises BookEmpty, LeaseTaken, StorageRefused, VenueError, NoBroker.
+    """
+    paths = config.paths
+    demand_book(config)
+    with ExitStack() as opening:
+        lease = opening.enter_context(Lease.acquire(paths.lease, process_id=uuid.uuid4().hex[:12], command=command))
+        journal = opening.enter_context(SqliteJournal.open(paths.journal, book=config.book))
+        restored = restore(journal, Checkpoints(paths.checkpoints))
+        session = restored.state.session
+        if session is None:
+            raise BookEmpty(_nothing_there(config))
+        exchange = opening.enter_context(
+            Exchange(
+                paths.venue,
+                session.instruments,
+                config.venue_model(),
+                session.account_currency,
+                config.settings.initial_cash,
+            )
+        )
+        broker = broker_for(session.environment, exchange)
+        bus = InProcessBus()
+        log = opening.enter_context(
+            SessionLog(
+                paths.session(session.session_id).logs,
+                process_id=lease.holder.process_id,
+                session_id=session.session_id,
+                redactor=Redactor(config.secrets),
+            )
+        )
+        bus.follow(log.receive)
+        shell = Shell(Kernel(restored.state), journal, LeasedBroker(broker, lease), snapshot=snapshot, bus=bus)
+        yield OfflineBook(config=config, restored=restored, shell=shell, broker=broker, exchange=exchange)
+
+
+def demand_book(config: Config) -> None:
+    """Raise BookEmpty where the book was never begun."""
+    if not config.paths.journal.exists():
+        raise BookEmpty(_nothing_there(config))
+
+
+def read_state(config: Config) -> Restored:
+    """The book as its journal has it, without a lease and without writing: for looking, beside a writer too.
+
+    Raises BookEmpty, StorageRefused.
+    """
+    demand_book(config)
+    with JournalReader(config.paths.journal) as reader:
+        restored = restore(_Readable(reader), Checkpoints(config.paths.checkpoints))
+    if restored.state.session is None:
+        raise BookEmpty(_nothing_there(config))
+    return restored
+
+
+class _Readable:
+    """A reader in the form that restoring asks for: the head as it was when reading began."""
+
+    def __init__(self, reader: JournalReader) -> None:
+        self._reader = reader
+        self.head = reader.head()
+
+    def read(self, after_seq: int = 0) -> Iterator[tuple[int, Event]]:
+        return self._reader.events(after_seq=after_seq, upto_seq=self.head[0])
+
+    def hash_at(self, seq: int) -> str | None:
+        return self._reader.hash_at(seq)
+
+
+def _nothing_there(config: Config) -> str:
+    return f"book {config.book!r} has no session yet ({config.paths.root}): run one with `qm day`"
