@@ -1,0 +1,134 @@
+"""`qm journal`: the record itself, verified, followed and exported (§21)."""
+
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+
+from qmworkbench.cli.failures import Stopped
+from qmworkbench.cli.output import line, note, print_json
+from qmworkbench.cli.settings import AsJson, Book, ConfigFile, Environment, load_config
+
+if TYPE_CHECKING:
+    from qmworkbench.domain.chain import Record
+    from qmworkbench.storage.reading import BookReader
+
+app = typer.Typer(help="The decision journal: verify, look, export.", no_args_is_help=True)
+
+Stream = Annotated[str, typer.Option("--stream", metavar="NAME", help="decisions or telemetry.")]
+Types = Annotated[str, typer.Option("--type", metavar="A,B", help="Only these kinds of event, such as order.intended.")]
+Directory = Annotated[
+    Path | None, typer.Argument(metavar="[DIR]", help="A book's directory; default: the configured book.")
+]
+
+
+@app.command("verify")
+def verify(
+    directory: Directory = None,
+    book: Book = None,
+    environment: Environment = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """Walk both hash chains from their beginning. Exit code 1 where a record was changed or is missing."""
+    with _open(directory, book, environment, config) as reader:
+        heads = reader.verify()
+        where = str(reader.paths.journal)
+    if json:
+        print_json({"journal": where, "heads": {name: {"seq": s, "hash": h} for name, (s, h) in heads.items()}})
+        return
+    for name, (seq, head) in heads.items():
+        line(f"{name}: {seq:,} records verify, head {head}")
+
+
+@app.command("tail")
+def tail(
+    directory: Directory = None,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=1, help="How many of the newest records.")] = 20,
+    types: Types = "",
+    stream: Stream = "decisions",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as records come, until Ctrl-C.")] = False,
+    book: Book = None,
+    environment: Environment = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """The newest records, one to a line."""
+    import time
+    from collections import deque
+
+    wanted = _wanted(types, stream)
+    with _open(directory, book, environment, config) as reader:
+        seq = reader.head(stream)[0]
+        # Without a filter only the end is read.
+        after = 0 if wanted else max(0, seq - lines)
+        kept: deque[Record] = deque(maxlen=lines)
+        for record in reader.journal.records(after, stream=stream):
+            seq = record.seq
+            if not wanted or record.type in wanted:
+                kept.append(record)
+        for record in kept:
+            _write(sys.stdout, record, json)
+        while follow:
+            sys.stdout.flush()
+            time.sleep(0.25)
+            for record in reader.journal.records(seq, stream=stream):
+                seq = record.seq
+                if not wanted or record.type in wanted:
+                    _write(sys.stdout, record, json)
+
+
+@app.command("export")
+def export(
+    directory: Directory = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here; default: standard output.")
+    ] = None,
+    types: Types = "",
+    stream: Stream = "decisions",
+    book: Book = None,
+    environment: Environment = None,
+    config: ConfigFile = None,
+) -> None:
+    """Every record as JSON lines {seq, type, event, prev_hash, hash}; the hashes can be checked by anyone."""
+    if output is not None and output.exists():
+        raise Stopped(f"--output {output} exists", "name a file that does not; an export never overwrites")
+    wanted = _wanted(types, stream)
+    count = 0
+    with _open(directory, book, environment, config) as reader:
+        out: IO[str] = output.open("w", encoding="utf-8") if output is not None else sys.stdout
+        try:
+            for record in reader.journal.records(stream=stream):
+                if not wanted or record.type in wanted:
+                    _write(out, record, True)
+                    count += 1
+        finally:
+            if output is not None:
+                out.close()
+    note(f"{count:,} records exported" + (f" to {output}" if output is not None else ""))
+
+
+def _open(directory: Path | None, book: str | None, environment: str | None, config: Path | None) -> "BookReader":
+    from qmworkbench.storage.reading import open_book
+
+    if directory is None:
+        directory = load_config(book=book, environment=environment, file=config).paths.root
+    return open_book(directory)
+
+
+def _wanted(types: str, stream: str) -> frozenset[str]:
+    if stream not in ("decisions", "telemetry"):
+        raise Stopped(f"--stream {stream!r} is not a stream", "give decisions or telemetry")
+    return frozenset(name.strip() for name in types.split(",") if name.strip())
+
+
+def _write(out: IO[str], record: "Record", json: bool) -> None:
+    payload = record.payload.decode()
+    if json:
+        out.write(
+            f'{{"seq":{record.seq},"type":"{record.type}","event":{payload},'
+            f'"prev_hash":"{record.prev_hash}","hash":"{record.hash}"}}\n'
+        )
+    else:
+        out.write(f"{record.seq:>8}  {record.type:<32} {payload}\n")
