@@ -10,7 +10,7 @@ from qmworkbench.market.feed import Delivery
 from qmworkbench.service.lateness import StageTimes
 from qmworkbench.service.platform import Platform
 from qmworkbench.trading.frame_computer import request_for
-from qmworkbench.trading.frames import BarFrame, Floats
+from qmworkbench.trading.frames import BarFrame
 from qmworkbench.trading.state import encode_state, state_hash
 
 CHECKPOINT_EVERY: Final = 100
@@ -39,7 +39,7 @@ async def take_boundary(platform: Platform, delivery: Delivery) -> None:
             extended=frame.extended,
         )
     )
-    stages = await compute_and_decide(platform, frame, data.spread_bps(delivery.number))
+    stages = await compute_and_decide(platform, frame)
     stages.journal_ms = platform.shell.waited_s * 1e3
     platform.shell.waited_s = 0.0
     stages.decide_ms = (time.perf_counter() - started) * 1e3 - stages.radar_ms - stages.signals_ms - stages.journal_ms
@@ -55,10 +55,11 @@ async def take_boundary(platform: Platform, delivery: Delivery) -> None:
         listener(delivery)
 
 
-async def compute_and_decide(platform: Platform, frame: BarFrame, spread_bps: Floats | None) -> StageTimes:
+async def compute_and_decide(platform: Platform, frame: BarFrame) -> StageTimes:
     """Have radar, scan and signals computed for what the kernel wants to know now, and let it decide on the answer."""
     shell = platform.shell
     request = request_for(shell.state)
+    spread_bps = platform.ground.spread_bps(frame.as_of)
     computed, stages = await shell.beside(lambda: platform.frames.compute(frame, request, spread_bps))
     for strategy_id, problem in computed.faults:
         await shell.feed(StrategyFaulted(at=shell.now(), strategy_id=strategy_id, detail=problem))

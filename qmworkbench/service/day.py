@@ -6,12 +6,9 @@ day that was cut off anywhere goes on where it was. The same steps run in a plai
 """
 
 import gc
-import hashlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
-
-import msgspec
 
 from qmworkbench.domain.checks import Check, CheckStatus, Verdict, verdict_of
 from qmworkbench.domain.events.control import ClockTicked
@@ -25,6 +22,7 @@ from qmworkbench.domain.events.session import (
 )
 from qmworkbench.domain.numbers import cents
 from qmworkbench.domain.sessions import Phase
+from qmworkbench.operations.preflight import checks_hash
 from qmworkbench.ports import BrokerUnreachable
 from qmworkbench.service import resume, startup
 from qmworkbench.service.boundary import compute_and_decide, take_boundary
@@ -96,14 +94,12 @@ async def checklist(platform: Platform, preflight: Preflight, name: str, opens: 
     checks = await platform.shell.beside(lambda: preflight(platform, name))
     verdict = verdict_of(checks)
     failed = tuple(check.check_id for check in checks if check.status is CheckStatus.FAIL)
-    outcomes = [(check.check_id, check.status.value) for check in checks]
     await platform.shell.feed(
         PreflightRecorded(
             at=platform.shell.now(),
             phase=name,
             verdict=verdict,
-            # What was seen may be facts of the machine; what was concluded from it decides.
-            checks_hash=hashlib.sha256(msgspec.json.encode(outcomes)).hexdigest()[:16],
+            checks_hash=checks_hash(checks),
             failed=failed,
             confirmed_by=UNATTENDED if platform.plan.unattended else "",
         )
@@ -168,9 +164,9 @@ async def market_session(platform: Platform) -> None:
 async def decide_late(platform: Platform) -> None:
     """Decide on the boundary that had closed when the last process ended: its exits must not be missed."""
     boundary_at = platform.day.boundary_at
-    for number, frame in enumerate(platform.plan.data.frames):
+    for frame in platform.plan.data.frames:
         if frame.as_of == boundary_at:
-            await compute_and_decide(platform, frame, platform.plan.data.spread_bps(number))
+            await compute_and_decide(platform, frame)
 
 
 def _still_leaving(platform: Platform) -> bool:

@@ -1,7 +1,7 @@
 """A session's frame computer, its bars and its timing, built from the facts the session was opened with (§9, §19)."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +10,9 @@ import numpy as np
 import polars as pl
 
 from qmworkbench.domain.events.session import RunSpec
+from qmworkbench.domain.instruments import Instrument
 from qmworkbench.market.session import SessionData
+from qmworkbench.service.ground import Ground
 from qmworkbench.service.lateness import StageTimes
 from qmworkbench.service.runs import instance_of
 from qmworkbench.strategies.bars import RAW_SCHEMA
@@ -19,7 +21,6 @@ from qmworkbench.strategies.frames import SignalEngine, SignalSource
 from qmworkbench.strategies.one_pass import SessionSignals
 from qmworkbench.trading.frame_computer import Computed, FrameComputer, FrameRequest
 from qmworkbench.trading.frames import BarFrame, Floats
-from qmworkbench.trading.radar import Radar
 from qmworkbench.trading.radar_snapshot import RadarSnapshot
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.trading.state import Session
@@ -28,16 +29,17 @@ from qmworkbench.trading.state import Session
 class Frames:
     """Computes the boundaries of one session and says how long that took.
 
-    `runs` and `scan_settings` are those on record: a resumed session goes on under the facts it was opened with,
-    whatever the configuration says by now.
+    Runs and scan settings are those on record: a resumed session goes on under the facts it was opened with,
+    whatever the configuration says by now. `bars`: the whole session's, where signals are computed in one pass over it.
     """
 
-    def __init__(self, data: SessionData, session: Session, *, one_pass: bool) -> None:
-        self._timed = _TimedSignals(signal_source(data, [run.spec for run in session.runs.values()], one_pass=one_pass))
+    def __init__(self, ground: Ground, session: Session, bars: pl.DataFrame | None = None) -> None:
+        runs = [run.spec for run in session.runs.values()]
+        self._timed = _TimedSignals(signal_source(ground, session.instruments, runs, bars))
         self._computer = FrameComputer(
-            data.universe,
-            data.instruments,
-            radar_for(data),
+            ground.universe,
+            session.instruments,
+            ground.radar(),
             msgspec.convert(session.scan_settings, ScanSettings),
             self._timed,
         )
@@ -81,29 +83,18 @@ class _TimedSignals:
         return batch
 
 
-def radar_for(data: SessionData) -> Radar:
-    """The radar of a session, aligned to its bars: its boundaries are those at which bars close."""
-    return Radar(
-        data.universe,
-        data.reference,
-        len(data.boundaries),
-        session_open=data.grids()[-1].opens_at,
-        bar_interval=timedelta(seconds=data.interval_s),
-    )
-
-
-def signal_source(data: SessionData, runs: Sequence[RunSpec], *, one_pass: bool) -> SignalSource:
-    """The signals of a session's runs, computed anew at each boundary or in one pass over the recorded bars."""
+def signal_source(
+    ground: Ground, instruments: Mapping[str, Instrument], runs: Sequence[RunSpec], bars: pl.DataFrame | None = None
+) -> SignalSource:
+    """The signals of a session's runs: computed anew at each boundary, or in one pass over `bars` where given."""
     common: dict[str, Any] = {
-        "symbols": data.universe.symbols,
-        "ticks": np.array([float(data.instruments[symbol].tick_size) for symbol in data.universe.symbols]),
-        "grids": data.grids(),
-        "history": data.warmup.select(list(RAW_SCHEMA)) if data.warmup.height else None,
+        "symbols": ground.universe.symbols,
+        "ticks": np.array([float(instruments[symbol].tick_size) for symbol in ground.universe.symbols]),
+        "grids": ground.grids,
+        "history": ground.history,
     }
     instances = [instance_of(spec) for spec in runs]
-    if one_pass:
-        return SessionSignals(instances, bars=raw_bars(data), **common)
-    return SignalEngine(instances, **common)
+    return SignalEngine(instances, **common) if bars is None else SessionSignals(instances, bars=bars, **common)
 
 
 def raw_bars(data: SessionData) -> pl.DataFrame:

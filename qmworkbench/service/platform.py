@@ -10,8 +10,6 @@ from importlib import metadata
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-import polars as pl
-
 from qmworkbench.brokers.select import broker_for
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.bus.in_process import InProcessBus
@@ -24,6 +22,7 @@ from qmworkbench.service.blocking import Blocking, InLine
 from qmworkbench.service.chronicle import Chronicle
 from qmworkbench.service.code_version import code_version
 from qmworkbench.service.frames import Frames
+from qmworkbench.service.ground import ground_of
 from qmworkbench.service.health import HealthBoard, HealthStatus
 from qmworkbench.service.lateness import Lateness
 from qmworkbench.service.lease import Lease
@@ -36,7 +35,6 @@ from qmworkbench.storage.checkpoints import Checkpoints
 from qmworkbench.storage.journal import SqliteJournal
 from qmworkbench.storage.projection_follower import ProjectionFollower
 from qmworkbench.storage.projections import Projector
-from qmworkbench.storage.quarantine import add_quarantined
 from qmworkbench.service.radar_archive import RadarArchive
 from qmworkbench.storage.snapshots import SnapshotStore
 from qmworkbench.trading.kernel import Kernel
@@ -97,6 +95,7 @@ class Platform:
         self.work: Blocking = work if work is not None else InLine()
         self.session_paths = plan.paths.session(plan.session_id)
         self.bars = BarStore(self.session_paths.bars)
+        self.ground = ground_of(plan.data)
         self.radar_archive = RadarArchive(SnapshotStore(self.session_paths.radar))
         self.checkpoints = Checkpoints(plan.paths.checkpoints)
         self.bus = InProcessBus()
@@ -187,19 +186,6 @@ class Platform:
         )
 
     # --- what the session leaves on disk ------------------------------------------------------------------------
-
-    def keep_ground(self) -> None:
-        """Keep what the session's signals and radar stand on, so that any minute of it can be computed again."""
-        data, reference = self.plan.data, self.plan.data.reference
-        self.bars.write_frame("warmup", data.warmup)
-        self.bars.write_frame(
-            "reference", pl.DataFrame({"symbol": data.universe.symbols, "prev_close": reference.prev_close})
-        )
-        if reference.volume_profile is not None:
-            usual = pl.DataFrame(reference.volume_profile, schema=list(data.universe.symbols), orient="row")
-            self.bars.write_frame("volume_profile", usual)
-        if data.quarantined.height and not self.session_paths.quarantine.exists():
-            add_quarantined(self.session_paths.quarantine, data.quarantined)
 
     def put_away(self) -> None:
         """Make the closed session's bars and snapshots final."""

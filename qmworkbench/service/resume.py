@@ -18,7 +18,6 @@ from qmworkbench.ports import BrokerUnreachable
 from qmworkbench.service.plan import DayRefused
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.recovery import session_events
-from qmworkbench.trading.frames import Floats
 
 
 async def resume(platform: Platform) -> None:
@@ -62,13 +61,12 @@ async def catch_up(platform: Platform) -> str:
             "a copy; positions can be closed with `qm emergency --direct`"
         )
     computed = platform.day.frame_at
-    known = {frame.as_of: number for number, frame in enumerate(platform.plan.data.frames)}
     taken = 0
     for frame in platform.bars.frames():
         # The venue matches nothing twice, but it has lost the prints it had only seen.
         await platform.shell.at_the_venue(partial(platform.exchange.on_frame, frame, platform.plan.data.universe))
         if computed is not None and frame.as_of <= computed:
-            platform.frames.take(frame, _spread(platform, known.get(frame.as_of)))
+            platform.frames.take(frame, platform.ground.spread_bps(frame.as_of))
             taken += 1
     radar = platform.frames.radar
     last = [event for _, event in story if isinstance(event, FrameComputed) and event.as_of == computed]
@@ -78,10 +76,6 @@ async def catch_up(platform: Platform) -> str:
             "the code has changed since, and what follows may differ from what would have"
         )
     return f"{taken} of {len(named)} boundaries taken in again"
-
-
-def _spread(platform: Platform, number: int | None) -> Floats | None:
-    return None if number is None else platform.plan.data.spread_bps(number)
 
 
 def _demand_same_bars(platform: Platform, story: Sequence[tuple[int, Event]]) -> None:

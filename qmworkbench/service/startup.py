@@ -5,16 +5,19 @@ from decimal import Decimal
 from typing import Final
 
 import msgspec
+import polars as pl
 
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.session import ServiceReady
 from qmworkbench.domain.execution import OrderRequest
 from qmworkbench.domain.orders import Leg, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.ports import BrokerUnreachable
-from qmworkbench.service.frames import Frames
+from qmworkbench.service.frames import Frames, raw_bars
+from qmworkbench.service.ground import keep_ground
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.resume import catch_up
 from qmworkbench.storage.fallback import FallbackLog
+from qmworkbench.storage.quarantine import add_quarantined
 from qmworkbench.trading import risk
 from qmworkbench.trading.phases import STARTUP_ORDER
 from qmworkbench.trading.scanner_settings import ScanSettings
@@ -95,7 +98,10 @@ async def _market_data(platform: Platform) -> str:
     """The session's bars can be written, what they stand on is kept, and what was kept out is on record."""
     data = platform.plan.data
     await platform.shell.beside(lambda: platform.bars.begin(data.universe.symbols, data.interval_s))
-    await platform.shell.beside(platform.keep_ground)
+    await platform.shell.beside(lambda: keep_ground(platform.bars, platform.ground))
+    quarantine = platform.session_paths.quarantine
+    if data.quarantined.height and not quarantine.exists():
+        await platform.shell.beside(lambda: add_quarantined(quarantine, data.quarantined))
     if "market_data" not in platform.day.services:
         for quarantined in data.quarantine_events(platform.shell.now()):
             await platform.shell.feed(quarantined)
@@ -105,11 +111,16 @@ async def _market_data(platform: Platform) -> str:
 async def _radar(platform: Platform) -> str:
     """Radar and signals stand where the record stands, at the minute boundary."""
     platform.frames = await platform.shell.beside(
-        lambda: Frames(platform.plan.data, platform.day, one_pass=platform.plan.compute == "one-pass")
+        lambda: Frames(platform.ground, platform.day, bars_of(platform))
     )
     if platform.day.boundary_at is None:
         return f"{len(platform.plan.data.universe)} symbols, first boundary {platform.plan.data.boundaries[0].isoformat()}"
     return await catch_up(platform)
+
+
+def bars_of(platform: Platform) -> pl.DataFrame | None:
+    """The whole session's bars where signals are computed in one pass over them."""
+    return raw_bars(platform.plan.data) if platform.plan.compute == "one-pass" else None
 
 
 async def _scanner(platform: Platform) -> str:
