@@ -4,7 +4,7 @@ from typing import Any
 
 import typer
 
-from qmworkbench.cli.output import line, print_json, table
+from qmworkbench.cli.printing import line, print_json, table
 from qmworkbench.cli.settings import AsJson, Book, ConfigFile, Environment, load_config
 
 app = typer.Typer(help="The settings in force, where they came from, and what changed.", no_args_is_help=True)

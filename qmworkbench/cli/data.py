@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qmworkbench.cli.failures import REFUSED
-from qmworkbench.cli.output import line, print_json, table
+from qmworkbench.cli.printing import line, print_json, table
 from qmworkbench.cli.settings import AsJson, Day, day_of
 
 if TYPE_CHECKING:

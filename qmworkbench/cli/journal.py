@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from qmworkbench.cli.failures import Stopped
-from qmworkbench.cli.output import line, note, print_json
+from qmworkbench.cli.printing import line, note, print_json
 from qmworkbench.cli.settings import AsJson, Book, ConfigFile, Environment, load_config
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qmworkbench.cli.output import line, print_json, table
+from qmworkbench.cli.printing import line, print_json, table
 from qmworkbench.cli.settings import AsJson
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """`qm version`: what exactly is running here (§5 System Check)."""
 
-from qmworkbench.cli.output import line, print_json
+from qmworkbench.cli.printing import line, print_json
 from qmworkbench.cli.settings import AsJson
 
 
