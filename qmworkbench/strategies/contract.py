@@ -10,6 +10,7 @@ from polars.exceptions import PanicException
 
 from qmworkbench.strategies.bars import BARS_SCHEMA, TS, BarsFault, prepared
 from qmworkbench.strategies.definition import Program, StrategyDefinition
+from qmworkbench.strategies.exits import Entries, ExitPlan
 from qmworkbench.strategies.parameters import Params
 from qmworkbench.strategies.ticks import off_tick
 
@@ -155,34 +156,31 @@ def answers(program: Program, rows: pl.DataFrame) -> Answers:
 
 def _plan_entries(program: Program, rows: pl.DataFrame, answer: Answers, at: npt.NDArray[np.intp]) -> None:
     """Lay stop, target and limits over the entries at rows `at` of `answer`, and take back those that make no sense."""
-    entries = rows[at].with_columns(
-        pl.Series("entry_long", answer.entry_long[at]), pl.Series("entry_short", answer.entry_short[at])
+    entries = Entries(
+        long=answer.entry_long[at],
+        close=rows["close"].to_numpy()[at],
+        tick=rows["tick"].to_numpy()[at],
+        features={name: values[at] for name, values in answer.features.items()},
     )
     try:
-        planned = program.with_plan(entries)
-    except (Exception, PanicException) as error:
+        plan = program.plan(entries)
+        problem = _plan_problem(plan, entries)
+    except Exception as error:
         raise StrategyFault(program.strategy_id, f"raised {type(error).__name__}: {error}") from error
-    if planned.height != entries.height:
-        raise StrategyFault(program.strategy_id, f"planned {planned.height} rows for {entries.height} entries")
-    _check_types(program, planned, {**dict.fromkeys(LEVELS, pl.Float64()), **dict.fromkeys(LIMITS, pl.Int32())})
-    values = {name: planned[name].to_numpy() for name in LEVELS}
-    problem = _plan_problem(planned, values)
     if problem is not None:
         raise StrategyFault(program.strategy_id, problem)
-    reasons = _misplaced(entries, values["stop"], values["target"])
+    reasons = _misplaced(entries, plan)
     kept = np.array([reason is None for reason in reasons], dtype=np.bool_)
-    for name in LEVELS:
-        getattr(answer, name)[at[kept]] = values[name][kept]
-    for name in LIMITS:
-        getattr(answer, name)[at[kept]] = planned[name].fill_null(0).to_numpy()[kept]
+    answer.stop[at[kept]], answer.target[at[kept]] = plan.stop[kept], plan.target[kept]
+    answer.trail_bps[at[kept]], answer.max_hold_bars[at[kept]] = plan.trail_bps or 0, plan.max_hold_bars or 0
     answer.entry_long[at] &= kept
     answer.entry_short[at] &= kept
     answer.masked.update((int(row), reason) for row, reason in zip(at, reasons, strict=True) if reason is not None)
 
 
-def _misplaced(entries: pl.DataFrame, stop: Floats, target: Floats) -> list[str | None]:
-    """Why an entry's levels make no sense against its own close, entry by entry; NaN levels are none."""
-    close, long = entries["close"].to_numpy(), entries["entry_long"].to_numpy()
+def _misplaced(entries: Entries, plan: ExitPlan) -> list[str | None]:
+    """Why an entry's levels make no sense against its own close, entry by entry."""
+    close, long, stop, target = entries.close, entries.long, plan.stop, plan.target
     wrong = {
         "long stop is not between zero and the close": long & ((stop >= close) | (stop <= 0)),
         "long target is not above the close": long & (target <= close),
@@ -192,18 +190,20 @@ def _misplaced(entries: pl.DataFrame, stop: Floats, target: Floats) -> list[str 
     return [next((reason for reason, rows in wrong.items() if rows[at]), None) for at in range(len(close))]
 
 
-def _plan_problem(planned: pl.DataFrame, values: dict[str, Floats]) -> str | None:
+def _plan_problem(plan: ExitPlan, entries: Entries) -> str | None:
     """The first breach of the contract among planned entries, in words; None if there is none."""
-    tick = planned["tick"].to_numpy()
     for name in LEVELS:
-        if np.isnan(values[name]).sum() > planned[name].null_count() or np.isinf(values[name]).any():
-            return f"column {name!r} holds a value that is no number; null means none"
-        if (off_tick(values[name], tick)).any():
-            return f"column {name!r} has a level between two ticks; round it with strategies.ticks"
+        levels = getattr(plan, name)
+        if levels.dtype != np.float64 or levels.shape != entries.close.shape:
+            return f"{name} holds {levels.shape} {levels.dtype}, expected {entries.close.shape} float64"
+        if np.isinf(levels).any():
+            return f"{name} holds an infinite level; NaN means none"
+        if off_tick(levels, entries.tick).any():
+            return f"{name} has a level between two ticks; round it with strategies.ticks"
     for name in LIMITS:
-        least = planned[name].min()
-        if isinstance(least, int) and least <= 0:
-            return f"column {name!r} holds {least}; null means none"
+        limit = getattr(plan, name)
+        if limit is not None and (not isinstance(limit, int) or limit <= 0):
+            return f"{name} is {limit!r}, expected a whole number above zero; None means none"
     return None
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 
 from qmworkbench.domain.instruments import AssetClass
+from qmworkbench.strategies.exits import Entries, ExitPlan
 from qmworkbench.strategies.indicators import Stages
 from qmworkbench.strategies.parameters import ParameterError, ParameterSpec, Params, Value, choice, resolve, whole
 
@@ -108,12 +109,12 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
 class StrategyDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One strategy: what its owner says about it, as data, and the rules that are its only implementation.
 
-    The rules come in two parts, each in stages of named polars expressions over prepared bars:
+    The rules come in two parts:
 
-    * `signals(params)` for every bar: indicators (`i_…`, shared between strategies by name), the strategy's own
-      steps (`s_…`), and at last the four flags of `contract.SIGNAL_SCHEMA` and every name in `features`.
-    * `plan(params)` for bars with an entry, read from that bar's row alone: `stop`, `target`, `trail_bps` and
-      `max_hold_bars`. Most boundaries have no entry and never come to it.
+    * `signals(params)` for every bar: named polars expressions over prepared bars, in stages. Indicators (`i_…`,
+      shared between strategies by name), the strategy's own steps (`s_…`), and at last the four flags of
+      `contract.SIGNAL_SCHEMA` and every name in `features`.
+    * `plan(entries, params)` for bars with an entry, from that bar alone: its stop, target and limits.
 
     `anchor(params)` says how much history they can see, `warmup_bars(params)` how many bars a symbol needs
     before its first signal, and `contradiction(params)` what is wrong with a set whose values are each in range
@@ -141,7 +142,7 @@ class StrategyDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     assumptions: tuple[str, ...]
     validation: tuple[Validation, ...]
     signals: Callable[[Params], Stages]
-    plan: Callable[[Params], Stages]
+    plan: Callable[[Entries, Params], ExitPlan]
     anchor: Callable[[Params], Anchor]
     warmup_bars: Callable[[Params], int]
     contradiction: Callable[[Params], str | None] = lambda _: None
@@ -172,7 +173,7 @@ class StrategyDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def program(self, params: Params) -> "Program":
         """The rules with these parameters, ready to run: built once, run at every boundary."""
-        return Program(self.strategy_id, self.features, self.signals(params), self.plan(params))
+        return Program(self, params)
 
     def history_sessions(self, params: Params, boundaries: int) -> int:
         """Whole sessions of `boundaries` bars to load before the session."""
@@ -208,11 +209,11 @@ _THREADED_ROWS = 50_000
 class Program:
     """A strategy's expressions for one parameter set. Building them costs as much as running them on a few symbols."""
 
-    def __init__(self, strategy_id: str, features: Iterable[str], signals: Stages, plan: Stages) -> None:
-        self.strategy_id = strategy_id
-        self.features = tuple(features)
-        self._plan = tuple(tuple(stage) for stage in plan)
-        self._signals = [[(expr.meta.output_name(), expr) for expr in stage] for stage in signals]
+    def __init__(self, definition: StrategyDefinition, params: Params) -> None:
+        self.strategy_id = definition.strategy_id
+        self.features = tuple(definition.features)
+        self._params, self._plan = params, definition.plan
+        self._signals = [[(expr.meta.output_name(), expr) for expr in stage] for stage in definition.signals(params)]
 
     def names(self) -> tuple[str, ...]:
         """Every column the stages for all bars yield, causes before effects."""
@@ -221,10 +222,6 @@ class Program:
     def reads(self) -> frozenset[str]:
         """Every column the stages for all bars look at, their own among them."""
         return frozenset(name for stage in self._signals for _, expr in stage for name in expr.meta.root_names())
-
-    def plan_reads(self) -> frozenset[str]:
-        """Every column the plan looks at, its own among them."""
-        return frozenset(name for stage in self._plan for expr in stage for name in expr.meta.root_names())
 
     def with_signals(self, bars: pl.DataFrame) -> pl.DataFrame:
         """Prepared `bars` with flags and features. Indicators that another strategy left there are kept."""
@@ -235,11 +232,9 @@ class Program:
             bars = bars.with_columns(missing) if bars.height > _THREADED_ROWS else bars.with_columns_seq(missing)
         return bars
 
-    def with_plan(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows of `with_signals` that have an entry, with its stop, target, trailing stop and time limit."""
-        for stage in self._plan:
-            rows = rows.with_columns(stage)
-        return rows
+    def plan(self, entries: Entries) -> ExitPlan:
+        """How positions entered there will end."""
+        return self._plan(entries, self._params)
 
 
 class StrategyInstance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

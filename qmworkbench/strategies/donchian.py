@@ -14,10 +14,9 @@ from qmworkbench.strategies.definition import (
     StrategyStatus,
     Validation,
 )
-from qmworkbench.strategies.exits import exit_plan, two_sided
+from qmworkbench.strategies.exits import Entries, ExitPlan, exit_plan, levels_behind
 from qmworkbench.strategies.indicators import Stages
 from qmworkbench.strategies.parameters import ParameterSpec, Params, bounded, number, switch, whole
-from qmworkbench.strategies.ticks import level_above, level_below
 
 
 def _signals(params: Params) -> Stages:
@@ -45,13 +44,9 @@ def _signals(params: Params) -> Stages:
     return (*ind.stacked(top, bottom, exit_top, exit_bottom, fits), answers)
 
 
-def _plan(params: Params) -> Stages:
-    room = number(params, "stop_atr") * pl.col("f_atr")
-    stop = two_sided(
-        level_below(pl.col.close - room, pl.col.close, pl.col.tick),
-        level_above(pl.col.close + room, pl.col.close, pl.col.tick),
-    )
-    return ((stop.alias("stop"),), exit_plan(params))
+def _plan(entries: Entries, params: Params) -> ExitPlan:
+    room = number(params, "stop_atr") * entries.features["f_atr"]
+    return exit_plan(entries, levels_behind(entries, entries.close - room, entries.close + room), params)
 
 
 def _look_back(params: Params) -> int:

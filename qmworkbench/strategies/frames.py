@@ -57,7 +57,7 @@ class Rules:
     def of(definition: StrategyDefinition, params: Params) -> "Rules":
         """The rules of a full parameter set; `row_reads` are the columns that answering for a row looks at."""
         program = definition.program(params)
-        row_reads = {*FLAGS, *program.features, *program.plan_reads(), "close", "tick", "bars_left"}
+        row_reads = {*FLAGS, *program.features, "close", "tick", "bars_left"}
         return Rules(program, definition.anchor(params), frozenset(row_reads))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from qmworkbench.strategies.bars import SessionGrid, anchored, positions, prepared, session_bars
-from qmworkbench.strategies.batch import joined, taken
+from qmworkbench.strategies.batch import joined, no_answers, taken
 from qmworkbench.strategies.contract import Answers, StrategyFault, answers, signalled
 from qmworkbench.strategies.definition import Anchor, StrategyDefinition, StrategyInstance
 from qmworkbench.strategies.frames import ClosedBars, Rules, SignalSource, shared_columns
@@ -146,16 +146,19 @@ def period_signals(
     """
     program, anchor = definition.program(params), definition.anchor(params)
     by_session = {key[0]: rows for key, rows in bars.partition_by("session", as_dict=True).items()}
-    found = [bars.select("symbol", "ts").clear()]
+    keys = [bars.select("symbol", "ts").clear()]
+    told = [no_answers(program.features)]
     for at, grid in enumerate(grids):
-        reach = [by_session[day] for day in reached(anchor, grids[: at + 1]) if day in by_session]
+        days = reached(anchor, grids[: at + 1])
+        reach = [by_session[day] for day in days if day in by_session]
         if grid.session not in by_session:
             continue
-        frame = reach[0] if len(reach) == 1 else pl.concat(reach).sort("symbol", "ts")
-        frame = anchored(frame, reached(anchor, grids[: at + 1]), anchor.bars)
+        frame = reach[0] if len(reach) == 1 else anchored(pl.concat(reach).sort("symbol", "ts"), days, anchor.bars)
         rows = signalled(program, prepared(frame)).filter(pl.col("session") == grid.session)
-        found.append(answers(program, rows).frame(rows["symbol"], rows["ts"]))
-    return pl.concat(found, how="diagonal").sort("symbol", "ts")
+        keys.append(rows.select("symbol", "ts"))
+        told.append(answers(program, rows))
+    names = pl.concat(keys)
+    return joined(told).frame(names["symbol"], names["ts"]).sort("symbol", "ts")
 
 
 def reached(anchor: Anchor, grids: Sequence[SessionGrid]) -> list[date]:

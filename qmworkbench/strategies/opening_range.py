@@ -1,5 +1,6 @@
 """Opening-range momentum continuation: a liquid gainer leaves the range of its first minutes on volume (§9, §10)."""
 
+import numpy as np
 import polars as pl
 
 from qmworkbench.domain.instruments import AssetClass
@@ -15,10 +16,10 @@ from qmworkbench.strategies.definition import (
     StrategyStatus,
     Validation,
 )
-from qmworkbench.strategies.exits import exit_plan, two_sided
+from qmworkbench.strategies.exits import Entries, ExitPlan, exit_plan, levels_behind
 from qmworkbench.strategies.indicators import Indicator, Stages
 from qmworkbench.strategies.parameters import ParameterSpec, Params, bounded, choice, number, switch, whole
-from qmworkbench.strategies.ticks import above, level_above, level_below
+from qmworkbench.strategies.ticks import above
 
 
 def _signals(params: Params) -> Stages:
@@ -90,21 +91,16 @@ def _entries(
     return fires, fire.col & (fires.col - fired_before_today <= whole(params, "max_breaks"))
 
 
-def _plan(params: Params) -> Stages:
+def _plan(entries: Entries, params: Params) -> ExitPlan:
     """The stop: the nearer of the range's level and so many ATR, but never nearer than `min_stop_bps`."""
-    high, low = pl.col("f_range_high"), pl.col("f_range_low")
-    middle = (high + low) / 2
-    at_middle = choice(params, "stop_at") == "middle"
-    nearest = pl.col.close * (number(params, "min_stop_bps") / 1e4)
-    farthest = pl.max_horizontal(number(params, "stop_atr") * pl.col("f_atr"), nearest)
-    below = pl.min_horizontal(
-        pl.max_horizontal(middle if at_middle else low, pl.col.close - farthest), pl.col.close - nearest
-    )
-    over = pl.max_horizontal(
-        pl.min_horizontal(middle if at_middle else high, pl.col.close + farthest), pl.col.close + nearest
-    )
-    stop = two_sided(level_below(below, pl.col.close, pl.col.tick), level_above(over, pl.col.close, pl.col.tick))
-    return ((stop.alias("stop"),), exit_plan(params))
+    close, high, low = entries.close, entries.features["f_range_high"], entries.features["f_range_low"]
+    if choice(params, "stop_at") == "middle":
+        high = low = (high + low) / 2
+    nearest = close * (number(params, "min_stop_bps") / 1e4)
+    farthest = np.maximum(number(params, "stop_atr") * entries.features["f_atr"], nearest)
+    below = np.minimum(np.maximum(low, close - farthest), close - nearest)
+    over = np.maximum(np.minimum(high, close + farthest), close + nearest)
+    return exit_plan(entries, levels_behind(entries, below, over), params)
 
 
 def _contradiction(params: Params) -> str | None:

@@ -6,6 +6,8 @@ tick. Counting therefore forgives a millionth of a tick, far above the noise of 
 The way back divides: 29 / 100 is the float nearest to 0.29, 29 * 0.01 is not.
 """
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -13,22 +15,22 @@ import polars as pl
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-FORGIVEN_TICKS = 1e-6
+FORGIVEN_TICKS: Final = 1e-6
 
 
-def ticks_down(px: pl.Expr, tick: pl.Expr) -> pl.Expr:
-    """Whole ticks at or below `px`, as float64."""
-    return (px / tick + FORGIVEN_TICKS).floor()
+def ticks_down(px: Floats, tick: Floats) -> Floats:
+    """Whole ticks at or below `px`; NaN stays NaN."""
+    return np.floor(px / tick + FORGIVEN_TICKS)
 
 
-def ticks_up(px: pl.Expr, tick: pl.Expr) -> pl.Expr:
-    """Whole ticks at or above `px`, as float64."""
-    return (px / tick - FORGIVEN_TICKS).ceil()
+def ticks_up(px: Floats, tick: Floats) -> Floats:
+    """Whole ticks at or above `px`; NaN stays NaN."""
+    return np.ceil(px / tick - FORGIVEN_TICKS)
 
 
-def price_of(ticks: pl.Expr, tick: pl.Expr) -> pl.Expr:
+def price_of(ticks: Floats, tick: Floats) -> Floats:
     """The price of a whole number of ticks: the float64 nearest to the decimal price."""
-    return pl.when(tick < 1).then(ticks / (1 / tick).round()).otherwise(ticks * tick)
+    return np.where(tick < 1, ticks / np.maximum(np.round(1 / tick), 1), ticks * tick)
 
 
 def off_tick(px: Floats, tick: Floats) -> Bools:
@@ -37,19 +39,19 @@ def off_tick(px: Floats, tick: Floats) -> Bools:
     return np.abs(ticks - np.round(ticks)) > FORGIVEN_TICKS
 
 
+def level_below(px: Floats, close: Floats, tick: Floats) -> Floats:
+    """The level at or under `px`, away from the market and surely under `close`: a long's stop, a short's target."""
+    return price_of(np.minimum(ticks_down(px, tick), ticks_up(close, tick) - 1), tick)
+
+
+def level_above(px: Floats, close: Floats, tick: Floats) -> Floats:
+    """The level at or over `px`, away from the market and surely over `close`: a long's target, a short's stop."""
+    return price_of(np.maximum(ticks_up(px, tick), ticks_down(close, tick) + 1), tick)
+
+
 def above(a: pl.Expr, b: pl.Expr, tick: pl.Expr) -> pl.Expr:
     """a > b by more than the noise of computing them, for a level that is a quotient of sums (VWAP, averages).
 
     Bar prices among themselves need no such care: they are compared as they came.
     """
     return a - b > FORGIVEN_TICKS * tick
-
-
-def level_below(px: pl.Expr, close: pl.Expr, tick: pl.Expr) -> pl.Expr:
-    """The level at or under `px`, away from the market and at least a tick's part under `close`: a long's stop."""
-    return price_of(pl.min_horizontal(ticks_down(px, tick), ticks_up(close, tick) - 1), tick)
-
-
-def level_above(px: pl.Expr, close: pl.Expr, tick: pl.Expr) -> pl.Expr:
-    """The level at or over `px`, away from the market and over `close`: a long's target, a short's stop."""
-    return price_of(pl.max_horizontal(ticks_up(px, tick), ticks_down(close, tick) + 1), tick)

@@ -1,7 +1,8 @@
 """Strategies made to break rules: what the contract and the look-ahead checks must catch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import polars as pl
 
 from qmworkbench.domain.instruments import AssetClass
@@ -14,6 +15,7 @@ from qmworkbench.strategies.definition import (
     StrategyDefinition,
     StrategyStatus,
 )
+from qmworkbench.strategies.exits import Entries, ExitPlan
 from qmworkbench.strategies.parameters import bounded
 
 NO = pl.lit(False)
@@ -24,14 +26,28 @@ FLAGS: Mapping[str, pl.Expr] = {
     "exit_short": NO,
     "f_close": pl.col.close * 1.0,
 }
-NONE = pl.lit(None, dtype=pl.Float64)
-ENDLESS = pl.lit(None, dtype=pl.Int32)
-PLAN: Mapping[str, pl.Expr] = {"stop": NONE, "target": NONE, "trail_bps": ENDLESS, "max_hold_bars": ENDLESS}
+
+
+def no_plan(entries: Entries) -> ExitPlan:
+    return ExitPlan(stop=np.full(len(entries.close), np.nan), target=np.full(len(entries.close), np.nan))
+
+
+def plan_of(
+    stop: Callable[[Entries], object] | float = np.nan,
+    target: Callable[[Entries], object] | float = np.nan,
+    **limits: object,
+) -> Callable[[Entries], ExitPlan]:
+    """A plan of levels given as numbers or computed from the entries."""
+
+    def levels(entries: Entries, level: Callable[[Entries], object] | float) -> object:
+        return level(entries) if callable(level) else np.full(len(entries.close), level)
+
+    return lambda entries: ExitPlan(levels(entries, stop), levels(entries, target), **limits)  # type: ignore[arg-type]
 
 
 def planted(
     *stages: Mapping[str, pl.Expr],
-    plan: Mapping[str, pl.Expr] | None = None,
+    plan: Callable[[Entries], ExitPlan] = no_plan,
     anchor: Anchor | None = None,
     strategy_id: str = "planted",
     features: Sequence[str] = ("f_close",),
@@ -40,7 +56,6 @@ def planted(
 ) -> StrategyDefinition:
     """A strategy that enters long above 100, with stages before, flags and plan of one's own."""
     last = {name: expr for name, expr in {**FLAGS, **flags}.items() if name not in without}
-    laid = {name: expr for name, expr in {**PLAN, **(plan or {})}.items() if name not in without}
 
     def named(columns: Mapping[str, pl.Expr]) -> list[pl.Expr]:
         return [expr.alias(name) for name, expr in columns.items()]
@@ -67,7 +82,7 @@ def planted(
         assumptions=(),
         validation=(),
         signals=lambda _: [*(named(stage) for stage in stages), named(last)],
-        plan=lambda _: [named(laid)],
+        plan=lambda entries, _: plan(entries),
         anchor=lambda _: anchor or Anchor(),
         warmup_bars=lambda _: 0,
     )

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,10 +9,13 @@ from hypothesis import strategies as st
 from qmworkbench.strategies.bars import BarsFault
 from qmworkbench.strategies.contract import SIGNAL_SCHEMA, StrategyFault, cleaned, evaluate
 from qmworkbench.strategies.definition import StrategyDefinition
+from qmworkbench.strategies.exits import Entries, ExitPlan
 from tests.strategies.bar_cases import made
-from tests.strategies.planted import planted
+from tests.strategies.planted import plan_of, planted
 
 MARKET = made({"A": [99.0, 101.0, 102.0], "B": [101.0, 99.0, 101.0]})
+LONG: dict[str, pl.Expr] = {}
+SHORT = {"entry_long": pl.lit(False), "entry_short": pl.col.close > 100}
 ENTRIES = [(False), (True), (False), (True), (False), (False)]  # the last bar of each symbol ends the session
 
 
@@ -22,34 +27,31 @@ def test_an_answer_has_the_rows_of_the_bars_and_the_columns_of_the_contract() ->
 
 
 def test_levels_and_limits_are_there_on_entries_alone() -> None:
-    levels = {"stop": pl.col.close - 1, "target": pl.col.close + 2, "trail_bps": pl.lit(50, pl.Int32)}
-    found = evaluate(planted(plan=levels), MARKET.bars, {})
+    plan = plan_of(lambda entries: entries.close - 1, lambda entries: entries.close + 2, trail_bps=50)
+    found = evaluate(planted(plan=plan), MARKET.bars, {})
     assert found["stop"].to_list() == [None, 100.0, None, 100.0, None, None]
     assert found["target"].to_list() == [None, 103.0, None, 103.0, None, None]
     assert found["trail_bps"].to_list() == [None, 50, None, 50, None, None]
     assert found["max_hold_bars"].null_count() == 6
 
 
+def at_close(entries: Entries) -> np.ndarray:
+    return entries.close * 1.0
+
+
 @pytest.mark.parametrize(
     ("plan", "flags", "said"),
     [
-        ({"stop": pl.col.close * 1.0}, {}, "long stop is not between zero and the close"),
-        ({"stop": pl.lit(0.0)}, {}, "long stop is not between zero and the close"),
-        ({"target": pl.col.close * 1.0}, {}, "long target is not above the close"),
-        (
-            {"stop": pl.col.close * 1.0},
-            {"entry_long": pl.lit(False), "entry_short": pl.col.close > 100},
-            "short stop is",
-        ),
-        (
-            {"target": pl.lit(-1.0)},
-            {"entry_long": pl.lit(False), "entry_short": pl.col.close > 100},
-            "short target is not between zero and the close",
-        ),
+        (plan_of(stop=at_close), LONG, "long stop is not between zero and the close"),
+        (plan_of(stop=0.0), LONG, "long stop is not between zero and the close"),
+        (plan_of(target=at_close), LONG, "long target is not above the close"),
+        (plan_of(stop=at_close), SHORT, "short stop is not above the close"),
+        (plan_of(target=at_close), SHORT, "short target is not between zero and the close"),
+        (plan_of(target=-1.0), SHORT, "short target is not between zero and the close"),
     ],
 )
 def test_an_entry_with_a_level_on_the_wrong_side_is_taken_back_with_its_reason(
-    plan: dict[str, pl.Expr], flags: dict[str, pl.Expr], said: str
+    plan: Callable[[Entries], ExitPlan], flags: dict[str, pl.Expr], said: str
 ) -> None:
     found = evaluate(planted(plan=plan, **flags), MARKET.bars, {})
     assert not found["entry_long"].any()
@@ -60,10 +62,10 @@ def test_an_entry_with_a_level_on_the_wrong_side_is_taken_back_with_its_reason(
 
 
 def test_only_the_entry_at_fault_is_taken_back() -> None:
-    plan = {"stop": pl.when(pl.col.symbol == "A").then(pl.col.close + 1).otherwise(pl.col.close - 1)}
-    found = evaluate(planted(plan=plan), MARKET.bars, {})
+    found = evaluate(planted(plan=plan_of(stop=lambda entries: np.array([102.0, 100.0]))), MARKET.bars, {})
     assert found["entry_long"].to_list() == [False, False, False, True, False, False]
     assert found["stop"].to_list() == [None, None, None, 100.0, None, None]
+    assert found["masked"].to_list() == [None, "long stop is not between zero and the close", *[None] * 4]
 
 
 FAULTS: list[tuple[StrategyDefinition, str]] = [
@@ -74,14 +76,16 @@ FAULTS: list[tuple[StrategyDefinition, str]] = [
     (planted(without=["f_close"]), "column 'f_close' is missing"),
     (planted(f_close=pl.col.bar), "column 'f_close' is Int32, expected Float64"),
     (planted(exit_long=pl.col.close.shift(1) > 0), "column 'exit_long' has 1 nulls; say false"),
-    (planted(plan={"stop": pl.lit(float("nan"))}), "column 'stop' holds a value that is no number"),
-    (planted(plan={"target": pl.lit(float("inf"))}), "column 'target' holds a value that is no number"),
-    (planted(plan={"stop": pl.col.close - 0.004}), "column 'stop' has a level between two ticks"),
-    (planted(plan={"stop": pl.lit(1)}), "column 'stop' is Int32, expected Float64"),
-    (planted(plan={"trail_bps": pl.lit(0, pl.Int32)}), "column 'trail_bps' holds 0; null means none"),
-    (planted(plan={"max_hold_bars": pl.lit(-1, pl.Int32)}), "column 'max_hold_bars' holds -1"),
-    (planted(plan={"stop": pl.col.nothing}), "raised ColumnNotFoundError"),
-    (planted(without=["target"]), "column 'target' is missing"),
+    (planted(plan=plan_of(stop=-np.inf)), "stop holds an infinite level; NaN means none"),
+    (planted(plan=plan_of(target=np.inf)), "target holds an infinite level"),
+    (planted(plan=plan_of(stop=lambda entries: entries.close - 0.004)), "stop has a level between two ticks"),
+    (planted(plan=plan_of(stop=lambda _: np.array([1.0]))), r"stop holds \(1,\) float64, expected \(2,\) float64"),
+    (planted(plan=plan_of(stop=lambda _: np.array([1, 1]))), r"stop holds \(2,\) int64, expected \(2,\) float64"),
+    (planted(plan=plan_of(stop=lambda _: 1.0)), "raised AttributeError"),
+    (planted(plan=plan_of(trail_bps=0)), "trail_bps is 0, expected a whole number above zero; None means none"),
+    (planted(plan=plan_of(max_hold_bars=-1)), "max_hold_bars is -1"),
+    (planted(plan=plan_of(max_hold_bars=1.5)), "max_hold_bars is 1.5"),
+    (planted(plan=plan_of(stop=lambda entries: entries.features["f_gone"])), "raised KeyError: 'f_gone'"),
 ]
 
 

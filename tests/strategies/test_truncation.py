@@ -12,7 +12,7 @@ from qmworkbench.strategies.one_pass import reached
 from qmworkbench.strategies.parameters import Value
 from qmworkbench.strategies.truncation import anchoring, isolation, truncation
 from tests.strategies.bar_cases import changed, equities, forex, made
-from tests.strategies.planted import planted
+from tests.strategies.planted import plan_of, planted
 
 CASES: list[tuple[str, dict[str, Value]]] = [
     ("opening-range", {}),
@@ -96,8 +96,8 @@ LOOKS_AHEAD: dict[str, tuple[StrategyDefinition, str]] = {
     "the stop from tomorrow": (
         planted(
             {"s_low": pl.col.low.reverse().cum_min().reverse()},
-            plan={"stop": pl.col.s_low - 1},
-            f_close=pl.col.close * 1.0,
+            plan=plan_of(stop=lambda entries: entries.features["f_close"] - 1),
+            f_close=pl.col.s_low,
         ),
         "s_low",
     ),
