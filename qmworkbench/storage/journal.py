@@ -1,7 +1,5 @@
 """The journal on SQLite: append-only, hash-chained, one writer, durable before any effect (§21)."""
 
-import fcntl
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -14,9 +12,10 @@ from qmworkbench.domain.events import SCHEMA_VERSION, Event, decode, encode, wir
 from qmworkbench.storage import journal_file
 from qmworkbench.storage.group_commit import GroupCommit
 from qmworkbench.storage.journal_file import Row
-from qmworkbench.storage.refused import StorageRefused, StoreInUse, StoreMissing
+from qmworkbench.storage.refused import StorageRefused, StoreMissing
 from qmworkbench.storage.sqlite import connect_readonly, connect_writer, durable_settings
 from qmworkbench.storage.times import stored_time
+from qmworkbench.storage.writer_lock import WriterLock
 
 
 class SqliteJournal:
@@ -31,7 +30,7 @@ class SqliteJournal:
     def __init__(self, path: Path, *, book: str | None = None) -> None:
         self.path = Path(path)
         self._chaining = threading.Lock()
-        self._lock_fd = _lock_writer(self.path)
+        self._lock = WriterLock(self.path)
         try:
             self.meta = _look_before(self.path)  # read-only: a file that is not ours is left as it is
             connection = connect_writer(self.path)
@@ -48,7 +47,7 @@ class SqliteJournal:
                 connection.close()
                 raise
         except BaseException:
-            os.close(self._lock_fd)
+            self._lock.release()
             raise
         self._heads = dict(heads)
         self._writer = GroupCommit(connection, self.path, heads)
@@ -148,9 +147,7 @@ class SqliteJournal:
         try:
             self._writer.close()
         finally:
-            if self._lock_fd >= 0:
-                os.close(self._lock_fd)
-                self._lock_fd = -1
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -201,22 +198,3 @@ def _named(book: str | None, path: Path) -> str:
     if not book:
         raise StorageRefused(f"{path} holds no journal yet: name the book to begin one there")
     return book
-
-
-def _lock_writer(path: Path) -> int:
-    """Hold `PATH.writer` while the journal is open; the system lets go of it when we die, however we die."""
-    if not path.parent.is_dir():
-        raise StoreMissing(f"{path.parent} is not a directory: create the book first (BookPaths.create, `qm day`)")
-    lock = path.with_name(path.name + ".writer")
-    fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(fd)
-        raise StoreInUse(
-            f"{path} is being written by process {holder}: stop that session, or use it through its API"
-        ) from error
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, str(os.getpid()).encode(), 0)
-    return fd

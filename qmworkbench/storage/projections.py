@@ -19,10 +19,13 @@ from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.session import SessionClosed
 from qmworkbench.storage import projected_control, projected_market, projected_orders, projected_session, tables
 from qmworkbench.storage.journal_file import STREAMS
+from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.projected_rows import Rows
 from qmworkbench.storage.refused import StoreNewer
 from qmworkbench.storage.sqlite import BUSY_TIMEOUT_S
 from qmworkbench.storage.times import stored_time
+from qmworkbench.storage.writer_lock import WriterLock
 
 BATCH: Final = 5000
 PROJECT: Final[Mapping[type[Event], Callable[[Rows, int, Any], None]]] = {
@@ -61,24 +64,20 @@ class Projector:
     """One book's projections, in one SQLite file of their own (BookPaths.projections); one writer.
 
     A file that is damaged or of an older layout is emptied; `rebuilt_because` says so, and `catch_up` fills it again.
-    Raises StoreNewer for one of a newer layout.
+    Raises StoreNewer for one of a newer layout, StoreInUse while another process projects.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.rebuilt_because = ""
-        self._engine = _engine(self.path)
+        self._lock = WriterLock(self.path)
         try:
-            self._prepare()
-        except (DatabaseError, sqlite3.DatabaseError) as error:
-            self._engine.dispose()
-            for suffix in ("", "-wal", "-shm"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-            self.rebuilt_because = f"{self.path} was damaged ({error.__cause__ or error})"
-            self._engine = _engine(self.path)
-            self._prepare()
-        self._connection = self._engine.connect()
-        self._marks = {stream: self._read_mark(stream) for stream in STREAMS}
+            self._engine = self._opened()
+            self._connection = self._engine.connect()
+            self._marks = {stream: self._read_mark(stream) for stream in STREAMS}
+        except BaseException:
+            self._lock.release()
+            raise
         self._rows = Rows(self._connection, self._marks["decisions"].session)
 
     def watermark(self, stream: str = "decisions") -> Watermark:
@@ -152,10 +151,28 @@ class Projector:
         """Give the file up; twice is fine."""
         self._connection.close()
         self._engine.dispose()
+        self._lock.release()
 
-    def _prepare(self) -> None:
-        tables.METADATA.create_all(self._engine)
-        with self._engine.connect() as connection:
+    def _opened(self) -> Engine:
+        engine = _engine(self.path)
+        try:
+            self._prepare(engine)
+            return engine
+        except (DatabaseError, sqlite3.DatabaseError) as error:
+            engine.dispose()
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            self.rebuilt_because = f"{self.path} was damaged ({error.__cause__ or error})"
+        except StoreNewer:
+            engine.dispose()
+            raise
+        engine = _engine(self.path)
+        self._prepare(engine)
+        return engine
+
+    def _prepare(self, engine: Engine) -> None:
+        tables.METADATA.create_all(engine)
+        with engine.connect() as connection:
             layouts = connection.execute(select(tables.WATERMARKS.c.layout)).scalars().all()
         newest = max(layouts, default=tables.LAYOUT)
         if newest > tables.LAYOUT:
@@ -165,11 +182,10 @@ class Projector:
             )
         if newest < tables.LAYOUT:
             self.rebuilt_because = f"{self.path} had layout {newest}, this version writes {tables.LAYOUT}"
-            found = inspect(self._engine).get_table_names()
-            with self._engine.begin() as connection:
-                for name in found:
+            with engine.begin() as connection:
+                for name in inspect(connection).get_table_names():
                     connection.exec_driver_sql(f'DROP TABLE "{name}"')
-            tables.METADATA.create_all(self._engine)
+            tables.METADATA.create_all(engine)
 
     def _empty(self) -> None:
         self._connection.rollback()
@@ -213,6 +229,16 @@ def _engine(path: Path) -> Engine:
         connection.execute("PRAGMA synchronous=NORMAL")
 
     return engine
+
+
+def rebuild_book(book: BookPaths) -> int:
+    """Make a book's projections anew from its journal, when no session runs; returns how many records were read."""
+    with JournalReader(book.journal) as journal:
+        projector = Projector(book.projections)
+        try:
+            return projector.rebuild(journal)
+        finally:
+            projector.close()
 
 
 def dump(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:

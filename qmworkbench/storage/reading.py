@@ -255,8 +255,8 @@ class BookReader:
     def _projections(self) -> sqlite3.Connection:
         if not self.paths.projections.exists():
             raise StoreMissing(
-                f"{self.paths.projections} has not been made yet: a running session writes it, "
-                "and `qm journal rebuild` makes it from the journal"
+                f"{self.paths.projections} has not been made yet: a running session writes it, and "
+                "rebuild_book() in qmworkbench.storage.projections makes it from the journal"
             )
         return connect_readonly(self.paths.projections)
 

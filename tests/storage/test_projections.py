@@ -1,5 +1,6 @@
 """Projections: the same tables however they were made, equal to the kernel's own state, and never in anybody's way."""
 
+import os
 import random
 import signal
 import sqlite3
@@ -38,7 +39,7 @@ from qmworkbench.storage.journal import SqliteJournal
 from qmworkbench.storage.memory import MemoryJournal
 from qmworkbench.storage.projection_follower import ProjectionFollower
 from qmworkbench.storage.projections import PROJECT, Projector, SequenceGap, dump
-from qmworkbench.storage.refused import StoreNewer
+from qmworkbench.storage.refused import StoreInUse, StoreNewer
 from tests.storage.days import day, folded
 from tests.storage.events import OPEN, decisions, timing
 
@@ -265,6 +266,13 @@ def test_an_older_layout_is_made_again_and_a_newer_one_refused(tmp_path: Path) -
         connection.execute("UPDATE watermarks SET layout = ?", (tables.LAYOUT + 1,))
     with pytest.raises(StoreNewer, match="has layout 2, this version of the workbench writes layout 1"):
         Projector(path)
+
+
+def test_one_projector_at_a_time(projector: Projector) -> None:
+    with pytest.raises(StoreInUse, match=rf"projections\.db is being written by process {os.getpid()}"):
+        Projector(projector.path)
+    projector.close()
+    Projector(projector.path).close()
 
 
 # ── single tables that a plain day does not reach ──────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ from qmworkbench.storage.barstore import BarStore
 from qmworkbench.storage.journal import SqliteJournal
 from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.paths import BookPaths
-from qmworkbench.storage.projections import Projector
+from qmworkbench.storage.projections import Projector, rebuild_book
 from qmworkbench.storage.quarantine import add_quarantined
 from qmworkbench.storage.reading import open_book
 from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissing
@@ -132,8 +132,10 @@ def test_a_missing_book_and_missing_projections_name_the_remedy(tmp_path: Path, 
     shutil.copy(book.journal, tmp_path / "journal.db")
     with open_book(tmp_path) as reader:
         assert len(reader.sessions()) == 2
-        with pytest.raises(StoreMissing, match=r"projections\.db has not been made yet.*qm journal rebuild"):
+        with pytest.raises(StoreMissing, match=r"projections\.db has not been made yet.*rebuild_book"):
             reader.table("orders")
+        assert rebuild_book(reader.paths) == len(day(1, days=2)) + 4
+        assert len(reader.table("orders")) > 10
     (tmp_path / "journal.db").write_bytes(b"?" * 5000)
     with pytest.raises(StoreDamaged, match=r"journal\.db is damaged"):
         open_book(tmp_path)
