@@ -52,8 +52,12 @@ class AccountSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EmergencySeen(msgspec.Struct, frozen=True, kw_only=True):
-    """How Emergency Liquidate & Halt was tried: `paths` that answered, in milliseconds, and why others did not."""
+    """How Emergency Liquidate & Halt was tried: `paths` that answered, in milliseconds, and why others did not.
 
+    `needed` names the paths without which it cannot work at all.
+    """
+
+    needed: tuple[str, ...]
     paths: dict[str, float] = {}
     failed: dict[str, str] = {}
 

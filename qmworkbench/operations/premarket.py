@@ -214,9 +214,11 @@ def _emergency(seen: PreMarketEvidence) -> Check:
     tried = seen.emergency
     value = ", ".join(f"{name} {ms:.0f} ms" for name, ms in tried.paths.items()) or "no path answered"
     failed = "; ".join(f"{name}: {why}" for name, why in tried.failed.items())
-    if tried.paths and failed:
+    missing = [name for name in tried.needed if name not in tried.paths]
+    if failed and tried.paths and not missing:
         return EMERGENCY_READY.warned(value, f"another path failed: {failed}")
-    return EMERGENCY_READY.judged(bool(tried.paths), value, detail=failed)
+    untried = f"not tried: {listed(missing)}" if missing and not failed else failed
+    return EMERGENCY_READY.judged(bool(tried.paths) and not missing, value, detail=untried)
 
 
 def _scan_window(seen: PreMarketEvidence) -> Check:

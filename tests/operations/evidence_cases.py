@@ -175,7 +175,7 @@ def pre_market(**changes: Any) -> PreMarketEvidence:
         strategies=(STRATEGY,),
         runs=("orb-1",),
         alerts=AlertsSeen(channels=("log", "command center")),
-        emergency=EmergencySeen(paths={"command": 2.0}),
+        emergency=EmergencySeen(needed=("command",), paths={"command": 2.0}),
         clock=ClockSeen(replay=True),
     )
     return msgspec.structs.replace(good, **changes)

@@ -324,10 +324,20 @@ MARKET = [
     ),
     Case("nobody hears", {"alerts": AlertsSeen(channels=())}, ("premarket.alerts",)),
     Case("half deaf", {"alerts": AlertsSeen(channels=("log",), missing=("max_daily_loss",))}, ("premarket.alerts",)),
-    Case("no emergency", {"emergency": EmergencySeen(failed={"command": "refused"})}, ("premarket.emergency",)),
+    Case(
+        "no emergency",
+        {"emergency": EmergencySeen(needed=("command",), failed={"command": "refused"})},
+        ("premarket.emergency",),
+    ),
+    Case(
+        "the needed path failed",
+        {"emergency": EmergencySeen(needed=("command",), paths={"api": 1.0}, failed={"command": "no"})},
+        ("premarket.emergency",),
+    ),
+    Case("emergency not tried", {"emergency": EmergencySeen(needed=("command",))}, ("premarket.emergency",)),
     Case(
         "one path of two",
-        {"emergency": EmergencySeen(paths={"command": 1.0}, failed={"direct": "no"})},
+        {"emergency": EmergencySeen(needed=("command",), paths={"command": 1.0}, failed={"direct": "no"})},
         (),
         ("premarket.emergency",),
     ),

@@ -1,0 +1,213 @@
+"""Charts of a session: what reports and pages share (§9, §18).
+
+Each takes frames and gives back a finished figure. Gains and losses differ in hue, lightness and sign.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from qmworkbench.reporting import svg
+from qmworkbench.reporting.style import ACCENT, AMBER, GAIN, INK, LOSS, MUTED, VWAP
+from qmworkbench.reporting.tables import Html, minus
+
+
+def equity(
+    curve: pl.DataFrame, *, start: float, zone: str, currency: str, statements: pl.DataFrame | None = None
+) -> Html:
+    """Equity against where the day began; `statements` (at, equity) are the broker's own figures, as dots."""
+    at, value = curve["at"].to_list(), curve["equity"].to_numpy()
+
+    def draw(axes: Axes, narrow: bool) -> None:
+        gained = value - start
+        axes.fill_between(at, gained, 0, where=gained >= 0, color=GAIN, alpha=0.14, linewidth=0, interpolate=True)
+        axes.fill_between(at, gained, 0, where=gained < 0, color=LOSS, alpha=0.14, linewidth=0, interpolate=True)
+        axes.axhline(0, color=MUTED, linewidth=0.9)
+        axes.plot(at, gained, color=INK, linewidth=1.3)
+        if statements is not None and statements.height:
+            told = statements["equity"].to_numpy() - start
+            axes.plot(statements["at"].to_list(), told, "o", color=ACCENT, markersize=2.6, label="broker's statement")
+            axes.legend(loc="upper left")
+        svg.money(axes)
+        svg.times(axes, zone, narrow)
+        axes.set_ylabel(f"{currency} since the start")
+        last = float(gained[-1]) if len(gained) else 0.0
+        svg.end_label(axes, at[-1], last, minus(f"{last:+,.0f}"), GAIN if last >= 0 else LOSS)
+
+    end = float(value[-1] - start) if len(value) else 0.0
+    return svg.figure(draw, label=f"Equity since the start of the session, ending at {end:+,.2f} {currency}")
+
+
+def drawdown(curve: pl.DataFrame, *, start: float, zone: str, currency: str) -> Html:
+    """How far equity stood below its highest so far, the start included."""
+    at, value = curve["at"].to_list(), curve["equity"].to_numpy()
+    below = value - np.maximum.accumulate(np.maximum(value, start)) if len(value) else value
+
+    def draw(axes: Axes, narrow: bool) -> None:
+        axes.fill_between(at, below, 0, color=LOSS, alpha=0.25, linewidth=0)
+        axes.plot(at, below, color=LOSS, linewidth=1)
+        svg.money(axes)
+        svg.times(axes, zone, narrow)
+        axes.set_ylabel(f"{currency} below peak")
+
+    deepest = float(-below.min()) if len(below) else 0.0
+    return svg.figure(draw, label=f"Drawdown, {deepest:,.2f} {currency} at its deepest", height=150)
+
+
+def trade(bars: pl.DataFrame, row: dict[str, Any], *, zone: str) -> Html:
+    """One trade on its bars: close, VWAP, entry, exit, stop and target. `bars` have ts, low, high, close, vwap."""
+    at = bars["ts"].to_list()
+    won = row["net_pnl"] >= 0
+
+    def draw(axes: Axes, narrow: bool) -> None:
+        axes.fill_between(at, bars["low"].to_numpy(), bars["high"].to_numpy(), color="#c9d3dc", alpha=0.7, linewidth=0)
+        axes.plot(at, bars["close"].to_numpy(), color=INK, linewidth=1)
+        axes.plot(at, bars["vwap"].to_numpy(), color=VWAP, linewidth=1, linestyle=(0, (4, 2)))
+        axes.axvspan(row["opened_at"], row["closed_at"], color=GAIN if won else LOSS, alpha=0.07, linewidth=0)
+        for level, color, name in ((row["initial_stop_px"], LOSS, "stop"), (row["target_px"], GAIN, "target")):
+            if level is not None:
+                axes.plot([row["opened_at"], row["closed_at"]], [level, level], color=color, linewidth=1.1)
+                axes.annotate(
+                    name,
+                    (row["opened_at"], level),
+                    xytext=(-3, 0),
+                    textcoords="offset points",
+                    ha="right",
+                    va="center",
+                    color=color,
+                    fontsize=7.5,
+                )
+        into, out = ("^", "v") if row["side"] == "buy" else ("v", "^")
+        axes.plot(row["opened_at"], row["entry_px"], into, color=ACCENT, markersize=7, zorder=5)
+        axes.plot(row["closed_at"], row["exit_px"], out, color=GAIN if won else LOSS, markersize=7, zorder=5)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.5g}"))
+        svg.times(axes, zone, narrow)
+
+    label = f"{row['symbol']}: bought" if row["side"] == "buy" else f"{row['symbol']}: sold"
+    return svg.small(draw, label=f"{label} at {row['entry_px']:.5g}, left at {row['exit_px']:.5g}")
+
+
+def signed_bars(names: Sequence[str], values: Sequence[float], *, label: str, unit: str, height: int = 190) -> Html:
+    """One bar a name, coloured and labelled by its sign."""
+
+    def draw(axes: Axes, narrow: bool) -> None:
+        colors = [GAIN if value >= 0 else LOSS for value in values]
+        axes.bar(range(len(names)), values, color=colors, width=0.62)
+        axes.axhline(0, color=MUTED, linewidth=0.9)
+        axes.set_xticks(range(len(names)), names, rotation=45 if narrow and len(names) > 5 else 0)
+        axes.grid(False, axis="x")
+        svg.money(axes)
+        axes.set_ylabel(unit)
+        for x, value in enumerate(values):
+            offset = 3 if value >= 0 else -3
+            axes.annotate(
+                minus(f"{value:+,.0f}"),
+                (x, value),
+                xytext=(0, offset),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if value >= 0 else "top",
+                fontsize=8,
+                color=INK,
+            )
+        axes.margins(y=0.18)
+
+    return svg.figure(draw, label=label, height=height)
+
+
+def excursions(trades: pl.DataFrame) -> Html:
+    """Each trade's worst, best and final result in units of its risk: were stops needed, were gains given back?"""
+    known = trades.filter(pl.col("mae_r").is_not_null() & pl.col("r_multiple").is_not_null())
+
+    def draw(axes: Axes, narrow: bool) -> None:
+        place = np.arange(known.height)
+        axes.vlines(place, known["mae_r"].to_numpy(), known["mfe_r"].to_numpy(), color="#b9c4ce", linewidth=5)
+        result = known["r_multiple"].to_numpy()
+        for sign, color in ((result >= 0, GAIN), (result < 0, LOSS)):
+            axes.plot(place[sign], result[sign], "o", color=color, markersize=5.5)
+        axes.axhline(0, color=MUTED, linewidth=0.9)
+        axes.axhline(-1, color=LOSS, linewidth=0.9, linestyle=(0, (4, 3)))
+        axes.set_xticks(place, known["symbol"].to_list(), rotation=90 if narrow or known.height > 16 else 0)
+        axes.grid(False, axis="x")
+        axes.set_ylabel("R")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: minus(f"{value:g}")))
+
+    return svg.figure(
+        draw,
+        label="Worst, best and final result of each trade in multiples of its risk",
+        height=220,
+        caption="Bar: from the worst to the best open result while held. Dot: what was kept, after fees. Dashed: the "
+        "planned risk.",
+    )
+
+
+def stages(timings: pl.DataFrame, *, tolerance_ms: float) -> Html:
+    """How long each boundary's work took, by stage, against the tolerance. `timings`: boundary and *_ms columns."""
+    names = ["radar_ms", "signals_ms", "decide_ms", "journal_ms"]
+    colors = [ACCENT, VWAP, GAIN, AMBER]
+
+    def draw(axes: Axes, narrow: bool) -> None:
+        values = [timings[name].to_numpy() for name in names]
+        labels = [name.removesuffix("_ms") for name in names]
+        axes.stackplot(timings["boundary"].to_numpy(), *values, colors=colors, labels=labels, linewidth=0, alpha=0.85)
+        axes.set_ylabel("ms")
+        axes.set_xlabel("boundary")
+        axes.margins(x=0)
+        axes.set_ylim(0, max(1.0, float(np.sum(values, axis=0).max()) * 1.15) if values[0].size else 1.0)
+        axes.legend(loc="upper right", ncols=2 if narrow else 4)
+
+    return svg.figure(
+        draw,
+        label="Milliseconds spent at each boundary, by stage",
+        height=190,
+        caption=f"Radar, signals, decision and journal at each boundary. Lateness tolerated: {tolerance_ms:,.0f} ms.",
+    )
+
+
+def slippage(fills: pl.DataFrame, bound_bps: float) -> Html:
+    """Slippage of each fill by the leg it was for; beyond the line it is an outlier."""
+    known = fills.filter(pl.col("slippage_bps").is_not_null())
+    legs = known["leg"].unique().sort().to_list()
+
+    def draw(axes: Axes, narrow: bool) -> None:
+        for y, leg in enumerate(legs):
+            bps = known.filter(pl.col("leg") == leg)["slippage_bps"].to_numpy()
+            # Spread out by order, so that equal values do not hide one another.
+            jitter = (np.arange(len(bps)) % 5 - 2) * 0.09
+            for where, color in ((bps <= bound_bps, ACCENT), (bps > bound_bps, LOSS)):
+                axes.plot(
+                    bps[where], y + jitter[where], "o", color=color, markersize=4.5, alpha=0.75, markeredgewidth=0
+                )
+        axes.axvline(0, color=MUTED, linewidth=0.9)
+        axes.axvline(bound_bps, color=LOSS, linewidth=0.9, linestyle=(0, (4, 3)))
+        axes.set_yticks(range(len(legs)), legs)
+        axes.set_ylim(-0.6, len(legs) - 0.4)
+        axes.set_xlabel("basis points against us")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: minus(f"{value:g}")))
+
+    return svg.figure(draw, label="Slippage of each fill in basis points", height=60 + 46 * max(1, len(legs)))
+
+
+def timeline(
+    spans: Sequence[tuple[str, datetime, datetime]], marks: Sequence[tuple[str, datetime, str]], *, zone: str
+) -> Html:
+    """The day's phases as bars over time; `marks` are (what, when, colour) upon them."""
+
+    def draw(axes: Axes, narrow: bool) -> None:
+        for y, (name, begin, end) in enumerate(reversed(spans)):
+            left, right = svg.x_of(begin), svg.x_of(end)
+            axes.barh(y, max(right - left, 0.0006), left=left, height=0.6, color=ACCENT, alpha=0.8)
+            axes.text(0.0, y, name, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=8.5)
+        for _, when, color in marks:
+            axes.axvline(svg.x_of(when), color=color, linewidth=1.1)
+        axes.set_yticks([])
+        axes.grid(False, axis="y")
+        svg.times(axes, zone, narrow)
+
+    return svg.figure(draw, label="When each phase of the session was entered", height=34 + 21 * max(1, len(spans)))

@@ -1,0 +1,135 @@
+"""Which reports there are, and what each may be told: validated before anything is started (§17, §18)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+NOTEBOOKS: Final = Path(__file__).resolve().parents[2] / "notebooks"
+
+
+class ReportRefused(ValueError):
+    """A report cannot be made as it was asked for. The message names the parameter, its value and the remedy."""
+
+
+class Parameters(BaseModel):
+    """What every report knows; unknown names are refused. The runner itself adds `out_dir` and `run_id`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=False)
+
+    def for_notebook(self) -> dict[str, Any]:
+        """The values as a notebook's parameters cell can hold them: plain, paths and dates as text."""
+        return {
+            name: value if isinstance(value, bool | int | float) else "" if value is None else str(value)
+            for name, value in self.model_dump().items()
+        }
+
+
+class SessionParameters(Parameters):
+    """A report on one session of a book; `session_id` "" takes the newest."""
+
+    book_dir: Path
+    session_id: str = ""
+
+    @model_validator(mode="after")
+    def _names_a_book(self) -> "SessionParameters":
+        if not str(self.book_dir).strip() or str(self.book_dir) == ".":
+            raise ValueError("book_dir is empty: give the directory of a book, such as data/books/local/main")
+        return self
+
+
+class PreflightParameters(Parameters):
+    """The preflight of a session as it was recorded, or one made now from the configuration.
+
+    With `book_dir` the recorded one is shown (`session_id` "" takes the newest). Without, the pre-start phase is looked
+    at now: `config` names a qm.toml ("" finds the nearest), `data` and `day` lay a file and a date over it.
+    """
+
+    book_dir: Path | None = None
+    session_id: str = ""
+    config: Path | None = None
+    data: Path | None = None
+    day: date | None = None
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> "PreflightParameters":
+        if self.book_dir is not None and (self.config or self.data or self.day):
+            raise ValueError(
+                "book_dir shows a recorded preflight; config, data and day make one now: give one or the other"
+            )
+        if self.session_id and self.book_dir is None:
+            raise ValueError(f"session_id {self.session_id!r} needs book_dir, the book it belongs to")
+        return self
+
+
+class BacktestParameters(Parameters):
+    """A strategy on daily bars. `symbol` is one of the sample's; `cash` in dollars, `fees_bps` of each fill's value."""
+
+    strategy: Literal["sma", "donchian"] = "sma"
+    symbol: Literal["AAPL", "FB", "GOOG", "IBM", "MSFT"] = "GOOG"
+    fast: int = Field(default=20, ge=2, le=250)
+    slow: int = Field(default=50, ge=3, le=500)
+    cash: float = Field(default=10_000.0, gt=0, le=1e9)
+    fees_bps: float = Field(default=5.0, ge=0, le=500)
+
+    @model_validator(mode="after")
+    def _fast_below_slow(self) -> "BacktestParameters":
+        if self.fast >= self.slow:
+            raise ValueError(f"fast {self.fast} must be below slow {self.slow}: the fast window is the shorter one")
+        return self
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report: its notebook, its parameters, and its title."""
+
+    name: str
+    title: str
+    parameters: type[Parameters]
+
+    @property
+    def notebook(self) -> Path:
+        return NOTEBOOKS / f"{self.name}.ipynb"
+
+
+REPORTS: Final[dict[str, Report]] = {
+    report.name: report
+    for report in (
+        Report("preflight", "Preflight", PreflightParameters),
+        Report("post_session", "Post-session reconciliation", SessionParameters),
+        Report("trade_review", "Trade review", SessionParameters),
+        Report("backtest_explorer", "Backtest explorer", BacktestParameters),
+    )
+}
+
+
+def report_named(name: str) -> Report:
+    """The report of that name. Raises ReportRefused listing those there are."""
+    if name not in REPORTS:
+        raise ReportRefused(f"there is no report {name!r}: give one of {', '.join(REPORTS)}")
+    report = REPORTS[name]
+    if not report.notebook.is_file():
+        raise ReportRefused(f"{report.notebook} is missing: reports are made from a checkout with its notebooks")
+    return report
+
+
+def validated(report: Report, given: Mapping[str, Any]) -> Parameters:
+    """The parameters of a report, checked. Raises ReportRefused naming every one that does not fit."""
+    try:
+        return report.parameters.model_validate(dict(given))
+    except ValidationError as error:
+        wrong = "; ".join(_sentence(report, entry) for entry in error.errors(include_url=False))
+        raise ReportRefused(f"the {report.name} report refuses its parameters: {wrong}") from None
+
+
+def _sentence(report: Report, error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{name} = {error['input']!r} is no parameter; it takes {', '.join(report.parameters.model_fields)}"
+    if error["type"] == "missing":
+        return f"{name} is missing: give it a value"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{name} = {error['input']!r}: {message}" if name else message

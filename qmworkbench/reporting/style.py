@@ -1,0 +1,127 @@
+"""How reports look: one style sheet, light, printable, readable by colour-blind people and on a phone (§17, §18)."""
+
+from typing import Final
+
+# Status is never told by colour alone: each has its sign and its word. The hues keep apart for the common kinds of
+# colour blindness (blue-green against orange-red, with different lightness).
+INK: Final = "#1b2733"
+MUTED: Final = "#5b6b7b"
+LINE: Final = "#d8dfe6"
+PAPER: Final = "#ffffff"
+WASH: Final = "#f5f7f9"
+GAIN: Final = "#00766c"
+LOSS: Final = "#b3361b"
+ACCENT: Final = "#1f5fa8"
+AMBER: Final = "#8a5a00"
+VWAP: Final = "#7a5ca8"
+
+FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+CSS: Final = f"""
+:root {{ color-scheme: light; }}
+.qm, .qm * {{ box-sizing: border-box; }}
+.qm {{ font: 15px/1.5 {FONT}; color: {INK}; background: {PAPER}; max-width: 1120px; margin: 0 auto;
+  padding: 24px 24px 48px; overflow-wrap: anywhere; }}
+.qm h1 {{ font-size: 24px; line-height: 1.25; margin: 0; font-weight: 650; letter-spacing: -.01em; }}
+.qm h2 {{ font-size: 18px; line-height: 1.3; margin: 36px 0 6px; font-weight: 650; }}
+.qm h3 {{ font-size: 15px; margin: 22px 0 6px; font-weight: 650; }}
+.qm p {{ margin: 6px 0 12px; max-width: 76ch; }}
+.qm .muted, .qm small {{ color: {MUTED}; }}
+.qm small {{ font-size: 12.5px; }}
+.qm code {{ font: 12.5px/1.4 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }}
+.qm header {{ display: flex; flex-wrap: wrap; gap: 4px 20px; align-items: baseline; margin-bottom: 14px; }}
+.qm header .where {{ color: {MUTED}; font-size: 13.5px; }}
+
+.qm .verdict {{ border-radius: 8px; padding: 14px 18px; color: #fff; display: flex; gap: 16px; align-items: center;
+  break-inside: avoid; -webkit-print-color-adjust: exact; print-color-adjust: exact; }}
+.qm .verdict b {{ font-size: 22px; white-space: nowrap; letter-spacing: .01em; }}
+.qm .verdict span {{ font-size: 15px; }}
+.qm .verdict.go {{ background: {GAIN}; }}
+.qm .verdict.no-go {{ background: {LOSS}; }}
+.qm .verdict.incomplete {{ background: repeating-linear-gradient(135deg, #4a4437 0 14px, #57503f 14px 28px); }}
+.qm ul.reasons {{ margin: 10px 0 0; padding-left: 20px; }}
+.qm ul.reasons li {{ margin: 3px 0; }}
+
+.qm .tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(148px, 1fr)); gap: 10px; margin: 16px 0; }}
+.qm .tile {{ border: 1px solid {LINE}; border-radius: 8px; padding: 10px 12px; background: {PAPER};
+  break-inside: avoid; }}
+.qm .tile .label {{ font-size: 12.5px; color: {MUTED}; display: block; }}
+.qm .tile .value {{ font-size: 21px; font-weight: 620; font-variant-numeric: tabular-nums; white-space: nowrap; }}
+.qm .tile .note {{ font-size: 12.5px; color: {MUTED}; display: block; }}
+
+.qm .scroll {{ overflow-x: auto; margin: 8px 0 14px; }}
+.qm table {{ border-collapse: collapse; width: 100%; font-size: 13.5px; line-height: 1.4; }}
+.qm caption {{ text-align: left; color: {MUTED}; font-size: 12.5px; padding-bottom: 4px; }}
+.qm th {{ text-align: left; font-weight: 600; color: {MUTED}; font-size: 12.5px; border-bottom: 1.5px solid {LINE};
+  padding: 5px 10px 5px 0; vertical-align: bottom; }}
+.qm td {{ border-bottom: 1px solid {LINE}; padding: 6px 10px 6px 0; vertical-align: top; }}
+.qm tr:last-child td {{ border-bottom: 0; }}
+.qm td.num, .qm th.num {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
+.qm td.id {{ font: 12px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; color: {MUTED}; }}
+.qm td.keep, .qm th.keep {{ white-space: nowrap; }}
+.qm tr.flag td {{ background: #fdf3ee; }}
+.qm .gain {{ color: {GAIN}; }}
+.qm .loss {{ color: {LOSS}; }}
+.qm .none {{ color: {MUTED}; font-style: normal; background: {WASH}; border-radius: 6px; padding: 8px 12px;
+  margin: 8px 0 14px; }}
+
+.qm .chip {{ display: inline-block; border-radius: 10px; padding: 0 9px; font-size: 12px; line-height: 20px;
+  font-weight: 620; white-space: nowrap; -webkit-print-color-adjust: exact; print-color-adjust: exact; }}
+.qm .chip.pass {{ background: #e0f2ef; color: {GAIN}; }}
+.qm .chip.warn {{ background: #fdf0d3; color: {AMBER}; }}
+.qm .chip.fail {{ background: {LOSS}; color: #fff; }}
+.qm .chip.na {{ background: #eceff2; color: {MUTED}; }}
+
+.qm figure {{ margin: 10px 0 16px; break-inside: avoid; }}
+.qm figure svg {{ display: block; width: 100%; height: auto; }}
+.qm figcaption {{ font-size: 12.5px; color: {MUTED}; margin-top: 2px; }}
+.qm .narrow {{ display: none; }}
+.qm .grid {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 14px 18px; }}
+.qm .grid > * {{ min-width: 0; }}
+.qm .card {{ border: 1px solid {LINE}; border-radius: 8px; padding: 10px 12px 6px; break-inside: avoid; }}
+.qm .card .head {{ display: flex; justify-content: space-between; gap: 8px; font-weight: 620; }}
+.qm .card p {{ font-size: 12.5px; color: {MUTED}; margin: 2px 0 4px; }}
+.qm .card figure {{ margin: 4px 0 0; }}
+.qm .two {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 6px 28px; }}
+.qm .two > * {{ min-width: 0; }}
+.qm details {{ margin: 8px 0 14px; }}
+.qm summary {{ cursor: pointer; color: {ACCENT}; font-size: 13.5px; }}
+.qm pre {{ font: 12.5px/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; background: {WASH};
+  border-radius: 6px; padding: 10px 12px; white-space: pre-wrap; overflow-wrap: anywhere; }}
+.qm .failure {{ border-left: 4px solid {LOSS}; padding: 2px 0 2px 14px; margin: 16px 0; }}
+.qm footer {{ margin-top: 40px; border-top: 1px solid {LINE}; padding-top: 10px; color: {MUTED}; font-size: 12.5px; }}
+.qm footer dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 2px 14px; margin: 0; }}
+.qm footer dt {{ font-weight: 600; }}
+.qm footer dd {{ margin: 0; }}
+
+@media (max-width: 640px) {{
+  .qm {{ padding: 16px 14px 32px; }}
+  .qm .verdict {{ flex-direction: column; align-items: flex-start; gap: 2px; }}
+  .qm .tiles {{ grid-template-columns: 1fr 1fr; }}
+  .qm .tile .value {{ font-size: 18px; }}
+  .qm .wide {{ display: none; }}
+  .qm .narrow {{ display: block; }}
+  .qm table.stack, .qm table.stack tbody, .qm table.stack tr, .qm table.stack td {{ display: block; }}
+  .qm table.stack thead {{ display: none; }}
+  .qm table.stack tr {{ border: 1px solid {LINE}; border-radius: 8px; padding: 6px 10px; margin-bottom: 8px; }}
+  .qm table.stack td {{ border: 0; padding: 2px 0; text-align: left; white-space: normal; }}
+  .qm table.stack td:empty {{ display: none; }}
+  .qm table.stack td[data-label]::before {{ content: attr(data-label) ": "; color: {MUTED}; font-size: 12.5px; }}
+  .qm footer dl {{ grid-template-columns: 1fr; }}
+}}
+@media print {{
+  @page {{ size: A4; margin: 14mm 12mm; }}
+  .qm {{ max-width: none; padding: 0; font-size: 10.5pt; }}
+  .qm h2 {{ margin-top: 18pt; break-after: avoid; }}
+  .qm h3 {{ break-after: avoid; }}
+  .qm table {{ font-size: 8.5pt; }}
+  .qm th {{ font-size: 8pt; }}
+  .qm tr {{ break-inside: avoid; }}
+  .qm .scroll {{ overflow: visible; }}
+  .qm .grid {{ grid-template-columns: 1fr 1fr; }}
+  .qm .tiles {{ grid-template-columns: repeat(4, 1fr); }}
+  .qm .tile .value {{ font-size: 14pt; }}
+  .qm details > * {{ display: block; }}
+  .qm summary {{ display: none; }}
+}}
+"""
