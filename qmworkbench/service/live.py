@@ -40,6 +40,7 @@ VIEW_EVERY_S: Final = 0.25
 HEALTH_EVERY_S: Final = 1.0
 SAMPLE_EVERY: Final = 10
 TICK_EVERY_S: Final = 0.05
+HANGS_AFTER_S: Final = 1.0
 _MARKET_SECOND: Final = timedelta(seconds=1)
 
 PageStarter = Callable[[ApiAddress], Awaitable[str]]
@@ -191,11 +192,21 @@ class LiveDay:
             await self.core.refresh()
 
     async def _tick(self) -> None:
-        """Tell the kernel the time while something waits for it and no bars come."""
-        platform = self.platform
+        """Tell the kernel the time while something waits for it and no bars come.
+
+        What is merely under way needs no clock: only what has hung for a while by the wall does, so that a day in
+        which nothing hangs is decided as the plain loop decides it.
+        """
+        platform, hanging_since = self.platform, float("inf")
         while self.pace.runs:
             await asyncio.sleep(TICK_EVERY_S)
             if platform.shell.failed is not None or not _waits_for_time(platform):
+                hanging_since = float("inf")
+                continue
+            hanging_since = min(hanging_since, time.monotonic())
+            emergency = platform.state.emergency
+            urgent = emergency is not None and emergency.running
+            if not urgent and time.monotonic() - hanging_since < HANGS_AFTER_S:
                 continue
             at = self.pace.market_now()
             if at - platform.shell.now() >= _MARKET_SECOND:
