@@ -10,6 +10,7 @@ from typing import Self
 from qmworkbench.domain.chain import Record, link
 from qmworkbench.domain.events import SCHEMA_VERSION, Event, decode, encode, wire_name
 from qmworkbench.storage import journal_file
+from qmworkbench.storage.atomic import sync_directory
 from qmworkbench.storage.group_commit import GroupCommit
 from qmworkbench.storage.journal_file import Row
 from qmworkbench.storage.refused import StorageRefused, StoreMissing
@@ -37,6 +38,7 @@ class SqliteJournal:
             try:
                 if not self.meta:
                     self.meta = journal_file.create(connection, _named(book, self.path))
+                    sync_directory(self.path.parent)
                 if book is not None and self.meta["book"] != book:
                     raise StorageRefused(
                         f"{self.path} belongs to book {self.meta['book']!r}, not {book!r}: "
@@ -96,7 +98,8 @@ class SqliteJournal:
 
     def append(self, events: Sequence[Event]) -> int:
         """Queue decisions in order; returns the last sequence. Effects await sync(). Raises
-        JournalFailed, and ValueError for a time that is not aware UTC (then nothing was queued).
+        JournalFailed, and ValueError for a time that is not aware UTC or an event of the other stream; then
+        nothing was queued.
         """
         return self._append("decisions", events)
 
@@ -162,6 +165,7 @@ class SqliteJournal:
             seq, digest = self._heads[stream]
             rows: list[Row] = []
             for event in events:
+                journal_file.belongs(event, stream)
                 at = stored_time(event.at)
                 payload = encode(event)
                 seq += 1

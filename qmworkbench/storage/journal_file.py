@@ -11,13 +11,14 @@ import msgspec
 
 from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS, ChainBroken, Record
-from qmworkbench.domain.events import SCHEMA_VERSION, Event, decode
+from qmworkbench.domain.events import DECISION_TYPES, SCHEMA_VERSION, TELEMETRY_TYPES, Event, decode, wire_name
 from qmworkbench.storage.refused import StoreDamaged, StoreNewer
 from qmworkbench.storage.sqlite import READ_ERRORS, RESTORE, refusal
 from qmworkbench.storage.times import stored_time
 
 LAYOUT: Final = 1  # counts changes of the tables below; SCHEMA_VERSION counts those of the events in them
 STREAMS: Final = ("decisions", "telemetry")
+KINDS: Final = {"decisions": frozenset(DECISION_TYPES), "telemetry": frozenset(TELEMETRY_TYPES)}
 TAIL_CHECKED: Final = 256
 _APPLICATION_ID: Final = 0x514D4A31  # "QMJ1": tells our file from any other SQLite file
 _PAGES_CHECKED_BYTES: Final = 256 * 1024 * 1024  # about a quarter of a second
@@ -173,6 +174,12 @@ def rows(connection: sqlite3.Connection, stream: str, after_seq: int = 0, upto_s
 def records(connection: sqlite3.Connection, stream: str, after_seq: int = 0) -> Iterator[Record]:
     """Stored records as the chain knows them."""
     return map(record_of, rows(connection, stream, after_seq))
+
+
+def belongs(event: Event, stream: str) -> None:
+    """Refuse a fact of the machine among decisions, and the reverse: a replay would not give it again. ValueError."""
+    if type(event) not in KINDS[stream]:
+        raise ValueError(f"{wire_name(event)} does not belong into the stream {stream!r}")
 
 
 def record_of(row: Row) -> Record:

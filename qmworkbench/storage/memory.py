@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS, Record, link
 from qmworkbench.domain.events import Event, encode, wire_name
-from qmworkbench.storage.journal_file import STREAMS
+from qmworkbench.storage.journal_file import STREAMS, belongs
 from qmworkbench.storage.times import stored_time
 
 
@@ -84,6 +84,7 @@ class MemoryJournal:
         seq, digest = self._head(stream)
         fresh: list[Record] = []
         for event in events:
+            belongs(event, stream)
             stored_time(event.at)
             payload = encode(event)
             seq += 1

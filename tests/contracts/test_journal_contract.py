@@ -160,3 +160,11 @@ def test_a_time_that_is_not_utc_is_refused_whole(journal: Journal, at: datetime)
     assert journal.head == before
     journal.append(decisions(1, first=2))
     assert [seq for seq, _event in journal.read()] == [1, 2]
+
+
+def test_facts_of_the_machine_and_decisions_do_not_mix(journal: Journal) -> None:
+    with pytest.raises(ValueError, match=r"telemetry\.boundary_timed does not belong into the stream 'decisions'"):
+        journal.append([decision(1), timing(1)])
+    with pytest.raises(ValueError, match=r"symbol\.blocked does not belong into the stream 'telemetry'"):
+        journal.append_telemetry([decision(1)])
+    assert journal.head == (0, GENESIS)
