@@ -1,13 +1,8 @@
-"""The command line `qm`: a thin shell over the service, the journal and the reports (§2)."""
-
-from collections.abc import Sequence
+"""`qm`: the one command of the workbench (§3, §8). Everything heavy is imported by the command that needs it."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `qm` with these arguments, the process's own if not given; returns the exit code.
+def main() -> None:
+    """Entry point of `qm`; ends the process with the command's exit code."""
+    from qmworkbench.cli.app import run
 
-    0 done or GO, 1 refused or NO-GO, 2 could not run, 130 interrupted; a command that means more says so in its help.
-    """
-    from qmworkbench.cli.run import run
-
-    return run(argv)
+    run()

@@ -1,20 +1,44 @@
 """Every command of `qm`, wired; what a command needs is imported when it runs, so that help answers at once (§2)."""
 
+import sys
+from collections.abc import Callable
+from typing import Any
+
 import typer
 
 from qmworkbench.cli import config, data, journal, strategy, version
+from qmworkbench.cli.exit_codes import EPILOG
+from qmworkbench.cli.failures import guarded
 
 app = typer.Typer(
     name="qm",
     help="Run an automated momentum day-trading platform, and prove each of its days.",
+    epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     # Formatted help would cost more than all the rest of it.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.add_typer(journal.app, name="journal")
-app.add_typer(data.app, name="data")
-app.add_typer(config.app, name="config")
-app.add_typer(strategy.app, name="strategy")
-app.command("version")(version.version)
+
+
+def _add(name: str, command: Callable[..., Any]) -> None:
+    """A command of its own; what stops it becomes a block of words and an exit code."""
+    app.command(name, epilog=EPILOG)(guarded(command))
+
+
+app.add_typer(journal.app, name="journal", epilog=EPILOG)
+app.add_typer(data.app, name="data", epilog=EPILOG)
+app.add_typer(config.app, name="config", epilog=EPILOG)
+app.add_typer(strategy.app, name="strategy", epilog=EPILOG)
+_add("version", version.version)
+
+
+def run() -> None:
+    """Run the command that was typed; ends the process with its exit code."""
+    try:
+        app(prog_name="qm")
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`qm journal tail | head`): nothing is left to say, and nowhere to.
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,18 +1,22 @@
 """`qm data`: whether bars can be traded on, before a session stands on them (§5 Data Check)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qmworkbench.cli.failures import REFUSED
-from qmworkbench.cli.printing import line, print_json, table
-from qmworkbench.cli.settings import AsJson, Day, day_of
+from qmworkbench.cli.day_options import Day, day_of
+from qmworkbench.cli.exit_codes import Exit
+from qmworkbench.cli.failures import guarded
+from qmworkbench.cli.options import AsJson
+from qmworkbench.cli.output import Output, begin
 
 if TYPE_CHECKING:
     from qmworkbench.market.findings import Finding
 
 app = typer.Typer(help="Look at market data before a session stands on it.", no_args_is_help=True)
+_NEWEST = 20
 
 
 @app.callback()
@@ -21,8 +25,9 @@ def _group() -> None:
 
 
 @app.command("check")
+@guarded
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet file of bars.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet file of bars.", show_default=False)],
     date: Day = None,
     json: AsJson = False,
 ) -> None:
@@ -30,50 +35,64 @@ def check(
 
     Exit code 0: it can be traded on. 1: it is refused, with the reason and the remedy.
     """
-    refused = _one_session(file, date, json) if date is not None else _whole_file(file, json)
+    out = begin(json=json)
+    refused = _whole_file(out, file) if date is None else _one_session(out, file, date)
     if refused:
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(Exit.NO_GO)
 
 
-def _whole_file(file: Path, json: bool) -> bool:
+def _whole_file(out: Output, file: Path) -> bool:
     from qmworkbench.market.bars import inspect
 
     found = inspect(file)
-    if json:
-        print_json(found)
-        return found.refused
-    line(
-        f"{found.file}: {found.rows:,} rows, {found.symbols:,} symbols, {len(found.sessions):,} sessions of "
-        f"{found.calendar or 'an unknown market'}, bars of {found.interval_s or '?'} s"
-    )
-    columns = ("date", "symbols", "bars", "pre-open", "after close", "kept aside", "half day")
-    rows = (
-        (s.date, s.symbols, f"{s.bars:,}", s.pre_open, s.after_close, s.quarantined, "half" if s.half_day else "")
-        for s in found.sessions[-20:]
-    )
-    if found.sessions:
-        table("the newest sessions", columns, rows, right=columns[1:6])
-    _findings(found.findings)
-    line("refused" if found.refused else "can be traded on")
+
+    def human() -> None:
+        out.line(
+            f"{found.file}: {found.rows:,} rows, {found.symbols:,} symbols, {len(found.sessions):,} sessions of "
+            f"{found.calendar or 'an unknown market'}, bars of {found.interval_s or '?'} s"
+        )
+        if found.sessions:
+            shown = found.sessions[-_NEWEST:]
+            columns = ["date", ">symbols", ">bars", ">pre-open", ">after close", ">kept aside", "half day"]
+            rows = [
+                [str(s.date), f"{s.symbols:,}", f"{s.bars:,}", f"{s.pre_open:,}", f"{s.after_close:,}",
+                 f"{s.quarantined:,}", "half" if s.half_day else ""]
+                for s in shown
+            ]  # fmt: skip
+            out.table(columns, rows, title=f"the newest {len(shown)} sessions")
+        _findings(out, found.findings)
+        out.line("refused" if found.refused else "can be traded on")
+
+    out.result(found, human)
     return found.refused
 
 
-def _one_session(file: Path, date: str | None, json: bool) -> bool:
+def _one_session(out: Output, file: Path, date: str) -> bool:
     from qmworkbench.market.bars import DataRefused, load_session
 
-    day = day_of(date)
-    assert day is not None
     try:
-        data = load_session(file, day)
+        data = load_session(file, day_of(date))
     except DataRefused as error:
-        if json:
-            print_json({"file": str(file), "date": date, "refused": True, "findings": error.findings})
-        else:
-            _findings(error.findings)
-            line("refused")
+        findings = error.findings
+
+        def refused() -> None:
+            _findings(out, findings)
+            out.line("refused")
+
+        out.result({"file": file, "date": date, "refused": True, "findings": findings}, refused)
         return True
+
+    def human() -> None:
+        out.line(
+            f"{file} {date}: {len(data.universe):,} symbols, {len(data.boundaries):,} boundaries of {data.interval_s} s "
+            f"on {data.calendar}, {len(data.history)} sessions of history, {data.quarantined.height:,} rows kept aside, "
+            f"data hash {data.data_hash}"
+        )
+        _findings(out, data.findings)
+        out.line("can be traded on")
+
     summary = {
-        "file": str(file),
+        "file": file,
         "date": date,
         "refused": False,
         "calendar": data.calendar,
@@ -82,25 +101,15 @@ def _one_session(file: Path, date: str | None, json: bool) -> bool:
         "interval_s": data.interval_s,
         "history_sessions": len(data.history),
         "quarantined": data.quarantined.height,
-        "stops_early": sorted(data.stops),
         "data_hash": data.data_hash,
         "findings": data.findings,
     }
-    if json:
-        print_json(summary)
-        return False
-    line(
-        f"{file} {date}: {summary['symbols']:,} symbols, {summary['boundaries']:,} boundaries of {summary['interval_s']} s "
-        f"on {summary['calendar']}, {summary['history_sessions']} sessions of history, "
-        f"{summary['quarantined']:,} rows kept aside, data hash {summary['data_hash']}"
-    )
-    _findings(data.findings)
-    line("can be traded on")
+    out.result(summary, human)
     return False
 
 
-def _findings(findings: "tuple[Finding, ...]") -> None:
+def _findings(out: Output, findings: "Sequence[Finding]") -> None:
     for finding in findings:
-        line(f"  {finding.severity.value}: {finding}")
+        out.line(f"  {finding.severity.value}: {finding}")
         for sample in finding.sample:
-            line(f"      {sample}")
+            out.line(f"      {sample}")

@@ -1,67 +1,153 @@
-"""What can stop a command: in words, with a remedy, and as an exit code (§2)."""
+"""How a command fails: one block that says what, with which value, what to do; and the exit code (§8)."""
 
-from typing import Final, NamedTuple
+import functools
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, Final, ParamSpec, TypeVar
 
-REFUSED: Final = 1
-COULD_NOT_RUN: Final = 2
-INTERRUPTED: Final = 130
+import typer
+
+from qmworkbench.cli import output
+from qmworkbench.cli.exit_codes import Exit
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# By class name, so that telling of a failure imports nothing. Every other failure is one we did not expect.
+_COULD_NOT: Final = {
+    "ApiError": "the platform could not be asked",
+    "ApiUnavailable": "the Core API could not be served",
+    "BookEmpty": "there is nothing on record",
+    "CalendarUnknown": "the market's calendar is not known",
+    "ChainBroken": "the record does not verify",
+    "ConfigRefused": "the configuration is refused",
+    "DataRefused": "the market data is refused",
+    "JournalFailed": "the journal could not be written",
+    "LeaseTaken": "the book is in use",
+    "NoBroker": "there is no broker here",
+    "NoSuchSession": "there is no such session",
+    "NotASession": "the market is closed on that day",
+    "OperatorUnknown": "nobody to sign with",
+    "PageFailed": "the command center did not start",
+    "ParametersRefused": "the report's parameters are refused",
+    "ShellStopped": "the platform stopped itself",
+    "StorageRefused": "the book cannot be used as it is",
+    "UnknownStrategy": "there is no such strategy",
+    "VenueError": "the simulated venue cannot be used",
+    "Cannot": "it could not be done",
+}
+_REFUSED: Final = {
+    "AlreadyClosed": "the session is closed",
+    "CommandRefused": "the command is refused",
+    "DayRefused": "the day is refused",
+    "Rejected": "the platform refused",
+    "StartupFailed": "a service did not come up",
+}
+_STOPPED: Final = frozenset({"StopRequested", "KeyboardInterrupt"})
 
 
-class Failure(NamedTuple):
-    """Why a command ended without doing what was asked. `what` names the thing and its value."""
+class Cannot(Exception):
+    """A command cannot do what was asked; the message is what and why, `remedy` what would."""
 
-    code: int
-    what: str
-    remedy: str = ""
-
-
-class Stopped(Exception):
-    """A command ends here, with a message and a code of its own."""
-
-    def __init__(self, what: str, remedy: str = "", *, code: int = COULD_NOT_RUN) -> None:
-        super().__init__(what)
-        self.failure = Failure(code, what, remedy)
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
-def failure_of(error: Exception) -> Failure | None:
-    """The failure an exception of the platform stands for; None for one that nobody meant to be read by a user."""
-    if isinstance(error, Stopped):
-        return error.failure
-    # Imported now: nothing of this is needed while all goes well.
-    from qmworkbench.domain.chain import ChainBroken
-    from qmworkbench.market.calendars import CalendarUnknown, NotASession
-    from qmworkbench.market.findings import DataRefused
-    from qmworkbench.ports import BrokerUnreachable, JournalFailed
-    from qmworkbench.service.config_problems import ConfigRefused
-    from qmworkbench.service.lease import LeaseLost, LeaseTaken
-    from qmworkbench.service.plan import DayRefused
-    from qmworkbench.service.shell import ShellStopped
-    from qmworkbench.service.startup import StartupFailed
-    from qmworkbench.storage.refused import StorageRefused
-    from qmworkbench.strategies.catalog import UnknownStrategy
-    from qmworkbench.venue.records import VenueError
+class CommandRefused(Exception):
+    """A command was understood and refused, with the refuser's own remedy."""
 
-    said = str(error)
-    if isinstance(error, ConfigRefused):
-        count = len(error.problems)
-        what = f"the configuration is refused, {count} {'thing is' if count == 1 else 'things are'} wrong:\n"
-        return Failure(REFUSED, what + "\n".join(f"  {line}" for line in said.splitlines()))
-    if isinstance(error, DataRefused):
-        return Failure(REFUSED, "the market data is refused:\n" + "\n".join(f"  {line}" for line in said.splitlines()))
-    if isinstance(error, DayRefused | NotASession | CalendarUnknown | UnknownStrategy):
-        return Failure(REFUSED, said)
-    if isinstance(error, ChainBroken):
-        return Failure(REFUSED, said, "restore the journal from a copy that verifies; do not trade this book")
-    if isinstance(error, LeaseTaken | LeaseLost | StorageRefused | StartupFailed | VenueError):
-        return Failure(COULD_NOT_RUN, said)
-    if isinstance(error, JournalFailed | ShellStopped):
-        return Failure(
-            COULD_NOT_RUN,
-            f"the platform stopped: {said}",
-            "nothing more was sent; positions can be closed with `qm emergency --direct`",
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn whatever a command raises into its block and exit code."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (typer.Exit, typer.Abort, typer.BadParameter, SystemExit, BrokenPipeError):
+            raise
+        except BaseException as error:
+            code = tell(error)
+            raise typer.Exit(int(code)) from None
+
+    return run
+
+
+def tell(error: BaseException) -> Exit:
+    """Say what went wrong, on standard error or as the one JSON object; returns the exit code."""
+    code, title = _judged(error)
+    out = output.current()
+    if out.json and not out.answered:
+        out.result({"error": _as_data(error, title), "exit_code": int(code)}, lambda: None)
+    if code is Exit.INTERRUPTED:
+        out.say(
+            f"interrupted{f': {error}' if str(error) else ''}: everything up to here is on record and can be resumed"
         )
-    if isinstance(error, BrokerUnreachable):
-        return Failure(COULD_NOT_RUN, f"the broker does not answer: {said}", "restore the connection and try again")
-    if type(error).__name__ == "ApiUnavailable":
-        return Failure(COULD_NOT_RUN, said)
-    return None
+        return code
+    _print_block(title, _paragraphs(error), error if title == _UNEXPECTED else None)
+    return code
+
+
+_UNEXPECTED: Final = "this should not have happened"
+
+
+def _judged(error: BaseException) -> tuple[Exit, str]:
+    for kind in type(error).__mro__:
+        if kind.__name__ in _STOPPED:
+            return Exit.INTERRUPTED, "interrupted"
+        if kind.__name__ in _REFUSED:
+            return Exit.NO_GO, _REFUSED[kind.__name__]
+        if kind.__name__ in _COULD_NOT:
+            return Exit.FAILED, _COULD_NOT[kind.__name__]
+    return Exit.FAILED, _UNEXPECTED
+
+
+def _paragraphs(error: BaseException) -> list[str]:
+    """What to print: every problem of a refusal on its own, else the message and the remedy."""
+    problems = getattr(error, "problems", None)
+    if problems and type(error).__name__ == "ConfigRefused":
+        return [str(problem) for problem in problems]
+    findings = getattr(error, "findings", None)
+    if findings:
+        return [str(finding) for finding in findings]
+    text = str(error) or type(error).__name__
+    if _judged(error)[1] == _UNEXPECTED:
+        text = f"{type(error).__name__}: {text}"
+    remedy = getattr(error, "remedy", "")
+    return [text, f"Remedy: {remedy}"] if remedy and remedy not in text else [text]
+
+
+def _as_data(error: BaseException, title: str) -> dict[str, Any]:
+    import msgspec
+
+    data: dict[str, Any] = {"kind": type(error).__name__, "title": title, "message": str(error) or type(error).__name__}
+    for name in ("problems", "findings"):
+        found = getattr(error, name, None)
+        if found:
+            data[name] = [msgspec.to_builtins(entry) if not isinstance(entry, str) else entry for entry in found]
+    if getattr(error, "remedy", ""):
+        data["remedy"] = error.remedy  # type: ignore[attr-defined]
+    return data
+
+
+def _print_block(title: str, paragraphs: list[str], unexpected: BaseException | None) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    console.print(Text(f"✗ {title}", style="bold red"))
+    for paragraph in paragraphs:
+        for line in paragraph.splitlines():
+            console.print(Text(f"  {line}"))
+    if unexpected is not None:
+        lines = traceback.format_exception(unexpected)
+        console.print(Text("".join(lines).rstrip(), style="dim"))
+        console.print(
+            Text("  Remedy: the journal is sound up to its last durable record (`qm journal verify`); report this.")
+        )

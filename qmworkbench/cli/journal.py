@@ -6,9 +6,9 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from qmworkbench.cli.failures import Stopped
-from qmworkbench.cli.printing import line, note, print_json
-from qmworkbench.cli.settings import AsJson, Book, ConfigFile, Environment, load_config
+from qmworkbench.cli.failures import Cannot, CommandRefused, guarded
+from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, config_of
+from qmworkbench.cli.output import begin
 
 if TYPE_CHECKING:
     from qmworkbench.domain.chain import Record
@@ -24,6 +24,7 @@ Directory = Annotated[
 
 
 @app.command("verify")
+@guarded
 def verify(
     directory: Directory = None,
     book: Book = None,
@@ -32,17 +33,27 @@ def verify(
     json: AsJson = False,
 ) -> None:
     """Walk both hash chains from their beginning. Exit code 1 where a record was changed or is missing."""
+    from qmworkbench.domain.chain import ChainBroken
+
+    out = begin(json=json)
     with _open(directory, book, environment, config) as reader:
-        heads = reader.verify()
+        try:
+            heads = reader.verify()
+        except ChainBroken as error:
+            remedy = "restore the journal from a copy that verifies; do not trade this book"
+            raise CommandRefused(str(error), remedy) from error
         where = str(reader.paths.journal)
-    if json:
-        print_json({"journal": where, "heads": {name: {"seq": s, "hash": h} for name, (s, h) in heads.items()}})
-        return
-    for name, (seq, head) in heads.items():
-        line(f"{name}: {seq:,} records verify, head {head}")
+
+    def human() -> None:
+        for name, (seq, head) in heads.items():
+            out.line(f"{name}: {seq:,} records verify, head {head}")
+
+    found = {name: {"seq": seq, "hash": head} for name, (seq, head) in heads.items()}
+    out.result({"journal": where, "heads": found}, human)
 
 
 @app.command("tail")
+@guarded
 def tail(
     directory: Directory = None,
     lines: Annotated[int, typer.Option("-n", "--lines", min=1, help="How many of the newest records.")] = 20,
@@ -80,6 +91,7 @@ def tail(
 
 
 @app.command("export")
+@guarded
 def export(
     directory: Directory = None,
     output: Annotated[
@@ -93,7 +105,7 @@ def export(
 ) -> None:
     """Every record as JSON lines {seq, type, event, prev_hash, hash}; the hashes can be checked by anyone."""
     if output is not None and output.exists():
-        raise Stopped(f"--output {output} exists", "name a file that does not; an export never overwrites")
+        raise Cannot(f"--output {output} exists", "name a file that does not; an export never overwrites")
     wanted = _wanted(types, stream)
     count = 0
     with _open(directory, book, environment, config) as reader:
@@ -106,20 +118,20 @@ def export(
         finally:
             if output is not None:
                 out.close()
-    note(f"{count:,} records exported" + (f" to {output}" if output is not None else ""))
+    begin().say(f"{count:,} records exported" + (f" to {output}" if output is not None else ""))
 
 
 def _open(directory: Path | None, book: str | None, environment: str | None, config: Path | None) -> "BookReader":
     from qmworkbench.storage.reading import open_book
 
     if directory is None:
-        directory = load_config(book=book, environment=environment, file=config).paths.root
+        directory = config_of(book, environment, config).paths.root
     return open_book(directory)
 
 
 def _wanted(types: str, stream: str) -> frozenset[str]:
     if stream not in ("decisions", "telemetry"):
-        raise Stopped(f"--stream {stream!r} is not a stream", "give decisions or telemetry")
+        raise Cannot(f"--stream {stream!r} is not a stream", "give decisions or telemetry")
     return frozenset(name.strip() for name in types.split(",") if name.strip())
 
 

@@ -27,7 +27,9 @@ Reason = Annotated[
 ]
 Session = Annotated[
     str | None,
-    typer.Option("--session", metavar="ID", help="Another session than the newest; a date will do.", show_default=False),
+    typer.Option(
+        "--session", metavar="ID", help="Another session than the newest; a date will do.", show_default=False
+    ),
 ]
 
 
@@ -53,7 +55,7 @@ def flags_of(
 
 
 def session_of(given: str | None, sessions: list[str]) -> str:
-    """The session that `given` names, by id or date, or the newest of `sessions` (oldest first). Raises NoSuchSession."""
+    """The session `given` names, by id or date, or the newest of `sessions` (oldest first). Raises NoSuchSession."""
     if not sessions:
         raise NoSuchSession("this book has no session yet: run one with `qm day`")
     if given is None:

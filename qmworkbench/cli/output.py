@@ -1,11 +1,9 @@
-"""What a command prints: one result on standard output, in words or as one JSON object; all else on standard error (§21)."""
+"""What a command prints: its one result on standard output, in words or as JSON; all else on standard error (§21)."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-from qmworkbench.cli.exit_codes import Exit
 
 
 class Output:
@@ -25,9 +23,14 @@ class Output:
         import msgspec
 
         self._answered = True
-        encoded = msgspec.json.encode(content, decimal_format="string", enc_hook=str) if False else _encoded(content)
-        sys.stdout.write(encoded + "\n")
+        encoder = msgspec.json.Encoder(decimal_format="string", enc_hook=str)
+        sys.stdout.write(encoder.encode(content).decode() + "\n")
         sys.stdout.flush()
+
+    @property
+    def answered(self) -> bool:
+        """Whether the one JSON object has been printed."""
+        return self._answered
 
     def line(self, text: str = "") -> None:
         """A line of a result in words."""
@@ -64,22 +67,15 @@ class Output:
             yield
 
 
-def _encoded(content: Any) -> str:
-    import msgspec
-
-    encoder = msgspec.json.Encoder(decimal_format="string", enc_hook=str)
-    return encoder.encode(content).decode()
-
-
-CURRENT: Output = Output()
-"""The command's output, for whoever has to say that it failed."""
+_outputs: list[Output] = [Output()]
 
 
 def begin(*, json: bool = False) -> Output:
     """The output of the command that starts now."""
-    global CURRENT  # noqa: PLW0603  (one command a process)
-    CURRENT = Output(json=json)
-    return CURRENT
+    _outputs[0] = Output(json=json)
+    return _outputs[0]
 
 
-__all__ = ["CURRENT", "Exit", "Output", "begin"]
+def current() -> Output:
+    """The running command's output, for whoever has to say that it failed."""
+    return _outputs[0]

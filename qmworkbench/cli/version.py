@@ -1,7 +1,7 @@
 """`qm version`: what exactly is running here (§5 System Check)."""
 
-from qmworkbench.cli.printing import line, print_json
-from qmworkbench.cli.settings import AsJson
+from qmworkbench.cli.options import AsJson
+from qmworkbench.cli.output import begin
 
 
 def version(json: AsJson = False) -> None:
@@ -12,6 +12,7 @@ def version(json: AsJson = False) -> None:
     import qmworkbench
     from qmworkbench.service.code_version import code_version
 
+    out = begin(json=json)
     parts = ("polars", "numpy", "msgspec", "exchange-calendars", "fastapi", "papermill")
     found = {
         "qmworkbench": qmworkbench.__version__,
@@ -19,8 +20,4 @@ def version(json: AsJson = False) -> None:
         "python": sys.version.split()[0],
         **{name: metadata.version(name) for name in parts},
     }
-    if json:
-        print_json(found)
-        return
-    for name, value in found.items():
-        line(f"{name:<20}{value}")
+    out.result(found, lambda: [out.line(f"{name:<20}{value}") for name, value in found.items()] and None)
