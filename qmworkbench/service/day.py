@@ -28,6 +28,7 @@ from qmworkbench.service import resume, startup
 from qmworkbench.service.boundary import compute_and_decide, take_boundary
 from qmworkbench.service.plan import DayRefused
 from qmworkbench.service.platform import Platform
+from qmworkbench.service.recovery import import_fallback
 from qmworkbench.service.result import DayResult, result_of
 from qmworkbench.trading.decision import UNATTENDED
 from qmworkbench.trading.phases import STOP_ORDER
@@ -59,6 +60,9 @@ async def trading_day(platform: Platform, preflight: Preflight) -> DayResult:
 
 async def open_or_resume(platform: Platform) -> None:
     """Put the session on record, or take over the one another process left unfinished (§19)."""
+    taken_over = await import_fallback(platform.shell, platform.plan.paths.fallback)
+    if taken_over:
+        platform.notes.append(f"{taken_over} records of a direct emergency were taken over from the fallback log")
     if platform.restored.unfinished:
         await resume.resume(platform)
     else:

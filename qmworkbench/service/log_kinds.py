@@ -47,6 +47,7 @@ KIND_OF: Final[Mapping[str, LogKind]] = {
     "session.ending": _K.STARTUP_SHUTDOWN,
     "session.closed": _K.STARTUP_SHUTDOWN,
     "session.recovered": _K.STARTUP_SHUTDOWN,
+    "fallback.imported": _K.EMERGENCY,
     "session.recovery_completed": _K.STARTUP_SHUTDOWN,
     "run.started": _K.STARTUP_SHUTDOWN,
     "run.ended": _K.STARTUP_SHUTDOWN,
@@ -153,6 +154,7 @@ _LOUD: Final = (
     orders.FillReversed,
     orders.OrderDenied,
     orders.ReportQuarantined,
+    reconciliation.FallbackImported,
     reconciliation.SessionRecovered,
     session.PhaseRefused,
 )

@@ -2,14 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from qmworkbench.domain.events import Event
+from qmworkbench.domain.events import Event, encode
+from qmworkbench.domain.events.orders import OrderIntended
+from qmworkbench.domain.events.reconciliation import FallbackImported
 from qmworkbench.domain.events.session import SessionOpened
 from qmworkbench.domain.sessions import Phase
+from qmworkbench.service.shell import Shell
 from qmworkbench.storage.checkpoints import Checkpoint
+from qmworkbench.storage.fallback_file import begun, import_records, retire
 from qmworkbench.trading.fold import fold
 from qmworkbench.trading.state import State, decode_state, state_hash
 
@@ -86,6 +91,41 @@ def _state_of(found: Checkpoint) -> State | str:
     if state_hash(state) != found.state_hash:
         return f"checkpoint at {found.seq}: its state does not hash to what was noted; folding from genesis"
     return state
+
+
+async def import_fallback(shell: Shell, path: Path) -> int:
+    """Take over what a direct emergency recorded while the journal could not be written; returns how many records.
+
+    Appended at the journal's tail, each with its original time and the file's hash; then the file is put aside under its
+    hash. To be called before anything else is decided. Raises StoreDamaged naming the first bad line.
+    """
+    if not begun(path) or shell.state.now is None:
+        return 0
+    records = list(import_records(path))
+    for record in records:
+        shell.decide(
+            FallbackImported(
+                at=shell.now(),
+                file_hash=record.file_hash,
+                n=record.n,
+                original_at=record.event.at,
+                record=encode(record.event).decode(),
+                strategy_id=_closes_for(shell.state, record.event),
+            )
+        )
+    await shell.durable()
+    retire(path)
+    return len(records)
+
+
+def _closes_for(state: State, event: Event) -> str:
+    """Whose position a direct close closes: the largest on the side it reduces, "" where nobody here holds that much."""
+    if not isinstance(event, OrderIntended):
+        return ""
+    request = event.request
+    held = [p for p in state.positions.values() if p.symbol == request.symbol and p.qty * request.side.sign < 0]
+    owner = max(held, key=lambda p: (abs(p.qty), p.strategy_id), default=None)
+    return owner.strategy_id if owner is not None and abs(owner.qty) >= request.order_qty else ""
 
 
 def session_events(journal: ReadableJournal, session_id: str) -> Sequence[tuple[int, Event]]:

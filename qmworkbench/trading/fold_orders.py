@@ -5,8 +5,10 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from qmworkbench.domain.chain import content_digest
-from qmworkbench.domain.events import Event
+from qmworkbench.domain.events import Event, imported
 from qmworkbench.domain.events.orders import (
     CancelObserved,
     CancelRequested,
@@ -20,7 +22,7 @@ from qmworkbench.domain.events.orders import (
     OrderQueryRequested,
     TradeClosed,
 )
-from qmworkbench.domain.events.reconciliation import BreakKind, RepairApplied
+from qmworkbench.domain.events.reconciliation import BreakKind, FallbackImported, RepairApplied
 from qmworkbench.domain.execution import OrderRequest, SubmitOutcome
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import TERMINAL, Arc, Leg, Order, OrdStatus, PositionEffect
@@ -85,6 +87,17 @@ def _order_intended(state: State, event: OrderIntended) -> None:
         day.entries_intended += 1
     day.submits = [at for at in day.submits if event.at - at < _SUBMIT_MEMORY]
     day.submits.append(event.at)
+
+
+def _imported(state: State, event: FallbackImported) -> None:
+    """A close that a direct emergency sent is an order of ours like any other: its fills must find it."""
+    original = imported(event)
+    if not isinstance(original, OrderIntended) or state.session is None:
+        return
+    if original.request.cl_ord_id not in state.orders:
+        owner = event.strategy_id or original.strategy_id
+        # Dated when it was taken over: it happened on the wall's clock, and the session may run on the bars'.
+        _order_intended(state, msgspec.structs.replace(original, at=event.at, strategy_id=owner))
 
 
 def _admit(state: State, order: Order) -> None:
@@ -251,6 +264,7 @@ def _keep_or_drop(state: State, key: str, held: Position) -> None:
 
 
 APPLY: dict[type[Event], Callable[[State, Any], None]] = {
+    FallbackImported: _imported,
     OrderIntended: _order_intended,
     OrderDenied: _order_denied,
     CancelRequested: _cancel_requested,

@@ -11,7 +11,7 @@ from typing import Any, Final
 from qmworkbench.domain.events import DECISION_TYPES, Event, Input, control, market, orders, session
 from qmworkbench.domain.events import reconciliation as recon
 from qmworkbench.trading import control as commands
-from qmworkbench.trading import intake, oms, phases, reconciliation, vigilance
+from qmworkbench.trading import importing, intake, oms, phases, reconciliation, vigilance
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.state import State
 
@@ -48,6 +48,7 @@ RULES: Final[dict[type[Input], Handler]] = {
     recon.AccountObserved: reconciliation.on_account,
     recon.BrokerConnectionChanged: reconciliation.on_connection,
     recon.SessionRecovered: vigilance.on_recovered,
+    recon.FallbackImported: importing.on_imported,
     control.CommandReceived: commands.on_command,
     control.ClockTicked: _record,
 }

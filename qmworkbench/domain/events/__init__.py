@@ -18,6 +18,7 @@ __all__ = [
     "Input",
     "decode",
     "encode",
+    "imported",
     "wire_name",
 ]
 
@@ -58,6 +59,11 @@ def decode(payload: bytes) -> Event:
     event = _decoder.decode(payload)
     assert isinstance(event, Event)
     return event
+
+
+def imported(event: reconciliation.FallbackImported) -> Event:
+    """The event that a fallback log's record holds."""
+    return decode(event.record.encode())
 
 
 def wire_name(event: Event) -> str:

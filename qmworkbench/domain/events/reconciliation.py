@@ -1,5 +1,6 @@
 """Comparing with the broker, repairing, recovering (§14, §17, §19)."""
 
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -133,6 +134,21 @@ class SessionRecovered(Input, frozen=True, kw_only=True, tag="session.recovered"
 
     from_seq: int
     in_doubt: int
+
+
+class FallbackImported(Input, frozen=True, kw_only=True, tag="fallback.imported"):
+    """A record of the fallback log, taken over at the journal's tail: what a direct emergency did while nothing else
+    could be written (§15, §19).
+
+    `record` is the original event's own JSON, `original_at` when it happened, `n` its number in the file that
+    `file_hash` names. For a close, `strategy_id` is whose position it closes. Nothing is sent on its account.
+    """
+
+    file_hash: str
+    n: int
+    original_at: datetime
+    record: str
+    strategy_id: str = ""
 
 
 class RecoveryCompleted(Event, frozen=True, kw_only=True, tag="session.recovery_completed"):
