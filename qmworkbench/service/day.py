@@ -63,7 +63,7 @@ async def open_or_resume(platform: Platform) -> None:
     taken_over = await import_fallback(platform.shell, platform.plan.paths.fallback)
     if taken_over:
         platform.notes.append(f"{taken_over} records of a direct emergency were taken over from the fallback log")
-    if platform.restored.unfinished:
+    if platform.restored.unfinished and platform.day.phase is not Phase.PRE_START:
         await resume.resume(platform)
     else:
         at = max(platform.plan.starts_at, platform.state.now or platform.plan.starts_at)
@@ -76,8 +76,7 @@ async def pre_start(platform: Platform, preflight: Preflight) -> None:
     """Connect to the broker, then the pre-start checklist: GO opens the startup (§5)."""
     if platform.reached(Phase.STARTUP):
         return
-    if not platform.restored.unfinished:
-        await connect(platform)
+    await connect(platform)
     await checklist(platform, preflight, "pre-start", Phase.STARTUP)
 
 

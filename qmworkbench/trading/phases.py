@@ -63,11 +63,16 @@ class SessionRefused(Exception):
 
 
 def on_session_opened(decision: Decision, event: SessionOpened) -> None:
-    """A new trading day of the book; a closed one never runs again (DESIGN "Identity")."""
+    """A new trading day of the book; a closed one never runs again (DESIGN "Identity").
+
+    A session that its pre-start checklist refused has decided nothing yet: it is opened anew, with what was corrected.
+    """
     state = decision.state
     if event.session_id in state.closed_sessions:
         raise SessionRefused(f"session {event.session_id} is closed and cannot run again: use --fresh for a new book")
-    if state.session is not None and state.session.session_id not in state.closed_sessions:
+    unfinished = state.session is not None and state.session.session_id not in state.closed_sessions
+    refused = unfinished and state.day.session_id == event.session_id and state.day.phase is Phase.PRE_START
+    if state.session is not None and unfinished and not refused:
         raise SessionRefused(f"session {state.session.session_id} is still open: resume it before opening another")
     decision.emit(event)
     for run in decision.state.day.runs.values():

@@ -155,6 +155,9 @@ def _recovery(decision: Decision) -> None:
     if any(o.is_in_doubt and o.parent_id is None for o in state.working()):
         return
     decision.emit(RecoveryCompleted(at=decision.at, resolved=len(state.orders)))
+    if day.phase is Phase.RECONCILIATION:
+        # The comparison that ends the session was asked for by a process that is gone.
+        decision.ask_broker(Trigger.END_OF_SESSION)
     clean = state.reconciliation.result is ReconciliationResult.CLEAN
     if day.unattended and clean and not day.ending and day.phase is Phase.MARKET_SESSION:
         decision.emit(EntriesReleased(at=decision.at, by=UNATTENDED, reason="recovered and reconciled clean"))

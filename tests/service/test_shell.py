@@ -128,7 +128,7 @@ def test_a_complete_answer_carries_its_cursor() -> None:
 
 
 def test_a_reconciliation_reads_the_broker_and_says_what_for() -> None:
-    rig = Rig(on_tick=[ReconciliationStarted(at=NOON, trigger=Trigger.STARTUP)])
+    rig = Rig(on_tick=[ReconciliationStarted(at=NOON, trigger=Trigger.STARTUP, after_cursor=0)])
     rig.tick()
     (observed,) = rig.heard(BrokerSnapshotObserved)
     assert observed.trigger is Trigger.STARTUP  # type: ignore[attr-defined]
