@@ -148,7 +148,9 @@ def session_bars(raw: pl.DataFrame, grids: Sequence[SessionGrid], ticks: Mapping
         pl.Series("bars_left", (boundaries[at] - 1 - bar).astype(np.int32)),
         _tick_column(kept["symbol"], ticks),
     )
-    framed = framed.select(list(BARS_SCHEMA)).sort("symbol", "ts")
+    framed = framed.select(list(BARS_SCHEMA))
+    if framed.select(_OUT_OF_ORDER.any()).item():
+        framed = framed.sort("symbol", "ts")
     check_bars(framed)
     return framed
 
@@ -165,16 +167,18 @@ def check_bars(bars: pl.DataFrame) -> None:
             f"{len(faulty)} bars hold a null or a value that is no number, first {row['symbol']} at {row['ts']}; "
             "quarantine them before any strategy sees them"
         )
-    same = pl.col("symbol") == pl.col("symbol").shift(1)
-    unordered = bars.filter(
-        (pl.col("symbol") < pl.col("symbol").shift(1)) | (same & (pl.col("ts") <= pl.col("ts").shift(1)))
-    )
+    unordered = bars.filter(_OUT_OF_ORDER)
     if len(unordered):
         row = unordered.row(0, named=True)
         raise BarsFault(
             f"{len(unordered)} bars are out of order or twice there, first {row['symbol']} at {row['ts']}; "
             "bars are sorted by symbol and ts and each occurs once"
         )
+
+
+_OUT_OF_ORDER = (pl.col("symbol") < pl.col("symbol").shift(1)) | (
+    (pl.col("symbol") == pl.col("symbol").shift(1)) & (pl.col("ts") <= pl.col("ts").shift(1))
+)
 
 
 def prepared(bars: pl.DataFrame) -> pl.DataFrame:
@@ -219,11 +223,16 @@ def anchored(bars: pl.DataFrame, sessions: Sequence[date], history_bars: int | N
     return reach.filter(~is_history | (left < history_bars))
 
 
+def last_of_each(bars: pl.DataFrame, count: int) -> pl.DataFrame:
+    """The last `count` rows of each symbol."""
+    return bars.filter(pl.int_range(pl.len()).reverse().over("symbol") < count) if len(bars) else bars
+
+
 def positions(symbols: pl.Series, index: Mapping[str, int]) -> npt.NDArray[np.int64]:
-    """The universe index of each symbol, all of which `index` knows."""
-    if not len(symbols):
-        return np.empty(0, dtype=np.int64)
-    return symbols.replace_strict(index, return_dtype=pl.Int64).to_numpy()
+    """The universe index of each symbol, all of which `index` knows; one look-up for each run of a symbol."""
+    runs = symbols.rle().struct.unnest()
+    found = np.array([index[name] for name in runs["value"]], dtype=np.int64)
+    return np.repeat(found, runs["len"].to_numpy())
 
 
 def _tick_column(symbols: pl.Series, ticks: Mapping[str, float]) -> pl.Series:

@@ -2,16 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 import numpy as np
 import polars as pl
 
-from qmworkbench.domain.events.market import SignalRow
-from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS, SessionGrid, check_tick, session_bars
+from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS, SessionGrid, check_tick, last_of_each, session_bars
 from qmworkbench.strategies.batch import RunFault, RunSignals, SignalBatch, no_answers, taken
 from qmworkbench.strategies.catalog import catalog
 from qmworkbench.strategies.contract import FLAGS, Answers, StrategyFault, answers, signalled
@@ -47,18 +46,22 @@ class ClosedBars(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Rules:
-    """One strategy with one parameter set: instances that share both are computed together."""
+    """One strategy with one parameter set, named by its running hash: instances that share it are computed together.
 
+    `row_reads` are the columns that answering for a row looks at.
+    """
+
+    key: str
     program: Program
     anchor: Anchor
     row_reads: frozenset[str]
 
     @staticmethod
     def of(definition: StrategyDefinition, params: Params) -> "Rules":
-        """The rules of a full parameter set; `row_reads` are the columns that answering for a row looks at."""
+        """The rules of a full parameter set."""
         program = definition.program(params)
         row_reads = {*FLAGS, *program.features, "close", "tick", "bars_left"}
-        return Rules(program, definition.anchor(params), frozenset(row_reads))
+        return Rules(definition.hash(params), program, definition.anchor(params), frozenset(row_reads))
 
 
 class SignalSource(ABC):
@@ -82,8 +85,7 @@ class SignalSource(ABC):
         known = catalog() if definitions is None else definitions
         self.symbols = tuple(symbols)
         self.grid = grids[-1]
-        self.grids = tuple(grids)
-        self.bar = -1
+        self.bar, self._as_of = -1, grids[-1].opens_at
         self._index = {symbol: at for at, symbol in enumerate(self.symbols)}
         if list(self.symbols) != sorted(self._index):
             raise ValueError("symbols must be in alphabetical order, each once; use the universe's own order")
@@ -94,18 +96,18 @@ class SignalSource(ABC):
             check_tick(symbol, tick)
         self._strategy: dict[str, str] = {}
         self._rules: dict[str, Rules] = {}
-        shared: dict[str, Rules] = {}
+        self._distinct: dict[str, Rules] = {}
         for instance in instances:
             definition = known[instance.strategy_id]
             params = definition.parameters(instance.params)
             if instance.instance_id in self._rules:
                 raise ValueError(f"instance {instance.instance_id} is there twice; instance ids are unique")
-            self._rules[instance.instance_id] = shared.setdefault(definition.hash(params), Rules.of(definition, params))
+            rules = Rules.of(definition, params)
+            self._rules[instance.instance_id] = self._distinct.setdefault(rules.key, rules)
             self._strategy[instance.instance_id] = instance.strategy_id
-        every = (name for rules in shared.values() for name in rules.program.features)
+        every = (name for rules in self._distinct.values() for name in rules.program.features)
         self._features = tuple(sorted(set(every)))
-        before = self.grids[:-1]
-        self._history = session_bars(history, before, self.ticks) if history is not None and before else None
+        self.grids, self._history = self._reach_back(grids, history)
 
     def short_history(self) -> list[tuple[str, int, int]]:
         """Instances that were given less history than they ask for: (instance_id, sessions asked for, sessions given).
@@ -126,7 +128,7 @@ class SignalSource(ABC):
         bar = self.grid.bar_of(frame.as_of)
         if bar <= self.bar:
             raise ValueError(f"boundary {frame.as_of.isoformat()} does not come after the last one (bar {self.bar})")
-        self.bar = bar
+        self.bar, self._as_of = bar, frame.as_of
         self._take_in(bar, frame)
 
     def signals(self, owned: Owned) -> SignalBatch:
@@ -137,34 +139,37 @@ class SignalSource(ABC):
         if self.bar < 0:
             raise ValueError("no boundary has closed yet; append its bars before asking for signals")
         asked = self._asked(owned)
-        together: dict[int, list[str]] = {}
+        together: dict[str, list[str]] = {}
         for name in asked:
-            together.setdefault(id(self._rules[name]), []).append(name)
+            together.setdefault(self._rules[name].key, []).append(name)
         runs: list[RunSignals] = []
         faults: list[RunFault] = []
         for names in together.values():
             self._run_together(names, asked, runs, faults)
         return SignalBatch(
-            as_of=self.grid.opened_at(self.bar) + timedelta(seconds=self.grid.interval_s),
+            as_of=self._as_of,
             ts=self.grid.opened_at(self.bar),
             runs=tuple(sorted(runs, key=lambda run: run.instance_id)),
             faults=tuple(sorted(faults, key=lambda fault: fault.instance_id)),
             features=self._features,
         )
 
-    def take(self, frame: ClosedBars) -> None:
-        """`append`, as trading.frame_computer names it."""
-        self.append(frame)
+    def _reach_back(
+        self, grids: Sequence[SessionGrid], history: pl.DataFrame | None
+    ) -> tuple[tuple[SessionGrid, ...], pl.DataFrame | None]:
+        """The sessions any of the strategies reaches, the current one last, and what of their bars can matter."""
+        anchors = [rules.anchor for rules in self._distinct.values()]
+        reach = max((anchor.reach(grids[-1].boundaries) for anchor in anchors), default=0)
+        kept = tuple(grids[max(0, len(grids) - 1 - reach) :])
+        if history is None or len(kept) == 1:
+            return kept, None
+        bars = session_bars(self._known(history), kept[:-1], self.ticks)
+        longest = [anchor.bars for anchor in anchors if anchor.bars is not None]
+        return kept, bars if len(longest) < len(anchors) else last_of_each(bars, max(longest))
 
-    def rows(self, instance_id: str, symbols: Sequence[str], exposed: Container[str]) -> list[SignalRow]:
-        """One instance's `SignalBatch.rows` at the current boundary; raises StrategyFault if it broke its contract.
-
-        Several instances of the same rules are cheaper to ask for together, with `signals`.
-        """
-        batch = self.signals([(instance_id, symbols)])
-        for fault in batch.faults:
-            raise StrategyFault(fault.strategy_id, fault.problem)
-        return list(batch.rows(exposed))
+    def _known(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """The bars of symbols in the universe."""
+        return raw.filter(pl.col("symbol").is_in(self.symbols)) if "symbol" in raw.columns else raw
 
     def _asked(self, owned: Owned) -> dict[str, Index]:
         asked: dict[str, Index] = {}
@@ -240,10 +245,10 @@ class SignalEngine(SignalSource):
         definitions: Mapping[str, StrategyDefinition] | None = None,
     ) -> None:
         super().__init__(instances, symbols=symbols, ticks=ticks, grids=grids, history=history, definitions=definitions)
-        anchors = [rules.anchor for rules in self._rules.values()]
+        anchors = [rules.anchor for rules in self._distinct.values()]
         self._store = SessionStore(self.symbols, np.asarray(ticks, np.float64), self.grids, self._history, anchors)
         self._reads = {anchor: self._bars_read(anchor) for anchor in anchors}
-        self._alike = Counter(rules.anchor for rules in set(self._rules.values()))
+        self._alike = Counter(anchors)
         self._shared: tuple[Anchor, bytes, pl.DataFrame, Index] | None = None
 
     def _take_in(self, bar: int, frame: ClosedBars) -> None:
@@ -271,7 +276,7 @@ class SignalEngine(SignalSource):
 
     def _bars_read(self, anchor: Anchor) -> tuple[str, ...]:
         """The columns of bars and keys that any rules of this anchor look at; frames need no others but a height."""
-        reads = {"close"}.union(*(r.program.reads() for r in self._rules.values() if r.anchor == anchor))
+        reads = {"close"}.union(*(r.program.reads() for r in self._distinct.values() if r.anchor == anchor))
         return tuple(name for name in (*BARS_SCHEMA, *KEYS) if name in reads)
 
 

@@ -41,12 +41,13 @@ class SessionSignals(SignalSource):
         whole_session_bars: int = WHOLE_SESSION_BARS,
     ) -> None:
         super().__init__(instances, symbols=symbols, ticks=ticks, grids=grids, history=history, definitions=definitions)
-        today = session_bars(bars.filter(pl.col("symbol").is_in(self.symbols)), grids[-1:], self.ticks)
+        today = session_bars(self._known(bars), grids[-1:], self.ticks)
         self._bars = today if self._history is None else pl.concat([self._history, today]).sort("symbol", "ts")
         self._whole = today.height <= whole_session_bars
+        self._offsets = np.searchsorted(positions(self._bars["symbol"], self._index), np.arange(len(self.symbols) + 1))
         self._expected = _by_boundary(today, self._index)
         self._current: Index = np.empty(0, dtype=np.int64)
-        self._passes: dict[int, _Pass | None] = {}
+        self._passes: dict[str, _Pass | None] = {}
         self._frames: dict[Anchor, pl.DataFrame] = {}
 
     def _take_in(self, bar: int, frame: ClosedBars) -> None:
@@ -62,15 +63,15 @@ class SessionSignals(SignalSource):
         return index[np.isin(index, self._current)]
 
     def _answers(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
-        if id(rules) not in self._passes:
-            self._passes[id(rules)] = _Pass(len(self.symbols), self.grid)
-        done = self._passes[id(rules)]
+        if rules.key not in self._passes:
+            self._passes[rules.key] = _Pass(len(self.symbols), self.grid)
+        done = self._passes[rules.key]
         if done is not None:
             try:
                 self._compute(rules, done, index)
                 return done.at(self.bar, index)
             except StrategyFault:
-                self._passes[id(rules)] = None
+                self._passes[rules.key] = None
         return self._until_now(rules, index)
 
     def _compute(self, rules: Rules, done: "_Pass", index: Index) -> None:
@@ -98,7 +99,11 @@ class SessionSignals(SignalSource):
         return rows["close"].to_numpy(), answers(rules.program, rows)
 
     def _of(self, index: Index) -> pl.DataFrame:
-        return self._bars.filter(pl.col("symbol").is_in([self.symbols[at] for at in index.tolist()]))
+        """The bars of the symbols at ascending `index`, a slice for each."""
+        first, rows = self._offsets[index], np.diff(self._offsets)[index]
+        return pl.concat(
+            [self._bars.slice(a, n) for a, n in zip(first.tolist(), rows.tolist(), strict=True)], rechunk=True
+        )
 
     def _anchored(self, anchor: Anchor, bars: pl.DataFrame) -> pl.DataFrame:
         return prepared(anchored(bars, reached(anchor, self.grids), anchor.bars))
@@ -169,9 +174,9 @@ def reached(anchor: Anchor, grids: Sequence[SessionGrid]) -> list[date]:
 
 def _by_boundary(bars: pl.DataFrame, index: Mapping[str, int]) -> dict[int, tuple[Index, Floats]]:
     """For each boundary the universe indices that traded, ascending, and their closes."""
-    ordered = bars.sort("bar", "symbol")
-    of = positions(ordered["symbol"], index)
-    bar, close = ordered["bar"].to_numpy(), ordered["close"].to_numpy()
+    bar = bars["bar"].to_numpy()
+    order = np.argsort(bar, kind="stable")  # rows come by symbol, and stay so within a boundary
+    of, bar, close = positions(bars["symbol"], index)[order], bar[order], bars["close"].to_numpy()[order]
     first = np.flatnonzero(np.diff(bar, prepend=-1))
     last = [*first[1:], len(bar)] if len(first) else []
     return {int(bar[a]): (of[a:b], close[a:b]) for a, b in zip(first, last, strict=True)}

@@ -17,12 +17,10 @@ from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.strategies.bars import BarsFault
 from qmworkbench.strategies.batch import BATCH_COLUMNS, SignalBatch
 from qmworkbench.strategies.catalog import Catalog, UnknownStrategy, catalog, default_instances
-from qmworkbench.strategies.contract import StrategyFault
 from qmworkbench.strategies.definition import StrategyInstance
 from qmworkbench.strategies.frames import Owned, SignalEngine, SignalSource
 from qmworkbench.strategies.one_pass import SessionSignals
 from qmworkbench.strategies.parameters import ParameterError, Value
-from qmworkbench.trading.frame_computer import Signals
 from tests.strategies.bar_cases import Market, equities, forex, made
 from tests.strategies.planted import planted
 
@@ -217,16 +215,6 @@ def test_an_exit_is_for_those_who_hold_something() -> None:
     assert batch.rows(exposed={"trend|B"}) == ()
 
 
-def test_the_frame_computers_protocol_is_met() -> None:
-    market = made({"A": [10.0, 10.0, 9.0, 9.0]})
-    engine = incremental(market, [instance("trend", entry_bars=3, exit_bars=2, atr_bars=2)])
-    source: Signals = engine
-    for frame in market.frames()[:3]:
-        source.take(frame)
-    assert [row.exit_long for row in source.rows("trend", ["A"], frozenset({"trend|A"}))] == [True]
-    assert source.rows("trend", ["A"], frozenset()) == []
-
-
 # ── faults ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 NULL_ABOVE_105 = {"exit_long": pl.when(pl.col.close > 105).then(None).otherwise(pl.lit(False))}
@@ -270,8 +258,6 @@ def test_a_strategy_that_raises_takes_no_other_down() -> None:
         batch = source.signals([("a", ["A"]), ("c", ["A"])])
         assert [run.instance_id for run in batch.runs] == ["c"]
         assert "ColumnNotFoundError" in batch.faults[0].problem
-        with pytest.raises(StrategyFault, match="strategy planted: raised"):
-            source.rows("a", ["A"], frozenset())
 
 
 # ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
