@@ -1,0 +1,162 @@
+"""What a direct emergency stands on: the platform fenced off, the broker's door, the fallback log (§15)."""
+
+import asyncio
+import os
+import platform
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from qmworkbench.brokers.select import broker_for
+from qmworkbench.domain.chain import GENESIS
+from qmworkbench.domain.instruments import Instrument, instrument_for
+from qmworkbench.ports import Broker, JournalFailed
+from qmworkbench.service.config import Config
+from qmworkbench.service.direct_emergency import liquidate_direct
+from qmworkbench.service.direct_record import DirectRecord
+from qmworkbench.service.direct_report import DirectReport, Patience
+from qmworkbench.service.lease import fence, holder_of, is_held
+from qmworkbench.service.offline import BookEmpty, read_state
+from qmworkbench.service.platform import Platform
+from qmworkbench.storage.fallback import FallbackLog
+from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.storage.paths import BookPaths
+from qmworkbench.storage.refused import StorageRefused
+from qmworkbench.storage.sqlite import connect_readonly
+from qmworkbench.venue.exchange import Exchange
+
+_LEAVE_S: Final = 5.0
+
+
+class HolderStays(Exception):
+    """The process that holds the book could not be ended; the message names it and what to do."""
+
+
+def fence_platform(paths: BookPaths, *, operator: str, reason: str, say: Callable[[str], None]) -> None:
+    """Make sure that the platform sends nothing any more: raise the epoch it checks before each send, then end its
+    process.
+
+    The epoch stops one that wakes up late; the end gives up the files it holds, which for the simulated venue is the
+    only way to its books. The journal is made for being cut off anywhere. Raises HolderStays where it cannot be
+    ended.
+    """
+    epoch = fence(paths.lease, by=operator, reason=reason)
+    say(f"the platform is fenced (epoch {epoch}): what it held may not send any more")
+    if not is_held(paths.lease):
+        return
+    holder = holder_of(paths.lease)
+    if holder is None or holder.host != platform.node():
+        who = holder.sentence() if holder else "a process that has not said who it is"
+        raise HolderStays(f"the book is still held by {who}: end it there, then give the emergency again")
+    try:
+        # The lock is held, so the name in it is that of a living process; a stopped one hears nothing milder.
+        os.kill(holder.pid, signal.SIGKILL)
+    except OSError as error:
+        raise HolderStays(
+            f"{holder.sentence()} could not be ended ({error.strerror}): end it, then try again"
+        ) from error
+    deadline = time.monotonic() + _LEAVE_S
+    while is_held(paths.lease):
+        if time.monotonic() > deadline:
+            raise HolderStays(
+                f"{holder.sentence()} was killed and still holds the book after {_LEAVE_S:g} s: look at it"
+            )
+        time.sleep(0.05)
+    say(f"{holder.sentence()} is ended; the session can be resumed with `qm day`, and will be halted")
+
+
+@contextmanager
+def open_direct(config: Config) -> Iterator[tuple[Broker, DirectRecord, str]]:
+    """The broker, the record, and the id of the session the book was in, with whatever of the book can still be read.
+
+    Raises NoBroker, VenueError: without the broker's door nothing can be done.
+    """
+    paths = config.paths
+    with ExitStack() as opening:
+        instruments, session_id, currency = _known(config)
+        exchange = opening.enter_context(
+            Exchange(paths.venue, instruments, config.venue_model(), currency, config.settings.initial_cash)
+        )
+        log, trouble = _fallback(paths, _head(paths.journal))
+        if log is not None:
+            opening.callback(log.close)
+        yield broker_for(config.environment, exchange), DirectRecord(log, trouble=trouble), session_id
+
+
+def _known(config: Config) -> tuple[list[Instrument], str, str]:
+    """Instruments, session and currency: from the journal, or from the venue's own file if that is all there is."""
+    try:
+        session = read_state(config).state.session
+    except (BookEmpty, StorageRefused, sqlite3.Error, ValueError):
+        session = None
+    if session is not None:
+        return list(session.instruments.values()), session.session_id, session.account_currency
+    query = "SELECT symbol FROM positions UNION SELECT symbol FROM orders ORDER BY symbol"
+    with closing(connect_readonly(config.paths.venue)) as venue:
+        symbols = [str(symbol) for (symbol,) in venue.execute(query)]
+        currencies = [str(currency) for (currency,) in venue.execute("SELECT currency FROM account")]
+    found = [instrument_for(symbol) for symbol in symbols]
+    return found, "unknown", currencies[0] if currencies else config.settings.account_currency
+
+
+def _head(journal: Path) -> tuple[int, str]:
+    """The journal's last durable decision, or genesis where it cannot be read: recovery then says what it found."""
+    try:
+        with JournalReader(journal) as reader:
+            return reader.head()
+    except (StorageRefused, sqlite3.Error):
+        return 0, GENESIS
+
+
+def _fallback(paths: BookPaths, rooted_at: tuple[int, str]) -> tuple[FallbackLog | None, str]:
+    try:
+        return FallbackLog(paths.fallback, rooted_at), ""
+    except (StorageRefused, JournalFailed, OSError) as error:
+        return None, str(error)
+
+
+class InProcessEmergency:
+    """What is left to an emergency inside a platform whose journal has failed: service.core_service.DirectEmergency.
+
+    `opened` is told of the platform; calling it liquidates in a thread of its own and returns what was done.
+    """
+
+    def __init__(self, patience: Patience | None = None) -> None:
+        self._patience = patience if patience is not None else Patience()
+        self._platform: Platform | None = None
+        self._running: asyncio.Task[DirectReport] | None = None
+
+    def opened(self, platform: Platform) -> None:
+        """Take note of the platform whose broker and fallback log are to be used."""
+        self._platform = platform
+
+    async def __call__(self, operator: str, reason: str) -> str:
+        """Begin, or join, the liquidation; the answer does not wait for it to be flat."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.get_running_loop().create_task(asyncio.to_thread(self._liquidate, operator, reason))
+            return (
+                "cancelling and closing with the broker and the fallback log alone; watch the broker until it is flat"
+            )
+        return "the direct emergency is under way; watch the broker until it is flat"
+
+    def _liquidate(self, operator: str, reason: str) -> DirectReport:
+        platform = self._platform
+        assert platform is not None, "the platform is open before its API can be asked"
+        log, trouble = _fallback(platform.plan.paths, platform.journal.durable_head)
+        try:
+            return liquidate_direct(
+                platform.broker,
+                DirectRecord(log, trouble=trouble),
+                book=platform.plan.book,
+                session_id=platform.plan.session_id,
+                reason=reason,
+                operator=operator,
+                patience=self._patience,
+            )
+        finally:
+            if log is not None:
+                log.close()
