@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from qmworkbench.cli import config, data, journal, strategy, version
+from qmworkbench.cli import config, data, day, journal, report, strategy, version, why
 from qmworkbench.cli.exit_codes import EPILOG
 from qmworkbench.cli.failures import guarded
 
@@ -27,6 +27,10 @@ def _add(name: str, command: Callable[..., Any]) -> None:
     app.command(name, epilog=EPILOG)(guarded(command))
 
 
+_add("day", day.day)
+_add("why", why.why)
+_add("report", report.report)
+_add("nightly", report.nightly)
 app.add_typer(journal.app, name="journal", epilog=EPILOG)
 app.add_typer(data.app, name="data", epilog=EPILOG)
 app.add_typer(config.app, name="config", epilog=EPILOG)

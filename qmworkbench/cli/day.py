@@ -1,0 +1,125 @@
+"""`qm day`: one whole trading day, from preflight to reports, and its result (§4, §16, §17)."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qmworkbench.cli.day_options import DataFile, Day, data_flags
+from qmworkbench.cli.failures import Cannot
+from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, config_of
+from qmworkbench.cli.output import Output, begin
+
+if TYPE_CHECKING:
+    from qmworkbench.cli.day_reports import DayReports
+    from qmworkbench.service.result import DayResult
+
+
+def day(
+    data: DataFile = None,
+    date: Day = None,
+    headless: Annotated[bool, typer.Option("--headless", help="As fast as it goes, without page and API.")] = False,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep page and API after the close, until Ctrl-C.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin a new book; the old one is moved aside, never deleted.")
+    ] = False,
+    speed: Annotated[
+        str | None,
+        typer.Option(
+            "--speed", metavar="max|N", help="Market seconds per second; else a day of 100 s.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="The demo market's seed.", show_default=False)] = None,
+    symbols: Annotated[
+        int | None, typer.Option("--symbols", min=1, help="How many symbols to trade among.", show_default=False)
+    ] = None,
+    owned: Annotated[
+        int | None, typer.Option("--owned", help="How many symbols may be owned at once.", show_default=False)
+    ] = None,
+    one_pass: Annotated[
+        bool | None,
+        typer.Option(
+            "--one-pass/--incremental", help="Signals for the day at once, or boundary by boundary.", show_default=False
+        ),
+    ] = None,
+    reports: Annotated[bool, typer.Option("--reports/--no-reports", help="Make the session's reports.")] = True,
+    environment: Environment = None,
+    book: Book = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """Run one trading day: preflight, startup, session, shutdown, reconciliation, reports.
+
+    A day that was interrupted goes on where it was when the same command is given again.
+    """
+    began_s = time.perf_counter()
+    out = begin(json=json)
+    if stay and headless:
+        raise Cannot("--stay keeps a page, and --headless has none", "give one of them")
+    flags = data_flags(data, date) | _flags(speed, seed, owned, one_pass)
+    settings = config_of(book, environment, config, flags)
+
+    from qmworkbench.cli.day_reports import DayReports
+    from qmworkbench.cli.day_run import DayRun
+
+    run = DayRun(settings, out, symbols=symbols, headless=headless, stay=stay, paced=speed not in (None, "max"))
+    made = DayReports(settings, run.session_id, out, wanted=reports and settings.settings.reports.enabled)
+    run.begin(fresh=fresh)
+    try:
+        result = run.to_the_close(on_closed=made.after_close, on_first_boundary=made.beside_the_session)
+    except Exception as error:
+        if type(error).__name__ == "DayRefused":
+            made.after_refusal()
+        raise
+    finally:
+        made.finish()
+    _tell(out, result, made, run, began_s)
+    if made.exit_code:
+        raise typer.Exit(made.exit_code)
+
+
+def _flags(speed: str | None, seed: int | None, owned: int | None, one_pass: bool | None) -> dict[str, tuple[Any, str]]:
+    given: dict[str, tuple[Any, str]] = {}
+    if speed is not None:
+        given["feed.speed"] = (speed, "--speed")
+    if seed is not None:
+        given["data.seed"] = (seed, "--seed")
+    if owned is not None:
+        given["allocator.max_owned"] = (owned, "--owned")
+    if one_pass is not None:
+        given["feed.compute"] = ("one-pass", "--one-pass") if one_pass else ("incremental", "--incremental")
+    return given
+
+
+def _tell(out: Output, result: "DayResult", made: "DayReports", run: Any, began_s: float) -> None:
+    """The day in one object, or in a few lines."""
+    content = {
+        "session": result.session,
+        "decision_head": result.decision_head,
+        "bars": result.bars,
+        "orders": result.orders,
+        "fills": result.fills,
+        "trades": result.trades,
+        "breaks": result.breaks,
+        "net_pnl": result.net_pnl,
+        "verdicts": made.verdicts,
+        "recovered": result.recovered,
+        "session_s": result.session_s,
+        "wall_s": round(time.perf_counter() - began_s, 3),
+    }
+
+    def human() -> None:
+        currency = run.plan.account_currency
+        out.line(f"session {result.session} is closed{' (recovered)' if result.recovered else ''}")
+        out.line(
+            f"  {result.bars:,} bars, {result.orders:,} orders, {result.fills:,} fills, {result.trades:,} trades, "
+            f"{result.breaks} breaks, net {result.net_pnl:,.2f} {currency}"
+        )
+        out.line(f"  decision head {result.decision_head}")
+        out.line(f"  session {result.session_s:.1f} s, everything {content['wall_s']:.1f} s")
+        for name, verdict in made.verdicts.items():
+            where = made.pages.get(name, Path())
+            out.line(f"  {name:<14}{verdict or 'not made':<12}{where if name in made.pages else ''}")
+
+    out.result(content, human)

@@ -1,0 +1,227 @@
+"""Runs the day of a configuration, in a plain loop or as a service, and shows how far it is (§4, §9)."""
+
+import asyncio
+import dataclasses
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from qmworkbench.cli.failures import Cannot
+from qmworkbench.cli.output import Output
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from qmworkbench.market.feed import Delivery
+    from qmworkbench.market.session import SessionData
+    from qmworkbench.service.config import Config
+    from qmworkbench.service.platform import Platform
+    from qmworkbench.service.result import DayResult
+
+# A day that is looked at takes this long where no speed is set: all of it, with its reports, fits into three minutes.
+WATCHED_S: Final = 100.0
+
+
+class DayRun:
+    """One day to be run. Everything that can be wrong with it is found before `begin` touches the book.
+
+    Raises DataRefused, NotASession, Cannot.
+    """
+
+    def __init__(
+        self, config: "Config", out: Output, *, symbols: int | None, headless: bool, stay: bool, paced: bool
+    ) -> None:
+        from qmworkbench.service.plan import plan_of
+
+        self._config = config
+        self._out = out
+        self._stay = stay
+        self._with_page = not headless
+        # A pace needs the event loop, with or without a page.
+        self._served = not headless or paced
+        with out.working("reading the market data"):
+            data = _data(config, symbols)
+            plan = plan_of(config, data)
+        if self._with_page and config.source("feed.speed") == "default":
+            span_s = (data.boundaries[-1] - data.frames[0].as_of).total_seconds()
+            plan = dataclasses.replace(plan, speed=max(1.0, span_s / WATCHED_S))
+        self.plan = plan
+        self._progress: Progress | None = None
+        self._seen = 0
+        self._on_first: Callable[[], None] = lambda: None
+
+    @property
+    def session_id(self) -> str:
+        return self.plan.session_id
+
+    def begin(self, *, fresh: bool) -> None:
+        """Make room for a new book where that was asked for. Raises LeaseTaken, AlreadyClosed."""
+        from qmworkbench.service.fresh import move_aside
+
+        if fresh:
+            aside = move_aside(self.plan.paths)
+            if aside is not None:
+                self._out.say(f"the book that was there is kept as {aside}")
+
+    def to_the_close(self, *, on_closed: Callable[[], None], on_first_boundary: Callable[[], None]) -> "DayResult":
+        """Run or resume the day. Raises what run_headless and serve_day raise; a stop says how to go on."""
+        from qmworkbench.cli.checklists import day_preflight
+        from qmworkbench.service.platform import StopRequested
+
+        self._on_first = on_first_boundary if self._served else lambda: None
+        preflight = day_preflight(self._config)
+        try:
+            with self._shown():
+                if self._served:
+                    return asyncio.run(self._serve(preflight, on_closed))
+                from qmworkbench.service.headless import run_headless
+
+                result = run_headless(
+                    self.plan, preflight, on_open=self._on_open, on_boundary=self._on_boundary, command=_typed()
+                )
+            on_closed()
+            return result
+        except StopRequested:
+            again = [part for part in sys.argv[1:] if part != "--fresh"]
+            self._out.say(f"to go on with session {self.session_id}: qm {shlex.join(again)}")
+            raise
+
+    async def _serve(self, preflight: Any, on_closed: Callable[[], None]) -> "DayResult":
+        from qmworkbench.cli.command_center import CommandCenter
+        from qmworkbench.cli.last_resort import LastResort
+        from qmworkbench.service.live import serve_day
+
+        service = self._config.settings.service
+        last_resort = LastResort(self.plan)
+        page = CommandCenter(self.plan.paths.root, self._out) if self._with_page else None
+
+        def opened(platform: "Platform") -> None:
+            last_resort.platform = platform
+            self._on_open(platform)
+
+        def closed(_result: "DayResult") -> None:
+            if self._stay:
+                self._out.say("the session is closed; page and API stay until Ctrl-C")
+            on_closed()
+
+        try:
+            return await serve_day(
+                self.plan,
+                preflight,
+                host=service.host,
+                port=service.port,
+                token=service.token.get_secret_value(),
+                stay=self._stay,
+                start_page=page.start if page is not None else None,
+                direct_emergency=last_resort.liquidate,
+                on_open=opened,
+                on_closed=closed,
+                command=_typed(),
+            )
+        finally:
+            if page is not None:
+                await page.stop()
+
+    # --- following the day ------------------------------------------------------------------------------------
+
+    def _on_open(self, platform: "Platform") -> None:
+        """Log what happens, from the last line an earlier process wrote."""
+        from qmworkbench.service.logs import SessionLog
+        from qmworkbench.service.recovery import session_events
+        from qmworkbench.service.redaction import Redactor
+
+        if platform.restored.unfinished:
+            self._out.say(f"session {self.session_id} was not finished: going on where it stopped")
+        log = SessionLog(
+            platform.session_paths.logs,
+            process_id=platform.lease.holder.process_id,
+            session_id=self.session_id,
+            redactor=Redactor(self._config.secrets),
+        )
+        platform.on_close(log.close)
+        log.catch_up(session_events(platform.journal, self.session_id))
+        platform.bus.follow(log.receive)
+        if self._served:
+            platform.boundary_listeners.append(self._on_boundary)
+
+    def _on_boundary(self, delivery: "Delivery") -> None:
+        self._seen += 1
+        if self._seen == 1:
+            self._on_first()
+        if self._progress is not None:
+            task = self._progress.task_ids[0]
+            done = self.plan.data.frames.index(delivery.frame) + 1 if self._seen == 1 else None
+            if done is not None:
+                self._progress.update(task, completed=done)
+            else:
+                self._progress.advance(task)
+
+    def _shown(self) -> Any:
+        """A bar where people look; a line where they do not."""
+        import contextlib
+
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        frames = len(self.plan.data.frames)
+        if not sys.stderr.isatty():
+            self._out.say(f"session {self.session_id}: {frames} boundaries of {self.plan.data.source} …")
+            return contextlib.nullcontext()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(file=sys.stderr),
+            transient=True,
+        )
+        self._progress.add_task(f"session {self.session_id}", total=frames)
+        return self._progress
+
+
+def _data(config: "Config", symbols: int | None) -> "SessionData":
+    """The session's bars; `symbols` N takes the first N by name of a file, or a demo market of N."""
+    from qmworkbench.service.session_data import DEMO_DATE, load_data
+
+    if symbols is None:
+        return load_data(config)
+    chosen = config.settings.data
+    if chosen.symbols:
+        raise Cannot(
+            f"--symbols {symbols} and data.symbols ({config.source('data.symbols')}) both choose the universe",
+            "give one of them",
+        )
+    if config.data_file is None:
+        from qmworkbench.market.demo import MOST_SYMBOLS, demo_session
+
+        if symbols > MOST_SYMBOLS:
+            raise Cannot(f"--symbols {symbols}: the demo market has {MOST_SYMBOLS} names", f"give 1 to {MOST_SYMBOLS}")
+        return demo_session(chosen.date or DEMO_DATE, chosen.seed, symbols, history_days=chosen.history_days)
+    return _first_of_the_file(config, symbols)
+
+
+def _first_of_the_file(config: "Config", symbols: int) -> "SessionData":
+    import polars as pl
+
+    from qmworkbench.market.bars import session_from_frame
+    from qmworkbench.market.schema import open_parquet
+    from qmworkbench.service.session_data import last_session
+
+    path, chosen = config.data_file, config.settings.data
+    assert path is not None, "there is a file here"
+    source = open_parquet(path)  # refuses what is no bar file before anything of it is read
+    day = chosen.date or last_session(source)
+    names = pl.scan_parquet(path).select(pl.col("symbol").unique().sort()).collect(engine="in-memory")["symbol"]
+    if symbols > len(names):
+        raise Cannot(f"--symbols {symbols}: {path} has {len(names)}", f"give 1 to {len(names)}")
+    bars = pl.scan_parquet(path).filter(pl.col("symbol").is_in(names.head(symbols).to_list()))
+    return session_from_frame(
+        bars.collect(engine="in-memory"), day, history_days=chosen.history_days, source=f"file:{path.name}"
+    )
+
+
+def _typed() -> str:
+    """The command as the lease shows it to others."""
+    return shlex.join(["qm", *sys.argv[1:]]) if os.path.basename(sys.argv[0]).startswith("qm") else "qm day"

@@ -1,0 +1,150 @@
+"""`qm report` and `qm nightly`: the reports of a session, and all that follows one (§17, §18, §21)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qmworkbench.cli.exit_codes import Exit
+from qmworkbench.cli.failures import Cannot
+from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, Session, config_of, session_of
+from qmworkbench.cli.output import Output, begin
+
+if TYPE_CHECKING:
+    from qmworkbench.reporting.runner import ReportResult
+    from qmworkbench.service.config import Config
+
+_NEEDS_NO_BOOK = "backtest_explorer"
+
+
+def report(
+    name: Annotated[
+        str,
+        typer.Argument(help="preflight, post_session, trade_review or backtest_explorer.", show_default=False),
+    ],
+    session: Session = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="A parameter of the notebook; may be repeated."),
+    ] = None,
+    book: Book = None,
+    environment: Environment = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """Make one report as a page that needs no network, and say its verdict.
+
+    Exit code 0 GO, 1 NO-GO, 2 incomplete: what was not looked at counts as NO-GO.
+    """
+    from qmworkbench.reporting.runner import run_report
+
+    out = begin(json=json)
+    found = config_of(book, environment, config)
+    parameters = _parameters(parameter or [])
+    where: dict[str, Any] = {}
+    if name != _NEEDS_NO_BOOK:
+        where = {"book_dir": found.paths.root, "session_id": _chosen(found, session)}
+    elif session is not None:
+        raise Cannot(f"--session {session}: {name} looks at no session", "leave it out")
+    with out.working(f"making the {name} report"):
+        made = _made(lambda: run_report(
+            name, out_root=found.reports_directory, parameters=parameters, secrets=found.secrets, **where
+        ))  # fmt: skip
+    out.result(made, lambda: _tell(out, [made]))
+    if made.exit_code:
+        raise typer.Exit(made.exit_code)
+
+
+def nightly(
+    session: Session = None,
+    book: Book = None,
+    environment: Environment = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """Do what follows a session: verify the journal, make its reports, and let go of what is older than its keep.
+
+    Exit code: the worst of them.
+    """
+    from qmworkbench.domain.chain import ChainBroken
+    from qmworkbench.reporting.runner import ReportRequest, run_reports, worst
+    from qmworkbench.storage.reading import open_book
+
+    out = begin(json=json)
+    found = config_of(book, environment, config)
+    chosen = _chosen(found, session)
+    with out.working("verifying the journal"), open_book(found.paths.root) as reader:
+        try:
+            heads = {name: {"seq": seq, "hash": head} for name, (seq, head) in reader.verify().items()}
+            broken = ""
+        except ChainBroken as error:
+            heads, broken = {}, str(error)
+    told = {"book_dir": found.paths.root, "session_id": chosen}
+    with out.working(f"making the reports of session {chosen}"):
+        requests = [ReportRequest(name=name, parameters=told) for name in ("post_session", "trade_review")]
+        made = _made(lambda: run_reports(requests, out_root=found.reports_directory, secrets=found.secrets))
+    # Nothing is let go of while the record is in doubt.
+    freed = 0 if broken else _let_go(found)
+    code = max(int(Exit.NO_GO) if broken else 0, worst(made))
+
+    def human() -> None:
+        out.line(f"journal {'does not verify: ' + broken if broken else 'verifies'}")
+        _tell(out, made)
+        out.line(f"{freed / 1e6:,.1f} MB of old sessions' bulk let go of ({found.retention().sentence()})")
+
+    content = {
+        "session": chosen, "journal": heads, "journal_broken": broken, "reports": made, "freed_bytes": freed,
+        "exit_code": code,
+    }  # fmt: skip
+    out.result(content, human)
+    if code:
+        raise typer.Exit(code)
+
+
+def _made(make: Any) -> Any:
+    from qmworkbench.reporting.parameters import ReportRefused
+
+    try:
+        return make()
+    except ReportRefused as error:
+        raise Cannot(str(error), "see `qm report --help`") from error
+
+
+def _chosen(config: "Config", session: str | None) -> str:
+    from qmworkbench.storage.reading import open_book
+
+    with open_book(config.paths.root) as reader:
+        return session_of(session, reader.sessions()["session_id"].to_list())
+
+
+def _parameters(given: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for entry in given:
+        name, equals, value = entry.partition("=")
+        if not equals or not name:
+            raise Cannot(f"-p {entry!r} is no parameter", "give one such as -p symbol=GOOG")
+        found[name] = value
+    return found
+
+
+def _let_go(config: "Config") -> int:
+    """Remove the bulk that is older than its keep; bytes freed. The journal is kept for good."""
+    from datetime import date
+
+    from qmworkbench.storage import retention
+    from qmworkbench.storage.reading import open_book
+
+    with open_book(config.paths.root) as reader:
+        sessions = reader.sessions()
+    closed = sessions.filter(sessions["closed_seq"].is_not_null())["session_id"].to_list()
+    # By the book's own calendar: a replay of a year long past is not old on the day it was made.
+    today = max(date.fromisoformat(day) for day in sessions["date"].to_list())
+    return retention.carry_out(
+        config.paths, retention.plan(config.paths, config.retention(), today=today, closed=closed)
+    )
+
+
+def _tell(out: Output, made: "list[ReportResult]") -> None:
+    for result in made:
+        out.line(f"{result.name:<14}{result.verdict.value:<12}{result.headline}  ({result.seconds:.1f} s)")
+        out.line(f"{'':<14}{Path(result.path)}")
