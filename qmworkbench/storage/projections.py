@@ -15,7 +15,9 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, delete, ev
 from sqlalchemy.exc import DatabaseError
 
 from qmworkbench.domain.chain import GENESIS
-from qmworkbench.domain.events import Event
+from qmworkbench.domain.events import Event, imported
+from qmworkbench.domain.events.orders import OrderIntended
+from qmworkbench.domain.events.reconciliation import FallbackImported
 from qmworkbench.domain.events.session import SessionClosed
 from qmworkbench.storage import projected_control, projected_market, projected_orders, projected_session, tables
 from qmworkbench.storage.journal_file import STREAMS
@@ -28,11 +30,27 @@ from qmworkbench.storage.times import stored_time
 from qmworkbench.storage.writer_lock import WriterLock
 
 BATCH: Final = 5000
+
+
+def _fallback_imported(rows: Rows, seq: int, event: FallbackImported) -> None:
+    """What a direct emergency recorded makes the rows it would have made; its closes are orders like any other."""
+    original = imported(event)
+    if isinstance(original, OrderIntended):
+        if rows.find(tables.ORDERS, original.request.cl_ord_id) is not None:
+            return
+        owner = event.strategy_id or original.strategy_id
+        original = msgspec.structs.replace(original, at=event.at, strategy_id=owner)
+    project = PROJECT.get(type(original))
+    if project is not None:
+        project(rows, seq, original)
+
+
 PROJECT: Final[Mapping[type[Event], Callable[[Rows, int, Any], None]]] = {
     **projected_orders.PROJECT,
     **projected_market.PROJECT,
     **projected_session.PROJECT,
     **projected_control.PROJECT,
+    FallbackImported: _fallback_imported,
 }
 
 

@@ -25,6 +25,7 @@ from qmworkbench.domain.events import (
     TELEMETRY_TYPES,
     Event,
     control,
+    encode,
     market,
     orders,
     reconciliation,
@@ -40,8 +41,10 @@ from qmworkbench.storage.memory import MemoryJournal
 from qmworkbench.storage.projection_follower import ProjectionFollower
 from qmworkbench.storage.projections import PROJECT, Projector, SequenceGap, dump
 from qmworkbench.storage.refused import StoreInUse, StoreNewer
+from qmworkbench.storage.times import stored_time
 from tests.storage.days import day, folded
 from tests.storage.events import OPEN, decisions, timing
+from tests.storage.test_fallback import emergency
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -418,6 +421,26 @@ def test_breaks_are_open_until_repaired_or_settled(projector: Projector) -> None
     (position,) = rows(projector, "positions")
     assert (position["qty"], Decimal(str(position["cost"]))) == ("90", Decimal("922.5"))
     assert len(rows(projector, "repairs")) == 1
+
+
+def test_what_a_direct_emergency_recorded_becomes_the_same_rows(projector: Projector) -> None:
+    known = day(1)[:150]
+    at = known[-1].at
+    imports = [
+        reconciliation.FallbackImported(
+            at=at, file_hash="f", n=n, original_at=event.at, record=encode(event).decode(), strategy_id="test-1"
+        )
+        for n, event in enumerate(emergency(), 1)
+    ]
+    events = (*known, *imports, *imports)
+    projector.apply(len(events), events)
+    order = folded(events).orders["close-1"]
+    row = next(row for row in rows(projector, "orders") if row["cl_ord_id"] == "close-1")
+    assert (row["status"], row["leg"], row["strategy_id"]) == (order.status, order.leg, order.strategy_id)
+    assert (row["strategy_id"], row["intended_at"], row["submit_outcome"]) == ("test-1", stored_time(at), "lost")
+    assert row["seq"] == 154
+    assert {step["step"] for step in rows(projector, "emergency_steps")} == {"started", "completed"}
+    assert {alert["kind"] for alert in rows(projector, "alerts")} >= {"journal_failed"}
 
 
 def test_telemetry_has_its_own_watermark(projector: Projector) -> None:
