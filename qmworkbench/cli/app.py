@@ -6,7 +6,21 @@ from typing import Any
 
 import typer
 
-from qmworkbench.cli import config, data, day, journal, report, strategy, version, why
+from qmworkbench.cli import (
+    config,
+    data,
+    day,
+    drill,
+    emergency,
+    journal,
+    note,
+    operator,
+    reconcile,
+    report,
+    strategy,
+    version,
+    why,
+)
 from qmworkbench.cli.exit_codes import EPILOG
 from qmworkbench.cli.failures import guarded
 
@@ -29,12 +43,23 @@ def _add(name: str, command: Callable[..., Any]) -> None:
 
 _add("day", day.day)
 _add("why", why.why)
+_add("reconcile", reconcile.reconcile)
+_add("emergency", emergency.emergency)
+_add("pause", operator.pause)
+_add("resume", operator.resume)
+_add("release", operator.release)
+_add("block", operator.block)
+_add("unblock", operator.unblock)
+_add("decide", operator.decide)
+_add("end", operator.end)
+app.add_typer(note.app, name="note", epilog=EPILOG)
 _add("report", report.report)
 _add("nightly", report.nightly)
 app.add_typer(journal.app, name="journal", epilog=EPILOG)
 app.add_typer(data.app, name="data", epilog=EPILOG)
 app.add_typer(config.app, name="config", epilog=EPILOG)
 app.add_typer(strategy.app, name="strategy", epilog=EPILOG)
+app.add_typer(drill.app, name="drill", epilog=EPILOG)
 _add("version", version.version)
 
 

@@ -1,4 +1,4 @@
-"""An operator's orders: through the Core API while the platform runs, else to the book under a brief lease (§10, §23)."""
+"""An operator's orders: through the Core API while the platform runs, else straight to the book (§10)."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 

@@ -20,4 +20,9 @@ def version(json: AsJson = False) -> None:
         "python": sys.version.split()[0],
         **{name: metadata.version(name) for name in parts},
     }
-    out.result(found, lambda: [out.line(f"{name:<20}{value}") for name, value in found.items()] and None)
+
+    def human() -> None:
+        for name, value in found.items():
+            out.line(f"{name:<20}{value}")
+
+    out.result(found, human)

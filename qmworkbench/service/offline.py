@@ -43,13 +43,22 @@ class BookEmpty(Exception):
 
 @dataclass(frozen=True)
 class OfflineBook:
-    """A book opened for as long as one command takes. `restored` is what it was before."""
+    """A book opened for as long as one command takes.
+
+    `restored` is what it was before; `heard` gathers every event that has become durable since.
+    """
 
     config: Config
     restored: Restored
     shell: Shell
     broker: Broker
     exchange: Exchange
+    heard: list[Event]
+
+    @property
+    def session_open(self) -> bool:
+        """Whether the newest session has not been closed."""
+        return bool(self.restored.unfinished)
 
     def command(self, command: AnyCommand, operator: str) -> CommandAnswer:
         """Give one command and carry out what follows from it. The answer is on disk when this returns."""
@@ -114,8 +123,10 @@ def open_offline(config: Config, command: str) -> Iterator[OfflineBook]:
             )
         )
         bus.follow(log.receive)
+        heard: list[Event] = []
+        bus.follow(lambda _, events: heard.extend(events))
         shell = Shell(Kernel(restored.state), journal, LeasedBroker(broker, lease), snapshot=snapshot, bus=bus)
-        yield OfflineBook(config=config, restored=restored, shell=shell, broker=broker, exchange=exchange)
+        yield OfflineBook(config=config, restored=restored, shell=shell, broker=broker, exchange=exchange, heard=heard)
 
 
 def demand_book(config: Config) -> None:

@@ -1,0 +1,137 @@
+"""`qm reconcile`: our books against the broker's, now; every difference with before, after and cause (§14)."""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from qmworkbench.cli.exit_codes import Exit
+from qmworkbench.cli.failures import Cannot, CommandRefused
+from qmworkbench.cli.operator import Why
+from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, Operator, config_of
+from qmworkbench.cli.output import Output, begin
+
+if TYPE_CHECKING:
+    from qmworkbench.domain.events import Event
+    from qmworkbench.service.client import CoreApi
+    from qmworkbench.service.config import Config
+
+_PATIENCE_S: Final = 15.0
+_KINDS: Final = ("reconciliation.break_found", "reconciliation.repair_applied", "reconciliation.completed")
+_COLUMNS: Final = ("kind", "symbol", "severity", "before", "after", "cause")
+
+
+def reconcile(
+    reason: Why = "asked for on the command line",
+    book: Book = None,
+    environment: Environment = None,
+    config: ConfigFile = None,
+    operator: Operator = None,
+    json: AsJson = False,
+) -> None:
+    """Compare with the broker now, and show every difference. A book whose session is closed is compared and not
+    changed.
+
+    Exit code 0: the books agree. 1: they did not, repaired or not. 2: the broker could not be read whole.
+    """
+    from qmworkbench.service.auth import operator_name
+    from qmworkbench.service.client import CoreApi, NotRunning
+    from qmworkbench.service.offline import demand_book
+
+    out = begin(json=json)
+    loaded = config_of(book, environment, config)
+    demand_book(loaded)
+    who = operator_name(operator)
+    try:
+        with CoreApi(loaded.paths) as api:
+            found = _on_platform(api, reason, who)
+    except NotRunning:
+        found = _on_book(loaded, reason, who)
+    _report(found, out)
+
+
+def _on_platform(api: "CoreApi", reason: str, who: str) -> dict[str, Any]:
+    from qmworkbench.domain.commands import Reconcile
+
+    before = int(api.events(2**52, limit=1)["head"])
+    answer = api.command(Reconcile(reason=reason), operator=who)
+    if not answer.accepted:
+        raise CommandRefused(answer.reason, answer.remedy)
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        events = api.events(before, types=_KINDS)["events"]
+        ends = [at for at, event in enumerate(events) if event["type"] == _KINDS[2] and event["trigger"] == "operator"]
+        if ends:
+            return _summary(events[: ends[-1] + 1], events[ends[-1]]["result"], "platform")
+        time.sleep(0.1)
+    raise Cannot(
+        f"the platform took the order and no comparison ended within {_PATIENCE_S:g} s",
+        "look at the broker's connection with `qm status`",
+    )
+
+
+def _on_book(config: "Config", reason: str, who: str) -> dict[str, Any]:
+    from qmworkbench.domain.commands import Reconcile
+    from qmworkbench.domain.events.reconciliation import ReconciliationResult
+    from qmworkbench.service.offline import open_offline
+
+    with open_offline(config, "qm reconcile") as opened:
+        if opened.session_open:
+            answer = opened.command(Reconcile(reason=reason), who)
+            if not answer.accepted:
+                raise CommandRefused(answer.reason, answer.remedy)
+            result = opened.shell.state.reconciliation.result or ReconciliationResult.INCOMPLETE
+            return _summary(_plain(opened.heard), result.value, "book")
+        seen = opened.look_at_broker()
+        if not seen.complete:
+            return _summary([], ReconciliationResult.INCOMPLETE.value, "look", detail=seen.error)
+        breaks = opened.compare(seen)
+    result = ReconciliationResult.UNRESOLVED if breaks else ReconciliationResult.CLEAN
+    return _summary(_plain(breaks), result.value, "look")
+
+
+def _plain(events: "Iterable[Event]") -> list[dict[str, Any]]:
+    import msgspec
+
+    return [msgspec.to_builtins(event) for event in events]
+
+
+def _summary(events: Iterable[Mapping[str, Any]], result: str, through: str, *, detail: str = "") -> dict[str, Any]:
+    """What was found: every break, and whether our books now follow the broker's for it."""
+    breaks: dict[str, dict[str, Any]] = {}
+    for event in events:
+        if event["type"] == _KINDS[0]:
+            breaks[event["break_id"]] = {**{name: event[name] for name in _COLUMNS}, "repaired": False}
+        elif event["type"] == _KINDS[1] and event["break_id"] in breaks:
+            breaks[event["break_id"]]["repaired"] = True
+        elif event["type"] == _KINDS[2]:
+            detail = event.get("detail") or detail
+    return {"result": result, "breaks": list(breaks.values()), "detail": detail, "through": through}
+
+
+def _report(found: dict[str, Any], out: Output) -> None:
+    breaks = found["breaks"]
+
+    def human() -> None:
+        if breaks:
+            rows = [
+                [*(str(entry[name]) for name in _COLUMNS), "yes" if entry["repaired"] else "no"] for entry in breaks
+            ]
+            out.table([*_COLUMNS, "repaired"], rows, title="before is ours, after is the broker's")
+        out.line(_SENTENCE[found["result"]] + (f": {found['detail']}" if found["detail"] else ""))
+        if found["through"] == "look":
+            out.line("no session is open in this book, so nothing was changed and nothing put on record")
+
+    out.result(found, human)
+    code = {"clean": Exit.OK, "incomplete": Exit.FAILED}.get(found["result"], Exit.NO_GO)
+    if code is not Exit.OK:
+        raise typer.Exit(code)
+
+
+_SENTENCE: Final = {
+    "clean": "the books agree",
+    "repaired": "the books differed; ours now follow the broker's",
+    "unresolved": "the books differ",
+    "incomplete": "the broker could not be read whole, so nothing is concluded",
+}
