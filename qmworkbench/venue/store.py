@@ -130,8 +130,6 @@ class Store:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if version == 0 and tables == 0:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
         elif version != SCHEMA_VERSION:
             raise VenueError(
@@ -139,7 +137,6 @@ class Store:
                 "use the program that wrote it, or start with fresh books"
             )
         self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
 
     @property
     def data_version(self) -> int:
