@@ -17,6 +17,7 @@ from qmworkbench.cli import (
     operator,
     reconcile,
     report,
+    status,
     strategy,
     version,
     why,
@@ -42,6 +43,7 @@ def _add(name: str, command: Callable[..., Any]) -> None:
 
 
 _add("day", day.day)
+_add("status", status.status)
 _add("why", why.why)
 _add("reconcile", reconcile.reconcile)
 _add("emergency", emergency.emergency)

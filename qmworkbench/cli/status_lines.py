@@ -1,0 +1,139 @@
+"""What `qm status` looks at, layer by layer, from a view and the files of the book (M: Three-Layer Model)."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qmworkbench.cli.status import Line
+
+if TYPE_CHECKING:
+    from qmworkbench.service.config import Config
+
+
+def lines_of(config: "Config", view: dict[str, Any], source: str, trouble: str) -> list[Line]:
+    """Every line. `view` is the snapshot of the Core API or of the record, `source` says which."""
+    seen_at = _moment(view.get("wall_at")) or _written_at(config.paths.journal)
+    return [
+        *_platform(config, view, source, trouble, seen_at),
+        *_strategies(view, source, seen_at),
+        *_portfolio(view, source, seen_at),
+    ]
+
+
+def _platform(
+    config: "Config", view: dict[str, Any], source: str, trouble: str, seen_at: datetime | None
+) -> list[Line]:
+    from qmworkbench.service.lease import holder_of, is_held
+    from qmworkbench.storage.journal_reader import JournalReader
+
+    paths = config.paths
+    held, holder = is_held(paths.lease), holder_of(paths.lease)
+    is_open = view["phase"] not in ("", "closed")
+    lines = []
+    if held:
+        who = holder.sentence() if holder is not None else "a process that has not said who it is"
+        lines.append(Line("platform", "process", "ok", who, "lease", holder.since if holder else None))
+    elif is_open:
+        lines.append(Line("platform", "process", "fail", "none, and the session is open: run `qm day` again", "lease"))
+    else:
+        lines.append(Line("platform", "process", "idle", "none is running", "lease"))
+    headless = held and source != "core API" and not paths.api_json.exists()
+    if source == "core API":
+        lines.append(Line("platform", "core API", "ok", "answers", "core API", seen_at))
+    elif headless:
+        lines.append(Line("platform", "core API", "idle", "none: a headless run serves none", "api.json"))
+    elif trouble:
+        lines.append(Line("platform", "core API", "fail", trouble, "core API"))
+    else:
+        lines.append(Line("platform", "core API", "idle", "not served", "api.json"))
+    with JournalReader(paths.journal) as journal:
+        seq, head = journal.head()
+    value = f"{seq:,} decisions, head {head[:16]}"
+    lines.append(Line("platform", "journal", "ok", value, str(paths.journal), _written_at(paths.journal)))
+    lines.append(_session(view, source, seen_at))
+    if is_open:
+        connected = view["broker"]["connected"]
+        said = view["broker"]["detail"] or "connected"
+        lines.append(Line("platform", "broker", "ok" if connected else "fail", said, source, seen_at))
+        lines.append(_feed(view, source))
+    lines.append(_reconciled(view, source))
+    lines += [
+        Line("platform", f"{alert['priority']} {alert['kind']}", "fail" if alert["priority"] in ("P0", "P1") else "warn",
+             f"{alert['text']}. {alert['remedy']}", source, seen_at)
+        for alert in view["alerts"]
+    ]  # fmt: skip
+    return lines
+
+
+def _session(view: dict[str, Any], source: str, seen_at: datetime | None) -> Line:
+    recovered = ", recovered" if view.get("recovered") else ""
+    return Line(
+        "platform", "session", "ok", f"{view['session_id']} in phase {view['phase']}{recovered}", source, seen_at
+    )
+
+
+def _feed(view: dict[str, Any], source: str) -> Line:
+    feed = view["feed"]
+    state = "ok" if feed["state"] == "live" else "warn"
+    value = f"{feed['state']}, boundary {feed['boundary']} of {feed['boundaries']} {feed['detail']}".rstrip()
+    # Market time: its age on the wall would say nothing in a replay.
+    return Line("platform", "market data", state, f"{value}, at {feed['boundary_at'] or 'no boundary yet'}", source)
+
+
+def _reconciled(view: dict[str, Any], source: str) -> Line:
+    found = view["reconciliation"]
+    unresolved = found["unresolved"]
+    value = f"{found['result'] or 'not yet'}, {found['breaks']} breaks"
+    if unresolved:
+        value += ": " + "; ".join(
+            f"{b['kind']} {b['symbol']}: {b['before']} here, {b['after']} there" for b in unresolved
+        )
+    return Line("platform", "reconciliation", "fail" if unresolved else "ok", value, source)
+
+
+def _strategies(view: dict[str, Any], source: str, seen_at: datetime | None) -> list[Line]:
+    trading = view["trading_state"]
+    by = f": {trading['reason']} (by {trading['by']})" if trading["reason"] else ""
+    active = str(trading["state"]).lower() == "active"
+    lines = [
+        Line("strategies", "trading state", "ok" if active else "warn", f"{trading['shown']}{by}", source, seen_at)
+    ]
+    if view.get("entries_held"):
+        lines.append(Line("strategies", "entries", "warn", f"held: {view['entries_held']}", source, seen_at))
+    for run in view.get("runs", ()):
+        state = "idle" if run["ended"] else "ok" if str(run["state"]).lower() == "active" else "warn"
+        ended = ", ended" if run["ended"] else ""
+        value = f"{run['shown']}{ended}, {run['trades']} trades"
+        lines.append(Line("strategies", run["strategy_id"], state, value, source, seen_at))
+    return lines
+
+
+def _portfolio(view: dict[str, Any], source: str, seen_at: datetime | None) -> list[Line]:
+    account = view.get("account")
+    lines = []
+    if account:
+        value = (
+            f"equity {_money(account['equity'])} {account['currency']}, day {_money(account['day_pnl'])}, realized "
+            f"{_money(account['realized_pnl'])}, fees {_money(account['fees'])}"
+        )
+        lines.append(Line("portfolio", "account", "ok", value, source, seen_at))
+    for held in view["positions"]:
+        value = f"{held['side']} {held['qty']} at {held['avg_px']}, mark {held['mark_px']}, {_money(held['unrealized_pnl'])}"
+        lines.append(Line("portfolio", held["symbol"], "ok", f"{value} ({held['strategy_id']})", source, seen_at))
+    if not view["positions"]:
+        lines.append(Line("portfolio", "positions", "ok", "flat", source, seen_at))
+    return lines
+
+
+def _money(value: str | None) -> str:
+    return "unknown" if value is None else f"{float(value):,.2f}"
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def _written_at(journal: Path) -> datetime | None:
+    """When the journal was last written: its own file or the log beside it."""
+    times = [path.stat().st_mtime for path in (journal, journal.with_name(f"{journal.name}-wal")) if path.exists()]
+    return datetime.fromtimestamp(max(times), UTC) if times else None
