@@ -28,6 +28,7 @@ from qmworkbench.service.lateness import Lateness
 from qmworkbench.service.lease import Lease
 from qmworkbench.service.leased_broker import LeasedBroker
 from qmworkbench.service.plan import AlreadyClosed, DayPlan, DayRefused
+from qmworkbench.service.radar_archive import RadarArchive
 from qmworkbench.service.recovery import Restored, restore
 from qmworkbench.service.shell import Shell
 from qmworkbench.storage.barstore import BarStore
@@ -35,10 +36,9 @@ from qmworkbench.storage.checkpoints import Checkpoints
 from qmworkbench.storage.journal import SqliteJournal
 from qmworkbench.storage.projection_follower import ProjectionFollower
 from qmworkbench.storage.projections import Projector
-from qmworkbench.service.radar_archive import RadarArchive
 from qmworkbench.storage.snapshots import SnapshotStore
 from qmworkbench.trading.kernel import Kernel
-from qmworkbench.trading.state import Session, State
+from qmworkbench.trading.state import Session, State, encode_state
 from qmworkbench.venue.exchange import Exchange
 
 LATENESS_TOLERANCE_MS: Final = 2000.0
@@ -105,6 +105,8 @@ class Platform:
         self.lateness = Lateness(LATENESS_TOLERANCE_MS)
         self.feed = ReplayFeed(plan.data, speed=plan.speed)
         self.restored: Restored = restore(journal, self.checkpoints)
+        # The kernel goes on from the restored state; the preflight judges the book as it was found.
+        self.as_found = encode_state(self.restored.state)
         self.shell = Shell(
             Kernel(self.restored.state),
             journal,

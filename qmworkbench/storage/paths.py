@@ -35,6 +35,10 @@ class SessionPaths:
     def logs(self) -> Path:
         return self.root / "logs"
 
+    def preflight(self, phase: str) -> Path:
+        """A phase's preflight with all it saw; `phase` is "pre-start" or "pre-market"."""
+        return self.root / f"preflight-{phase}.json"
+
     def create(self) -> "SessionPaths":
         """Make the session's directories; those that exist are left as they are."""
         for directory in (self.bars, self.radar, self.logs):

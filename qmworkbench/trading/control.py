@@ -42,7 +42,7 @@ def on_command(decision: Decision, event: CommandReceived) -> None:
     decision.emit(event)
     try:
         _demand_reason(event.command)
-        effect = _ANSWER[type(event.command)](decision, event, event.command)
+        effect = ANSWER[type(event.command)](decision, event, event.command)
     except _Refused as refusal:
         decision.emit(
             CommandRefused(at=decision.at, command_id=event.command_id, reason=refusal.reason, remedy=refusal.remedy)
@@ -233,7 +233,7 @@ def _end_session(decision: Decision, event: CommandReceived, command: commands.E
     return "the session is ending"
 
 
-_ANSWER: Final[dict[type[commands.Command], Callable[[Decision, CommandReceived, Any], str]]] = {
+ANSWER: Final[dict[type[commands.Command], Callable[[Decision, CommandReceived, Any], str]]] = {
     commands.Pause: _pause,
     commands.Resume: _resume,
     commands.EmergencyLiquidateAndHalt: _emergency,

@@ -1,0 +1,196 @@
+"""Gathers what the pre-market preflight judges: the running platform and the broker's own books (§6, §7, §8, §23)."""
+
+import time
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+
+from qmworkbench.brokers.snapshot import snapshot
+from qmworkbench.domain.commands import EmergencyLiquidateAndHalt
+from qmworkbench.domain.execution import BrokerSnapshot
+from qmworkbench.operations import evidence as seen
+from qmworkbench.operations import market_evidence as market
+from qmworkbench.ports import BrokerUnreachable
+from qmworkbench.service import health_watch
+from qmworkbench.service.config import Config
+from qmworkbench.service.evidence_parts import (
+    blocklist_of,
+    broker_of,
+    clock_of,
+    data_of,
+    limits_of,
+    page_of,
+    signatures_of,
+)
+from qmworkbench.service.plan import as_plain, market_of
+from qmworkbench.service.platform import Platform
+from qmworkbench.service.strategies_seen import strategies_seen
+from qmworkbench.trading import control
+from qmworkbench.trading.phases import STARTUP_ORDER
+from qmworkbench.trading.state import State, decode_state, position_key
+
+
+def gather_pre_market(config: Config, platform: Platform) -> market.PreMarketEvidence:
+    """Everything §6, §7, §8 and §23 ask of the running platform."""
+    state, plan, day = platform.state, platform.plan, platform.day
+    if platform.start_api is None:
+        health_watch.look(platform, serving=False, loop_lag_ms=0.0)  # a plain loop has no watch of its own
+    read = _read_broker(platform)
+    account = read.account if read is not None else None
+    api, page = _api_and_page(platform)
+    return market.PreMarketEvidence(
+        environment=plan.environment,
+        signatures=signatures_of(platform),
+        session_id=plan.session_id,
+        components=_components(platform),
+        services=tuple(sorted(day.services, key=day.services.__getitem__)),
+        services_expected=STARTUP_ORDER,
+        api=api,
+        page=page,
+        account=market.AccountSeen(
+            account=account,
+            expected_cash=_expected_cash(platform),
+            expected_source="the broker's last statement in our journal",
+            leverage=plan.venue_model.leverage,
+            detail="" if account is not None else "the broker could not be read",
+        ),
+        broker=broker_of(platform),
+        data=data_of(config, platform),
+        feed_state=state.feed.value,
+        positions=None if read is None else tuple(market.Holding(p.symbol, p.qty) for p in read.positions),
+        positions_expected=_positions_expected(state),
+        orders=None if read is None else tuple(market.Holding(o.cl_ord_id, o.leaves_qty) for o in read.open_orders),
+        orders_expected=_orders_expected(state),
+        reconciliation=state.reconciliation.result.value if state.reconciliation.result is not None else "",
+        unresolved=tuple(f"{b.kind} {b.symbol}" for b in list(state.reconciliation.unresolved.values())),
+        blocklist=blocklist_of(platform),
+        limits=limits_of(config, platform),
+        kernel_limits_hash=day.limits.content_hash,
+        scan_settings=dict(day.scan_settings),
+        scan_changes=_scan_changes(config, platform),
+        scan_window=_scan_window(config, platform),
+        strategies=strategies_seen(plan),
+        runs=tuple(name for name, run in day.runs.items() if not run.ended),
+        alerts=_alerts(platform),
+        emergency=_emergency(platform),
+        clock=clock_of(platform),
+        trading_state=state.halt.state.value,
+        halt_reason=state.halt.reason,
+        decisions_waiting=tuple(d.question for d in list(day.decisions.values())),
+    )
+
+
+def _read_broker(platform: Platform) -> BrokerSnapshot | None:
+    read = snapshot(platform.broker, platform.state.exec_cursor)
+    return read if read.complete else None
+
+
+def _components(platform: Platform) -> tuple[market.ComponentSeen, ...]:
+    return tuple(
+        market.ComponentSeen(
+            component=known.component,
+            status=known.status.value,
+            latency_ms=known.latency_ms,
+            last_success=known.last_success.isoformat(timespec="seconds") if known.last_success else "",
+            detail=known.detail,
+            critical=known.critical,
+        )
+        for known in platform.board.components()
+    )
+
+
+def _api_and_page(platform: Platform) -> tuple[seen.ApiSeen, seen.PageSeen]:
+    """What the API answers on its own socket, as anybody else would ask it."""
+    page = page_of(platform)
+    if platform.start_api is None:
+        return seen.ApiSeen(served=False, detail="headless: nobody asks this process over the network"), page
+    from qmworkbench.service.client import ApiError, CoreApi  # httpx: only where there is somebody to ask
+
+    began = time.perf_counter()
+    try:
+        with CoreApi(platform.plan.paths) as api_client:
+            health = api_client.health()
+    except ApiError as error:
+        return seen.ApiSeen(served=True, starts=True, detail=str(error)), page
+    latency_ms = (time.perf_counter() - began) * 1e3
+    status = str(health.get("status", ""))
+    code = 503 if status == "failed" else 200
+    api = seen.ApiSeen(served=True, starts=True, status_code=code, status=status, latency_ms=latency_ms)
+    return api, msgspec.structs.replace(page, loads=platform.readiness.get("ui") is not None or None)
+
+
+def _expected_cash(platform: Platform) -> Decimal | None:
+    """Cash as the broker last stated it on our record, None for a new book; fills since then would have moved it."""
+    account = decode_state(platform.as_found).account
+    return account.cash if account is not None and not platform.restored.unfinished else None
+
+
+def _positions_expected(state: State) -> tuple[market.Holding, ...]:
+    return tuple(market.Holding(symbol, state.net_qty(symbol)) for symbol in state.held_symbols())
+
+
+def _orders_expected(state: State) -> tuple[market.Holding, ...]:
+    """The exits that rest beside what is held; any other open order is one too many."""
+    held = set(state.positions)
+    return tuple(
+        market.Holding(order.cl_ord_id, order.leaves_qty)
+        for order in state.working()
+        if position_key(order.strategy_id, order.symbol) in held and not order.is_in_doubt
+    )
+
+
+def _scan_changes(config: Config, platform: Platform) -> tuple[str, ...]:
+    """What the configuration says against what the last session of this book was scanned with."""
+    before = decode_state(platform.as_found).session
+    if before is None or before.session_id == platform.plan.session_id:
+        return ()
+    now = as_plain(config.scan(market_of(platform.plan.data)))
+    return tuple(
+        f"{key}: {before.scan_settings.get(key)} -> {now[key]}"
+        for key in now
+        if before.scan_settings.get(key) != now[key]
+    )
+
+
+def _scan_window(config: Config, platform: Platform) -> market.ScanWindow:
+    settings, window = platform.day.scan_settings, platform.plan.data.window
+    section = f"scan.{market_of(platform.plan.data).value}"
+
+    def at(moment: datetime, minutes: float) -> str:
+        return (moment + timedelta(minutes=minutes)).isoformat()
+
+    sources = {config.source(f"{section}.{name}") for name in ("window_open_min", "window_close_min")}
+    return market.ScanWindow(
+        from_at=at(window.opens_at, settings.get("window_open_min", 0.0)),
+        until_at=at(window.closes_at, -settings.get("window_close_min", 0.0)),
+        opens_at=window.opens_at.isoformat(),
+        closes_at=window.closes_at.isoformat(),
+        source=", ".join(sorted(sources)),
+    )
+
+
+def _alerts(platform: Platform) -> market.AlertsSeen:
+    """Every alert is an event: it reaches the journal, the log and, where one is served, the page."""
+    channels = ["journal", "log"]
+    if platform.start_page is not None:
+        channels.append("command center")
+    return market.AlertsSeen(channels=tuple(channels))
+
+
+def _emergency(platform: Platform) -> market.EmergencySeen:
+    """The command path and the broker's, tried without effect; a network path only where it is served."""
+    paths: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    began = time.perf_counter()
+    if EmergencyLiquidateAndHalt in control.ANSWER:
+        paths["kernel"] = (time.perf_counter() - began) * 1e3
+    else:
+        failed["kernel"] = "the kernel does not know the command"
+    began = time.perf_counter()
+    try:
+        platform.broker.positions()
+        paths["direct"] = (time.perf_counter() - began) * 1e3
+    except BrokerUnreachable as error:
+        failed["direct"] = str(error)
+    return market.EmergencySeen(needed=("kernel", "direct"), paths=paths, failed=failed)
