@@ -15,6 +15,7 @@ from qmworkbench.cli import (
     journal,
     note,
     operator,
+    preflight,
     reconcile,
     report,
     status,
@@ -42,7 +43,15 @@ def _add(name: str, command: Callable[..., Any]) -> None:
     app.command(name, epilog=EPILOG)(guarded(command))
 
 
+def _add_group(name: str, group: typer.Typer) -> None:
+    """Commands under one name; each says its exit codes."""
+    for command in group.registered_commands:
+        command.epilog = command.epilog or EPILOG
+    app.add_typer(group, name=name, epilog=EPILOG)
+
+
 _add("day", day.day)
+_add("preflight", preflight.preflight)
 _add("status", status.status)
 _add("why", why.why)
 _add("reconcile", reconcile.reconcile)
@@ -54,14 +63,14 @@ _add("block", operator.block)
 _add("unblock", operator.unblock)
 _add("decide", operator.decide)
 _add("end", operator.end)
-app.add_typer(note.app, name="note", epilog=EPILOG)
+_add_group("note", note.app)
 _add("report", report.report)
 _add("nightly", report.nightly)
-app.add_typer(journal.app, name="journal", epilog=EPILOG)
-app.add_typer(data.app, name="data", epilog=EPILOG)
-app.add_typer(config.app, name="config", epilog=EPILOG)
-app.add_typer(strategy.app, name="strategy", epilog=EPILOG)
-app.add_typer(drill.app, name="drill", epilog=EPILOG)
+_add_group("journal", journal.app)
+_add_group("data", data.app)
+_add_group("config", config.app)
+_add_group("strategy", strategy.app)
+_add_group("drill", drill.app)
 _add("version", version.version)
 
 

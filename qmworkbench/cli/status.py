@@ -1,4 +1,4 @@
-"""`qm status`: platform, strategies, portfolio, bottom-up, each value with its age and source (M: Three-Layer Model)."""
+"""`qm status`: platform, strategies, portfolio, bottom-up, each with age and source (M: Three-Layer Model)."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
