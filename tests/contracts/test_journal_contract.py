@@ -6,7 +6,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmworkbench.domain import chain
@@ -131,6 +131,7 @@ def test_what_was_synced_is_there_after_reopening(name: str, tmp_path: Path) -> 
     again.close()
 
 
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 40), st.booleans(), st.integers(0, 3)), max_size=12))
 def test_however_appends_and_syncs_are_cut_the_record_is_the_same(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[tuple[int, bool, int]]

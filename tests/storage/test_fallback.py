@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmworkbench.domain.events import Event, encode
@@ -147,6 +147,7 @@ def test_a_file_taken_but_never_written_is_begun_anew(path: Path) -> None:
     assert len(read_fallback(path).records) == 1
 
 
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_changed_byte_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("fallback") / "fallback.jsonl"
@@ -166,6 +167,7 @@ def test_any_changed_byte_is_found(tmp_path_factory: pytest.TempPathFactory, dat
     assert len(contents.records) < 5
 
 
+@settings(max_examples=40)
 @given(keep=st.floats(0, 1))
 def test_a_cut_anywhere_keeps_every_whole_line(tmp_path_factory: pytest.TempPathFactory, keep: float) -> None:
     path = tmp_path_factory.mktemp("cut") / "fallback.jsonl"

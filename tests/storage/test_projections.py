@@ -125,13 +125,13 @@ def test_orders_positions_and_trades_are_the_kernels_own(projector: Projector, s
     assert all(row["ended_at"] for row in rows(projector, "runs"))
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(cuts=st.lists(st.integers(1, 400), max_size=15), reopen=st.lists(st.booleans(), min_size=15, max_size=15))
 def test_however_it_was_cut_and_restarted_the_tables_equal_a_rebuild(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int], reopen: list[bool]
 ) -> None:
     home = tmp_path_factory.mktemp("projections")
-    events = day(2, troubled=True, days=2)
+    events = day(2, troubled=True)
     journal = recorded(events)
     journal.append_telemetry([timing(n) for n in range(20)])
     projector = Projector(home / "projections.db")
