@@ -277,7 +277,7 @@ def test_a_killed_writer_loses_nothing_it_had_synced(tmp_path: Path) -> None:
     """)
     instants = random.Random(7)
     known = 0
-    for _ in range(6):
+    for _ in range(4):
         writer = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
         assert writer.stdout.readline() == "begun\n"
@@ -289,7 +289,7 @@ def test_a_killed_writer_loses_nothing_it_had_synced(tmp_path: Path) -> None:
         found = list(BarStore(tmp_path).frames())
         assert len(found) >= max([known, *(n + 1 for n in told)])
         known = len(found)
-    assert known > 12
+    assert known > 6
     assert hashes(found) == hashes([frame(n) for n in range(known)])
 
 
