@@ -1,11 +1,16 @@
 """A whole headless day in a process of its own: what is killed, interrupted and run under other hash seeds.
 
-    python day_process.py ROOT (--demo SYMBOLS | --file PATH DAY) [--one-pass] [--book NAME]
+    python day_process.py ROOT (--demo SYMBOLS | --file PATH DAY) [--one-pass] [--die decided|recorded WIRE_NAME NTH]
 
-Prints the result as one JSON line; exit code 130 after a stop, 3 with the reason on stderr when the day is refused.
+`--die` kills the process (SIGKILL) at the NTH event of a wire name: `decided` before it is on record, `recorded` once it is on
+disk and before anything follows from it. Prints "open", then the result as one JSON line; exit code 130 after a stop, 3 with
+the reason on stderr when the day is refused.
 """
 
+import os
+import signal
 import sys
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from qmworkbench.domain.checks import Check, CheckStatus
+from qmworkbench.domain.events import Event, wire_name
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
@@ -28,23 +34,29 @@ from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue.costs import costed
 
 DEMO_DAY = date(2024, 3, 8)
+DEMO_SEED = 7
 
 
 def all_good(platform: Platform, phase: str) -> list[Check]:
-    return [
-        Check(
-            check_id="test.nothing",
-            section="test",
-            title="a test looks at nothing",
-            status=CheckStatus.PASS,
-            looked_at="nothing",
-            value="nothing",
-            expectation="nothing",
-        )
-    ]
+    """A checklist that has nothing to say against the day."""
+    return [check("test.nothing", CheckStatus.PASS)]
+
+
+def check(check_id: str, status: CheckStatus) -> Check:
+    return Check(
+        check_id=check_id,
+        section="test",
+        title="a test's line",
+        status=status,
+        looked_at="nothing",
+        value="nothing",
+        expectation="nothing",
+        remedy="run the test again",
+    )
 
 
 def plan_for(root: Path, data: SessionData, **changes: object) -> DayPlan:
+    """A plan with the platform's usual settings for the data's market."""
     market = market_of(data)
     forex = market is AssetClass.FOREX
     book = str(changes.pop("book", "main"))
@@ -66,23 +78,48 @@ def plan_for(root: Path, data: SessionData, **changes: object) -> DayPlan:
     return DayPlan(**(settings | changes))  # type: ignore[arg-type]
 
 
+def mortal(platform: Platform, when: str, name: str, nth: int) -> None:
+    """Let the process die at the nth event of a wire name."""
+    journal, seen = platform.shell.journal, 0
+    append = journal.append
+
+    def dying(events: Sequence[Event]) -> int:
+        nonlocal seen
+        seen += sum(wire_name(event) == name for event in events)
+        if seen >= nth:
+            if when == "recorded":
+                append(events)
+                journal.sync()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return append(events)
+
+    journal.append = dying  # type: ignore[method-assign]
+
+
 def main(arguments: list[str]) -> int:
     root = Path(arguments[0])
     if "--demo" in arguments:
-        data = demo_session(DEMO_DAY, 7, int(arguments[arguments.index("--demo") + 1]))
+        data = demo_session(DEMO_DAY, DEMO_SEED, int(arguments[arguments.index("--demo") + 1]))
     else:
         at = arguments.index("--file")
         data = load_session(arguments[at + 1], date.fromisoformat(arguments[at + 2]))
     plan = plan_for(root, data, compute="one-pass" if "--one-pass" in arguments else "incremental")
+
+    def opened(platform: Platform) -> None:
+        print("open", flush=True)
+        if "--die" in arguments:
+            when, name, nth = arguments[arguments.index("--die") + 1 :][:3]
+            mortal(platform, when, name, int(nth))
+
     try:
-        result = run_headless(plan, all_good, on_open=lambda _: print("open", flush=True))
+        result = run_headless(plan, all_good, on_open=opened)
     except StopRequested as stopped:
         print(stopped, file=sys.stderr)
         return 130
     except DayRefused as refused:
         print(refused, file=sys.stderr)
         return 3
-    print(msgspec.json.encode(result, decimal_format="string").decode() if False else msgspec.json.encode(result).decode())
+    print(msgspec.json.encode(result).decode())
     return 0
 
 
