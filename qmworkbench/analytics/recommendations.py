@@ -4,7 +4,7 @@ Pure and few: a rule says what to look at next, never what to change by itself. 
 recommendation therefore names its sample.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -157,10 +157,10 @@ def _tight_filters(looked: Looked) -> list[Recommendation]:
         found.append(
             Recommendation(
                 rule="tight_filter",
-                title=f"the filter {row['filter']} kept out {row['symbols']} symbols that ran",
-                evidence=(f"average run {row['average_run_pct']:.1f} %", f"{row['which']}"),
+                title=f"the scan filter {row['filter']!r} kept out {row['symbols']} symbols that ran",
+                evidence=(f"average run {row['average_run_pct']:.1f} %", _some(row["which"].split(", "))),
                 sample=row["symbols"],
-                action=f"count over more sessions how many losers {row['filter']} also keeps out before relaxing it",
+                action=f"count over more sessions how many losers {row['filter']!r} also keeps out before relaxing it",
             )
         )
     return found
@@ -212,6 +212,12 @@ def _idle_strategies(looked: Looked) -> list[Recommendation]:
                 )
             )
     return found
+
+
+def _some(names: Sequence[str], most: int = 6) -> str:
+    """The first names, and how many more there are."""
+    beyond = len(names) - most
+    return ", ".join(names[:most]) + (f" and {beyond} more" if beyond > 0 else "")
 
 
 RULES: Final[tuple[Rule, ...]] = (

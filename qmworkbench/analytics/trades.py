@@ -15,7 +15,8 @@ Floats = npt.NDArray[np.float64]
 # What is added to the table "trades": `hold_min` minutes from first entry to last exit fill; `from_open_min` minutes
 # after the open at entry; `bucket` the half hour of entry in exchange time; `mae` and `mfe` the worst and best open P&L
 # before fees (mae ≤ 0 ≤ mfe), in account currency, `_r` the same in units of initial risk; `capture` the share of the
-# best open P&L that was kept (null where there was none); `outcome` winner, loser or breakeven, after fees.
+# best open P&L that was kept (null unless that had reached half the initial risk); `outcome` winner, loser or
+# breakeven, after fees.
 ADDED: Final[Schema] = {
     "hold_min": pl.Float64,
     "from_open_min": pl.Float64,
@@ -86,7 +87,7 @@ def _added(
         "mfe": mfe,
         "mae_r": mae / risk if risk and mae is not None else None,
         "mfe_r": mfe / risk if risk and mfe is not None else None,
-        "capture": row["gross_pnl"] / mfe if mfe else None,
+        "capture": row["gross_pnl"] / mfe if mfe and risk and mfe >= risk / 2 else None,
         "outcome": "winner" if net > _CENT else "loser" if net < -_CENT else "breakeven",
     }
 

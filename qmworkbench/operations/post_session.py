@@ -71,7 +71,7 @@ RECOMMENDATIONS = Line(
 )
 JOURNAL_WHOLE = Line(
     check_id="post_session.journal",
-    section="§21",
+    section="§21 Logging Requirements",
     title="The journal is whole",
     looked_at="every record's hash, from the first one",
     expectation="an unbroken chain",
@@ -79,7 +79,7 @@ JOURNAL_WHOLE = Line(
 )
 SESSION_CLOSED = Line(
     check_id="post_session.session_closed",
-    section="§16",
+    section="§16 Shutdown Procedure",
     title="The session was shut down and closed",
     looked_at="the session's last phase",
     expectation="closed",
@@ -95,7 +95,7 @@ RUNS_ENDED = Line(
 )
 NO_BREAKS = Line(
     check_id="post_session.breaks",
-    section="§14, §17",
+    section="§14 Position Reconciliation",
     title="Reconciliation found no break",
     looked_at="every break on record, repaired ones included",
     expectation="none, and a clean comparison at the end of the session",
@@ -103,7 +103,7 @@ NO_BREAKS = Line(
 )
 NO_HALTS = Line(
     check_id="post_session.halts",
-    section="§11, §15, §23",
+    section="§11, §15, §23 Halts",
     title="No halt and no emergency",
     looked_at="changes of trading state, emergencies, reports in conflict",
     expectation="none, or each with its incident note",
@@ -111,7 +111,7 @@ NO_HALTS = Line(
 )
 AUDIT = Line(
     check_id="post_session.audit",
-    section="§13, §21",
+    section="§13 Order Incidents",
     title="Everything sent and filled is accounted for",
     looked_at="each send, risk decision, order and fill in the journal",
     expectation="each send follows a risk decision and an intent on record, each fill an order of ours",

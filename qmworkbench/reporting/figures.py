@@ -69,28 +69,33 @@ def trade(bars: pl.DataFrame, row: dict[str, Any], *, zone: str) -> Html:
         axes.plot(at, bars["close"].to_numpy(), color=INK, linewidth=1)
         axes.plot(at, bars["vwap"].to_numpy(), color=VWAP, linewidth=1, linestyle=(0, (4, 2)))
         axes.axvspan(row["opened_at"], row["closed_at"], color=GAIN if won else LOSS, alpha=0.07, linewidth=0)
-        for level, color, name in ((row["initial_stop_px"], LOSS, "stop"), (row["target_px"], GAIN, "target")):
-            if level is not None:
-                axes.plot([row["opened_at"], row["closed_at"]], [level, level], color=color, linewidth=1.1)
-                axes.annotate(
-                    name,
-                    (row["opened_at"], level),
-                    xytext=(-3, 0),
-                    textcoords="offset points",
-                    ha="right",
-                    va="center",
-                    color=color,
-                    fontsize=7.5,
-                )
+        levels = [(row["initial_stop_px"], LOSS, "stop"), (row["target_px"], GAIN, "target")]
+        known = [(level, color, name) for level, color, name in levels if level is not None]
+        for level, color, name in known:
+            axes.plot([row["opened_at"], row["closed_at"]], [level, level], color=color, linewidth=1.1)
+            below = level < row["entry_px"]
+            place: Any = {"xytext": (0, -2 if below else 2), "ha": "right", "va": "top" if below else "bottom"}
+            axes.annotate(
+                name, (row["closed_at"], level), textcoords="offset points", color=color, fontsize=7.5, **place
+            )
         into, out = ("^", "v") if row["side"] == "buy" else ("v", "^")
         axes.plot(row["opened_at"], row["entry_px"], into, color=ACCENT, markersize=7, zorder=5)
         axes.plot(row["closed_at"], row["exit_px"], out, color=GAIN if won else LOSS, markersize=7, zorder=5)
+        axes.set_ylim(*_price_range(bars, [level for level, _, _ in known]))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.5g}"))
         svg.times(axes, zone, narrow)
 
     label = f"{row['symbol']}: bought" if row["side"] == "buy" else f"{row['symbol']}: sold"
     return svg.small(draw, label=f"{label} at {row['entry_px']:.5g}, left at {row['exit_px']:.5g}")
+
+
+def _price_range(bars: pl.DataFrame, levels: Sequence[float]) -> tuple[float, float]:
+    """What price and levels need, with some air; a VWAP far away drops out of sight rather than flatten the price."""
+    seen = [*bars["low"].to_list(), *bars["high"].to_list(), *levels]
+    low, high = min(seen), max(seen)
+    air = (high - low) * 0.08 or abs(high) * 0.001
+    return low - air, high + air
 
 
 def signed_bars(names: Sequence[str], values: Sequence[float], *, label: str, unit: str, height: int = 190) -> Html:

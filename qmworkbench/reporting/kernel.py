@@ -20,6 +20,7 @@ class ReportKernelManager(AsyncKernelManager):
 
     def __init__(self, **traits: Any) -> None:
         self._own_directory = Path(tempfile.mkdtemp(prefix="qm-kernel-"))
+        (self._own_directory / "ipython").mkdir()
         connection = self._own_directory / "kernel.json"
         traits["connection_file"] = str(connection)
         if len(str(connection)) <= _SOCKET_PATH_MAX and sys.platform != "win32":

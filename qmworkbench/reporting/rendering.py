@@ -42,7 +42,8 @@ def _cell(cell: Any, redactor: Redactor) -> str:
     if cell.cell_type == "markdown":
         # The title is the page's own.
         source = re.sub(r"\A# .*\n?", "", str(cell.source))
-        return markdown(source) if source.strip() else ""
+        opening = ' class="intro"' if source != str(cell.source) else ""
+        return f"<div{opening}>{markdown(source)}</div>" if source.strip() else ""
     if cell.cell_type != "code":
         return ""
     return "".join(_output(output, redactor) for output in cell.get("outputs", ()))

@@ -20,8 +20,8 @@ FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', A
 CSS: Final = f"""
 :root {{ color-scheme: light; }}
 .qm, .qm * {{ box-sizing: border-box; }}
-.qm {{ font: 15px/1.5 {FONT}; color: {INK}; background: {PAPER}; max-width: 1120px; margin: 0 auto;
-  padding: 24px 24px 48px; overflow-wrap: anywhere; }}
+.qm {{ font: 15px/1.5 {FONT}; color: {INK}; background: {PAPER}; overflow-wrap: break-word; }}
+main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
 .qm h1 {{ font-size: 24px; line-height: 1.25; margin: 0; font-weight: 650; letter-spacing: -.01em; }}
 .qm h2 {{ font-size: 18px; line-height: 1.3; margin: 36px 0 6px; font-weight: 650; }}
 .qm h3 {{ font-size: 15px; margin: 22px 0 6px; font-weight: 650; }}
@@ -29,6 +29,7 @@ CSS: Final = f"""
 .qm .muted, .qm small {{ color: {MUTED}; }}
 .qm small {{ font-size: 12.5px; }}
 .qm code {{ font: 12.5px/1.4 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }}
+.qm .intro p {{ color: {MUTED}; font-size: 13.5px; margin: 10px 0 0; max-width: 100ch; }}
 .qm header {{ display: flex; flex-wrap: wrap; gap: 4px 20px; align-items: baseline; margin-bottom: 14px; }}
 .qm header .where {{ color: {MUTED}; font-size: 13.5px; }}
 
@@ -42,7 +43,7 @@ CSS: Final = f"""
 .qm ul.reasons {{ margin: 10px 0 0; padding-left: 20px; }}
 .qm ul.reasons li {{ margin: 3px 0; }}
 
-.qm .tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(148px, 1fr)); gap: 10px; margin: 16px 0; }}
+.qm .tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); gap: 10px; margin: 16px 0; }}
 .qm .tile {{ border: 1px solid {LINE}; border-radius: 8px; padding: 10px 12px; background: {PAPER};
   break-inside: avoid; }}
 .qm .tile .label {{ font-size: 12.5px; color: {MUTED}; display: block; }}
@@ -51,13 +52,15 @@ CSS: Final = f"""
 
 .qm .scroll {{ overflow-x: auto; margin: 8px 0 14px; }}
 .qm table {{ border-collapse: collapse; width: 100%; font-size: 13.5px; line-height: 1.4; }}
+.qm table.fit {{ width: auto; min-width: min(100%, 560px); }}
 .qm caption {{ text-align: left; color: {MUTED}; font-size: 12.5px; padding-bottom: 4px; }}
 .qm th {{ text-align: left; font-weight: 600; color: {MUTED}; font-size: 12.5px; border-bottom: 1.5px solid {LINE};
   padding: 5px 10px 5px 0; vertical-align: bottom; }}
 .qm td {{ border-bottom: 1px solid {LINE}; padding: 6px 10px 6px 0; vertical-align: top; }}
 .qm tr:last-child td {{ border-bottom: 0; }}
 .qm td.num, .qm th.num {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
-.qm td.id {{ font: 12px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; color: {MUTED}; }}
+.qm td.id {{ overflow-wrap: anywhere;
+  font: 12px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; color: {MUTED}; }}
 .qm td.keep, .qm th.keep {{ white-space: nowrap; }}
 .qm tr.flag td {{ background: #fdf3ee; }}
 .qm .gain {{ color: {GAIN}; }}
@@ -82,7 +85,8 @@ CSS: Final = f"""
 .qm .card .head {{ display: flex; justify-content: space-between; gap: 8px; font-weight: 620; }}
 .qm .card p {{ font-size: 12.5px; color: {MUTED}; margin: 2px 0 4px; }}
 .qm .card figure {{ margin: 4px 0 0; }}
-.qm .two {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 6px 28px; }}
+.qm .two {{ display: grid; align-items: start;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 6px 28px; }}
 .qm .two > * {{ min-width: 0; }}
 .qm details {{ margin: 8px 0 14px; }}
 .qm summary {{ cursor: pointer; color: {ACCENT}; font-size: 13.5px; }}
@@ -95,7 +99,9 @@ CSS: Final = f"""
 .qm footer dd {{ margin: 0; }}
 
 @media (max-width: 640px) {{
-  .qm {{ padding: 16px 14px 32px; }}
+  .qm td.text {{ min-width: 13ch; }}
+  .qm table.stack td.text {{ min-width: 0; }}
+  main.qm {{ padding: 16px 14px 32px; }}
   .qm .verdict {{ flex-direction: column; align-items: flex-start; gap: 2px; }}
   .qm .tiles {{ grid-template-columns: 1fr 1fr; }}
   .qm .tile .value {{ font-size: 18px; }}
@@ -111,7 +117,8 @@ CSS: Final = f"""
 }}
 @media print {{
   @page {{ size: A4; margin: 14mm 12mm; }}
-  .qm {{ max-width: none; padding: 0; font-size: 10.5pt; }}
+  main.qm {{ max-width: none; padding: 0; }}
+  .qm {{ font-size: 10.5pt; }}
   .qm h2 {{ margin-top: 18pt; break-after: avoid; }}
   .qm h3 {{ break-after: avoid; }}
   .qm table {{ font-size: 8.5pt; }}

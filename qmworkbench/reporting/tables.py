@@ -20,7 +20,10 @@ class Html(str):
     """A finished piece of a page; notebooks show it as it is."""
 
     def _repr_html_(self) -> str:
-        return str(self)
+        return f'<div class="qm">{self}</div>'
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} characters of HTML>"
 
 
 Format = Callable[[Any], str]
@@ -95,8 +98,16 @@ def r_multiple(value: float | None) -> str:
     """A multiple of the initial risk, signed and coloured."""
     if value is None:
         return DASH
-    kind = "gain" if value > 0 else "loss" if value < 0 else ""
-    return f'<span class="{kind}">{minus(f"{value:+.2f}")}\N{NO-BREAK SPACE}R</span>'
+    shown = round(value, 2)
+    if shown == 0:
+        return "0.00\N{NO-BREAK SPACE}R"
+    kind = "gain" if shown > 0 else "loss"
+    return f'<span class="{kind}">{minus(f"{shown:+.2f}")}\N{NO-BREAK SPACE}R</span>'
+
+
+def features(value: str | None) -> str:
+    """A strategy's features as it tells them ("channel_high 14.2, atr 0.1"), made readable."""
+    return text((value or "").replace("_", " ").replace(", ", " · "))
 
 
 def clock(zone: str, pattern: str = "%H:%M") -> Format:
@@ -150,7 +161,8 @@ def table(
     head = "".join(f'<th class="{c.kind}" scope="col">{escape(c.label)}</th>' for c in columns)
     body = "".join(_row(row, columns, flag is not None and flag(row)) for row in given)
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
-    kind = ' class="stack"' if stack else ""
+    narrow = len(columns) <= 8 and all(c.kind in ("num", "keep") for c in columns)
+    kind = ' class="stack"' if stack else ' class="fit"' if narrow else ""
     return Html(
         f'<div class="scroll"><table{kind}>{said}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
