@@ -187,9 +187,14 @@ DEFINITION = StrategyDefinition(
     ),
     validation=(
         Validation(
-            data="194 US symbols, minutes, 2018-02-16 to 2018-03-16",
-            method="truncation at signal bars, anchor, and incremental against one pass",
-            result="no signal depends on a later bar or on history",
+            data="194 US symbols, minutes, all 20 sessions from 2018-02-16 to 2018-03-16, both sides",
+            method="22,819 truncations, each symbol alone and in company, more history (strategies.truncation)",
+            result="no finding in 3,865 symbol sessions",
+        ),
+        Validation(
+            data="the same, every symbol traded alike, longs, filled at the next open without costs",
+            method="approved parameters, FILLS order of events",
+            result="1,434 trades, 31 % won, mean 6 bps or 0.03 R: no edge before costs without the scanner's choice",
         ),
     ),
     signals=_signals,

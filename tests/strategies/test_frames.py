@@ -81,6 +81,7 @@ FX = [
     *default_instances(AssetClass.FOREX),
     instance("fast", entry_bars=10, exit_bars=5, atr_bars=10),
     instance("same-as-fast", entry_bars=10, exit_bars=5, atr_bars=10),
+    instance("same-anchor", entry_bars=55, exit_bars=40, atr_bars=20),
 ]
 
 
@@ -89,7 +90,7 @@ def test_the_incremental_and_the_one_pass_way_agree_bit_for_bit_on_a_real_day(sh
 
     def owned(bar: int) -> Owned:
         """Ownership moves through the universe as the day goes on, and back."""
-        first = (bar // 20) % 7
+        first = (bar // 20 * 4 + 3) % 7
         return [
             ("opening-range-us", market.symbols[first : first + 25]),
             ("donchian-us", market.symbols[60 + first : 75 + first]),
@@ -112,7 +113,12 @@ def test_the_two_ways_agree_on_forex_hours_with_instances_of_the_same_rules(shar
 
     def owned(bar: int) -> Owned:
         pairs = market.symbols
-        return [("donchian-fx", pairs), ("same-as-fast", pairs[2:6]), ("fast", pairs[bar % 3 : 5])]
+        return [
+            ("donchian-fx", pairs),
+            ("same-anchor", pairs),
+            ("same-as-fast", pairs[2:6]),
+            ("fast", pairs[bar % 3 : 5]),
+        ]
 
     engine = incremental(market, FX)
     assert engine.short_history() == []
@@ -120,8 +126,8 @@ def test_the_two_ways_agree_on_forex_hours_with_instances_of_the_same_rules(shar
     assert_same(batches, played(one_pass(market, FX), market, owned))
     assert sum(batch.frame["entry_long"].sum() for batch in batches) > 20
     runs = batches[0].runs
-    assert [run.instance_id for run in runs] == ["donchian-fx", "fast", "same-as-fast"]
-    assert runs[2].symbols == market.symbols[2:6]
+    assert [run.instance_id for run in runs] == ["donchian-fx", "fast", "same-anchor", "same-as-fast"]
+    assert runs[3].symbols == market.symbols[2:6]
 
 
 ROW = st.lists(
