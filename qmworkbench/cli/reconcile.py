@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from qmworkbench.service.config import Config
 
 _PATIENCE_S: Final = 15.0
-_KINDS: Final = ("reconciliation.break_found", "reconciliation.repair_applied", "reconciliation.completed")
+_BREAK, _REPAIR, _END = "reconciliation.break_found", "reconciliation.repair_applied", "reconciliation.completed"
+# What was read on the way and cannot be explained is a difference too, although the books then agree.
+_ODD: Final = "broker.report_quarantined"
+_KINDS: Final = (_BREAK, _REPAIR, _END, _ODD)
 _COLUMNS: Final = ("kind", "symbol", "severity", "before", "after", "cause")
 
 
@@ -61,7 +64,7 @@ def _on_platform(api: "CoreApi", reason: str, who: str) -> dict[str, Any]:
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         events = api.events(before, types=_KINDS)["events"]
-        ends = [at for at, event in enumerate(events) if event["type"] == _KINDS[2] and event["trigger"] == "operator"]
+        ends = [at for at, event in enumerate(events) if event["type"] == _END and event["trigger"] == "operator"]
         if ends:
             return _summary(events[: ends[-1] + 1], events[ends[-1]]["result"], "platform")
         time.sleep(0.1)
@@ -101,12 +104,24 @@ def _summary(events: Iterable[Mapping[str, Any]], result: str, through: str, *, 
     """What was found: every break, and whether our books now follow the broker's for it."""
     breaks: dict[str, dict[str, Any]] = {}
     for event in events:
-        if event["type"] == _KINDS[0]:
+        if event["type"] == _BREAK:
             breaks[event["break_id"]] = {**{name: event[name] for name in _COLUMNS}, "repaired": False}
-        elif event["type"] == _KINDS[1] and event["break_id"] in breaks:
+        elif event["type"] == _REPAIR and event["break_id"] in breaks:
             breaks[event["break_id"]]["repaired"] = True
-        elif event["type"] == _KINDS[2]:
+        elif event["type"] == _END:
             detail = event.get("detail") or detail
+        elif event["type"] == _ODD:
+            breaks[event["exec_id"]] = {
+                "kind": event["kind"],
+                "symbol": "",
+                "severity": "P0",
+                "before": "absent",
+                "after": f"{event['exec_id']} of {event['cl_ord_id']}",
+                "cause": event["detail"],
+                "repaired": False,
+            }
+    if breaks and result == "clean":
+        result = "repaired"
     return {"result": result, "breaks": list(breaks.values()), "detail": detail, "through": through}
 
 

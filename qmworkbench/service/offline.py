@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 from qmworkbench.brokers.select import broker_for
 from qmworkbench.brokers.snapshot import snapshot
@@ -35,6 +37,10 @@ from qmworkbench.trading.comparison import compare
 from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.reconciliation import TOLERANCES
 from qmworkbench.venue.exchange import Exchange
+
+# The clock stands still here, but what is ordered comes after what was decided: a comparison made before a halt must
+# not pass for one made after it.
+_A_MOMENT: Final = timedelta(milliseconds=1)
 
 
 class BookEmpty(Exception):
@@ -66,7 +72,11 @@ class OfflineBook:
         events = complete(
             self.shell.feed(
                 CommandReceived(
-                    at=self.shell.now(), command_id=command_id, command=command, operator=operator, origin="cli"
+                    at=self.shell.now() + _A_MOMENT,
+                    command_id=command_id,
+                    command=command,
+                    operator=operator,
+                    origin="cli",
                 )
             )
         )

@@ -17,7 +17,6 @@ from typing import Any
 from typer.testing import CliRunner
 
 from qmworkbench.cli.app import app
-from qmworkbench.domain.events.orders import FillRecorded
 from qmworkbench.market.demo import demo_session
 from qmworkbench.service.headless import run_headless
 from qmworkbench.service.lease import is_held
@@ -27,7 +26,7 @@ from qmworkbench.storage.paths import BookPaths
 from tests.service.day_process import DEMO_DAY, DEMO_SEED, all_good, plan_for
 
 ROOT = Path(__file__).resolve().parents[2]
-SYMBOLS = 40
+SYMBOLS = 100
 SESSION = f"main-{DEMO_DAY.isoformat()}"
 _CALL = "from qmworkbench.cli import main; main()"
 
@@ -42,15 +41,12 @@ def run_day(home: Path, *, stop_after_fills: int | None = None) -> None:
     plan = plan_for(home / "data", demo_session(DEMO_DAY, DEMO_SEED, SYMBOLS))
 
     def opened(platform: Platform) -> None:
-        fills = 0
-
-        def count(seq: int, events: Any) -> None:
-            nonlocal fills
-            fills += sum(isinstance(event, FillRecorded) for event in events)
-            if stop_after_fills is not None and fills >= stop_after_fills and platform.state.positions:
+        def look(delivery: object) -> None:
+            enough = stop_after_fills is not None and platform.day.fills >= stop_after_fills
+            if enough and platform.state.positions:
                 platform.stop = "enough for this test"
 
-        platform.bus.follow(count)
+        platform.boundary_listeners.append(look)
 
     with suppress(StopRequested):
         run_headless(plan, all_good, on_open=opened)

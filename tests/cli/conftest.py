@@ -18,7 +18,7 @@ def _closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def _cut_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("cut-off")
-    run_day(home, stop_after_fills=4)
+    run_day(home, stop_after_fills=3)
     return home
 
 
