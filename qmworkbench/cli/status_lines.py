@@ -9,6 +9,8 @@ from qmworkbench.cli.status import Line
 if TYPE_CHECKING:
     from qmworkbench.service.config import Config
 
+_URGENCY = {"P0": "fail", "P1": "fail"}
+
 
 def lines_of(config: "Config", view: dict[str, Any], source: str, trouble: str) -> list[Line]:
     """Every line. `view` is the snapshot of the Core API or of the record, `source` says which."""
@@ -58,7 +60,7 @@ def _platform(
         lines.append(_feed(view, source))
     lines.append(_reconciled(view, source))
     lines += [
-        Line("platform", f"{alert['priority']} {alert['kind']}", "fail" if alert["priority"] in ("P0", "P1") else "warn",
+        Line("platform", f"{alert['priority']} {alert['kind']}", _URGENCY.get(alert["priority"], "warn"),
              f"{alert['text']}. {alert['remedy']}", source, seen_at)
         for alert in view["alerts"]
     ]  # fmt: skip
@@ -118,7 +120,8 @@ def _portfolio(view: dict[str, Any], source: str, seen_at: datetime | None) -> l
         )
         lines.append(Line("portfolio", "account", "ok", value, source, seen_at))
     for held in view["positions"]:
-        value = f"{held['side']} {held['qty']} at {held['avg_px']}, mark {held['mark_px']}, {_money(held['unrealized_pnl'])}"
+        value = f"{held['side']} {held['qty']} at {held['avg_px']}, mark {held['mark_px']}, "
+        value += _money(held["unrealized_pnl"])
         lines.append(Line("portfolio", held["symbol"], "ok", f"{value} ({held['strategy_id']})", source, seen_at))
     if not view["positions"]:
         lines.append(Line("portfolio", "positions", "ok", "flat", source, seen_at))
