@@ -39,6 +39,7 @@ def run_spec(instance: StrategyInstance) -> RunSpec:
         max_symbols=instance.max_symbols,
         flat_policy=definition.flat_policy(params).value,
         symbols=() if instance.symbols == "*" else tuple(instance.symbols),
+        entry_until_bar=definition.window(params).until_bar,
     )
 
 

@@ -1,12 +1,14 @@
 """The Strategy Allocator: which instance owns a candidate, with which budget, and why (§6, §9).
 
-Eligibility comes first (market, symbol list, running, not halted), then capacity (its own and the book's), then the
-instance with the most room, in the order of the configuration. A symbol has one owner at a time.
+Eligibility comes first (market, symbol list, running, not halted, still within its entry window), then capacity
+(its own and the book's). Of those left the instance whose window closes soonest takes the symbol, because a later one
+still can; then the one with the most room, in the order of the configuration. A symbol has one owner at a time, and an
+owner that can no longer enter gives it back.
 """
 
 from decimal import Decimal
 
-from qmworkbench.domain.events.market import AssignmentDeclined, AssignmentMade, WatchState
+from qmworkbench.domain.events.market import AssignmentDeclined, AssignmentEnded, AssignmentMade, WatchState
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.trading import watchlist
 from qmworkbench.trading.decision import Decision
@@ -32,9 +34,36 @@ def _why_not(state: State, run: Run, symbol: str) -> str:
         return "it does not trade this market"
     if spec.symbols and symbol not in spec.symbols:
         return "the symbol is not on its list"
+    if _window_closed(state, run):
+        return f"its entry window closed with bar {spec.entry_until_bar}"
     if owned_by(state, spec.strategy_id) >= spec.max_symbols:
         return f"it owns {spec.max_symbols} symbols already"
     return ""
+
+
+def _window_closed(state: State, run: Run) -> bool:
+    until = run.spec.entry_until_bar
+    return until is not None and state.day.boundary > until + 1  # bar 0 closes at boundary 1
+
+
+def give_back(decision: Decision) -> None:
+    """Symbols whose owner can no longer enter, and holds nothing there, are free for another."""
+    state, day = decision.state, decision.state.day
+    for symbol, owner in list(day.assignments.items()):
+        run = day.runs.get(owner.strategy_id)
+        if run is None or not _window_closed(state, run) or watchlist.busy(state, symbol):
+            continue
+        reason = f"the entry window of {owner.strategy_id} has closed"
+        decision.emit(AssignmentEnded(at=decision.at, symbol=symbol, strategy_id=owner.strategy_id, reason=reason))
+        if watchlist.is_active(state, symbol):
+            watchlist.step(decision, symbol, WatchState.FOUND, reason)
+
+
+def _perishable(state: State, run: Run) -> tuple[int, float]:
+    """What comes first takes the symbol: the nearest end of the entry window, then the most room."""
+    until = run.spec.entry_until_bar
+    end = until if until is not None else state.day.window.regular_boundaries
+    return end, owned_by(state, run.spec.strategy_id) / run.spec.max_symbols
 
 
 def allocate(decision: Decision) -> None:
@@ -55,7 +84,7 @@ def allocate(decision: Decision) -> None:
             _decline(decision, symbol, "; ".join(f"{name}: {why}" for name, why in refusals.items()))
             continue
         # min() keeps the first of equals, so the configuration's order breaks ties.
-        run = min(eligible, key=lambda r: owned_by(state, r.spec.strategy_id) / r.spec.max_symbols)
+        run = min(eligible, key=lambda r: _perishable(state, r))
         _assign(decision, symbol, run, candidate.rank)
 
 

@@ -20,8 +20,11 @@ FLAT_LEAD_MIN = 5
 _MAX_EXIT_ATTEMPTS = 5
 
 
-def request_exit(decision: Decision, held: Position, kind: str, reason: str) -> None:
-    """Put the wish to be out of `held` on record; `kind` is the signal's kind (exit, time_exit, flat)."""
+def request_exit(decision: Decision, held: Position, kind: str, reason: str, why: str = "") -> None:
+    """Put the wish to be out of `held` on record; `kind` is the signal's kind (exit, time_exit, flat).
+
+    `reason` is what orders and trades show; `why` what the strategy saw, kept with the signal.
+    """
     if held.exit_wanted:
         return
     name = signal_id(
@@ -39,7 +42,7 @@ def request_exit(decision: Decision, held: Position, kind: str, reason: str) -> 
             symbol=held.symbol,
             kind=kind,
             decision_px=mark.px if mark is not None else held.avg_px,
-            why=reason,
+            why=why or reason,
         )
     )
     decision.emit(
@@ -57,9 +60,9 @@ def exit_rules(decision: Decision, signals: dict[str, SignalRow]) -> None:
         row = signals.get(key)
         long = held.qty > 0
         if row is not None and (row.exit_long if long else row.exit_short):
-            request_exit(decision, held, "exit", f"exit signal: {row.why}" if row.why else "exit signal")
+            request_exit(decision, held, "exit", "exit signal", row.why)
         elif row is not None and (row.entry_short if long else row.entry_long):
-            request_exit(decision, held, "exit", "opposite entry signal closes the position")
+            request_exit(decision, held, "exit", "opposite entry signal", row.why)
         elif held.max_hold_bars is not None and held.bars_held >= held.max_hold_bars:
             request_exit(decision, held, "time_exit", f"held {held.bars_held} bars, the limit is {held.max_hold_bars}")
         elif _must_be_flat(state, held):

@@ -187,7 +187,8 @@ def _frame_computed(state: State, event: market.FrameComputed) -> None:
 @_on(market.WatchlistChanged)
 def _watchlist_changed(state: State, event: market.WatchlistChanged) -> None:
     item = state.day.watchlist.get(event.symbol)
-    if item is None or event.state is WatchState.FOUND:
+    over = item is not None and item.state in (WatchState.CLOSED, WatchState.EXPIRED, WatchState.BLOCKED)
+    if item is None or (over and event.state is WatchState.FOUND):
         item = WatchItem(symbol=event.symbol, state=event.state)
         state.day.watchlist[event.symbol] = item
     item.state, item.reason = event.state, event.reason

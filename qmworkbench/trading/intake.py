@@ -38,6 +38,7 @@ def on_frame(decision: Decision, event: FrameComputed) -> None:
     if state.feed is FeedState.GOOD and not event.silenced:
         watchlist.take_in(decision, event.candidates)
         watchlist.note_near_misses(decision, event.near_misses)
+        allocator.give_back(decision)
         allocator.allocate(decision)
     _entries(decision, signals)
     watchlist.expire(decision)
