@@ -55,8 +55,16 @@ def list_(
 
     out = begin(json=json)
     with open_book(config_of(book, environment, config).paths.root) as reader:
-        chosen = session_of(session, reader.sessions()["session_id"].to_list())
-        found = [event for _, event in reader.events(["note.added"], session=chosen) if isinstance(event, NoteAdded)]
+        sessions = reader.sessions()
+        chosen = session_of(session, sessions["session_id"].to_list())
+        # A review is written after the close: what is noted before the next session opens belongs to this one.
+        opened = dict(zip(sessions["session_id"], sessions["opened_seq"], strict=True))
+        ends = min((seq for seq in opened.values() if seq > opened[chosen]), default=None)
+        found = [
+            event
+            for seq, event in reader.events(["note.added"], after=opened[chosen])
+            if isinstance(event, NoteAdded) and (ends is None or seq < ends)
+        ]
 
     def human() -> None:
         rows = [[f"{note.at:%Y-%m-%d %H:%M}", note.kind.value, note.by, note.text] for note in found]

@@ -7,10 +7,12 @@ platform, with its effects at the broker; only the market does not move.
 
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from qmworkbench.brokers.select import broker_for
 from qmworkbench.brokers.snapshot import snapshot
@@ -26,6 +28,7 @@ from qmworkbench.service.chronicle import CommandAnswer
 from qmworkbench.service.config import Config
 from qmworkbench.service.lease import Lease
 from qmworkbench.service.leased_broker import LeasedBroker
+from qmworkbench.service.log_kinds import LogKind
 from qmworkbench.service.logs import SessionLog
 from qmworkbench.service.recovery import Restored, restore
 from qmworkbench.service.redaction import Redactor
@@ -33,6 +36,9 @@ from qmworkbench.service.shell import Shell
 from qmworkbench.storage.checkpoints import Checkpoints
 from qmworkbench.storage.journal import SqliteJournal
 from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.storage.paths import BookPaths
+from qmworkbench.storage.projections import Projector, SequenceGap
+from qmworkbench.storage.refused import StorageRefused
 from qmworkbench.trading.comparison import compare
 from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.reconciliation import TOLERANCES
@@ -135,8 +141,20 @@ def open_offline(config: Config, command: str) -> Iterator[OfflineBook]:
         bus.follow(log.receive)
         heard: list[Event] = []
         bus.follow(lambda _, events: heard.extend(events))
+        log.event(LogKind.OPERATOR, "book.opened", command=command, user=lease.holder.user)
         shell = Shell(Kernel(restored.state), journal, LeasedBroker(broker, lease), snapshot=snapshot, bus=bus)
+        opening.callback(_project, paths, journal)
         yield OfflineBook(config=config, restored=restored, shell=shell, broker=broker, exchange=exchange, heard=heard)
+
+
+def _project(paths: BookPaths, journal: SqliteJournal) -> None:
+    """Bring the tables up to the journal. They can be made from it again: their trouble stops no command."""
+    with suppress(StorageRefused, SQLAlchemyError, SequenceGap):
+        projector = Projector(paths.projections)
+        try:
+            projector.catch_up(journal)
+        finally:
+            projector.close()
 
 
 def demand_book(config: Config) -> None:

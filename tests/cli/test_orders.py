@@ -12,6 +12,7 @@ from qmworkbench.service import config as configuration
 from qmworkbench.service.lease import Lease, holder_of
 from qmworkbench.service.offline import read_state
 from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.storage.reading import open_book
 from qmworkbench.trading.state import State
 from tests.cli.books import answer, book_in, qm
 
@@ -80,6 +81,10 @@ def test_the_four_kinds_of_notes_are_kept(kind: str, closed_home: Path) -> None:
     (note,) = last_events(closed_home, "note.added")
     assert isinstance(note, NoteAdded)
     assert (note.kind, note.text) == (kind, f"a {kind}")
+    listed = answer(qm(closed_home, "note", "list", "--json"))
+    assert [(entry["kind"], entry["text"]) for entry in listed["notes"]] == [(kind, f"a {kind}")]
+    with open_book(book_in(closed_home).root) as reader:
+        assert reader.table("notes")["text"].to_list() == [f"a {kind}"], "the tables have it too"
 
 
 def test_a_held_book_is_told_by_whom(closed_home: Path) -> None:
