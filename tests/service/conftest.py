@@ -1,19 +1,17 @@
 """Days that many tests look at, each run once."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from qmworkbench.domain.events import Event
-from qmworkbench.market.demo import demo_session
 from qmworkbench.market.session import SessionData
 from qmworkbench.service.headless import run_headless
 from qmworkbench.service.plan import DayPlan
 from qmworkbench.service.result import DayResult
 from qmworkbench.storage.journal_reader import JournalReader
-from tests.service.day_process import DEMO_DAY, DEMO_SEED, all_good, plan_for
+from tests.service.day_process import all_good, cut_short, demo_day, plan_for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +35,7 @@ def events_of(plan: DayPlan) -> list[Event]:
 @pytest.fixture(scope="session")
 def demo() -> SessionData:
     """A small demo market that trades."""
-    return demo_session(DEMO_DAY, DEMO_SEED, 60)
+    return demo_day()
 
 
 @pytest.fixture(scope="session")
@@ -54,13 +52,6 @@ def plan(demo: SessionData, tmp_path: Path) -> DayPlan:
 
 
 @pytest.fixture
-def short_plan(demo: SessionData, tmp_path: Path) -> Iterator[Callable[[int], DayPlan]]:
-    """A plan of the day's first boundaries alone: as if the market closed early."""
-
-    def make(boundaries: int) -> DayPlan:
-        frames = [frame for frame in demo.frames if frame.extended] + list(demo.regular_frames[:boundaries])
-        closes_at = frames[-1].as_of
-        window = dataclasses.replace(demo.window, closes_at=closes_at)
-        return plan_for(tmp_path, dataclasses.replace(demo, frames=tuple(frames), window=window))
-
-    yield make
+def short_plan(demo: SessionData, tmp_path: Path) -> DayPlan:
+    """A plan of the day as if the market closed early, in a book of its own."""
+    return plan_for(tmp_path, cut_short(demo), compute="one-pass")

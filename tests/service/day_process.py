@@ -1,6 +1,8 @@
 """A whole headless day in a process of its own: what is killed, interrupted and run under other hash seeds.
 
-    python day_process.py ROOT (--demo SYMBOLS | --file PATH DAY) [--one-pass] [--die decided|recorded WIRE_NAME NTH]
+    python day_process.py ROOT (--short | --file PATH DAY) [--one-pass] [--die decided|recorded WIRE_NAME NTH]
+
+`--short` is a demo day whose market closes after SHORT boundaries.
 
 `--die` kills the process (SIGKILL) at the NTH event of a wire name: `decided` before it is on record, `recorded` once it is on
 disk and before anything follows from it. Prints "open", then the result as one JSON line; exit code 130 after a stop, 3 with
@@ -11,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -35,6 +38,8 @@ from qmworkbench.venue.costs import costed
 
 DEMO_DAY = date(2024, 3, 8)
 DEMO_SEED = 7
+DEMO_SYMBOLS = 60
+SHORT = 120
 
 
 def all_good(platform: Platform, phase: str) -> list[Check]:
@@ -78,6 +83,18 @@ def plan_for(root: Path, data: SessionData, **changes: object) -> DayPlan:
     return DayPlan(**(settings | changes))  # type: ignore[arg-type]
 
 
+def demo_day(seed: int = DEMO_SEED) -> SessionData:
+    """A small demo market that trades."""
+    return demo_session(DEMO_DAY, seed, DEMO_SYMBOLS)
+
+
+def cut_short(data: SessionData, boundaries: int = SHORT) -> SessionData:
+    """The same day as if the market closed early."""
+    early = [frame for frame in data.frames if frame.extended]
+    frames = (*early, *data.regular_frames[:boundaries])
+    return replace(data, frames=frames, window=replace(data.window, closes_at=frames[-1].as_of))
+
+
 def mortal(platform: Platform, when: str, name: str, nth: int) -> None:
     """Let the process die at the nth event of a wire name."""
     journal, seen = platform.shell.journal, 0
@@ -98,8 +115,8 @@ def mortal(platform: Platform, when: str, name: str, nth: int) -> None:
 
 def main(arguments: list[str]) -> int:
     root = Path(arguments[0])
-    if "--demo" in arguments:
-        data = demo_session(DEMO_DAY, DEMO_SEED, int(arguments[arguments.index("--demo") + 1]))
+    if "--short" in arguments:
+        data = cut_short(demo_day())
     else:
         at = arguments.index("--file")
         data = load_session(arguments[at + 1], date.fromisoformat(arguments[at + 2]))
