@@ -68,7 +68,7 @@ def manifest_checks(seen: PreStartEvidence) -> list[Check]:
     previous = seen.previous
     waiting = (*previous.unresolved, *previous.decisions_waiting)
     broker = seen.broker
-    latency = f" in {broker.latency_ms:.0f} ms" if broker.latency_ms is not None else ""
+    latency = f" in {broker.latency_ms:.1f} ms" if broker.latency_ms is not None else ""
     return [
         _control_summary(seen),
         BROKER_REACHABLE.judged(

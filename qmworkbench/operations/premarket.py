@@ -212,7 +212,7 @@ def _alerts(seen: PreMarketEvidence) -> Check:
 
 def _emergency(seen: PreMarketEvidence) -> Check:
     tried = seen.emergency
-    value = ", ".join(f"{name} {ms:.0f} ms" for name, ms in tried.paths.items()) or "no path answered"
+    value = ", ".join(f"{name} {ms:.1f} ms" for name, ms in tried.paths.items()) or "no path answered"
     failed = "; ".join(f"{name}: {why}" for name, why in tried.failed.items())
     missing = [name for name in tried.needed if name not in tried.paths]
     if failed and tried.paths and not missing:

@@ -235,7 +235,7 @@ def _latency(data: DataSeen, stale_s: int | None) -> Check:
         return DATA_LATENCY.not_looked_at("no bar was read" if data.latency_ms is None else "no limits are in force")
     return DATA_LATENCY.judged(
         data.latency_ms <= stale_s * 1000,
-        f"{data.latency_ms:,.0f} ms to the first bar",
+        f"{data.latency_ms:,.1f} ms to the first bar",
         threshold=f"{stale_s} s",
         threshold_source="limits.stale_quote_s",
     )

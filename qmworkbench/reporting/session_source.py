@@ -137,22 +137,23 @@ class SessionSource:
 
 def load_session(book_dir: Path | str, session_id: str = "") -> SessionSource:
     """A session of a book; "" takes the newest. Raises StoreMissing, StoreDamaged, StoreNewer, NoSession."""
-    book = open_book(_found(Path(book_dir)))
-    chosen = session_id or _newest(book)
+    book = open_book(found_book(Path(book_dir)))
+    chosen = session_id or newest_session(book)
     span = book.span(chosen)
     record = record_of(event for _, event in book.events(session=chosen))
     bars, missing = _bars(book, chosen)
     return SessionSource(book, record, span, bars, missing)
 
 
-def _found(book_dir: Path) -> Path:
+def found_book(book_dir: Path) -> Path:
     """A relative path counts from where the notebook runs, or from the checkout it lies in."""
     if not book_dir.is_absolute() and not book_dir.exists() and (Path("..") / book_dir).exists():
         return Path("..") / book_dir
     return book_dir
 
 
-def _newest(book: BookReader) -> str:
+def newest_session(book: BookReader) -> str:
+    """The id of the book's newest session. Raises StoreMissing where there is none."""
     sessions = book.sessions()
     if sessions.is_empty():
         raise StoreMissing(f"{book.paths.root} holds no session yet: run one with `qm day`")

@@ -62,6 +62,8 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
 .qm td.id {{ overflow-wrap: anywhere;
   font: 12px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; color: {MUTED}; }}
 .qm td.keep, .qm th.keep {{ white-space: nowrap; }}
+.qm table.checks td:nth-child(2) {{ width: 33%; }}
+.qm table.checks td:nth-child(3) {{ width: 33%; }}
 .qm tr.flag td {{ background: #fdf3ee; }}
 .qm .gain {{ color: {GAIN}; }}
 .qm .loss {{ color: {LOSS}; }}

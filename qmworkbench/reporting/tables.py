@@ -148,6 +148,7 @@ def table(
     empty: str,
     caption: str = "",
     stack: bool = False,
+    kind: str = "",
     flag: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> Html:
     """Rows as a table; `empty` is the sentence shown where there are none.
@@ -162,9 +163,10 @@ def table(
     body = "".join(_row(row, columns, flag is not None and flag(row)) for row in given)
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
     narrow = len(columns) <= 8 and all(c.kind in ("num", "keep") for c in columns)
-    kind = ' class="stack"' if stack else ' class="fit"' if narrow else ""
+    classes = " ".join(word for word in (kind, "stack" if stack else "fit" if narrow else "") if word)
     return Html(
-        f'<div class="scroll"><table{kind}>{said}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<div class="scroll"><table class="{classes}">{said}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
@@ -209,7 +211,9 @@ def checks_table(checks: Sequence[Check], *, empty: str) -> Html:
     ]
     if not any(row["remedy"] for row in rows):
         columns.pop()
-    return table(rows, columns, empty=empty, stack=True, flag=lambda row: row["status"] is CheckStatus.FAIL)
+    return table(
+        rows, columns, empty=empty, stack=True, kind="checks", flag=lambda row: row["status"] is CheckStatus.FAIL
+    )
 
 
 def _titled(check: Check) -> str:
@@ -223,7 +227,8 @@ def _seen(check: Check) -> str:
         parts.append(escape(check.detail))
     parts.append(f"<small>{escape(check.looked_at)}</small>")
     if check.confirmed_by:
-        parts.append(f"<small>signed by {escape(check.confirmed_by)}</small>")
+        nobody = ", nobody looked" if check.confirmed_by.startswith("policy:") else ""
+        parts.append(f"<small>signed by {escape(check.confirmed_by)}{nobody}</small>")
     return "<br>".join(parts)
 
 

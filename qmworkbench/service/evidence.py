@@ -4,8 +4,10 @@ Nothing is judged here. What could not be looked at is handed on as such, so tha
 never a silent pass. Each preflight is kept beside its session, whole, as the report shows it.
 """
 
+import importlib.util
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -97,7 +99,7 @@ def gather_pre_start(config: Config, platform: Platform) -> seen.PreStartEvidenc
         bus=seen.BusSeen(kind="in process", reachable=True),
         store=_store(platform),
         api=_api_before_the_start(config, platform),
-        jobs=_jobs(platform),
+        jobs=_jobs(config, platform),
         lease=_lease(platform),
         previous=_previous(platform),
         clock=clock_of(platform),
@@ -125,15 +127,26 @@ def _store(platform: Platform) -> seen.StoreSeen:
 
 
 def _api_before_the_start(config: Config, platform: Platform) -> seen.ApiSeen:
+    """Whether the address can be bound; it is let go of at once, and taken for good at startup."""
     if platform.start_api is None:
         return seen.ApiSeen(served=False, detail="headless: nobody asks this process over the network")
     service = config.settings.service
-    return seen.ApiSeen(served=True, starts=True, address=f"{service.host}:{service.port or 'any free port'}")
+    address = f"{service.host}:{service.port or 'any free port'}"
+    family = socket.AF_INET6 if ":" in service.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((service.host, service.port))
+    except OSError as error:
+        return seen.ApiSeen(served=True, starts=False, address=address, detail=f"{address}: {error.strerror or error}")
+    return seen.ApiSeen(served=True, starts=True, address=address)
 
 
-def _jobs(platform: Platform) -> tuple[seen.Job, ...]:
+def _jobs(config: Config, platform: Platform) -> tuple[seen.Job, ...]:
     projections = platform.projections
     running = projections is not None and not projections.error
+    wanted = config.settings.reports.enabled
+    possible = importlib.util.find_spec("papermill") is not None
     return (
         seen.Job(
             name="projections",
@@ -141,6 +154,7 @@ def _jobs(platform: Platform) -> tuple[seen.Job, ...]:
             enabled=running,
             detail=str(projections.error or "") if projections is not None else "not started",
         ),
+        seen.Job(name="reports", expected=wanted, enabled=wanted and possible, detail="papermill is not installed"),
     )
 
 

@@ -2,6 +2,8 @@
 
 import time
 
+import polars as pl
+
 from qmworkbench.domain.execution import Account
 from qmworkbench.domain.sessions import BlockScope, Environment
 from qmworkbench.operations import evidence as seen
@@ -29,9 +31,7 @@ def data_of(config: Config, platform: Platform) -> seen.DataSeen:
     """The session's market data as it was opened, with every finding."""
     data = platform.plan.data
     frames = data.frames
-    began = time.perf_counter()
-    first = next(iter(platform.feed.frames(None)), None)
-    first_ms = (time.perf_counter() - began) * 1e3 if first is not None else None
+    first_ms = _first_bar_ms(config) if frames else None
     return seen.DataSeen(
         source=data.source,
         approved_sources=("file", "demo"),
@@ -51,6 +51,17 @@ def data_of(config: Config, platform: Platform) -> seen.DataSeen:
             for f in data.findings
         ),
     )
+
+
+def _first_bar_ms(config: Config) -> float | None:
+    """How long the provider takes to give a bar: a file is asked once more, the demo market has its bars in memory."""
+    began = time.perf_counter()
+    if config.data_file is not None:
+        try:
+            pl.read_parquet(config.data_file, n_rows=1)
+        except (OSError, pl.exceptions.PolarsError):
+            return None
+    return (time.perf_counter() - began) * 1e3
 
 
 def broker_of(platform: Platform) -> seen.BrokerSeen:

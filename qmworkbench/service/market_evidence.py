@@ -1,6 +1,7 @@
 """Gathers what the pre-market preflight judges: the running platform and the broker's own books (§6, §7, §8, §23)."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -8,7 +9,9 @@ import msgspec
 
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.domain.commands import EmergencyLiquidateAndHalt
+from qmworkbench.domain.events.control import CommandReceived, EmergencyStarted
 from qmworkbench.domain.execution import BrokerSnapshot
+from qmworkbench.domain.sessions import TradingState
 from qmworkbench.operations import evidence as seen
 from qmworkbench.operations import market_evidence as market
 from qmworkbench.ports import BrokerUnreachable
@@ -26,9 +29,11 @@ from qmworkbench.service.evidence_parts import (
 from qmworkbench.service.plan import as_plain, market_of
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.strategies_seen import strategies_seen
-from qmworkbench.trading import control
+from qmworkbench.storage.fallback import FallbackLog
+from qmworkbench.storage.refused import StorageRefused
+from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.phases import STARTUP_ORDER
-from qmworkbench.trading.state import State, decode_state, position_key
+from qmworkbench.trading.state import State, decode_state, encode_state, position_key
 
 
 def gather_pre_market(config: Config, platform: Platform) -> market.PreMarketEvidence:
@@ -179,18 +184,56 @@ def _alerts(platform: Platform) -> market.AlertsSeen:
 
 
 def _emergency(platform: Platform) -> market.EmergencySeen:
-    """The command path and the broker's, tried without effect; a network path only where it is served."""
+    """Each way to liquidate, tried without effect: the command on a copy of the kernel, the broker's reads that the
+    direct executor stands on, its log, and the API where it is served.
+    """
+    ways: dict[str, Callable[[], None]] = {
+        "kernel": lambda: _try_on_a_copy(platform),
+        "broker": lambda: _read_for_emergency(platform),
+        "fallback log": lambda: FallbackLog.reserve(platform.plan.paths.fallback),
+    }
+    if platform.start_api is not None:
+        ways["api"] = lambda: _ask_the_api(platform)
     paths: dict[str, float] = {}
     failed: dict[str, str] = {}
-    began = time.perf_counter()
-    if EmergencyLiquidateAndHalt in control.ANSWER:
-        paths["kernel"] = (time.perf_counter() - began) * 1e3
-    else:
-        failed["kernel"] = "the kernel does not know the command"
-    began = time.perf_counter()
+    for name, attempt in ways.items():
+        began = time.perf_counter()
+        try:
+            attempt()
+        except (BrokerUnreachable, StorageRefused, OSError, RuntimeError) as error:
+            failed[name] = str(error) or type(error).__name__
+        else:
+            paths[name] = (time.perf_counter() - began) * 1e3
+    return market.EmergencySeen(needed=("kernel", "broker"), paths=paths, failed=failed)
+
+
+def _try_on_a_copy(platform: Platform) -> None:
+    """Give the command to a kernel that holds a copy of the state: entries must stop and the book must halt."""
+    trial = Kernel(decode_state(encode_state(platform.state)))
+    given = CommandReceived(
+        at=platform.shell.now(),
+        command_id="preflight-trial",
+        command=EmergencyLiquidateAndHalt(reason="tried by the preflight, on a copy"),
+        operator="policy:preflight",
+        origin="preflight",
+    )
+    events = trial.step(given)
+    if not any(isinstance(event, EmergencyStarted) for event in events):
+        raise RuntimeError("the kernel did not start the emergency")
+    if trial.state.halt.state is not TradingState.HALTED:
+        raise RuntimeError(f"the kernel left the book {trial.state.halt.state}")
+
+
+def _read_for_emergency(platform: Platform) -> None:
+    platform.broker.positions()
+    platform.broker.open_orders()
+
+
+def _ask_the_api(platform: Platform) -> None:
+    from qmworkbench.service.client import ApiError, CoreApi  # httpx: only where there is somebody to ask
+
     try:
-        platform.broker.positions()
-        paths["direct"] = (time.perf_counter() - began) * 1e3
-    except BrokerUnreachable as error:
-        failed["direct"] = str(error)
-    return market.EmergencySeen(needed=("kernel", "direct"), paths=paths, failed=failed)
+        with CoreApi(platform.plan.paths) as asked:
+            asked.health()
+    except ApiError as error:
+        raise RuntimeError(str(error)) from error
