@@ -9,7 +9,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,6 +18,7 @@ from dashboards.core_api import ApiTrouble, CoreApi
 ORIGIN: Final = "command center"
 NAMELESS: Final = "command center, name not given"
 EMERGENCY_TRIES_S: Final = 60.0
+IN_HAND_MAX: Final = 8
 _UNANSWERED_TRIES: Final = 3
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _NAME_MAX: Final = 60
@@ -111,7 +111,7 @@ class CommandSender:
         self._api = api
         self._emergency_tries_s = emergency_tries_s
         self._pause_s = pause_s
-        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="command")
+        self._room = threading.BoundedSemaphore(IN_HAND_MAX)
         self._lock = threading.Lock()
         self._taken: set[str] = set()
         self._stop = threading.Event()
@@ -132,15 +132,25 @@ class CommandSender:
             body["command_id"], label_of(body["command"]), "sending", "Sending to the platform…", "", _now()
         )
         tell(begun)
-        if body["command"]["command"] == "emergency":
-            # Never behind other commands that hang in the pool.
-            threading.Thread(target=self._emergency, args=(body, begun, tell), name="emergency", daemon=True).start()
-        else:
-            self._pool.submit(self._ordinary, body, begun, tell)
+        carry = self._emergency
+        if body["command"]["command"] != "emergency":  # which waits for nothing and nobody
+            if not self._room.acquire(blocking=False):
+                text = f"{IN_HAND_MAX} commands are without an answer already"
+                tell(replace(begun, state="refused", text=text, remedy="wait for them, or use `qm` in a terminal"))
+                return
+            carry = self._with_room
+        # Daemons, so that a platform that hangs does not keep this process from ending.
+        threading.Thread(target=carry, args=(body, begun, tell), name="command", daemon=True).start()
 
     def close(self) -> None:
+        """Stop trying; what is on its way goes on."""
         self._stop.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _with_room(self, body: Mapping[str, Any], begun: Outcome, tell: Tell) -> None:
+        try:
+            self._ordinary(body, begun, tell)
+        finally:
+            self._room.release()
 
     def _ordinary(self, body: Mapping[str, Any], begun: Outcome, tell: Tell) -> None:
         for attempt in range(_UNANSWERED_TRIES):
@@ -159,7 +169,8 @@ class CommandSender:
                 # The same id again: either its first answer comes back, or it never arrived and is too old by now.
                 text = f"{trouble.link.detail}; asking what became of it"
                 tell(replace(begun, state="retrying", text=text, remedy=""))
-            self._stop.wait(self._pause_s)
+            if self._stop.wait(self._pause_s):
+                return
         text = "The platform has not answered; whether it took the command is not known."
         tell(
             replace(

@@ -165,6 +165,7 @@ class Dashboard:
 
     def run(self, ready: Callable[[str], None]) -> None:
         """Serve until told to stop; `ready` is given the page's address once it answers."""
+        self.source.poll()  # the first page that opens already shows what is
         self.source.start()
         loop = IOLoop.current()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 ABSENT: Final = "–"
 UNREADABLE: Final = "?"
 MINUS: Final = "−"
-TONES: Final = ("", "ok", "warn", "bad", "info", "dim")
+# No amount here has more digits; one that does would be written out over the whole page.
+_DIGITS_MAX: Final = 18
 
 _SPELLED: Final = {
     "api": "API",
@@ -36,7 +37,7 @@ def decimal(value: Any) -> Decimal | None:
         number = Decimal(str(value))
     except InvalidOperation:
         return None
-    return number if number.is_finite() else None
+    return number if number.is_finite() and number.adjusted() <= _DIGITS_MAX else None
 
 
 def _or_marker(value: Any) -> str:

@@ -3,6 +3,8 @@
 import json
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -61,13 +63,17 @@ class FakeCoreApi:
                 pass
 
             def do_GET(self) -> None:
-                self._reply(*fake.get(self.path, dict(self.headers)))
+                self._answer(fake.get)
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                self._reply(*fake.post(self.path, dict(self.headers), body))
+                self._answer(partial(fake.post, body=body))
 
-            def _reply(self, code: int, content: bytes) -> None:
+            def _answer(self, respond: Callable[[str, dict[str, str]], tuple[int, bytes]]) -> None:
+                if fake._server is None:  # a kept-alive connection of a platform that is gone
+                    self.close_connection = True
+                    return
+                code, content = respond(self.path, dict(self.headers))
                 try:
                     self.send_response(code)
                     self.send_header("Content-Type", "application/json")
@@ -75,8 +81,6 @@ class FakeCoreApi:
                     self.end_headers()
                     self.wfile.write(content)
                 except (BrokenPipeError, ConnectionResetError):
-                    self.close_connection = True
-                if fake._server is None:
                     self.close_connection = True
 
         class Server(ThreadingHTTPServer):
@@ -125,8 +129,6 @@ class FakeCoreApi:
 
     def _refusal(self, headers: dict[str, str]) -> tuple[int, bytes] | None:
         self.headers.append(headers.get("Authorization", ""))
-        if self._server is None:
-            return 500, b"{}"
         if self.mode == "hang":
             time.sleep(60)
         if self.mode == "garbage":

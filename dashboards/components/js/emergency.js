@@ -30,7 +30,7 @@ export function render(ctx) {
     qm.takeOperator(form);
     sent = qm.send(ctx.model, view.version, { command: "emergency", reason });
     ui.redraw();
-    find(".em-panel .close").focus();
+    find(".em-panel").focus(); // on no button: a second Enter must neither send again nor close what is being watched
   };
 
   const keys = (event) => {
@@ -69,7 +69,7 @@ export function render(ctx) {
         "aria-keyshortcuts": "Alt+Shift+E", title: "Cancel entries, close every position, stay halted (Alt+Shift+E)",
         // Armed, a second press must not undo the first: it leads to the confirmation.
         onclick: () => (armedAt === null ? arm() : find(armed ? ".confirm" : ".close").focus()) }, label.map((line) => h("span", {}, line)), h("small", {}, armed ? "Esc cancels" : "Alt+Shift+E")),
-      armedAt !== null && h("div", { key: "panel", class: "em-panel", role: "dialog", "aria-label": "Emergency Liquidate & Halt", onkeydown: keys },
+      armedAt !== null && h("div", { key: "panel", class: "em-panel", role: "dialog", tabindex: -1, "aria-label": "Emergency Liquidate & Halt", onkeydown: keys },
         h("h2", {}, sent ? "Emergency Liquidate & Halt" : "Armed: Emergency Liquidate & Halt"), sent ? told(view) : form(view)),
     ];
   };

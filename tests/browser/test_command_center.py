@@ -1,0 +1,342 @@
+"""The command center in a real Chromium, over a scripted Core API: what an operator sees and does (§9, §10, §11, §15).
+
+The ``page`` fixture fails every test whose page asks for anything outside this machine or logs an error.
+"""
+
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.dashboards import scenarios
+from tests.dashboards.fake_core_api import FakeCoreApi
+from tests.dashboards.page_process import PageProcess
+
+pytestmark = pytest.mark.browser
+
+PATIENCE_MS = 15_000
+
+
+class Stage:
+    """One running page process over one fake platform; `set` puts up a scenario."""
+
+    def __init__(self, book: Path) -> None:
+        self.book = book
+        self.api = FakeCoreApi(scenarios.day(), scenarios.health())
+        self.api.write_api_json(book)
+        self.served = PageProcess("--book-dir", str(book))
+
+    def reset(self) -> None:
+        self.api.mode = "ok"
+        self.api.answer.clear()
+        self.api.commands.clear()
+        self.set(scenarios.day())
+
+    def set(self, snapshot: dict[str, Any], health: dict[str, Any] | None = None) -> None:
+        self.api.health = health or scenarios.health()
+        self.api.show(snapshot)
+
+    def close(self) -> None:
+        if self.served.process.poll() is None:
+            self.served.stop()
+        self.api.stop()
+
+
+@pytest.fixture(scope="module")
+def whole_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    stage = Stage(tmp_path_factory.mktemp("book"))
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def stage(whole_stage: Stage) -> Stage:
+    whole_stage.reset()
+    return whole_stage
+
+
+@pytest.fixture
+def opened(page: Page, stage: Stage) -> Callable[[], Page]:
+    """Opens the page and waits until it is drawn."""
+
+    def go() -> Page:
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(stage.served.url)
+        expect(state(page)).to_be_visible(timeout=PATIENCE_MS)
+        expect(veil(page)).to_be_hidden()
+        return page
+
+    return go
+
+
+def state(page: Page) -> Locator:
+    return page.locator("#trading-state .shown")
+
+
+def veil(page: Page) -> Locator:
+    return page.locator("#qm-veil")
+
+
+def shows(target: Locator, *texts: str) -> None:
+    """These texts, in this order, with whatever lines between them."""
+    expect(target).to_contain_text(re.compile(".*".join(map(re.escape, texts)), re.DOTALL), timeout=PATIENCE_MS)
+
+
+def region(page: Page, label: str) -> Locator:
+    return page.locator(f'section[aria-label="{label}"]')
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+# --- what is shown --------------------------------------------------------------------------------------------------
+
+
+def test_a_halt_is_shown_in_full_words_at_every_load(opened: Callable[[], Page], stage: Stage) -> None:
+    """An update written once was lost in most loads of an earlier trial: the state is drawn from the start."""
+    stage.set(scenarios.daily_loss())
+    page = opened()
+    for _ in range(5):
+        page.reload()
+        expect(state(page)).to_have_text(scenarios.REDUCING, timeout=PATIENCE_MS)
+        assert page.title() == f"{scenarios.REDUCING} · LOCAL · QuantMatrix"
+
+
+def test_the_essentials_fit_on_a_desk_and_a_red_platform_marks_them(opened: Callable[[], Page], stage: Stage) -> None:
+    page = opened()
+    for label in ("Positions", "Orders", "Momentum Radar", "System health", "Commands", "Alerts", "Equity"):
+        box = region(page, label).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= 900, label
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+    cut = "e => e.scrollWidth > e.clientWidth + 1"
+    for each in page.locator(".card, .badge, .layer, .scroll").all():
+        assert not each.evaluate(cut), each.inner_text()
+    stage.set(*scenarios.red_platform())
+    shows(page.locator(".layers"), "Platform", "failed", "Strategies", "unreliable", "Portfolio", "unreliable")
+    cards = page.locator(".card")
+    assert cards.count() == 8
+    assert all("unreliable" in text for text in cards.all_inner_texts())
+    for label in ("Positions", "Orders", "Momentum Radar", "Recent fills", "Closed trades", "Risk limits"):
+        shows(region(page, label).locator("header"), "unreliable")
+    health = region(page, "System health").locator("tbody tr")
+    shows(health.first, "Execution broker")
+    shows(health.nth(1), "connection refused")
+
+
+def test_the_page_works_on_a_phone(opened: Callable[[], Page], stage: Stage, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    stage.set(scenarios.daily_loss())
+    page = opened()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    button = page.locator(".em-button").bounding_box()
+    assert button is not None
+    assert 0 <= button["y"] <= 844 - button["height"]
+    assert button["height"] >= 44
+    for label in ("Decision required",):
+        box = page.locator(f'form[aria-label="{label}"]').bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 844
+
+
+def test_a_book_without_a_session_and_a_closed_one(opened: Callable[[], Page], stage: Stage) -> None:
+    stage.set(scenarios.empty())
+    page = opened()
+    shows(region(page, "No session yet"), "has not opened a session")
+    expect(page.get_by_role("button", name="Pause")).to_be_disabled()
+    snapshot, events = scenarios.closed()
+    stage.api.events = events
+    stage.set(snapshot)
+    shows(region(page, "Session 2018-03-02 is closed"), "Net P&L", "+412.87", "GO", "Preflight pre-market")
+
+
+# --- the emergency ---------------------------------------------------------------------------------------------------
+
+
+def test_the_emergency_from_the_keyboard_posts_one_command(opened: Callable[[], Page], stage: Stage) -> None:
+    stage.api.answer["emergency"] = (200, {"accepted": True, "effect": "emergency e1: entries stopped"})
+    page = opened()
+    page.keyboard.press("Alt+Shift+KeyE")
+    panel = page.get_by_role("dialog", name="Emergency Liquidate & Halt")
+    shows(panel, "Cancel 6 open orders, close 3 positions (NVDA 42, AMD 820, BABA 54).")
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    shows(panel, "Accepted")
+    shows(panel, "emergency e1: entries stopped")
+    stage.set(scenarios.emergency(2))
+    shows(panel, "Liquidating: 2 of 3 flat")
+    expect(state(page)).to_have_text(scenarios.HALTED)
+    shows(region(page, "Emergency"), "NVDA", "flat", "BABA", "close sent")
+    stage.set(scenarios.emergency(3, done=True))
+    shows(panel, "remains HALTED – only liquidation may pass")
+    shows(region(page, "Emergency"), "Flat at the broker since 13:02:31", f"remains {scenarios.HALTED}")
+    (command,) = stage.api.commands
+    assert command["command"] == {"command": "emergency", "reason": "Execution behavior is unsafe"}
+    assert command["origin"] == "command center"
+    assert command["state_version"] == stage.api.snapshot["version"] - 2
+
+
+def test_the_emergency_takes_two_steps_and_a_reason(opened: Callable[[], Page], stage: Stage) -> None:
+    page = opened()
+    page.locator(".em-button").click()
+    confirm = page.get_by_role("button", name="Liquidate & halt now")
+    confirm.click()
+    shows(page.get_by_role("dialog"), "Pick a reason or type one.")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.locator(".em-button").click()
+    page.get_by_label("In your words").fill("fills do not match")
+    page.get_by_label("Your name").last.fill("ana")
+    confirm.dblclick()
+    shows(page.get_by_role("dialog"), "Accepted")
+    (command,) = stage.api.commands
+    assert command["operator"] == "ana"
+    assert command["command"]["reason"] == "fills do not match"
+
+
+def test_the_emergency_is_tried_again_while_nobody_answers(opened: Callable[[], Page], stage: Stage) -> None:
+    page = opened()
+    stage.api.stop()
+    expect(veil(page)).to_be_visible(timeout=PATIENCE_MS)
+    page.locator(".em-button").click()  # above the veil
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    shows(page.get_by_role("dialog"), "qm emergency --direct")
+    assert stage.api.commands == []
+    stage.api.start()
+    shows(page.get_by_role("dialog"), "Accepted")
+    assert len(stage.api.commands) == 1
+
+
+# --- other commands --------------------------------------------------------------------------------------------------
+
+
+def test_commands_are_signed_give_a_reason_and_show_their_answers(opened: Callable[[], Page], stage: Stage) -> None:
+    stage.api.answer["pause"] = (200, {"accepted": True, "effect": scenarios.REDUCING})
+    page = opened()
+    desk = region(page, "Commands")
+    desk.get_by_role("button", name="Pause", exact=True).click()
+    form = desk.get_by_role("form", name="Pause entries")
+    form.get_by_role("button", name="Pause entries").click()
+    shows(form, "Give your name")
+    form.get_by_label("Your name").fill("ana")
+    form.get_by_role("button", name="Pause entries").click()
+    shows(form, "Say why")
+    form.get_by_label("Reason").fill("lunch")
+    page.keyboard.press("Enter")
+    shows(desk, "Accepted Pause")
+    shows(desk, scenarios.REDUCING)
+    command = stage.api.commands[0]
+    assert (command["operator"], command["command"]) == ("ana", {"command": "pause", "reason": "lunch"})
+    # The name was asked for once; what is typed survives updates; a refusal comes with its remedy.
+    refusal = {"accepted": False, "reason": "QCOM is over already", "remedy": "see the watchlist"}
+    stage.api.answer["block"] = (409, refusal)
+    page.locator('tr:has-text("QCOM")').first.hover()
+    page.get_by_role("button", name="Block QCOM").first.click()
+    form = desk.get_by_role("form", name="Block a symbol")
+    expect(form.get_by_label("Symbol")).to_have_value("QCOM")
+    shows(form, "Signed ana")
+    form.get_by_label("Reason").press_sequentially("halts ")
+    stage.set(scenarios.stale_feed()[0])
+    shows(page.locator(".notices"), "Scanner silent")
+    page.keyboard.type("pending")
+    form.get_by_label("For").select_option("permanent")
+    form.get_by_role("button", name="Block").click()
+    shows(desk, "Refused Block QCOM", "QCOM is over already", "Do: see the watchlist")
+    given = {"command": "block", "symbol": "QCOM", "scope": "permanent", "reason": "halts pending"}
+    assert stage.api.commands[1]["command"] == given
+
+
+def test_after_the_daily_loss_a_decision_then_a_resume(opened: Callable[[], Page], stage: Stage) -> None:
+    stage.set(scenarios.daily_loss())
+    page = opened()
+    decision = page.locator('form[aria-label="Decision required"]')
+    decision.get_by_role("button", name="Continue exits").click()
+    decision.get_by_label("Reason").fill("stops are close")
+    decision.get_by_label("Your name").fill("ana")
+    decision.get_by_role("button", name="Confirm: Continue exits").click()
+    shows(decision, "Accepted")
+    desk = region(page, "Commands")
+    desk.get_by_role("button", name="Resume", exact=True).click()
+    form = desk.get_by_role("form", name="Resume after a halt")
+    shows(form, "✓ Broker state reconciled: clean at 13:00:00")
+    form.get_by_label("Incident").first.fill("one bad fill")
+    form.get_by_label("Incident cause understood").check()
+    form.get_by_label("Risk controls verified").check()
+    form.get_by_label("Reason").fill("limit raised")
+    form.get_by_role("button", name="Resume").click()
+    shows(desk, "Accepted Resume")
+    decided, resumed = (command["command"] for command in stage.api.commands)
+    reason = "stops are close"
+    assert decided == {"command": "decide", "decision_id": "d1", "choice": "continue_exits", "reason": reason}
+    assert resumed == {
+        "command": "resume",
+        "reason": "limit raised",
+        "incident": "one bad fill",
+        "cause_understood": True,
+        "internal_state_repaired": False,
+        "risk_controls_verified": True,
+    }
+
+
+# --- when something is gone ------------------------------------------------------------------------------------------
+
+
+def test_a_platform_that_stops_answering_is_veiled_and_comes_back(opened: Callable[[], Page], stage: Stage) -> None:
+    page = opened()
+    stage.api.stop()
+    shows(veil(page), "STALE", "no update for ", "nothing answers at")
+    shows(veil(page), "Last known trading state: ACTIVE")
+    stage.api.start()
+    expect(veil(page)).to_be_hidden(timeout=PATIENCE_MS)
+    stage.api.mode = "locked"
+    shows(veil(page), "STALE", "The platform refuses this page", "401")
+
+
+def test_a_click_that_waited_in_a_hung_server_keeps_its_date(opened: Callable[[], Page], stage: Stage) -> None:
+    """The platform refuses a command that waited: it can, because the browser dated it when it was given."""
+    page = opened()
+    desk = region(page, "Commands")
+    desk.get_by_role("button", name="Pause", exact=True).click()
+    desk.get_by_label("Reason").fill("lunch")
+    desk.get_by_label("Your name").fill("ana")
+    stage.served.process.send_signal(signal.SIGSTOP)
+    try:
+        desk.get_by_role("button", name="Pause entries").click()
+        shows(veil(page), "STALE", "the page's own server does not answer")
+    finally:
+        stage.served.process.send_signal(signal.SIGCONT)
+    until(lambda: len(stage.api.commands) == 1)
+    given = datetime.fromisoformat(stage.api.commands[0]["client_ts"])
+    assert (datetime.now(UTC) - given).total_seconds() > 3
+    expect(veil(page)).to_be_hidden(timeout=PATIENCE_MS)
+
+
+def test_a_dead_page_server_is_veiled_and_a_new_one_found(
+    opened: Callable[[], Page], page_faults: list[str], stage: Stage
+) -> None:
+    page = opened()
+    was = stage.served
+    was.kill()
+    shows(veil(page), "STALE", "no update for ", "trading goes on without it")
+    page.locator(".em-button").click()
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    shows(page.get_by_role("dialog"), "No answer", "In a terminal: qm emergency")
+    stage.served = PageProcess("--book-dir", str(stage.book), "--port", str(was.port))
+    assert stage.served.url == was.url
+    expect(veil(page)).to_be_hidden(timeout=PATIENCE_MS)
+    expect(state(page)).to_have_text("ACTIVE")
+    assert page_faults, "the browser reports the refused connections"
+    page_faults.clear()

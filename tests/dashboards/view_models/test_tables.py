@@ -1,0 +1,252 @@
+"""The tables: what each row says, in which order, and what an empty one says."""
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dashboards.reading import Reading
+from dashboards.view_models import market_tables, platform_tables, trading_tables
+from dashboards.view_models.page import page_view
+from dashboards.view_models.tables import cell
+from dashboards.view_models.verdict import judge
+from tests.dashboards import scenarios
+from tests.dashboards.readings import reading
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+def texts(row: dict[str, Any]) -> list[str]:
+    return [each if isinstance(each, str) else each["text"] for each in row["cells"]]
+
+
+def cell_of(table: dict[str, Any], row: int, label: str) -> Any:
+    labels = [column["label"] for column in table["columns"]]
+    return table["rows"][row]["cells"][labels.index(label)]
+
+
+def positions(given: Reading) -> dict[str, Any]:
+    return trading_tables.positions(given, judge(given), NEW_YORK)
+
+
+def orders(given: Reading) -> dict[str, Any]:
+    return trading_tables.orders(given, judge(given), NEW_YORK)
+
+
+def test_a_position_says_how_far_stop_and_target_are() -> None:
+    table = positions(reading())
+    assert texts(table["rows"][0]) == [
+        "NVDA", "42", "234.90", "236.54", "+68.88", "233.10 · 1.5%", "238.50 · 0.8%", "orb-1", "10:17",
+    ]  # fmt: skip
+    assert texts(table["rows"][2])[6] == "–"
+    assert table["note"] == "3 open positions"
+
+
+def test_distances_of_a_short_position_run_the_other_way() -> None:
+    snapshot = scenarios.day()
+    snapshot["positions"] = [
+        snapshot["positions"][0] | {"qty": "-42", "mark_px": "100", "stop_px": "102", "target_px": "95"}
+    ]
+    row = texts(positions(reading(snapshot))["rows"][0])
+    assert (row[1], row[5], row[6]) == ("−42", "102.00 · 2.0%", "95.00 · 5.0%")
+
+
+def test_a_level_that_is_reached_is_told() -> None:
+    snapshot = scenarios.day()
+    snapshot["positions"][0]["mark_px"] = "233.00"
+    stop = cell_of(positions(reading(snapshot)), 0, "Stop")
+    assert (stop["text"], stop["tone"]) == ("233.10 · reached", "warn")
+
+
+def test_a_position_without_a_mark_has_levels_and_no_distances() -> None:
+    snapshot = scenarios.day()
+    snapshot["positions"][0] |= {"mark_px": None, "unrealized_pnl": None, "exit_wanted": "stop"}
+    row = texts(positions(reading(snapshot))["rows"][0])
+    assert row[3:8] == ["–", "–", "233.10", "238.50", "leaving: stop"]
+
+
+def test_open_orders_come_first_and_ended_ones_are_cut() -> None:
+    table = orders(reading())
+    statuses = [texts(row)[5] for row in table["rows"]]
+    assert statuses[:6] == ["Accepted", "Accepted", "Accepted", "Partially filled", "Accepted", "Submitted"]
+    assert len(statuses) == 6 + trading_tables.ENDED_ORDERS_SHOWN
+    assert table["more"] == 3
+    assert table["note"] == "6 open"
+    assert [row["tone"] for row in table["rows"]] == [""] * 6 + ["dim"] * 6
+
+
+def test_an_order_in_doubt_is_red_and_counted() -> None:
+    snapshot = scenarios.day()
+    snapshot["orders"][5]["status"] = "unknown"
+    table = orders(reading(snapshot))
+    assert table["note"] == "6 open, 1 in doubt"
+    assert cell_of(table, 5, "Status") == {"text": "Unknown", "tone": "bad", "chip": True}
+
+
+def test_every_open_order_is_shown_however_many() -> None:
+    snapshot = scenarios.day()
+    live = [snapshot["orders"][0] | {"cl_ord_id": f"o{n}"} for n in range(60)]
+    table = orders(reading(snapshot | {"orders": [*live, *snapshot["orders"][6:]]}))
+    assert sum(texts(row)[5] == "Accepted" for row in table["rows"]) == 60
+
+
+def test_what_an_order_asked_and_got() -> None:
+    table = orders(reading())
+    assert [texts(row)[4] for row in table["rows"]][:4] == [
+        "stop 233.10",
+        "limit 238.50",
+        "stop 11.98",
+        "limit 12.52 @ 12.52",
+    ]
+    assert cell_of(table, 7, "Price") == "market @ 184.30"
+    assert cell_of(table, 6, "Reason") == "position_notional: 12002.00 (limit 10000)"
+
+
+def test_fills_and_trades() -> None:
+    given = reading()
+    fills = trading_tables.fills(given, judge(given), NEW_YORK)
+    assert texts(fills["rows"][0]) == ["12:48:01", "AMD", "sell", "80", "12.52", "0.42", "−1.2 bps", "+28.80"]
+    assert texts(fills["rows"][1])[-1] == "–"
+    trades = trading_tables.trades(given, judge(given), NEW_YORK)
+    assert texts(trades["rows"][0]) == ["12:38", "TWTR", "300", "32.80", "33.21", "+121.60", "+1.42R", "Target"]
+    assert trades["note"] == "8 trades, 5 won"
+
+
+def test_the_radar_shows_25_with_candidates_marked() -> None:
+    given = reading()
+    table = market_tables.radar(given, judge(given))
+    assert len(table["rows"]) == 25
+    assert texts(table["rows"][0]) == [
+        "1",
+        "▼3",
+        "NVDA ●",
+        "236.54",
+        "+4.80%",
+        "+1.20%",
+        "3.4×",
+        "+1.1%",
+        "",
+        "2.40B",
+        "2.61",
+    ]
+    assert cell_of(table, 0, "Range") == {"text": "", "hint": "97% of the range", "pct": 97.0}
+    assert table["note"] == "4 candidates"
+    unknown = next(row for row in table["rows"] if row["key"] == "JD")
+    assert texts(unknown)[6] == "–"
+
+
+def test_the_watchlist_keeps_its_times_and_sinks_what_is_over() -> None:
+    given = reading()
+    table = market_tables.watchlist(given, judge(given), NEW_YORK)
+    states = [texts(row)[1] for row in table["rows"]]
+    assert states == ["Entered", "Entered", "Entered", "Assigned", "Found", "Closed", "Blocked", "Expired"]
+    assert texts(table["rows"][5]) == ["QCOM", "Closed", "09:52", "09:52", "10:01", "10:28", "10:28", "orb-1: stop"]
+    assert table["note"] == "5 active, 3 ended"
+
+
+def test_only_what_is_alive_can_be_dropped() -> None:
+    given = reading()
+    table = market_tables.watchlist(given, judge(given), NEW_YORK)
+    offered = {row["key"]: [action["form"] for action in row["actions"]] for row in table["rows"]}
+    assert offered["TWTR"] == ["drop", "block"]
+    assert offered["QCOM"] == []
+
+
+def test_health_is_worst_first_with_what_is_wrong() -> None:
+    table = platform_tables.health(reading(*scenarios.red_platform()))
+    assert [row["key"] for row in table["rows"]][:3] == ["execution_broker", "analytics", "api"]
+    assert table["rows"][0]["below"] == "connection refused"
+    assert table["rows"][2]["below"] == ""
+    assert table["note"] == "2 of 10 not healthy"
+    assert texts(table["rows"][0]) == ["Execution broker", "failed", "1.1 ms", "1 min ago"]
+
+
+def test_a_component_that_never_worked() -> None:
+    report = scenarios.health()
+    report["components"][0] |= {"status": "failed", "last_success": None, "latency_ms": None, "detail": "not started"}
+    table = platform_tables.health(reading(health=report))
+    assert texts(table["rows"][0]) == ["API", "failed", "–", "never"]
+
+
+def test_a_status_nobody_knows_comes_first() -> None:
+    report = scenarios.health()
+    report["components"][5]["status"] = "confused"
+    table = platform_tables.health(reading(health=report))
+    assert table["rows"][0]["key"] == "scanner"
+    assert cell_of(table, 0, "Status")["tone"] == "bad"
+
+
+def test_risk_limits_and_denials() -> None:
+    given = reading(scenarios.daily_loss())
+    table = platform_tables.risk(given, judge(given))
+    assert [texts(row)[:3] for row in table["rows"]] == [
+        ["Daily loss", "1,012.40", "1,000.00"],
+        ["Trades today", "11", "30"],
+        ["Open positions", "3", "10"],
+        ["Submits, last minute", "2", "60"],
+    ]
+    assert table["rows"][0]["cells"][3] == {"text": "", "tone": "bad", "hint": "101%", "pct": 100.0}
+    denials = platform_tables.denials(given, NEW_YORK)
+    assert texts(denials["rows"][0]) == ["12:21:00", "AMZN", "orb-1", "position_notional: 12002.00 (limit 10000)"]
+
+
+def test_a_block_from_the_limits_file_cannot_be_lifted_here() -> None:
+    snapshot = scenarios.day()
+    snapshot["risk"]["blocked"].append(
+        {"symbol": "GME", "scope": "permanent", "by": "limits", "reason": "", "at": None}
+    )
+    rows = platform_tables.blocked(reading(snapshot))["rows"]
+    assert [(row["key"], [action["form"] for action in row["actions"]]) for row in rows] == [
+        ("TSLA", ["unblock"]),
+        ("GME", []),
+    ]
+
+
+def test_runs_phases_and_reconciliation() -> None:
+    given = reading(scenarios.daily_loss())
+    runs = platform_tables.runs(given, NEW_YORK, judge(given))
+    assert texts(runs["rows"][0]) == ["orb-1", "HALTED – entries blocked, exits running", "6", "13:02"]
+    assert runs["rows"][0]["actions"] == []
+    phases = platform_tables.phases(given, NEW_YORK)
+    assert texts(phases["rows"][4])[:2] == ["Market session", "09:29:12"]
+    assert phases["rows"][4]["cells"][0]["tone"] == "mark"
+    assert (texts(phases["rows"][5])[1], phases["rows"][5]["tone"]) == ("–", "dim")
+    agreed = platform_tables.reconciliation(given, NEW_YORK)
+    assert (agreed["note"], agreed["note_tone"]) == ("clean at 13:00:00 (continuous)", "ok")
+    assert agreed["empty"] == "Our books and the broker's agree: no break."
+
+
+def test_an_unresolved_break_shows_both_sides() -> None:
+    table = platform_tables.reconciliation(reading(scenarios.mismatch()), NEW_YORK)
+    assert texts(table["rows"][0])[:5] == ["P0", "AMD", "Position quantity", "820", "900"]
+    assert table["note_tone"] == "bad"
+
+
+def test_reconciliation_that_proves_nothing_does_not_say_clean() -> None:
+    snapshot = scenarios.day()
+    snapshot["reconciliation"]["result"] = "incomplete"
+    table = platform_tables.reconciliation(reading(snapshot), NEW_YORK)
+    assert "nothing was concluded" in table["empty"]
+    assert (
+        platform_tables.reconciliation(reading(scenarios.empty()), NEW_YORK)["empty"]
+        == "Not compared with the broker yet."
+    )
+
+
+def test_every_table_says_something_when_it_is_empty() -> None:
+    view = page_view(reading(scenarios.empty()), NEW_YORK)
+    tables = [each for each in view.values() if isinstance(each, dict) and "columns" in each]
+    assert len(tables) == 13
+    assert all(table["rows"] or table["empty"] for table in tables)
+
+
+def test_rows_have_as_many_cells_as_columns_and_keys_of_their_own() -> None:
+    for snapshot in (scenarios.day(), scenarios.daily_loss(), scenarios.emergency(), scenarios.mismatch()):
+        for name, table in page_view(reading(snapshot), NEW_YORK).items():
+            if isinstance(table, dict) and "columns" in table:
+                keys = [row["key"] for row in table["rows"]]
+                assert len(keys) == len(set(keys)), name
+                assert {len(row["cells"]) for row in table["rows"]} <= {len(table["columns"])}, name
+
+
+def test_a_plain_cell_is_plain() -> None:
+    assert cell("x") == "x"
+    assert cell("", pct=140.0) == {"text": "", "pct": 100.0}
