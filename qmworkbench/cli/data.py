@@ -84,9 +84,9 @@ def _one_session(out: Output, file: Path, date: str) -> bool:
 
     def human() -> None:
         out.line(
-            f"{file} {date}: {len(data.universe):,} symbols, {len(data.boundaries):,} boundaries of {data.interval_s} s "
-            f"on {data.calendar}, {len(data.history)} sessions of history, {data.quarantined.height:,} rows kept aside, "
-            f"data hash {data.data_hash}"
+            f"{file} {date}: {len(data.universe):,} symbols on {data.calendar}, {len(data.boundaries):,} boundaries of "
+            f"{data.interval_s} s, {len(data.history)} sessions of history, {data.quarantined.height:,} rows kept "
+            f"aside, data hash {data.data_hash}"
         )
         _findings(out, data.findings)
         out.line("can be traded on")

@@ -1,9 +1,12 @@
 """What a command prints: its one result on standard output, in words or as JSON; all else on standard error (§21)."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
+
+_PIPED_WIDTH: Final = 132
 
 
 class Output:
@@ -52,7 +55,9 @@ class Output:
             table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        Console(file=sys.stdout, highlight=False, soft_wrap=False).print(table)
+        # Where no terminal says how wide it is, a table is as wide as a page of listing paper was.
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
+        Console(file=sys.stdout, highlight=False, width=width).print(table)
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:

@@ -23,16 +23,23 @@ def list_(json: AsJson = False) -> None:
     out = begin(json=json)
     entries = list(catalog().values())
     rows = [
-        [e.strategy_id, e.version, e.title, ", ".join(sorted(m.value for m in e.asset_classes)), e.status.value, e.owner]
+        [
+            e.strategy_id,
+            e.version,
+            e.title,
+            ", ".join(sorted(m.value for m in e.asset_classes)),
+            e.status.value,
+            e.owner,
+        ]
         for e in entries
     ]
     columns = ["id", "version", "title", "markets", "status", "owner"]
-    out.result([_plain(entry) for entry in entries], lambda: out.table(columns, rows))
+    out.result({"strategies": [_plain(entry) for entry in entries]}, lambda: out.table(columns, rows))
 
 
-@app.command("card")
+@app.command("show")
 @guarded
-def card(
+def show(
     strategy: Annotated[str, typer.Argument(help="A catalog id, such as opening-range.", show_default=False)],
     json: AsJson = False,
 ) -> None:
@@ -47,9 +54,13 @@ def card(
 def _shown(out: Output, card: dict[str, Any]) -> None:
     for key, value in card.items():
         title = key.replace("_", " ")
-        if isinstance(value, list) and value and isinstance(value[0], dict):
+        if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
             columns = list(value[0])
             out.table(columns, [[_text(row.get(name)) for name in columns] for row in value], title=title)
+        elif isinstance(value, list | tuple) and len(value) > 1:
+            out.line(title)
+            for part in value:
+                out.line(f"    {_text(part)}")
         elif isinstance(value, dict):
             out.line(title)
             for name, inner in value.items():
@@ -59,7 +70,7 @@ def _shown(out: Output, card: dict[str, Any]) -> None:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(_text(part) for part in value)
     return "–" if value is None else str(value)
 
