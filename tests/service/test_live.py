@@ -1,0 +1,304 @@
+"""A day as a service: commanded over its API while it runs, decided as the plain loop decides, and alone without readers."""
+
+import asyncio
+import dataclasses
+import json
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from qmworkbench.domain.events import Event
+from qmworkbench.domain.events.control import CommandReceived, EmergencyCompleted
+from qmworkbench.domain.events.orders import OrderIntended, TradeClosed
+from qmworkbench.domain.events.session import SessionClosed, SessionEnding, SessionOpened
+from qmworkbench.domain.events.telemetry import BoundaryTimed, HealthSampled, ProcessEnded, ProcessStarted
+from qmworkbench.domain.orders import PositionEffect
+from qmworkbench.domain.sessions import TradingState
+from qmworkbench.ports import JournalFailed
+from qmworkbench.service.headless import run_headless
+from qmworkbench.service.live import serve_day
+from qmworkbench.service.plan import DayPlan
+from qmworkbench.service.platform import Platform, StopRequested
+from qmworkbench.service.result import DayResult
+from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.trading.fold import fold
+from tests.service.conftest import events_of
+from tests.service.day_process import all_good
+
+PACE = 1800.0  # market seconds per wall second: 120 minutes in four seconds
+
+
+class Day:
+    """A day served in a thread of its own; the test is its operator."""
+
+    def __init__(self, plan: DayPlan, **options: Any) -> None:
+        self.plan = plan
+        self.result: DayResult | None = None
+        self.error: BaseException | None = None
+        self.platform: Platform | None = None
+        self._options = options
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self.client = self._connected()
+
+    def _run(self) -> None:
+        def opened(platform: Platform) -> None:
+            self.platform = platform
+
+        try:
+            self.result = asyncio.run(serve_day(self.plan, all_good, on_open=opened, **self._options))
+        except BaseException as error:
+            self.error = error
+
+    def _connected(self) -> httpx.Client:
+        path = self.plan.paths.api_json
+        self.until(path.exists)
+        address = json.loads(path.read_text())
+        return httpx.Client(
+            base_url=address["url"], headers={"Authorization": f"Bearer {address['token']}"}, timeout=10
+        )
+
+    def until(self, holds: Callable[[], Any]) -> Any:
+        for _ in range(6000):
+            found = holds()
+            if found:
+                return found
+            assert self._thread.is_alive(), f"the day ended before that: {self.error or self.result}"
+            time.sleep(0.005)
+        raise AssertionError("it did not come to that within 30 s")
+
+    def view(self) -> dict[str, Any]:
+        found = self.client.get("/api/snapshot").json()
+        assert isinstance(found, dict)
+        return found
+
+    def seen(self, holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        found: dict[str, Any] = self.until(lambda: view if holds(view := self.view()) else None)
+        return found
+
+    def order(self, command: str, **arguments: Any) -> httpx.Response:
+        return self.client.post(
+            "/api/commands",
+            json={
+                "command_id": uuid.uuid4().hex,
+                "client_ts": datetime.now(UTC).isoformat(),
+                "operator": "ana",
+                "origin": "test",
+                "command": {"command": command, "reason": "the test wants it"} | arguments,
+            },
+        )
+
+    def over(self) -> DayResult:
+        self._thread.join(60)
+        self.client.close()
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None, "the day did not end"
+        return self.result
+
+
+@pytest.fixture
+def paced(short_plan: DayPlan) -> DayPlan:
+    return dataclasses.replace(short_plan, speed=PACE)
+
+
+def holding(view: dict[str, Any]) -> bool:
+    return bool(view["positions"])
+
+
+def entries(events: list[Event]) -> list[Event]:
+    return [
+        event
+        for event in events
+        if isinstance(event, OrderIntended) and event.request.position_effect is PositionEffect.OPEN
+    ]
+
+
+def after(events: list[Event], command: str) -> list[Event]:
+    """What came after a command."""
+    at = next(
+        number
+        for number, event in enumerate(events)
+        if isinstance(event, CommandReceived) and event.command.__struct_config__.tag == command
+    )
+    return events[at:]
+
+
+def test_without_a_command_it_decides_as_the_plain_loop_does_and_leaves_no_address(
+    paced: DayPlan, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from tests.service.day_process import plan_for
+
+    plain = plan_for(tmp_path_factory.mktemp("plain"), paced.data, compute="one-pass")
+    expected = run_headless(plain, all_good)
+    day = Day(dataclasses.replace(paced, speed=6 * PACE))
+    mute = socket.create_connection((day.client.base_url.host, day.client.base_url.port or 0))
+    mute.sendall(b"GET /api/snapshot HTTP/1.1\r\nHost: localhost\r\n")  # a page that dies while asking
+    result = day.over()
+    mute.close()
+    opened = [next(e for e in events_of(plan) if isinstance(e, SessionOpened)) for plan in (plain, paced)]
+    if opened[0].code_version == opened[1].code_version:
+        assert result.decision_head == expected.decision_head
+    assert events_of(paced)[1:] == events_of(plain)[1:]
+    assert not paced.paths.api_json.exists()
+
+
+def test_a_pause_stops_entries_and_a_resume_needs_every_line(paced: DayPlan) -> None:
+    day = Day(paced)
+    day.seen(holding)
+    answer = day.order("pause")
+    assert (answer.status_code, answer.json()["effect"]) == (200, TradingState.REDUCING.shown)
+    view = day.seen(lambda view: view["trading_state"]["state"] == "reducing")
+    assert (view["trading_state"]["by"], view["trading_state"]["code"]) == ("ana", "operator_pause")
+    refused = day.order(
+        "resume", incident="", cause_understood=True, internal_state_repaired=True, risk_controls_verified=False
+    )
+    assert refused.status_code == 409
+    assert "risk controls verified" in refused.json()["reason"]
+    result = day.over()
+    told = after(events_of(paced), "pause")
+    assert entries(told) == []
+    assert result.breaks == 0
+
+
+def test_emergency_liquidates_everything_and_the_book_stays_halted(paced: DayPlan) -> None:
+    day = Day(paced)
+    held = {position["symbol"] for position in day.seen(holding)["positions"]}
+    answer = day.order("emergency", reason="")
+    assert answer.status_code == 200
+    assert "until flat" in answer.json()["effect"]
+    view = day.seen(lambda view: view["emergency"] and view["emergency"]["completed_at"])
+    assert view["positions"] == []
+    assert view["trading_state"]["shown"] == TradingState.HALTED.shown
+    assert held <= {line["symbol"] for line in view["emergency"]["lines"] if line["step"] == "flat"}
+    assert any(alert["kind"] == "emergency_halt" and alert["priority"] == "P0" for alert in view["alerts"])
+    result = day.over()
+    told = after(events_of(paced), "emergency")
+    assert any(isinstance(event, EmergencyCompleted) for event in told)
+    assert entries(told) == []
+    state = fold(events_of(paced))
+    assert (state.halt.state, state.positions, result.breaks) == (TradingState.HALTED, {}, 0)
+
+
+def test_a_blocked_symbol_never_comes_back_and_a_dropped_one_is_let_go(paced: DayPlan) -> None:
+    day = Day(paced)
+    view = day.seen(lambda view: [item for item in view.get("watchlist", []) if item["state"] == "assigned"])
+    symbol = next(item["symbol"] for item in view["watchlist"] if item["state"] == "assigned")
+    assert day.order("block", symbol="NOSUCH").status_code == 409
+    assert day.order("block", symbol=symbol).status_code == 200
+    view = day.seen(lambda view: [b for b in view["risk"]["blocked"] if b["symbol"] == symbol])
+    state = next(item["state"] for item in view["watchlist"] if item["symbol"] == symbol)
+    assert state == "blocked"
+    day.over()
+    assert [e for e in entries(after(events_of(paced), "block")) if e.request.symbol == symbol] == []  # type: ignore[attr-defined]
+
+
+def test_an_early_end_leaves_flat_and_closes_the_session(paced: DayPlan) -> None:
+    day = Day(paced)
+    day.seen(holding)
+    assert day.order("end_session").status_code == 200
+    result = day.over()
+    events = events_of(paced)
+    ending = next(event for event in events if isinstance(event, SessionEnding))
+    assert ending.reason == "ended early: the test wants it"
+    assert ending.at < paced.data.window.closes_at
+    assert isinstance(events[-1], SessionClosed)
+    assert fold(events).positions == {}
+    assert (result.breaks, result.bars < paced.data.bars) == (0, True)
+    assert any(isinstance(event, TradeClosed) for event in after(events, "end_session"))
+
+
+def test_what_is_served_while_it_runs(paced: DayPlan) -> None:
+    day = Day(paced)
+    view = day.seen(lambda view: view["trades"] or holding(view))
+    assert day.client.get(f"/api/snapshot?since={view['version'] + 10**6}").json()["version"] >= view["version"]
+    health = day.client.get("/api/health").json()
+    assert health["status"] == "healthy", health
+    assert len(health["components"]) == 10
+    assert health["journal_seq"] >= health["durable_seq"] > 0
+    body = day.client.get("/api/events?after=0&limit=3").json()
+    assert [event["seq"] for event in body["events"]] == [1, 2, 3]
+    assert body["events"][0]["type"] == "session.opened"
+    assert body["head"] >= 3
+    only = day.client.get("/api/events?types=order.intended&limit=5").json()["events"]
+    assert {event["type"] for event in only} == {"order.intended"}
+    symbol = only[0]["request"]["symbol"]
+    answer = day.client.get(f"/api/why?symbol={symbol}&at=09:50")
+    assert answer.status_code == 200
+    assert answer.json()["evidence"]["verified"]
+    assert day.client.get("/api/why?symbol=X&at=noon").status_code == 422
+    assert day.order("end_session").status_code == 200
+    day.over()
+    with JournalReader(paced.paths.journal) as journal:
+        told = [type(event) for _, event in journal.events(stream="telemetry")]
+    assert told[0] is ProcessStarted
+    assert told[-1] is ProcessEnded
+    assert {BoundaryTimed, HealthSampled} <= set(told)
+
+
+def test_a_stop_ends_it_at_a_safe_point_and_the_plain_loop_can_finish_the_day(paced: DayPlan) -> None:
+    day = Day(paced)
+    day.seen(holding)
+    assert day.platform is not None
+    day.platform.stop = "stopped by the test"
+    with pytest.raises(StopRequested):
+        day.over()
+    assert not paced.paths.api_json.exists()
+    result = run_headless(paced, all_good)
+    assert (result.recovered, result.breaks) == (True, 0)
+
+
+def test_when_the_journal_fails_health_says_so_and_only_the_emergency_goes_out(paced: DayPlan) -> None:
+    gone: list[tuple[str, str]] = []
+
+    async def direct(operator: str, reason: str) -> str:
+        gone.append((operator, reason))
+        return "everything was closed directly"
+
+    async def served() -> None:
+        from qmworkbench.service.live import LiveDay
+        from qmworkbench.service.blocking import BesideTheLoop
+        from qmworkbench.service.platform import open_platform
+
+        with open_platform(paced, work=BesideTheLoop()) as platform:
+            live = LiveDay(platform, direct_emergency=direct)
+            task = asyncio.create_task(live.run(all_good))
+            while not platform.state.positions:
+                await asyncio.sleep(0.01)
+
+            def fails() -> int:
+                raise JournalFailed("the disk is full")
+
+            sync, platform.journal.sync = platform.journal.sync, fails  # type: ignore[method-assign]
+            with pytest.raises(JournalFailed):
+                await platform.shell.durable()
+            platform.journal.sync = sync  # type: ignore[method-assign]
+            assert live.core.health().status in ("healthy", "degraded", "failed")
+            from qmworkbench.service.health_watch import look
+
+            look(platform, serving=True, loop_lag_ms=0.0)
+            assert live.core.health().status == "failed"
+            await live.core.refresh()
+            assert b"platform_stopped" in live.core.view().body
+            from qmworkbench.domain.commands import EmergencyLiquidateAndHalt, Pause
+            from qmworkbench.service.command_desk import CommandRequest
+
+            common: dict[str, Any] = {"client_ts": platform.wall(), "operator": "ana", "origin": "test"}
+            with pytest.raises(JournalFailed):
+                await live.core.command(CommandRequest(command_id="1", command=Pause(reason="x"), **common))
+            answer = await live.core.command(
+                CommandRequest(command_id="2", command=EmergencyLiquidateAndHalt(reason="now"), **common)
+            )
+            assert (answer.accepted, answer.effect) == (True, "everything was closed directly")
+            with pytest.raises(JournalFailed):
+                await task
+
+    asyncio.run(served())
+    assert gone == [("ana", "now")]
