@@ -39,8 +39,8 @@ from qmworkbench.trading.state import State, decode_state, encode_state, positio
 def gather_pre_market(config: Config, platform: Platform) -> market.PreMarketEvidence:
     """Everything §6, §7, §8 and §23 ask of the running platform."""
     state, plan, day = platform.state, platform.plan, platform.day
-    if platform.start_api is None:
-        health_watch.look(platform, serving=False, loop_lag_ms=0.0)  # a plain loop has no watch of its own
+    # A plain loop has no watch of its own, and a served one may not have looked yet.
+    health_watch.look(platform, serving=False, loop_lag_ms=0.0)
     read = _read_broker(platform)
     account = read.account if read is not None else None
     api, page = _api_and_page(platform)
