@@ -11,13 +11,16 @@ from qmworkbench.domain.chain import Record
 from qmworkbench.domain.commands import EndSession
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import CommandAccepted, CommandReceived, CommandRefused
+from qmworkbench.domain.numbers import cents
+from qmworkbench.market.feed import Delivery
+from qmworkbench.ports import JournalFailed
 from qmworkbench.service.chronicle import CommandAnswer
 from qmworkbench.service.command_desk import CommandDesk, CommandRequest
 from qmworkbench.service.health import HealthReport
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.shell import ShellStopped
 from qmworkbench.service.views import View, ViewBuilder, view_of
-from qmworkbench.ports import JournalFailed
+from qmworkbench.service.why import why
 
 DirectEmergency = Callable[[str, str], Awaitable[str]]
 """Liquidate with the broker and the fallback log alone: (operator, reason) -> what was done (service/direct_emergency.py)."""
@@ -43,6 +46,7 @@ class CoreService:
         self._desk = CommandDesk(self._execute, answered=platform.chronicle.answers.get, wall=platform.wall)
         self._settling: set[asyncio.Task[None]] = set()
         self._view = self._first_view()
+        platform.boundary_listeners.append(self._note_equity)
 
     # --- reads, from what is already built --------------------------------------------------------------------
 
@@ -93,6 +97,13 @@ class CoreService:
         assert built is not None, "the first content differs from none"
         return built
 
+    def _note_equity(self, delivery: Delivery) -> None:
+        """What the account is worth at the boundary, at the marks: a point of the curve."""
+        state = self._platform.state
+        day_pnl, start = state.day_pnl(), state.day.start_equity
+        if day_pnl is not None and start is not None:
+            self._platform.chronicle.equity_at(delivery.frame.as_of, cents(start + day_pnl))
+
     async def events(self, after: int, limit: int, types: Sequence[str]) -> tuple[list[Record], int]:
         """Decisions after a sequence; read beside the loop, from the durable file."""
         wanted = frozenset(types)
@@ -106,8 +117,6 @@ class CoreService:
 
     async def why(self, symbol: str, at: str) -> tuple[Sequence[str], dict[str, Any]]:
         """The story of a symbol around a time of this session."""
-        from qmworkbench.service.why import why
-
         plan = self._platform.plan
         told = await self._platform.shell.beside(lambda: why(plan.paths, symbol, at, session_id=plan.session_id))
         return told.sentences, told.evidence
