@@ -44,6 +44,7 @@ def day(
         ),
     ] = None,
     reports: Annotated[bool, typer.Option("--reports/--no-reports", help="Make the session's reports.")] = True,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print the log's lines as they come.")] = False,
     environment: Environment = None,
     book: Book = None,
     config: ConfigFile = None,
@@ -63,7 +64,8 @@ def day(
     from qmworkbench.cli.day_reports import DayReports
     from qmworkbench.cli.day_run import DayRun
 
-    run = DayRun(settings, out, symbols=symbols, headless=headless, stay=stay, paced=speed not in (None, "max"))
+    paced = speed not in (None, "max")
+    run = DayRun(settings, out, symbols=symbols, headless=headless, stay=stay, paced=paced, verbose=verbose)
     made = DayReports(settings, run.session_id, out, wanted=reports and settings.settings.reports.enabled)
     run.begin(fresh=fresh)
     try:

@@ -31,13 +31,22 @@ class DayRun:
     """
 
     def __init__(
-        self, config: "Config", out: Output, *, symbols: int | None, headless: bool, stay: bool, paced: bool
+        self,
+        config: "Config",
+        out: Output,
+        *,
+        symbols: int | None,
+        headless: bool,
+        stay: bool,
+        paced: bool,
+        verbose: bool = False,
     ) -> None:
         from qmworkbench.service.plan import plan_of
 
         self._config = config
         self._out = out
         self._stay = stay
+        self._verbose = verbose
         self._with_page = not headless
         # A pace needs the event loop, with or without a page.
         self._served = not headless or paced
@@ -90,15 +99,15 @@ class DayRun:
 
     async def _serve(self, preflight: Any, on_closed: Callable[[], None]) -> "DayResult":
         from qmworkbench.cli.command_center import CommandCenter
-        from qmworkbench.cli.last_resort import LastResort
+        from qmworkbench.service.direct_access import InProcessEmergency
         from qmworkbench.service.live import serve_day
 
         service = self._config.settings.service
-        last_resort = LastResort(self.plan)
+        emergency = InProcessEmergency()
         page = CommandCenter(self.plan.paths.root, self._out) if self._with_page else None
 
         def opened(platform: "Platform") -> None:
-            last_resort.platform = platform
+            emergency.opened(platform)
             self._on_open(platform)
 
         def closed(_result: "DayResult") -> None:
@@ -115,7 +124,7 @@ class DayRun:
                 token=service.token.get_secret_value(),
                 stay=self._stay,
                 start_page=page.start if page is not None else None,
-                direct_emergency=last_resort.liquidate,
+                direct_emergency=emergency,
                 on_open=opened,
                 on_closed=closed,
                 command=_typed(),
@@ -128,6 +137,7 @@ class DayRun:
 
     def _on_open(self, platform: "Platform") -> None:
         """Log what happens, from the last line an earlier process wrote."""
+        from qmworkbench.cli.log_lines import human_lines
         from qmworkbench.service.logs import SessionLog
         from qmworkbench.service.recovery import session_events
         from qmworkbench.service.redaction import Redactor
@@ -139,6 +149,7 @@ class DayRun:
             process_id=platform.lease.holder.process_id,
             session_id=self.session_id,
             redactor=Redactor(self._config.secrets),
+            human=human_lines() if self._verbose else None,
         )
         platform.on_close(log.close)
         log.catch_up(session_events(platform.journal, self.session_id))
@@ -166,7 +177,7 @@ class DayRun:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         frames = len(self.plan.data.frames)
-        if not sys.stderr.isatty():
+        if self._verbose or not sys.stderr.isatty():
             self._out.say(f"session {self.session_id}: {frames} boundaries of {self.plan.data.source} …")
             return contextlib.nullcontext()
         self._progress = Progress(
