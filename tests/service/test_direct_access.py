@@ -1,4 +1,4 @@
-"""What a direct emergency stands on when the rest has failed: no journal, no session, a platform in the same process."""
+"""What a direct emergency stands on when the rest has failed: no journal, no session, inside a platform."""
 
 import asyncio
 from decimal import Decimal
