@@ -14,6 +14,7 @@ class LinkState(StrEnum):
     ABSENT = "absent"  # no platform has said where it listens
     DOWN = "down"  # no answer, or an answer that is none
     REFUSED = "refused"  # it answers, but not to us
+    ENDED = "ended"  # this page is being stopped, in order
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Link:
 
 
 WAITING: Final = Link(LinkState.WAITING, "Connecting", "the platform has not been asked yet", "")
+ENDED: Final = Link(
+    LinkState.ENDED, "This page has ended", "it was stopped in order", "if positions are open: qm emergency"
+)
 LINKED: Final = Link(LinkState.OK)
 
 

@@ -31,6 +31,8 @@ MARKET_ZONE: Final = "America/New_York"
 # A closed tab keeps its session this long, in milliseconds; until then a reload finds the server warm.
 _UNUSED_SESSION_MS: Final = 10_000
 _PORT_TRIES: Final = 5
+# Longer than an open page waits between two looks (pages/command_center.py TICK_MS).
+_FAREWELL_S: Final = 1.5
 
 
 class StartRefused(Exception):
@@ -161,6 +163,7 @@ class Dashboard:
         self.source = SnapshotSource(self.api)
         self.sender = CommandSender(self.api)
         self._zone = zone
+        self._ending = False
         self._server, self.port = self._bind(port, _checked_origins(origins), _key(locate))
 
     def run(self, ready: Callable[[str], None]) -> None:
@@ -169,7 +172,7 @@ class Dashboard:
         self.source.start()
         loop = IOLoop.current()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: loop.add_callback_from_signal(loop.stop))
+            signal.signal(number, lambda *_: loop.add_callback_from_signal(self._end, loop))
         self._server.start()
         loop.add_callback(ready, self.url)
         try:
@@ -179,6 +182,18 @@ class Dashboard:
             self.sender.close()
             self.source.stop()
             self.api.close()
+
+    def _end(self, loop: IOLoop) -> None:
+        """Let open pages show that they end, and what was last known; then stop."""
+        if self._ending:
+            loop.stop()
+            return
+        self._ending = True
+        if not self._server.get_sessions("/"):
+            loop.stop()
+            return
+        self.source.end()
+        loop.call_later(_FAREWELL_S, loop.stop)
 
     def _bind(self, port: int, origins: Sequence[str], key: str) -> tuple[Any, int]:
         # Set before Panel is loaded: the page asks nobody outside for scripts, and no variable widens who may connect.

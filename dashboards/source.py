@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from dashboards.core_api import ApiTrouble, CoreApi, Endpoint
-from dashboards.reading import LINKED, Link, Reading
+from dashboards.reading import ENDED, LINKED, Link, Reading
 
 POLL_S: Final = 0.4
 HEALTH_EVERY_S: Final = 1.0
@@ -41,6 +41,13 @@ class SnapshotSource:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
+
+    def end(self) -> None:
+        """Poll a last time and then say that the page ends: what it shows from now on is the last it knew."""
+        self.stop()
+        self.poll()
+        reading = self._reading
+        self._reading = replace(reading, revision=reading.revision + 1, link=ENDED)
 
     def latest(self) -> Reading:
         """The newest reading. Never blocks."""

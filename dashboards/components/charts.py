@@ -3,12 +3,13 @@
 from typing import Any, Final
 
 import panel as pn
-from bokeh.models import ColumnDataSource, DatetimeTickFormatter, HoverTool, NumeralTickFormatter, Range1d
+from bokeh.models import ColumnDataSource, DataRange1d, DatetimeTickFormatter, HoverTool, NumeralTickFormatter, Range1d
 from bokeh.models.annotations import Span
 from bokeh.plotting import figure
 
 from dashboards.view_models.charts import Curve, TradeBars
 
+_HOURS: Final = "%H:%M"
 _INK: Final = "#9aa7b6"
 _GRID: Final = "#232b36"
 _LINE: Final = "#58a6ff"
@@ -22,12 +23,14 @@ class EquityChart:
     def __init__(self, curve: Curve) -> None:
         self._drawn = curve
         self._source = ColumnDataSource({"at": list(curve.times_ms), "equity": list(curve.equity)})
-        plot = _figure(x_axis_type="datetime")
+        self._tip = ColumnDataSource(_tip(curve))
+        # A few points are not stretched over the whole plot: at least half an hour, and a tenth of a percent, is shown.
+        times = DataRange1d(min_interval=30 * 60 * 1000, range_padding=0.03)
+        values = DataRange1d(min_interval=(curve.start or 0.0) / 1000 or None)
+        plot = _figure(x_axis_type="datetime", x_range=times, y_range=values)
         plot.line("at", "equity", source=self._source, line_color=_LINE, line_width=1.6)
-        hours = "%H:%M"
-        plot.xaxis.formatter = DatetimeTickFormatter(
-            minutes=hours, hourmin=hours, hours=hours, days="%e %b", minsec=hours, seconds="%H:%M:%S"
-        )
+        plot.scatter("at", "equity", source=self._tip, color=_LINE, size=6)
+        plot.xaxis.formatter = DatetimeTickFormatter(minutes=_HOURS, hourmin=_HOURS, hours=_HOURS, days="%e %b")
         plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
         plot.add_tools(
             HoverTool(
@@ -50,6 +53,7 @@ class EquityChart:
             return
         self._drawn = curve
         self._levels(curve)
+        self._tip.data = _tip(curve)
         kept = len(drawn.times_ms)
         grown = curve.times_ms[:kept] == drawn.times_ms and curve.equity[:kept] == drawn.equity
         if grown and kept:
@@ -62,6 +66,11 @@ class EquityChart:
         for span, level in ((self._start, curve.start), (self._floor, curve.floor)):
             span.visible = level is not None
             span.location = level
+
+
+def _tip(curve: Curve) -> dict[str, list[float]]:
+    """The newest point alone."""
+    return {"at": list(curve.times_ms[-1:]), "equity": list(curve.equity[-1:])}
 
 
 class TradesChart:

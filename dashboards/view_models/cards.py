@@ -29,7 +29,7 @@ def cards(reading: Reading, verdict: Verdict) -> list[Card]:
             formats.money(account.get("equity")),
             unit=currency,
             mark=prices,
-            note=f"start {formats.money(start)}",
+            note="last broker statement" if begun else formats.ABSENT,
         ),
         _card(
             "Day P&L",
@@ -97,7 +97,7 @@ def _return(pnl: Any, start: Decimal | None) -> str:
     amount = formats.decimal(pnl)
     if amount is None or not start:
         return formats.ABSENT
-    return f"{formats.percent(amount / start * 100, signed=True)} of start"
+    return f"{formats.percent(amount / start * 100, signed=True)} of {formats.money(start)}"
 
 
 def _limit(label: str, used: Mapping[str, Any], mark: str, *, amount: bool = False) -> Card:

@@ -19,7 +19,8 @@ WATCH_TONES: Final = {
     "expired": "dim",
     "blocked": "warn",
 }
-# An entry that has reached one of these is history and sinks to the end.
+# What holds a position comes first; what is over is history and sinks to the end.
+_ORDER: Final = {"entered": 0, "assigned": 1, "found": 2, "exited": 3, "closed": 4, "blocked": 5, "expired": 6}
 _OVER: Final = frozenset({"closed", "expired", "blocked"})
 _STEPS: Final = ("found", "assigned", "entered", "exited")
 
@@ -96,7 +97,7 @@ def _rank_change(change: Any) -> Cell:
 def watchlist(reading: Reading, verdict: Verdict, zone: ZoneInfo) -> Table:
     """What the scanner found, each with the times of its life; what is over comes last."""
     given = rows(reading.snapshot or {}, "watchlist")
-    ordered = sorted(given, key=lambda item: item.get("state") in _OVER)
+    ordered = sorted(given, key=lambda item: _ORDER.get(str(item.get("state")), 2))
     live = sum(item.get("state") not in _OVER for item in given)
     note = f"{live} active, {len(given) - live} ended" if given else ""
     shown = [_watched(item, zone) for item in ordered]

@@ -172,6 +172,8 @@ def veil(reading: Reading, now: float) -> Row:
     `age_s` is None before the first contact. Trouble of less than three seconds is no trouble yet.
     """
     link, age_s = reading.link, reading.contact_age_s(now)
+    if link.state is LinkState.ENDED:
+        return _ended(reading, age_s)
     lost = link.state in (LinkState.ABSENT, LinkState.DOWN, LinkState.REFUSED)
     quiet = stopped(reading) or (link.state is LinkState.ABSENT and reading.snapshot is None)
     if link.state is LinkState.WAITING or quiet or (not lost and (age_s or 0) < 3) or (lost and (age_s or 99) < 3):
@@ -179,3 +181,11 @@ def veil(reading: Reading, now: float) -> Row:
     title = link.title or "The platform does not answer"
     detail = link.detail or "its last answer is too old"
     return {"state": link.state.value, "title": title, "detail": detail, "remedy": link.remedy, "age_s": age_s}
+
+
+def _ended(reading: Reading, age_s: float | None) -> Row:
+    """The page says goodbye: after the session's close that is all there is to say."""
+    closed = (reading.snapshot or {}).get("phase") == "closed"
+    detail = "the session is closed" if closed else f"{reading.link.detail}; the platform may still be trading"
+    remedy = "" if closed else reading.link.remedy
+    return {"state": "ended", "title": reading.link.title, "detail": detail, "remedy": remedy, "age_s": age_s}

@@ -64,7 +64,7 @@ def judge(reading: Reading) -> Verdict:
 
 def stopped(reading: Reading) -> bool:
     """The platform ended after its session closed: its last word stands, and that it is gone is no trouble."""
-    gone = reading.link.state in (LinkState.ABSENT, LinkState.DOWN)
+    gone = reading.link.state in (LinkState.ABSENT, LinkState.DOWN, LinkState.ENDED)
     return gone and (reading.snapshot or {}).get("phase") == "closed"
 
 
@@ -78,7 +78,7 @@ def _stale_feed(snapshot: Mapping[str, Any]) -> str:
 
 
 def _platform(reading: Reading, snapshot: Mapping[str, Any]) -> Layer:
-    if reading.link.state is not LinkState.OK:
+    if reading.link.state not in (LinkState.OK, LinkState.ENDED):
         return Layer("Platform", "bad", "no contact", reading.link.detail)
     health = reading.health or {}
     bad = _broken(health, snapshot)

@@ -329,7 +329,7 @@ def test_a_dead_page_server_is_veiled_and_a_new_one_found(
     page = opened()
     was = stage.served
     was.kill()
-    shows(veil(page), "STALE", "no update for ", "trading goes on without it")
+    shows(veil(page), "STALE", "no update for ", "the platform does not depend on it")
     page.locator(".em-button").click()
     page.keyboard.press("1")
     page.keyboard.press("Enter")
@@ -338,5 +338,7 @@ def test_a_dead_page_server_is_veiled_and_a_new_one_found(
     assert stage.served.url == was.url
     expect(veil(page)).to_be_hidden(timeout=PATIENCE_MS)
     expect(state(page)).to_have_text("ACTIVE")
+    assert stage.served.stop() == 0
+    shows(veil(page), "ENDED", "it was stopped in order; the platform may still be trading")
     assert page_faults, "the browser reports the refused connections"
     page_faults.clear()

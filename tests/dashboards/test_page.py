@@ -134,7 +134,8 @@ def test_the_equity_chart_streams_what_is_new() -> None:
     document.add_root(chart.pane.object)
     document.on_change(lambda event: sent.append(type(event).__name__))
     chart.show(Curve((1.0, 2.0, 3.0), (10.0, 11.0, 12.0), 10.0, 9.0))
-    assert sent == ["ColumnsStreamedEvent"]
+    assert sent.count("ColumnsStreamedEvent") == 1
+    assert chart._source.data["at"] == [1.0, 2.0, 3.0]
     assert list(chart._source.data["equity"]) == [10.0, 11.0, 12.0]
     chart.show(Curve((5.0,), (7.0,), None, None))  # another session
     assert list(chart._source.data["at"]) == [5.0]

@@ -174,3 +174,13 @@ def test_the_thread_polls_until_it_is_stopped(fake: FakeCoreApi, tmp_path: Path)
     asked = len(fake.headers)
     api.close()
     assert len(fake.headers) == asked
+
+
+def test_the_end_keeps_the_last_word(source: SnapshotSource, fake: FakeCoreApi) -> None:
+    source.poll()
+    fake.snapshot, _ = scenarios.closed()
+    source.end()
+    reading = source.latest()
+    assert reading.link.state is LinkState.ENDED
+    assert reading.snapshot is not None
+    assert reading.snapshot["phase"] == "closed"

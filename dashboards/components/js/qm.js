@@ -136,9 +136,10 @@
       return { title: "This page has not connected", stale: `no update for ${Math.floor(gap_s)} s`, gone: true,
         detail: "the page's own server does not answer", remedy: "if positions are open: qm emergency" };
     }
+    if (beat.state === "ended") return { title: "ENDED", stale: beat.title, detail: beat.detail, remedy: beat.remedy };
     if (gap_s > BEAT_LIMIT_S) {
       return { title: "STALE", stale: `no update for ${Math.floor(gap_s)} s`, gone: true,
-        detail: "the page's own server does not answer; trading goes on without it", remedy: "if positions are open: qm emergency" };
+        detail: "the page's own server does not answer; the platform does not depend on it", remedy: "if positions are open: qm emergency" };
     }
     if (beat.state) {
       const age = beat.age_s === null ? null : Math.floor(beat.age_s + gap_s);

@@ -19,8 +19,8 @@ def by_label(given: Reading) -> dict[str, dict[str, Any]]:
 def test_every_figure_of_the_account_has_its_card() -> None:
     shown = by_label(reading())
     assert {label: (card["value"], card["unit"], card["note"]) for label, card in shown.items()} == {
-        "Equity": ("100,412.87", "USD", "start 100,000.00"),
-        "Day P&L": ("+412.87", "", "+0.41% of start"),
+        "Equity": ("100,412.87", "USD", "last broker statement"),
+        "Day P&L": ("+412.87", "", "+0.41% of 100,000.00"),
         "Realized": ("+338.12", "", "fees 12.20"),
         "Unrealized": ("+86.95", "", "open positions"),
         "Buying power": ("148,236.84", "", "cash 74,118.42"),

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dashboards.reading import Link, LinkState, Reading
+from dashboards.reading import ENDED, Link, LinkState, Reading
 from dashboards.view_models import status
 from dashboards.view_models.verdict import judge
 from tests.dashboards import scenarios
@@ -164,3 +164,13 @@ def test_no_veil_without_need() -> None:
     assert veil(Reading(link=ABSENT), 5.0) == ""  # nothing has run yet: the page says so itself
     assert veil(reading(scenarios.closed()[0], link=ABSENT), 500.0) == ""  # it ended in order
     assert veil(reading(link=ABSENT), 500.0) == "absent"  # it vanished during the session
+
+
+def test_a_page_that_ends_says_goodbye() -> None:
+    said = status.veil(reading(link=ENDED), 101.0)
+    assert (said["state"], said["title"]) == ("ended", "This page has ended")
+    assert said["detail"] == "it was stopped in order; the platform may still be trading"
+    assert "qm emergency" in said["remedy"]
+    after = status.veil(reading(scenarios.closed()[0], link=ENDED), 101.0)
+    assert (after["detail"], after["remedy"]) == ("the session is closed", "")
+    assert judge(reading(link=ENDED)).platform.tone == "ok"  # what is shown is what was last known
