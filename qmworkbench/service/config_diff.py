@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -34,6 +34,10 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str
     opened_at: datetime
     changes: tuple[Change, ...]
+
+
+# The id names the run, parameters are told one by one, and their hash changes with them.
+_TOLD_OTHERWISE: Final = frozenset({"strategy_id", "params", "params_hash"})
 
 
 def changes_since_last_session(config: Config) -> Changes:
@@ -99,7 +103,7 @@ def _runs(before: Iterable[RunSpec], after: Iterable[RunSpec]) -> Iterator[Chang
             told = [f"{run.definition_id} {run.version}" if run else "" for run in (was, now)]
             yield Change(key=f"strategies.{name}", before=told[0], after=told[1], source="strategies")
             continue
-        for field in ("definition_id", "version", "budget_pct", "max_symbols", "flat_policy", "symbols"):
+        for field in (name for name in RunSpec.__struct_fields__ if name not in _TOLD_OTHERWISE):
             pair = getattr(was, field), getattr(now, field)
             if pair[0] != pair[1]:
                 yield Change(
