@@ -23,12 +23,14 @@ from qmworkbench.domain.events.session import (
 from qmworkbench.domain.numbers import cents
 from qmworkbench.domain.sessions import Phase
 from qmworkbench.operations.preflight import checks_hash
+from qmworkbench.operations.recovery import recovery_checks
 from qmworkbench.ports import BrokerUnreachable
 from qmworkbench.service import resume, startup
 from qmworkbench.service.boundary import compute_and_decide, take_boundary
 from qmworkbench.service.plan import DayRefused
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.recovery import import_fallback
+from qmworkbench.service.recovery_evidence import gather_recovery
 from qmworkbench.service.result import DayResult, result_of
 from qmworkbench.trading.decision import UNATTENDED
 from qmworkbench.trading.phases import STOP_ORDER
@@ -50,6 +52,7 @@ async def trading_day(platform: Platform, preflight: Preflight) -> DayResult:
     await open_or_resume(platform)
     await pre_start(platform, preflight)
     await startup.start_services(platform)
+    await accept_recovery(platform)
     await verify_health(platform)
     await pre_market(platform, preflight)
     await market_session(platform)
@@ -114,6 +117,19 @@ async def checklist(platform: Platform, preflight: Preflight, name: str, opens: 
         raise DayRefused(f"{name} preflight says {verdict}: {'; '.join(wrong) or 'nothing was looked at'}")
     if not platform.reached(opens):
         raise DayRefused(f"{name} preflight says GO, yet the session stays in {platform.day.phase}: see its alerts")
+
+
+async def accept_recovery(platform: Platform) -> None:
+    """§19's acceptance criteria, after a session was taken over: kept with the session, and entries wait where one fails."""
+    if not platform.day.recovered or not platform.restored.unfinished:
+        return
+    await until(platform, lambda: not platform.day.recovering, COMPARE_S)
+    seen = await platform.shell.at_the_venue(lambda: gather_recovery(platform))
+    platform.recovery = recovery_checks(seen)
+    await platform.shell.beside(platform.keep_recovery)
+    platform.verdicts["recovery"] = verdict_of(platform.recovery)
+    if platform.verdicts["recovery"] is not Verdict.GO and platform.reached(Phase.PRE_MARKET):
+        await platform.shell.feed(HealthObserved(at=platform.shell.now(), critical_down=platform.critical_down()))
 
 
 async def verify_health(platform: Platform) -> None:

@@ -10,10 +10,12 @@ from importlib import metadata
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+import msgspec
+
 from qmworkbench.brokers.select import broker_for
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.bus.in_process import InProcessBus
-from qmworkbench.domain.checks import Verdict
+from qmworkbench.domain.checks import Check, Verdict, verdict_of
 from qmworkbench.domain.events.telemetry import ProcessEnded, ProcessStarted
 from qmworkbench.domain.sessions import PHASE_ORDER, Phase
 from qmworkbench.market.feed import Delivery, FeedMonitor, ReplayFeed
@@ -31,6 +33,7 @@ from qmworkbench.service.plan import AlreadyClosed, DayPlan, DayRefused
 from qmworkbench.service.radar_archive import RadarArchive
 from qmworkbench.service.recovery import Restored, restore
 from qmworkbench.service.shell import Shell
+from qmworkbench.storage.atomic import write_whole
 from qmworkbench.storage.barstore import BarStore
 from qmworkbench.storage.checkpoints import Checkpoints
 from qmworkbench.storage.journal import SqliteJournal
@@ -126,6 +129,7 @@ class Platform:
         self.start_api: Callable[[], Awaitable[str]] | None = None
         self.start_page: Callable[[], Awaitable[str]] | None = None
         self.verdicts: dict[str, Verdict] = {}
+        self.recovery: list[Check] = []
         self.readiness: dict[str, str] = {}
         self.notes: list[str] = list(self.restored.notes)
         self.stopped: list[str] = []
@@ -181,13 +185,22 @@ class Platform:
 
     def critical_down(self) -> tuple[str, ...]:
         """The critical components that are not healthy now."""
-        return tuple(
+        down = [
             known.component
             for known in self.board.components()
             if known.critical and known.status is not HealthStatus.HEALTHY
-        )
+        ]
+        if verdict_of(self.recovery) is Verdict.NO_GO:
+            down.append("recovery")
+        return tuple(down)
 
     # --- what the session leaves on disk ------------------------------------------------------------------------
+
+    def keep_recovery(self) -> None:
+        """Keep the acceptance checks of a recovery with the session; each recovery has its own file."""
+        root = self.session_paths.root
+        number = len(list(root.glob("recovery-*.json"))) + 1
+        write_whole(root / f"recovery-{number}.json", msgspec.json.format(msgspec.json.encode(self.recovery)))
 
     def put_away(self) -> None:
         """Make the closed session's bars and snapshots final."""

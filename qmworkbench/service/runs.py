@@ -26,6 +26,8 @@ def run_spec(instance: StrategyInstance) -> RunSpec:
     """One instance as the journal records it: catalog version and owner, parameters, a position's budget."""
     definition = catalog.get(instance.strategy_id)
     params = definition.parameters(instance.params)
+    until = definition.window(params).until_bar
+    assert not isinstance(until, str), "a window's parameters have been looked up"
     return RunSpec(
         strategy_id=instance.instance_id,
         definition_id=definition.strategy_id,
@@ -39,7 +41,7 @@ def run_spec(instance: StrategyInstance) -> RunSpec:
         max_symbols=instance.max_symbols,
         flat_policy=definition.flat_policy(params).value,
         symbols=() if instance.symbols == "*" else tuple(instance.symbols),
-        entry_until_bar=definition.window(params).until_bar,
+        entry_until_bar=until,
     )
 
 

@@ -15,12 +15,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from qmworkbench.domain.checks import Check, CheckStatus, Verdict
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import EmergencyStarted
 from qmworkbench.domain.events.orders import FillRecorded, OrderIntended, ReportQuarantined, TradeClosed
 from qmworkbench.domain.events.reconciliation import BreakFound, FallbackImported, RecoveryCompleted, SessionRecovered
-from qmworkbench.domain.events.session import SessionClosed, SessionOpened
+from qmworkbench.domain.events.session import HealthObserved, SessionClosed, SessionOpened
 from qmworkbench.domain.sessions import TradingState
+from qmworkbench.operations.recovery import RecoveryEvidence
+from qmworkbench.service import day
 from qmworkbench.service.direct_emergency import liquidate_direct
 from qmworkbench.service.direct_record import DirectRecord
 from qmworkbench.service.direct_report import Patience
@@ -28,6 +31,7 @@ from qmworkbench.service.headless import run_headless
 from qmworkbench.service.plan import AlreadyClosed, DayPlan, DayRefused
 from qmworkbench.service.platform import Platform, StopRequested, open_platform
 from qmworkbench.service.recovery import restore
+from qmworkbench.service.recovery_evidence import gather_recovery
 from qmworkbench.storage.checkpoints import Checkpoints
 from qmworkbench.storage.fallback import FallbackLog
 from qmworkbench.storage.journal_reader import JournalReader
@@ -108,6 +112,10 @@ def test_killed_anywhere_the_day_is_finished_by_the_next_process(
     assert len(recovered) == (0 if name == "session.opened" else 1)
     assert state.day.recovered == bool(recovered)
     assert [type(event) for event in events].count(RecoveryCompleted) == len(recovered)
+    for kept in short_plan.paths.session(short_plan.session_id).root.glob("recovery-*.json"):
+        checks = msgspec.json.decode(kept.read_bytes(), type=list[Check])
+        assert {check.status for check in checks} == {CheckStatus.PASS}, checks
+        assert len(checks) == 6
 
 
 def test_killed_at_a_random_moment_twice_nothing_is_lost_or_doubled(tmp_path: Path, short_plan: DayPlan) -> None:
@@ -193,6 +201,23 @@ def test_a_checkpoint_of_another_code_or_journal_is_passed_over_with_the_reason(
     checkpoints = Checkpoints(tmp_path / "other")
     checkpoints.write(seq, "f" * 64, encode_state(whole), state_hash(whole))
     assert "another hash" in restore(journal, checkpoints).notes[0]
+
+
+def test_a_criterion_that_fails_keeps_entries_out_until_the_session_is_over(
+    short_plan: DayPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_at(short_plan, 20)
+
+    def gathered(platform: Platform) -> RecoveryEvidence:
+        return msgspec.structs.replace(gather_recovery(platform), positions=None)
+
+    monkeypatch.setattr(day, "gather_recovery", gathered)
+    result = run_headless(short_plan, all_good)
+    assert result.verdicts["recovery"] is Verdict.NO_GO
+    events = events_of(short_plan)
+    recovered = next(number for number, event in enumerate(events) if isinstance(event, SessionRecovered))
+    assert [event for event in events[recovered:] if isinstance(event, OrderIntended)] == []
+    assert any(isinstance(event, HealthObserved) and event.critical_down == ("recovery",) for event in events)
 
 
 # --- the same bars ---------------------------------------------------------------------------------------------------
