@@ -63,7 +63,7 @@ def _through_platform(
 ) -> dict[str, Any] | None:
     """What the platform made of it; None to go direct instead."""
     from qmworkbench.domain.commands import EmergencyLiquidateAndHalt
-    from qmworkbench.service.client import CoreApi, NotAnswering, NotRunning
+    from qmworkbench.service.client import ApiError, CoreApi, NotRunning
 
     command = EmergencyLiquidateAndHalt(reason=reason)
     try:
@@ -73,12 +73,13 @@ def _through_platform(
                 raise CommandRefused(answer.reason, f"{answer.remedy}. {_DIRECT}")
             out.say(f"accepted: {answer.effect}")
             return _watch(api, answer.effect, wait_s, out)
-    except NotAnswering as error:
+    except NotRunning:
+        return _on_book(config, reason, who, out, asks)
+    except ApiError as error:
+        # It hangs, its journal has failed, or it does not take our token: the direct way needs none of it.
         out.say(f"{error}")
         asks.demand("Go direct?", f"{_DIRECT}; give it with --yes where nobody can be asked")
         return None
-    except NotRunning:
-        return _on_book(config, reason, who, out, asks)
 
 
 def _on_book(config: "Config", reason: str, who: str, out: Output, asks: Interview) -> dict[str, Any] | None:

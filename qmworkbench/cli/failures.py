@@ -146,8 +146,10 @@ def _print_block(title: str, paragraphs: list[str], unexpected: BaseException | 
         for line in paragraph.splitlines():
             console.print(Text(f"  {line}"))
     if unexpected is not None:
-        lines = traceback.format_exception(unexpected)
-        console.print(Text("".join(lines).rstrip(), style="dim"))
+        from qmworkbench.service.redaction import Redactor
+
+        trace = Redactor().text("".join(traceback.format_exception(unexpected)))
+        console.print(Text(trace.rstrip(), style="dim"))
         console.print(
             Text("  Remedy: the journal is sound up to its last durable record (`qm journal verify`); report this.")
         )

@@ -22,9 +22,6 @@ Operator = Annotated[
     str | None,
     typer.Option("--operator", metavar="NAME", help="Who gives the order; your login otherwise.", show_default=False),
 ]
-Reason = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", help="Why: it is read in the review.", show_default=False)
-]
 Session = Annotated[
     str | None,
     typer.Option(

@@ -1,22 +1,14 @@
-"""Who may give orders: the token of a platform's life, and the name a command is signed with (§3, §6)."""
+"""Who acts: the name a command is signed with (§3, §10)."""
 
 import getpass
 import os
-import secrets
 from typing import Final
-
-from pydantic import SecretStr
 
 _NAME_MAX: Final = 100
 
 
 class OperatorUnknown(ValueError):
     """Nobody to sign a command with; the message says how to name oneself."""
-
-
-def token_for(configured: SecretStr) -> str:
-    """The token callers must show: the configured one, or a fresh one for this process alone."""
-    return configured.get_secret_value() or secrets.token_urlsafe(32)
 
 
 def operator_name(given: str | None = None) -> str:

@@ -155,11 +155,6 @@ class CoreApi:
         return content
 
 
-def is_running(paths: BookPaths) -> bool:
-    """Whether a process holds the book now, answering or not."""
-    return is_held(paths.lease)
-
-
 def _address(paths: BookPaths) -> _Address:
     """Where the platform says it is. Raises NotRunning, NotAnswering."""
     try:
@@ -178,7 +173,10 @@ def _address(paths: BookPaths) -> _Address:
 def _silent(paths: BookPaths, what: str) -> str:
     holder = holder_of(paths.lease)
     who = holder.sentence() if holder is not None else "the platform"
-    return f"{who} holds the book at {paths.root} and {what}"
+    return (
+        f"{who} holds the book at {paths.root} and {what}: wait for it, end it with Ctrl-C, "
+        "or in an emergency use `qm emergency --direct`"
+    )
 
 
 def _stale(paths: BookPaths) -> str:

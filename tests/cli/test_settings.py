@@ -1,6 +1,7 @@
 """`qm config`, help and failures: one JSON object, documented exit codes, everything wrong named with its line."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,21 @@ def test_as_a_process_it_is_the_same(tmp_path: Path) -> None:
     assert wrong.returncode == Exit.FAILED
     assert answer(wrong)["error"]["problems"][0]["source"] == "env QM_LIMITS__MAX_DAILY_LOSS"
     assert "env QM_LIMITS__MAX_DAILY_LOSS: limits.max_daily_loss = -1 makes no sense" in wrong.stderr
+
+
+def test_an_interrupt_exits_130(closed_home: Path) -> None:
+    call = [sys.executable, "-c", "from qmworkbench.cli import main; main()", "journal", "tail", "--follow"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        call, cwd=closed_home, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == Exit.INTERRUPTED
+    assert b"interrupted" in said
+    assert b"Traceback" not in said
 
 
 def test_a_reader_that_has_seen_enough_causes_no_complaint(closed_home: Path) -> None:
