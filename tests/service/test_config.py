@@ -429,3 +429,14 @@ def test_reading_twice_gives_the_same_settings(tmp_path: Path) -> None:
     assert first.settings == again.settings
     assert isinstance(first.settings, Settings)
     assert read(())[0] == Settings()
+
+
+def test_the_example_of_the_documentation_is_read_as_it_stands(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text()
+    example = page.split("```toml\n")[1].split("```")[0]
+    found = loaded(tmp_path, example)
+    assert found.limits(AssetClass.EQUITY).blocked_symbols == ("GME",)
+    assert found.scan(AssetClass.EQUITY).min_rel_volume is None
+    assert found.data_file == tmp_path / "bars.parquet"
+    (entry,) = found.settings.strategies or ()
+    assert entry.params == {"range_bars": 20}
