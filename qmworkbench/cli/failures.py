@@ -24,6 +24,7 @@ _COULD_NOT: Final = {
     "ConfigRefused": "the configuration is refused",
     "DataRefused": "the market data is refused",
     "JournalFailed": "the journal could not be written",
+    "LeaseLost": "this process may not send any more",
     "LeaseTaken": "the book is in use",
     "NoBroker": "there is no broker here",
     "NoSuchSession": "there is no such session",
