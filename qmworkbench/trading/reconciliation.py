@@ -240,7 +240,7 @@ def _repair_missing_order(decision: Decision, item: BreakFound) -> bool:
 
 
 def _alarm_breaks(decision: Decision, found: list[BreakFound]) -> None:
-    """§23: a position mismatch stops entries by itself; liquidation stays a person's command."""
+    """§23: a position mismatch stops entries by itself, in any phase and until a person resumes; never liquidates."""
     state = decision.state
     if not found:
         decision.all_clear("reconciliation_mismatch", "book", "the books agree")
@@ -256,5 +256,5 @@ def _alarm_breaks(decision: Decision, found: list[BreakFound]) -> None:
         text,
         "treat the broker as right about exposure; see `qm reconcile`, then find the cause before resuming",
     )
-    if any(b.severity is Priority.P0 for b in found) and state.day.phase is Phase.MARKET_SESSION:
+    if any(b.severity is Priority.P0 for b in found):
         decision.restrict("book", TradingState.REDUCING, "must_halt.position_mismatch", text, "reconciliation")
