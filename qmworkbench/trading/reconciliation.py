@@ -241,7 +241,6 @@ def _repair_missing_order(decision: Decision, item: BreakFound) -> bool:
 
 def _alarm_breaks(decision: Decision, found: list[BreakFound]) -> None:
     """§23: a position mismatch stops entries by itself, in any phase and until a person resumes; never liquidates."""
-    state = decision.state
     if not found:
         decision.all_clear("reconciliation_mismatch", "book", "the books agree")
         return
