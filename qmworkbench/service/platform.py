@@ -45,6 +45,10 @@ from qmworkbench.trading.state import Session, State, encode_state
 from qmworkbench.venue.exchange import Exchange
 
 LATENESS_TOLERANCE_MS: Final = 2000.0
+# How often projections catch up. A replay at full speed is over before anybody could look; there they would only
+# take the interpreter from the decisions.
+PROJECTION_PAUSE_S: Final = 0.25
+PROJECTION_PAUSE_AT_FULL_SPEED_S: Final = 5.0
 
 
 class StopRequested(Exception):
@@ -255,7 +259,8 @@ def open_platform(
         journal.before_commit(platform.bars.sync)
         projector = Projector(plan.paths.projections)
         opening.callback(projector.close)
-        platform.projections = ProjectionFollower(projector, journal, platform.bus)
+        pause_s = PROJECTION_PAUSE_S if plan.speed is not None else PROJECTION_PAUSE_AT_FULL_SPEED_S
+        platform.projections = ProjectionFollower(projector, journal, platform.bus, pause_s=pause_s)
         opening.callback(platform.projections.stop)
         _note_the_process(platform)
         _check_the_book(platform)
