@@ -152,8 +152,8 @@ def excursions(trades: pl.DataFrame) -> Html:
     )
 
 
-def stages(timings: pl.DataFrame, *, tolerance_ms: float) -> Html:
-    """How long each boundary's work took, by stage, against the tolerance. `timings`: boundary and *_ms columns."""
+def stages(timings: pl.DataFrame) -> Html:
+    """How long each boundary's work took, by stage. `timings`: boundary and *_ms columns."""
     names = ["radar_ms", "signals_ms", "decide_ms", "journal_ms"]
     colors = [ACCENT, VWAP, GAIN, AMBER]
 
@@ -171,7 +171,7 @@ def stages(timings: pl.DataFrame, *, tolerance_ms: float) -> Html:
         draw,
         label="Milliseconds spent at each boundary, by stage",
         height=190,
-        caption=f"Radar, signals, decision and journal at each boundary. Lateness tolerated: {tolerance_ms:,.0f} ms.",
+        caption="Radar, signals, decision and journal at each boundary.",
     )
 
 

@@ -34,7 +34,6 @@ from qmworkbench.reporting.tables import (
     table,
     tiles,
 )
-from qmworkbench.service.platform import LATENESS_TOLERANCE_MS
 
 _AT: Final = clock(ZONE, "%H:%M:%S")
 
@@ -185,6 +184,8 @@ def machine(found: PostSession) -> Html:
         work = pl.sum_horizontal("radar_ms", "signals_ms", "decide_ms", "journal_ms")
         total = timings.select(work.alias("ms"))["ms"]
         late = timings["lateness_ms"]
+        drifts = [event for _, event in found.source.book.events(["telemetry.timing_drifted"], stream="telemetry")]
+        drifted = f"drift alarms in this book: {len(drifts)}"
         pieces.append(
             tiles(
                 [
@@ -194,12 +195,12 @@ def machine(found: PostSession) -> Html:
                     (
                         "Lateness, 95 %",
                         number(0, "ms")(_quantile(late, 0.95)),
-                        f"tolerated {LATENESS_TOLERANCE_MS:,.0f} ms",
+                        drifted,
                     ),
                 ]
             )
         )
-        pieces.append(figures.stages(timings, tolerance_ms=LATENESS_TOLERANCE_MS))
+        pieces.append(figures.stages(timings))
     else:
         pieces.append('<div class="none">No boundary was timed.</div>')
     pieces.append(_health(found.source))

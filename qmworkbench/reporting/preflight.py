@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from qmworkbench.domain.checks import Check, CheckStatus, Verdict, verdict_of
 from qmworkbench.domain.events.session import PreflightRecorded
-from qmworkbench.market.findings import DataRefused, Severity
 from qmworkbench.operations.preflight import (
     FIVE_ITEMS,
     PreflightPhase,
@@ -24,7 +25,6 @@ from qmworkbench.reporting.notebook import Conclusion
 from qmworkbench.reporting.parameters import PreflightParameters
 from qmworkbench.reporting.session_source import found_book, newest_session
 from qmworkbench.reporting.tables import Column, Html, checks_table, chip, section, subsection, table, text, tiles
-from qmworkbench.service.evidence import gather_pre_start, recorded
 from qmworkbench.storage.reading import open_book
 
 MANIFEST_ALLOWS_S: Final = 90
@@ -72,7 +72,7 @@ def _on_record(book_dir: Path, session_id: str) -> Preflight:
             for _, event in book.events(["session.preflight_recorded"], session=chosen)
             if isinstance(event, PreflightRecorded)
         }
-        kept = {phase: recorded(book.paths.session(chosen).preflight(phase.value)) for phase in PreflightPhase}
+        kept = {phase: _kept(book.paths.session(chosen).preflight(phase.value)) for phase in PreflightPhase}
         records = tuple(record for record in kept.values() if record is not None)
         doubts = [doubt for phase in PreflightPhase if (doubt := _doubt(phase, kept[phase], told.get(phase.value)))]
         facts = {
@@ -81,6 +81,11 @@ def _on_record(book_dir: Path, session_id: str) -> Preflight:
         }
         where = f"book {book.journal.book} · {line['date'][0]} · {line['environment'][0]}"
     return Preflight(where, records, facts, tuple(doubts))
+
+
+def _kept(path: Path) -> PreflightRecord | None:
+    """A preflight as it lies beside its session (service/evidence.py keeps it), None where there is none."""
+    return msgspec.json.decode(path.read_bytes(), type=PreflightRecord) if path.exists() else None
 
 
 def _doubt(phase: PreflightPhase, kept: PreflightRecord | None, told: PreflightRecorded | None) -> str:
@@ -130,7 +135,9 @@ def _flags(parameters: PreflightParameters) -> dict[str, tuple[object, str]]:
 
 def _before_the_start(config: object) -> Sequence[Check]:
     """The pre-start checklist with the book's lease taken for the moment; nothing is begun."""
+    from qmworkbench.market.findings import DataRefused, Severity
     from qmworkbench.service.config import Config
+    from qmworkbench.service.evidence import gather_pre_start
     from qmworkbench.service.plan import plan_of
     from qmworkbench.service.platform import open_platform
     from qmworkbench.service.session_data import load_data
