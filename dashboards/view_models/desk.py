@@ -34,7 +34,7 @@ def desk(reading: Reading, zone: ZoneInfo) -> Row:
             "drop": none or ("" if watched else "the watchlist has nothing to drop"),
             "stop": none or ("" if running else "no strategy runs"),
             "reconcile": none,
-            "note": none,
+            "note": "" if snapshot.get("session_id") else none,  # also after the close: it is read in the review
         },
         "symbols": sorted(known - {""}),
         "watched": sorted(watched),

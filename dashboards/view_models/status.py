@@ -143,7 +143,7 @@ def notices(reading: Reading, verdict: Verdict) -> list[Row]:
     if stopped(reading):
         found.append(_notice("info", "Platform stopped", "its session is closed; this is its last state"))
     held = str(snapshot.get("entries_held") or "")
-    if held:
+    if held and snapshot.get("phase") != "closed":
         found.append(_notice("warn", "Entries held", held))
     state = str(section(snapshot, "trading_state").get("state") or "active")
     if snapshot.get("session_id") and state != "active" and snapshot.get("phase") != "closed":
@@ -153,7 +153,7 @@ def notices(reading: Reading, verdict: Verdict) -> list[Row]:
     if waiting:
         found.append(_notice("warn", f"{formats.plural(waiting, 'decision')} required", "a person has to answer"))
     silenced = str(snapshot.get("silenced") or "")
-    if silenced:
+    if silenced and snapshot.get("phase") != "closed":
         found.append(_notice("info", "Scanner silent", silenced))
     if snapshot.get("recovered") is True:
         found.append(_notice("info", "Recovered", "this process took over a session that another left unfinished"))

@@ -1,13 +1,20 @@
 // Open alerts, gravest first, each with its remedy.
 export function render(ctx) {
   const { h } = qm;
-  return qm.mount(ctx, (view) =>
+
+  const item = (alert) =>
+    h("li", { key: alert.key, class: `edge-${alert.tone}` },
+      h("div", {}, h("span", { class: `chip tone-${alert.tone}` }, alert.priority), h("b", {}, ` ${alert.kind}`)),
+      h("p", {}, alert.text),
+      alert.remedy && qm.remedy(alert.remedy));
+
+  const draw = ({ items, empty }) =>
     h("section", { class: "panel", "aria-label": "Alerts" },
-      h("header", {}, h("h2", {}, "Alerts"), h("span", { class: "note" }, view.items.length ? `${view.items.length} open` : "")),
-      view.items.length === 0 && h("p", { class: "empty" }, view.empty),
-      h("ul", { class: "alerts", "aria-live": "polite" }, view.items.map((item) =>
-        h("li", { key: item.key, class: `edge-${item.tone}` },
-          h("div", {}, h("span", { class: `chip tone-${item.tone}` }, item.priority), h("b", {}, ` ${item.kind}`)),
-          h("p", {}, item.text),
-          item.remedy && h("p", { class: "remedy" }, h("span", {}, "Do: "), item.remedy)))))).host;
+      h("header", {},
+        h("h2", {}, "Alerts"),
+        h("span", { class: "note" }, items.length ? `${items.length} open` : "")),
+      items.length === 0 && h("p", { class: "empty" }, empty),
+      h("ul", { class: "alerts", "aria-live": "polite" }, items.map(item)));
+
+  return qm.mount(ctx, draw).host;
 }

@@ -6,39 +6,55 @@ export function render(ctx) {
   let problem = "";
   let ui = null;
 
-  const FORMS = [
-    { id: "pause", label: "Pause", title: "Pause entries", verb: "Pause entries", about: "New entries are blocked and working entry orders cancelled; exits go on." },
-    { id: "resume", label: "Resume", title: "Resume after a halt", verb: "Resume", about: "Every line of Safe To Resume (§23) is answered; an open one refuses the resume." },
-    { id: "release", label: "Release entries", title: "Release held entries", verb: "Release entries", about: "Lets entries pass again once reconciliation has passed." },
-    { id: "block", label: "Block symbol", title: "Block a symbol", verb: "Block", about: "Keeps it out of scanner and watchlist; an open position keeps its exits." },
-    { id: "unblock", label: "Unblock", title: "Unblock a symbol", verb: "Unblock", about: "Lets the scanner find it again." },
-    { id: "drop", label: "Drop candidate", title: "Drop a candidate", verb: "Drop", about: "Takes it off the watchlist; an open position keeps its exits." },
-    { id: "stop", label: "Stop strategy", title: "Stop a strategy", verb: "Stop", about: "No more entries by it; its positions keep their exits." },
-    { id: "reconcile", label: "Reconcile", title: "Reconcile now", verb: "Reconcile", about: "Compares positions, orders and executions with the broker." },
-    { id: "note", label: "Add note", title: "Add a note", verb: "Add note", about: "Kept with the session and read in the review." },
+  // id -> button, heading, what the submitting button says, what it does
+  const FORMS = {
+    pause: ["Pause", "Pause entries", "Pause entries",
+      "New entries are blocked and working entry orders cancelled; exits go on."],
+    resume: ["Resume", "Resume after a halt", "Resume",
+      "Every line of Safe To Resume (§23) is answered; an open one refuses the resume."],
+    release: ["Release entries", "Release held entries", "Release entries",
+      "Lets entries pass again once reconciliation has passed."],
+    block: ["Block symbol", "Block a symbol", "Block",
+      "Keeps it out of scanner and watchlist; an open position keeps its exits."],
+    unblock: ["Unblock", "Unblock a symbol", "Unblock", "Lets the scanner find it again."],
+    drop: ["Drop candidate", "Drop a candidate", "Drop",
+      "Takes it off the watchlist; an open position keeps its exits."],
+    stop: ["Stop strategy", "Stop a strategy", "Stop", "No more entries by it; its positions keep their exits."],
+    reconcile: ["Reconcile", "Reconcile now", "Reconcile",
+      "Compares positions, orders and executions with the broker."],
+    note: ["Add note", "Add a note", "Add note", "Kept with the session and read in the review."],
+  };
+  const RESUME_LINES = {
+    cause_understood: "Incident cause understood",
+    internal_state_repaired: "Internal state repaired",
+    risk_controls_verified: "Risk controls verified",
+  };
+  const SCOPES = [
+    { value: "session", label: "this session" },
+    { value: "permanent", label: "until a person lifts it" },
   ];
-  const LINES = [
-    ["cause_understood", "Incident cause understood"],
-    ["internal_state_repaired", "Internal state repaired"],
-    ["risk_controls_verified", "Risk controls verified"],
-  ];
+  const NOTE_KINDS = ["operator", "incident", "override", "improvement"];
 
   const open = (id, value = "") => {
     openForm = openForm === id && !value ? "" : id;
     filled = value;
     problem = "";
     ui.redraw();
-    const first = ui.host.querySelector("form input, form select");
-    if (first && openForm) { if (value && first.name !== "operator") first.value = value; first.focus(); }
+    const first = openForm && ui.host.querySelector("form input, form select");
+    if (!first) return;
+    if (value && first.name !== "operator") first.value = value;
+    first.focus();
   };
 
-  const read = (form) => {
-    const text = (name) => { const field = form.elements.namedItem(name); return field ? field.value.trim() : ""; };
-    const ticked = (name) => form.elements.namedItem(name).checked;
+  const read = ({ elements }) => {
+    const text = (name) => elements.namedItem(name).value.trim();
     const reason = text("reason");
     switch (openForm) {
       case "pause": return { command: "pause", reason };
-      case "resume": return { command: "resume", reason, incident: text("incident"), ...Object.fromEntries(LINES.map(([name]) => [name, ticked(name)])) };
+      case "resume": {
+        const ticks = Object.keys(RESUME_LINES).map((name) => [name, elements.namedItem(name).checked]);
+        return { command: "resume", reason, incident: text("incident"), ...Object.fromEntries(ticks) };
+      }
       case "release": return { command: "release_entries", reason };
       case "block": return { command: "block", symbol: text("symbol").toUpperCase(), scope: text("scope"), reason };
       case "unblock": return { command: "unblock", symbol: text("symbol"), reason };
@@ -52,7 +68,7 @@ export function render(ctx) {
   const missing = (command, operator) => {
     if (!operator) return "Give your name: every command is signed with it.";
     if ("symbol" in command && !command.symbol) return "Name the symbol.";
-    if (command.command === "resume" && !command.incident) return "Name the incident; \"none: planned pause\" is an answer.";
+    if ("incident" in command && !command.incident) return "Name the incident: \"none: planned pause\" is an answer.";
     if (!command.reason) return "Say why: it is read in the review, and at night by someone else.";
     return "";
   };
@@ -62,60 +78,91 @@ export function render(ctx) {
     const operator = qm.takeOperator(event.currentTarget);
     const command = read(event.currentTarget);
     problem = missing(command, operator);
-    if (!problem) { qm.send(ctx.model, view.version, command); openForm = ""; }
+    if (!problem) {
+      qm.send(ctx.model, view.version, command);
+      openForm = "";
+    }
     ui.redraw();
   };
 
-  const select = (name, label, options) => h("label", { key: name }, label, h("select", { name },
-    options.map((each) => h("option", { key: each.value ?? each, value: each.value ?? each }, each.label ?? each))));
-  const text = (name, label, props = {}) => h("label", { key: name }, label, h("input", { name, autocomplete: "off", maxlength: 500, ...props }));
+  const option = (each) => h("option", { key: each.value ?? each, value: each.value ?? each }, each.label ?? each);
+  const select = (name, label, options) => h("label", { key: name }, label, h("select", { name }, options.map(option)));
+  const text = (name, label, props = {}) =>
+    h("label", { key: name }, label, h("input", { name, autocomplete: "off", maxlength: 500, ...props }));
+
+  const safeToResume = ({ ok, text: told }) =>
+    h("fieldset", { key: "lines" },
+      h("legend", {}, "Safe to resume"),
+      h("p", { class: `check ${ok ? "tone-ok" : "tone-bad"}` }, ok ? "✓" : "✗", ` Broker state reconciled: ${told}`),
+      Object.entries(RESUME_LINES).map(([name, label]) =>
+        h("label", { class: "pick", key: name }, h("input", { type: "checkbox", name }), h("span", {}, label))),
+      h("p", { class: "check dim" }, "Operator decision recorded: this form"));
 
   const fields = (view) => {
     switch (openForm) {
       case "resume": return [
         text("incident", "Incident", { placeholder: "what happened; none: planned pause" }),
-        h("fieldset", { key: "lines" }, h("legend", {}, "Safe to resume"),
-          h("p", { class: `check ${view.reconciled.ok ? "tone-ok" : "tone-bad"}` }, view.reconciled.ok ? "✓" : "✗", ` Broker state reconciled: ${view.reconciled.text}`),
-          LINES.map(([name, label]) => h("label", { class: "pick", key: name }, h("input", { type: "checkbox", name }), h("span", {}, label))),
-          h("p", { class: "check dim" }, "Operator decision recorded: this form"))];
+        safeToResume(view.reconciled),
+      ];
       case "block": return [
-        h("datalist", { key: "known", id: "qm-symbols" }, view.symbols.map((symbol) => h("option", { key: symbol, value: symbol }))),
+        h("datalist", { key: "known", id: "qm-symbols" }, view.symbols.map(option)),
         text("symbol", "Symbol", { list: "qm-symbols", maxlength: 20 }),
-        select("scope", "For", [{ value: "session", label: "this session" }, { value: "permanent", label: "until a person lifts it" }])];
+        select("scope", "For", SCOPES),
+      ];
       case "unblock": return select("symbol", "Symbol", view.blocked);
       case "drop": return select("symbol", "Candidate", view.watched);
       case "stop": return select("strategy_id", "Strategy", view.strategies);
-      case "note": return select("kind", "Kind", ["operator", "incident", "override", "improvement"]);
+      case "note": return select("kind", "Kind", NOTE_KINDS);
       default: return [];
     }
   };
 
   const form = (view) => {
-    const spec = FORMS.find((each) => each.id === openForm);
-    return h("form", { key: `${openForm}/${filled}`, class: "desk-form", "aria-label": spec.title, onsubmit: (event) => submit(event, view),
-      onkeydown: (event) => { if (event.key === "Escape") open(openForm); } },
-      h("h3", {}, spec.title), h("p", { class: "dim" }, spec.about), fields(view),
-      text("reason", openForm === "note" ? "Text" : "Reason"), qm.operatorField("desk-operator"),
+    const [, title, verb, about] = FORMS[openForm];
+    return h("form", {
+      key: `${openForm}/${filled}`, class: "desk-form", "aria-label": title,
+      onsubmit: (event) => submit(event, view),
+      onkeydown: (event) => { if (event.key === "Escape") open(openForm); },
+    },
+      h("h3", {}, title),
+      h("p", { class: "dim" }, about),
+      fields(view),
+      text("reason", openForm === "note" ? "Text" : "Reason"),
+      qm.operatorField(),
       problem && h("p", { class: "problem", role: "alert" }, problem),
-      h("div", { class: "row" }, h("button", { type: "submit", class: "go" }, spec.verb),
+      h("div", { class: "row" },
+        h("button", { type: "submit", class: "go" }, verb),
         h("button", { type: "button", class: "plain", onclick: () => open(openForm) }, "Cancel")));
   };
 
-  const draw = (view) => {
-    return h("section", { class: "panel desk", "aria-label": "Commands" },
-      h("header", {}, h("h2", {}, "Commands"), qm.operator() && h("span", { class: "note" }, `signed ${qm.operator()}`)),
-      h("div", { class: "buttons" }, FORMS.map((each) => h("button", { key: each.id, type: "button", class: `plain ${each.id === openForm ? "on" : ""}`,
-        disabled: Boolean(view.offers[each.id]), title: view.offers[each.id] || each.about, "aria-expanded": String(each.id === openForm),
-        onclick: () => open(each.id) }, each.label))),
+  const opener = (view, [id, [label, , , about]]) =>
+    h("button", {
+      key: id, type: "button", class: `plain ${id === openForm ? "on" : ""}`, disabled: Boolean(view.offers[id]),
+      title: view.offers[id] || about, "aria-expanded": String(id === openForm), onclick: () => open(id),
+    }, label);
+
+  const result = (each) => h("div", { key: each.command_id }, qm.outcome(each));
+
+  const draw = (view) =>
+    h("section", { class: "panel desk", "aria-label": "Commands" },
+      h("header", {},
+        h("h2", {}, "Commands"),
+        qm.operator() && h("span", { class: "note" }, `signed ${qm.operator()}`)),
+      h("div", { class: "buttons" }, Object.entries(FORMS).map((entry) => opener(view, entry))),
       openForm && form(view),
-      view.results.length > 0 && h("div", { class: "results", "aria-live": "polite" }, view.results.slice(0, 3).map((each) =>
-        h("div", { key: each.command_id }, qm.outcome(each)))));
-  };
+      view.results.length > 0 &&
+        h("div", { class: "results", "aria-live": "polite" }, view.results.slice(0, 3).map(result)));
 
   ui = qm.mount(ctx, draw);
-  const onOpen = (event) => { open(event.detail.form, event.detail.symbol); ui.host.scrollIntoView({ block: "nearest" }); };
+  const onOpen = (event) => {
+    open(event.detail.form, event.detail.symbol);
+    ui.host.scrollIntoView({ block: "nearest" });
+  };
   window.addEventListener("qm:open", onOpen);
   window.addEventListener("qm:operator", ui.redraw);
-  ctx.model.on("remove", () => { window.removeEventListener("qm:open", onOpen); window.removeEventListener("qm:operator", ui.redraw); });
+  ctx.model.on("remove", () => {
+    window.removeEventListener("qm:open", onOpen);
+    window.removeEventListener("qm:operator", ui.redraw);
+  });
   return ui.host;
 }

@@ -1,8 +1,8 @@
-// What every component of the page shares: drawing, sending commands, the operator's name, the veil. Runs before Panel does.
+// What every component of the page shares: drawing, sending commands, the operator's name, the veil.
 (() => {
   const qm = (window.qm = {});
 
-  // --- drawing: a tree of plain objects, patched into the DOM so that focus, selection and typed text survive an update ---
+  // --- drawing: a tree of plain objects, patched into the DOM so that focus and typed text survive an update ---
 
   qm.h = (tag, props, ...children) => ({
     tag,
@@ -14,10 +14,9 @@
 
   const setProp = (el, name, value) => {
     if (name === "key") return;
-    if (name.startsWith("on")) { el[name] = value; return; }
-    if (name === "disabled" || name === "checked" || name === "hidden" || name === "open") { el[name] = Boolean(value); return; }
-    if (name === "value") { el.value = value; return; }
-    if (value === null || value === undefined || value === false) el.removeAttribute(name);
+    if (name.startsWith("on") || name === "value") el[name] = value;
+    else if (name === "disabled") el.disabled = Boolean(value);
+    else if (value === null || value === undefined || value === false) el.removeAttribute(name);
     else el.setAttribute(name, value === true ? "" : String(value));
   };
 
@@ -34,8 +33,10 @@
 
   const create = (v) => (isText(v) ? document.createTextNode(String(v)) : document.createElement(v.tag));
 
-  const fits = (node, v) =>
-    isText(v) ? node.nodeType === 3 : node.nodeType === 1 && node.localName === v.tag && node.qmProps && node.qmProps.key === v.props.key;
+  const fits = (node, v) => {
+    if (isText(v)) return node.nodeType === Node.TEXT_NODE;
+    return node.qmProps !== undefined && node.localName === v.tag && node.qmProps.key === v.props.key;
+  };
 
   const patchChildren = (el, wanted) => {
     const keyed = new Map();
@@ -65,6 +66,8 @@
 
   // How a mark on numbers looks: nothing is right below a red platform; late prices are only late.
   qm.doubt = (mark) => (!mark ? "" : mark === "unreliable" ? "doubtful" : "late");
+  qm.tag = (mark) => mark && qm.h("span", { class: `tag ${qm.doubt(mark)}` }, mark);
+  qm.remedy = (text) => qm.h("p", { class: "remedy" }, qm.h("span", {}, "Do: "), text);
 
   // The page's style sheet, shared with the shadow roots that Panel puts its components in.
   qm.sheet = new CSSStyleSheet();
@@ -86,7 +89,7 @@
     return { host, redraw };
   };
 
-  // --- commands: named and dated here, where the person decided, so that one that waited in a queue is too old to count ---
+  // --- commands: named and dated here, where the person decided: one that waited in a queue is too old to count ---
 
   qm.newId = () => {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -94,11 +97,15 @@
   };
 
   let named = "";
-  try { named = sessionStorage.getItem("qm.operator") || ""; } catch (_) { /* private mode: asked again after a reload */ }
+  try {
+    named = sessionStorage.getItem("qm.operator") || "";
+  } catch (_) { /* storage is refused: the name is asked for again after a reload */ }
   qm.operator = () => named;
   qm.setOperator = (name) => {
     named = name.trim().slice(0, 60);
-    try { sessionStorage.setItem("qm.operator", named); } catch (_) { /* as above */ }
+    try {
+      sessionStorage.setItem("qm.operator", named);
+    } catch (_) { /* as above */ }
     window.dispatchEvent(new Event("qm:operator"));
   };
 
@@ -124,27 +131,33 @@
   const veil = document.getElementById("qm-veil");
   const told = (part) => veil.querySelector(`[data-part="${part}"]`);
 
-  qm.beat = (given) => { document.documentElement.classList.add("drawn"); beat = { ...given, at: performance.now() }; drawVeil(); };
+  qm.beat = (given) => {
+    document.documentElement.classList.add("drawn");
+    beat = { ...given, at: performance.now() };
+    drawVeil();
+  };
 
   qm.lastState = (text) => { told("state").textContent = text; };
+
+  const gone = (title, gap_s, detail) => ({
+    gone: true, title, stale: `no update for ${Math.floor(gap_s)} s`, detail,
+    remedy: "if positions are open: qm emergency",
+  });
 
   const troubleNow = () => {
     const now = performance.now();
     const gap_s = (now - (beat ? beat.at : started)) / 1000;
     if (!beat) {
       if (gap_s < 8) return { title: "Connecting", stale: "", detail: "", remedy: "", connecting: true };
-      return { title: "This page has not connected", stale: `no update for ${Math.floor(gap_s)} s`, gone: true,
-        detail: "the page's own server does not answer", remedy: "if positions are open: qm emergency" };
+      return gone("This page has not connected", gap_s, "the page's own server does not answer");
     }
-    if (beat.state === "ended") return { title: "ENDED", stale: beat.title, detail: beat.detail, remedy: beat.remedy };
+    if (beat.state === "ended") return { ...beat, title: "ENDED", stale: beat.title };
     if (gap_s > BEAT_LIMIT_S) {
-      return { title: "STALE", stale: `no update for ${Math.floor(gap_s)} s`, gone: true,
-        detail: "the page's own server does not answer; the platform does not depend on it", remedy: "if positions are open: qm emergency" };
+      return gone("STALE", gap_s, "the page's own server does not answer; the platform does not depend on it");
     }
     if (beat.state) {
-      const age = beat.age_s === null ? null : Math.floor(beat.age_s + gap_s);
-      return { title: "STALE", stale: age === null ? "no update yet" : `no update for ${age} s`,
-        detail: [beat.title, beat.detail].filter(Boolean).join(": "), remedy: beat.remedy };
+      const stale = beat.age_s === null ? "no update yet" : `no update for ${Math.floor(beat.age_s + gap_s)} s`;
+      return { ...beat, title: "STALE", stale, detail: [beat.title, beat.detail].filter(Boolean).join(": ") };
     }
     return null;
   };
@@ -152,7 +165,6 @@
   const drawVeil = () => {
     const trouble = troubleNow();
     veil.hidden = trouble === null;
-    document.documentElement.classList.toggle("veiled", trouble !== null && !trouble.connecting);
     if (!trouble) return;
     veil.dataset.kind = trouble.connecting ? "connecting" : "stale";
     told("title").textContent = trouble.title;

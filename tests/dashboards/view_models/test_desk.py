@@ -26,8 +26,13 @@ def test_a_halt_offers_resume() -> None:
 
 
 def test_without_an_open_session_nothing_is_offered() -> None:
-    for given in (reading(scenarios.empty()), reading(scenarios.closed()[0]), Reading()):
+    for given in (reading(scenarios.empty()), Reading()):
         assert set(desk(given, NEW_YORK)["offers"].values()) == {"no session is open"}
+
+
+def test_after_the_close_notes_are_still_taken() -> None:
+    offers = desk(reading(scenarios.closed()[0]), NEW_YORK)["offers"]
+    assert {name for name, why in offers.items() if not why} == {"note"}
 
 
 def test_forms_can_name_what_there_is() -> None:

@@ -137,7 +137,8 @@ def test_every_hold_and_mark_is_told() -> None:
     assert ("Scanner silent", "market data is stale") in notices(reading(*scenarios.stale_feed()))
     assert notices(reading(*scenarios.red_platform()))[0] == ("Platform failed", "Execution broker: connection refused")
     assert [text for text, _ in notices(reading(scenarios.daily_loss()))] == ["No entries", "1 decision required"]
-    assert notices(reading(scenarios.closed()[0], link=ABSENT)) == [
+    over = scenarios.closed()[0] | {"entries_held": "the market closed", "silenced": "no time left"}
+    assert notices(reading(over, link=ABSENT)) == [
         ("Platform stopped", "its session is closed; this is its last state")
     ]
 
