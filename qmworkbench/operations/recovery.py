@@ -135,7 +135,9 @@ def _watchlist(seen: RecoveryEvidence) -> Check:
 
 
 def _risk(seen: RecoveryEvidence) -> Check:
-    off = [f"{name}: the state says {ours}, the journal {journal}" for name, ours, journal in seen.risk if ours != journal]
+    off = [
+        f"{name}: the state says {ours}, the journal {journal}" for name, ours, journal in seen.risk if ours != journal
+    ]
     value = "; ".join(f"{name} {ours}" for name, ours, _ in seen.risk)
     return RISK.judged(not off, value, detail=listed(off) if off else "")
 

@@ -1,4 +1,4 @@
-"""The Core API: what command center, CLI and notebooks see and may ask for, on loopback with a token (§6, §7, §9, §10)."""
+"""The Core API: what page, CLI and notebooks see and may ask for, on loopback with a token (§6, §7, §9, §10)."""
 
 import hmac
 import re
@@ -60,7 +60,9 @@ def _guard(app: FastAPI, token: str) -> None:
             return _refusal(403, f"requests from {origin[:100]} are not served", "use the command center's own page")
         open_path = request.url.path == "/api/health"
         if not open_path and not _knows_token(request, token):
-            return _refusal(401, "the token is missing or wrong", "send Authorization: Bearer TOKEN, from the book's api.json")
+            return _refusal(
+                401, "the token is missing or wrong", "send Authorization: Bearer TOKEN, from the book's api.json"
+            )
         response: Response = await call_next(request)
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -78,7 +80,9 @@ def _reads(app: FastAPI, platform: Platform, token: str) -> None:
         view = platform.view()
         since = request.query_params.get("since", "")
         if since and not since.isdigit():
-            return _refusal(422, f"since is {since[:40]!r}", "give the version of the snapshot you have, a whole number")
+            return _refusal(
+                422, f"since is {since[:40]!r}", "give the version of the snapshot you have, a whole number"
+            )
         return _body(view.unchanged if since and int(since) == view.version else view.body)
 
     @app.get("/api/events")
@@ -119,7 +123,10 @@ def _writes(app: FastAPI, platform: Platform) -> None:
         try:
             given = read_request(body)
         except CommandMalformed as error:
-            return _json({"accepted": False, "command_id": "", "reason": str(error), "remedy": "correct it and send it again"}, 422)
+            return _json(
+                {"accepted": False, "command_id": "", "reason": str(error), "remedy": "correct it and send it again"},
+                422,
+            )
         try:
             answer = await platform.command(given)
         except JournalFailed as error:

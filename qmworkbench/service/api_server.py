@@ -14,7 +14,9 @@ from fastapi import FastAPI
 
 
 class ApiAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the API of a running platform is, as `api.json` holds it: readable by its owner alone, because of the token."""
+    """Where the API of a running platform is, as `api.json` holds it: readable by its owner alone, because of the
+    token.
+    """
 
     url: str
     token: str
@@ -44,8 +46,14 @@ class ApiServer:
         # A page that stops reading holds one connection and no more; idle ones are dropped.
         self._server = _Server(
             uvicorn.Config(
-                app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_keep_alive=5,
-                timeout_graceful_shutdown=2, limit_concurrency=200,
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                timeout_keep_alive=5,
+                timeout_graceful_shutdown=2,
+                limit_concurrency=200,
             )
         )
         self._serving: asyncio.Task[None] | None = None

@@ -1,4 +1,4 @@
-"""Where blocking work is done: in line for the plain loop of a replay, beside the event loop for a service (DESIGN "Kernel", "Threads").
+"""Where blocking work is done: in line for a plain loop, beside the event loop for a service (DESIGN "Threads").
 
 The steps of a session are written once, as coroutines that hand every blocking call (disk, broker, a frame's
 computation) to a `Blocking`. Done in line such a coroutine never suspends, so a plain loop can run it with `complete`;

@@ -1,4 +1,4 @@
-"""One boundary: bars to disk, venue, fills, the boundary on record, the frame computed, decisions carried out (§9, DESIGN "Frames")."""
+"""One boundary: bars to disk, venue, fills, the frame computed, decisions carried out (§9, DESIGN "Frames")."""
 
 import time
 from typing import Final

@@ -47,8 +47,8 @@ class Chronicle:
         self._react: dict[type[Event], Callable[[Any], None]] = {
             session.SessionOpened: self._opened,
             session.PhaseEntered: self._phase_entered,
-            orders.FillRecorded: lambda event: self.fills.append(event),
-            orders.TradeClosed: lambda event: self.trades.append(event),
+            orders.FillRecorded: self._filled,
+            orders.TradeClosed: self._traded,
             orders.RiskDecided: self._judged,
             control.CommandAccepted: self._accepted,
             control.CommandRefused: self._refused,
@@ -87,6 +87,12 @@ class Chronicle:
     def _phase_entered(self, event: session.PhaseEntered) -> None:
         self.phases[event.phase] = event.at
 
+    def _filled(self, event: orders.FillRecorded) -> None:
+        self.fills.append(event)
+
+    def _traded(self, event: orders.TradeClosed) -> None:
+        self.trades.append(event)
+
     def _judged(self, event: orders.RiskDecided) -> None:
         if event.allowed:
             return
@@ -107,9 +113,7 @@ class Chronicle:
 
     def _refused(self, event: control.CommandRefused) -> None:
         self._answer(
-            CommandAnswer(
-                accepted=False, command_id=event.command_id, reason=event.reason, remedy=event.remedy
-            )
+            CommandAnswer(accepted=False, command_id=event.command_id, reason=event.reason, remedy=event.remedy)
         )
 
     def _answer(self, answer: CommandAnswer) -> None:

@@ -9,7 +9,9 @@ import qmworkbench
 
 @cache
 def code_version() -> str:
-    """ "0.1.0+" and 12 hex digits over every source file of the package, in order of path. Lines end alike everywhere."""
+    """ "0.1.0+" and 12 hex digits over every source file of the package, in order of path. Lines end alike
+    everywhere.
+    """
     root = Path(qmworkbench.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):

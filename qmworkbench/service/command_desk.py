@@ -111,7 +111,9 @@ class CommandDesk:
             return None
         seconds = age / timedelta(seconds=1)
         if seconds > 0:
-            reason = f"the command is {seconds:.1f} s old, more than {MAX_AGE.seconds} s: it waited somewhere on its way"
+            reason = (
+                f"the command is {seconds:.1f} s old, more than {MAX_AGE.seconds} s: it waited somewhere on its way"
+            )
             remedy = "look at the present state and give it again if it is still wanted"
         else:
             reason = f"the command is dated {-seconds:.1f} s ahead of the platform's clock"

@@ -1,4 +1,4 @@
-"""What the Core API serves: the view, health, commands, events and the story of a symbol, of one running platform (§7, §9, §10)."""
+"""What the Core API serves of one running platform: view, health, commands, events, stories (§7, §9, §10)."""
 
 import asyncio
 import itertools
@@ -23,7 +23,9 @@ from qmworkbench.service.views import View, ViewBuilder, view_of
 from qmworkbench.service.why import why
 
 DirectEmergency = Callable[[str, str], Awaitable[str]]
-"""Liquidate with the broker and the fallback log alone: (operator, reason) -> what was done (service/direct_emergency.py)."""
+"""Liquidate with the broker and the fallback log alone: (operator, reason) -> what was done
+(service/direct_emergency.py).
+"""
 
 
 class CoreService:

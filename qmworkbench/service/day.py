@@ -46,8 +46,8 @@ COMPARE_S: Final = 30
 async def trading_day(platform: Platform, preflight: Preflight) -> DayResult:
     """Run the day of `platform` to its close, or on from where it was cut off.
 
-    Raises DayRefused where a checklist says NO-GO, StartupFailed where a service does not come up, StopRequested at the next safe
-    point after a stop; the journal holds everything up to there and the day can be resumed.
+    Raises DayRefused where a checklist says NO-GO, StartupFailed where a service does not come up, StopRequested at
+    the next safe point after a stop; the journal holds everything up to there and the day can be resumed.
     """
     await open_or_resume(platform)
     await pre_start(platform, preflight)
@@ -90,7 +90,9 @@ async def connect(platform: Platform) -> None:
         await shell.at_the_venue(lambda: platform.exchange.open_session(plan.session_id, shell.now()))
         await shell.at_the_venue(platform.broker.account)
     except BrokerUnreachable as error:
-        raise DayRefused(f"the execution broker does not answer ({error}): restore the connection and start again") from error
+        raise DayRefused(
+            f"the execution broker does not answer ({error}): restore the connection and start again"
+        ) from error
     await shell.feed(BrokerConnectionChanged(at=shell.now(), connected=True, detail="account and orders answer"))
 
 
@@ -113,14 +115,18 @@ async def checklist(platform: Platform, preflight: Preflight, name: str, opens: 
     await platform.shell.durable()
     platform.verdicts[name] = verdict
     if verdict is not Verdict.GO:
-        wrong = [f"{check.title}: {check.value}. {check.remedy}" for check in checks if check.status is CheckStatus.FAIL]
+        wrong = [
+            f"{check.title}: {check.value}. {check.remedy}" for check in checks if check.status is CheckStatus.FAIL
+        ]
         raise DayRefused(f"{name} preflight says {verdict}: {'; '.join(wrong) or 'nothing was looked at'}")
     if not platform.reached(opens):
         raise DayRefused(f"{name} preflight says GO, yet the session stays in {platform.day.phase}: see its alerts")
 
 
 async def accept_recovery(platform: Platform) -> None:
-    """§19's acceptance criteria, after a session was taken over: kept with the session, and entries wait where one fails."""
+    """§19's acceptance criteria, after a session was taken over: kept with the session, and entries wait where one
+    fails.
+    """
     if not platform.day.recovered or not platform.restored.unfinished:
         return
     await until(platform, lambda: not platform.day.recovering, COMPARE_S)
@@ -210,8 +216,8 @@ async def shut_down(platform: Platform) -> None:
     if not platform.reached(Phase.RECONCILIATION):
         live = ", ".join(f"{order.cl_ord_id} ({order.status})" for order in state.working())
         raise DayRefused(
-            f"orders have not settled {SETTLE_S} s after the close: {live}. Look at them at the broker, then run the day "
-            "again: it resumes here"
+            f"orders have not settled {SETTLE_S} s after the close: {live}. Look at them at the broker, then run "
+            "the day again: it resumes here"
         )
 
 

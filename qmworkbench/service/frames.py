@@ -53,9 +53,7 @@ class Frames:
         """Catch up with a frame that was decided on already."""
         self._computer.take(frame, spread_bps)
 
-    def compute(
-        self, frame: BarFrame, request: FrameRequest, spread_bps: Floats | None
-    ) -> tuple[Computed, StageTimes]:
+    def compute(self, frame: BarFrame, request: FrameRequest, spread_bps: Floats | None) -> tuple[Computed, StageTimes]:
         """The answer for the kernel, and how long radar with scan and signals took."""
         self._timed.spent_s = 0.0
         started = time.perf_counter()

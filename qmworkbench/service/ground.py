@@ -1,4 +1,4 @@
-"""What a session's radar and signals stand on, kept beside its bars so that any minute can be computed again (§8, §19)."""
+"""What a session's radar and signals stand on, kept so that any minute can be computed again (§8, §19)."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -30,9 +30,9 @@ def run_headless(
 ) -> DayResult:
     """Run the day of `plan`, or resume it, to its close.
 
-    `on_open` is called with the platform before anything happens (to follow its bus), `on_boundary` after each boundary.
-    Raises DayRefused, StartupFailed, LeaseTaken, StorageRefused, JournalFailed, ShellStopped; StopRequested after Ctrl-C or SIGTERM, once the
-    last step is whole: the journal verifies and the same call resumes the session.
+    `on_open` is called with the platform before anything happens (to follow its bus), `on_boundary` after each
+    boundary. Raises DayRefused, StartupFailed, LeaseTaken, StorageRefused, JournalFailed, ShellStopped; StopRequested
+    after Ctrl-C or SIGTERM, once the last step is whole: the journal verifies and the same call resumes the session.
     """
     with open_platform(plan, command=command, notifier=notifier) as platform, stopped_by_signal(platform):
         if on_open is not None:

@@ -1,4 +1,4 @@
-"""Component health: status, latency, last success and detail of the ten components of §7, judged from evidence (§6, §7)."""
+"""Component health: status, latency, last success and detail of the ten components (§6, §7)."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -50,7 +50,9 @@ class ComponentHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The platform's health as served: the worst of its components, where a failed one that is not critical only degrades."""
+    """The platform's health as served: the worst of its components, where a failed one that is not critical only
+    degrades.
+    """
 
     status: HealthStatus
     version: str
@@ -62,9 +64,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def critical_down(self) -> tuple[str, ...]:
         """The critical components that are not healthy."""
-        return tuple(
-            c.component for c in self.components if c.critical and c.status is not HealthStatus.HEALTHY
-        )
+        return tuple(c.component for c in self.components if c.critical and c.status is not HealthStatus.HEALTHY)
 
 
 class HealthBoard:

@@ -26,8 +26,8 @@ class StageTimes(msgspec.Struct, kw_only=True):
 class Lateness:
     """The lateness of the last boundaries: 95th percentile over WINDOW of them against a tolerance in milliseconds.
 
-    A boundary is late by the wall time between when it was due and when its decisions were carried out; a replay without
-    a pace has no due time and is never late.
+    A boundary is late by the wall time between when it was due and when its decisions were carried out; a replay
+    without a pace has no due time and is never late.
     """
 
     def __init__(self, tolerance_ms: float) -> None:
@@ -54,11 +54,16 @@ class Lateness:
             priority=Priority.P2,
             kind="scanner_timing_drift",
             key="scanner",
-            text=f"boundaries run late: 95 % of the last {WINDOW} within {self.p95_ms:.0f} ms, tolerated {self.tolerance_ms:.0f}",
-            remedy="see which stage takes long (telemetry boundary_timed); lower the universe, the owned symbols or the speed",
+            text=(
+                f"boundaries run late: 95 % of the last {WINDOW} within {self.p95_ms:.0f} ms, "
+                f"tolerated {self.tolerance_ms:.0f}"
+            ),
+            remedy="see which stage takes long (telemetry boundary_timed); lower universe, owned symbols or speed",
         )
 
-    def note(self, at: datetime, boundary: int, lateness_ms: float, stages: StageTimes) -> list[BoundaryTimed | TimingDrifted]:
+    def note(
+        self, at: datetime, boundary: int, lateness_ms: float, stages: StageTimes
+    ) -> list[BoundaryTimed | TimingDrifted]:
         """Take in one boundary; returns the telemetry to write, a TimingDrifted only when drifting begins."""
         self._recent.append(lateness_ms)
         told: list[BoundaryTimed | TimingDrifted] = [
@@ -75,7 +80,5 @@ class Lateness:
         was, p95 = self.drifted, self.p95_ms
         self.drifted = len(self._recent) == WINDOW and p95 > self.tolerance_ms
         if self.drifted and not was:
-            told.append(
-                TimingDrifted(at=at, p95_lateness_ms=p95, tolerance_ms=self.tolerance_ms, boundaries=WINDOW)
-            )
+            told.append(TimingDrifted(at=at, p95_lateness_ms=p95, tolerance_ms=self.tolerance_ms, boundaries=WINDOW))
         return told

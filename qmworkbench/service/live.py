@@ -1,7 +1,7 @@
-"""A day as a service: one asyncio loop owns the kernel, blocking work runs beside it, the Core API answers from it (§6, §9, DESIGN "Threads").
+"""A day as a service: one asyncio loop owns the kernel and answers the Core API (§6, §9, DESIGN "Threads").
 
-The steps are those of service/day.py; with no command given, the decisions are those of the plain loop. Cancels, commands and
-the emergency never wait for a frame's computation, and no reader holds up a decision.
+The steps are those of service/day.py; with no command given, the decisions are those of the plain loop. Cancels,
+commands and the emergency never wait for a frame's computation, and no reader holds up a decision.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ PageStarter = Callable[[ApiAddress], Awaitable[str]]
 """Starts the command center for an API and returns once its page answers, with the page's address."""
 
 
-async def serve_day(
+async def serve_day(  # noqa: PLR0913  (every one a keyword of its own, and most of them optional)
     plan: DayPlan,
     preflight: Preflight,
     *,
@@ -170,11 +170,14 @@ class LiveDay:
             try:
                 answer = await client.get(f"{self.address.url}/api/health")
             except httpx.HTTPError as error:
-                raise startup.NotReady(f"{self.address.url}/api/health gave no answer ({error}): see service.port") from error
+                raise startup.NotReady(
+                    f"{self.address.url}/api/health gave no answer ({error}): see service.port"
+                ) from error
         return f"{self.address.url} answers {answer.status_code}"
 
     async def _page_up(self) -> str:
-        assert self._start_page is not None and self.address is not None, "the page comes after the API"
+        assert self._start_page is not None, "asked only where there is a page"
+        assert self.address is not None, "the page comes after the API"
         return await self._start_page(self.address)
 
     async def _api_down(self) -> None:

@@ -35,8 +35,9 @@ class AlreadyClosed(DayRefused):
 class DayPlan:
     """One trading day of one book. Money in `account_currency`.
 
-    `compute` says how signals are computed, anew at each boundary or once for the whole day; `speed` is market seconds per
-    wall second, None for as fast as possible. Neither changes a decision. `unattended`: human lines are signed by policy.
+    `compute` says how signals are computed, anew at each boundary or once for the whole day; `speed` is market
+    seconds per wall second, None for as fast as possible. Neither changes a decision. `unattended`: human lines are
+    signed by policy.
     """
 
     book: str

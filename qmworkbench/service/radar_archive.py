@@ -1,4 +1,4 @@
-"""Radar snapshots on their way to disk: what is kept of each boundary, written many boundaries at a time (§5 Data Check)."""
+"""Radar snapshots on their way to disk: what is kept of each boundary, written many at a time (§5 Data Check)."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +17,8 @@ TOGETHER: Final = 30
 class RadarArchive:
     """Keeps of each boundary the best ranked symbols and those that matter then; no decision reads it.
 
-    Gathered as arrays and written TOGETHER boundaries at a time: a table a minute would cost more than the radar itself.
+    Gathered as arrays and written TOGETHER boundaries at a time: a table a minute would cost more than the radar
+    itself.
     """
 
     def __init__(self, store: SnapshotStore) -> None:

@@ -40,7 +40,8 @@ class CheckpointStore(Protocol):
 
 @dataclass(frozen=True)
 class Restored:
-    """A book as its journal has it: the folded state, the last sequence in it, and the checkpoint it was folded from (0: genesis).
+    """A book as its journal has it: the folded state, the last sequence in it, and the checkpoint it was folded from
+    (0: genesis).
 
     `unfinished` is the id of the session that was left open then, "" where there is none; `state` is live and moves on.
     `notes` says why newer checkpoints were passed over.
@@ -70,9 +71,7 @@ def restore(journal: ReadableJournal, checkpoints: CheckpointStore | None) -> Re
         events.append(event)
         seq = number
     fold(events, state)
-    return Restored(
-        state=state, seq=seq, from_checkpoint=after, notes=tuple(notes), unfinished=_unfinished(state)
-    )
+    return Restored(state=state, seq=seq, from_checkpoint=after, notes=tuple(notes), unfinished=_unfinished(state))
 
 
 def _unfinished(state: State) -> str:
@@ -96,8 +95,8 @@ def _state_of(found: Checkpoint) -> State | str:
 async def import_fallback(shell: Shell, path: Path) -> int:
     """Take over what a direct emergency recorded while the journal could not be written; returns how many records.
 
-    Appended at the journal's tail, each with its original time and the file's hash; then the file is put aside under its
-    hash. To be called before anything else is decided. Raises StoreDamaged naming the first bad line.
+    Appended at the journal's tail, each with its original time and the file's hash; then the file is put aside under
+    its hash. To be called before anything else is decided. Raises StoreDamaged naming the first bad line.
     """
     if not begun(path) or shell.state.now is None:
         return 0
@@ -119,7 +118,7 @@ async def import_fallback(shell: Shell, path: Path) -> int:
 
 
 def _closes_for(state: State, event: Event) -> str:
-    """Whose position a direct close closes: the largest on the side it reduces, "" where nobody here holds that much."""
+    """Whose position a direct close closes: the largest on the side it reduces, "" where nobody holds that much."""
     if not isinstance(event, OrderIntended):
         return ""
     request = event.request

@@ -12,9 +12,9 @@ from qmworkbench.service.platform import Platform
 class DayResult(msgspec.Struct, frozen=True, kw_only=True):
     """A finished session. `net_pnl` is realized less fees in account currency.
 
-    `decision_head` is the hash of the last decision: the same inputs, code and limits give the same. `bars` counts those the
-    session took in, `breaks` the differences reconciliation found. `session_s` is the time from the first boundary to
-    the close, `wall_s` that of the whole run, both of this process. `verdicts` by report or checklist.
+    `decision_head` is the hash of the last decision: the same inputs, code and limits give the same. `bars` counts
+    those the session took in, `breaks` the differences reconciliation found. `session_s` is the time from the first
+    boundary to the close, `wall_s` that of the whole run, both of this process. `verdicts` by report or checklist.
     """
 
     session: str

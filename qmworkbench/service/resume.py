@@ -1,7 +1,7 @@
 """Taking over a session that another process left unfinished (§19).
 
-In the runbook's order: store and broker are back, account, orders and positions are pulled, live state is rebuilt from the
-broker and the durable record, the session is marked, and no entry passes before reconciliation has.
+In the runbook's order: store and broker are back, account, orders and positions are pulled, live state is rebuilt
+from the broker and the durable record, the session is marked, and no entry passes before reconciliation has.
 """
 
 from collections.abc import Sequence
@@ -37,8 +37,8 @@ async def resume(platform: Platform) -> None:
         await shell.at_the_venue(platform.broker.account)
     except BrokerUnreachable as error:
         raise DayRefused(
-            f"the execution broker does not answer ({error}), so nothing can be recovered: restore the connection and start "
-            "again. `qm emergency --direct` needs it as well"
+            f"the execution broker does not answer ({error}), so nothing can be recovered: restore the connection and "
+            "start again. `qm emergency --direct` needs it as well"
         ) from error
     in_doubt = sum(order.is_in_doubt for order in state.working())
     shell.decide(SessionRecovered(at=shell.now(), from_seq=platform.restored.seq, in_doubt=in_doubt))
@@ -47,7 +47,8 @@ async def resume(platform: Platform) -> None:
 
 
 async def catch_up(platform: Platform) -> str:
-    """Rebuild radar and signals from the stored bars, and show the venue its tape again; returns what was found, for the log.
+    """Rebuild radar and signals from the stored bars, and show the venue its tape again; returns what was found, for
+    the log.
 
     Raises DayRefused where the stored bars are not those the journal names.
     """
@@ -57,8 +58,8 @@ async def catch_up(platform: Platform) -> str:
     wrong = platform.bars.verify(named)
     if wrong:
         raise DayRefused(
-            f"the bars on disk are not those decided with: {'; '.join(wrong[:3])}. Restore {platform.session_paths.bars} from "
-            "a copy; positions can be closed with `qm emergency --direct`"
+            f"the bars on disk are not those decided with: {'; '.join(wrong[:3])}. "
+            f"Restore {platform.session_paths.bars} from a copy; positions can be closed with `qm emergency --direct`"
         )
     computed = platform.day.frame_at
     taken = 0

@@ -21,8 +21,8 @@ _DEMO_SYMBOLS: Final = 200
 def load_data(config: Config) -> SessionData:
     """The session data of a configuration; a file's last session where no date is given.
 
-    Raises DataRefused, its findings naming the fault, the file and the remedy; NotASession for a day on which the demo market
-    is closed.
+    Raises DataRefused, its findings naming the fault, the file and the remedy; NotASession for a day on which the
+    demo market is closed.
     """
     chosen = config.settings.data
     if config.data_file is None:

@@ -9,7 +9,7 @@ without the kernel and is the only thing that still reaches the broker.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
@@ -21,7 +21,16 @@ from qmworkbench.domain.events.reconciliation import (
     BrokerSnapshotObserved,
 )
 from qmworkbench.domain.execution import BrokerSnapshot, ExecType, ExecutionReport, SubmitOutcome
-from qmworkbench.ports import Broker, BrokerUnreachable, Bus, Journal, JournalFailed, Notifier, OutcomeUnknown, RequestRefused
+from qmworkbench.ports import (
+    Broker,
+    BrokerUnreachable,
+    Bus,
+    Journal,
+    JournalFailed,
+    Notifier,
+    OutcomeUnknown,
+    RequestRefused,
+)
 from qmworkbench.service.blocking import Blocking, InLine
 from qmworkbench.service.lease import LeaseLost
 from qmworkbench.trading.effects import (
@@ -186,7 +195,9 @@ class Shell:
         return await self._work.do(work)
 
     async def notify(self, alert: Alert) -> None:
-        """Carry an alert to people beyond the screen. A dead pager stops nothing: the alert stands on screen and record."""
+        """Carry an alert to people beyond the screen. A dead pager stops nothing: the alert stands on screen and
+        record.
+        """
         notifier = self._notifier
         if notifier is None:
             return
@@ -265,7 +276,7 @@ class Shell:
         return OrderQueried(at=self.now(), cl_ord_id=cl_ord_id, complete=True, cursor=cursor, found=found)
 
     async def _broker_queried(self, query: QueryBroker) -> BrokerSnapshotObserved:
-        # What the broker has said before it is read belongs before the reading: else news on its way looks like a break.
+        # What the broker has said by now belongs before the reading: else news on its way looks like a break.
         await self._hear_the_broker()
         snapshot = await self._work.do(lambda: self._snapshot(self.broker, query.after_cursor))
         return BrokerSnapshotObserved(at=self.now(), trigger=query.trigger, snapshot=snapshot)
@@ -290,8 +301,8 @@ class Shell:
         return bool(self._outbox)
 
     def _heard_at(self, report: ExecutionReport) -> datetime:
-        """A report is dated when it happened, but never beyond the next bars: a venue that went on while we were down has
-        traded bars that this session has yet to take in."""
+        """A report is dated when it happened, but never beyond the next bars: a venue that went on while we were down
+        has traded bars that this session has yet to take in."""
         at, horizon = report.transact_time, self._horizon()
         if horizon is not None and at > horizon:
             at = horizon
@@ -320,12 +331,3 @@ class Shell:
             seq, events = self._unpublished.popleft()
             if self._bus is not None:
                 self._bus.publish(seq, events)
-
-
-def last_of(events: Iterable[Event], kind: type[T]) -> T | None:
-    """The last event of a kind in a decision, None where there is none."""
-    found: T | None = None
-    for event in events:
-        if isinstance(event, kind):
-            found = event
-    return found

@@ -24,7 +24,9 @@ from qmworkbench.trading.scanner_settings import ScanSettings
 
 
 class StartupFailed(Exception):
-    """A service did not come up. The message names the service, what was found and the remedy; later ones were not started."""
+    """A service did not come up. The message names the service, what was found and the remedy; later ones were not
+    started.
+    """
 
     def __init__(self, service: str, position: int, found: str) -> None:
         super().__init__(f"startup stopped at service {position} of {len(STARTUP_ORDER)}, {service}: {found}")
@@ -58,7 +60,8 @@ async def _config(platform: Platform) -> str:
     day = platform.day
     if day.limits.content_hash != day.limits_hash:
         raise NotReady(
-            f"the limits on record hash to {day.limits.content_hash}, noted was {day.limits_hash}: the journal was edited"
+            f"the limits on record hash to {day.limits.content_hash}, noted was {day.limits_hash}: "
+            "the journal was edited"
         )
     return f"limits {day.limits_hash}, {len(day.runs)} runs, environment {day.environment}"
 
@@ -66,7 +69,9 @@ async def _config(platform: Platform) -> str:
 async def _store(platform: Platform) -> str:
     found = await platform.shell.beside(platform.journal.durability)
     if found != {"journal_mode": "wal", "synchronous": "full"}:
-        raise NotReady(f"the journal runs with {found}, needed is WAL with synchronous=FULL: put the book on a local disk")
+        raise NotReady(
+            f"the journal runs with {found}, needed is WAL with synchronous=FULL: put the book on a local disk"
+        )
     reached = await platform.shell.durable()
     await platform.shell.beside(lambda: FallbackLog.reserve(platform.plan.paths.fallback))
     return f"WAL, synchronous=FULL, durable up to {reached}"
@@ -110,11 +115,11 @@ async def _market_data(platform: Platform) -> str:
 
 async def _radar(platform: Platform) -> str:
     """Radar and signals stand where the record stands, at the minute boundary."""
-    platform.frames = await platform.shell.beside(
-        lambda: Frames(platform.ground, platform.day, bars_of(platform))
-    )
+    platform.frames = await platform.shell.beside(lambda: Frames(platform.ground, platform.day, bars_of(platform)))
     if platform.day.boundary_at is None:
-        return f"{len(platform.plan.data.universe)} symbols, first boundary {platform.plan.data.boundaries[0].isoformat()}"
+        return (
+            f"{len(platform.plan.data.universe)} symbols, first boundary {platform.plan.data.boundaries[0].isoformat()}"
+        )
     return await catch_up(platform)
 
 
@@ -134,8 +139,8 @@ async def _allocator(platform: Platform) -> str:
     serving = [name for name, run in day.runs.items() if markets & set(run.spec.asset_classes)]
     if not serving:
         raise NotReady(
-            f"no strategy instance trades {', '.join(sorted(markets))}: configure one under [[strategies]], or leave that out "
-            "to take the catalog's own"
+            f"no strategy instance trades {', '.join(sorted(markets))}: configure one under [[strategies]], or "
+            "leave that out to take the catalog's own"
         )
     return f"{', '.join(serving)}; at most {day.max_owned} symbols"
 

@@ -15,6 +15,7 @@ ORDERS_KEPT: Final = 100
 
 
 def radar_rows(day: Session, radar: RadarSnapshot | None) -> list[dict[str, Any]]:
+    """The best ranked symbols with their numbers, percentages as people read them."""
     if radar is None:
         return []
     candidates = {candidate.symbol for candidate in day.candidates}
@@ -46,6 +47,7 @@ def _pct(fraction: float | None) -> float | None:
 
 
 def position_row(state: State, held: Position) -> dict[str, Any]:
+    """One position at its mark; `stop_px` is the stop that rests at the broker."""
     mark = state.marks.get(held.symbol)
     instrument = state.instrument(held.symbol)
     rate = state.rate(instrument.currency) if instrument else None
@@ -73,6 +75,7 @@ def orders_shown(state: State) -> list[Order]:
 
 
 def order_row(order: Order) -> dict[str, Any]:
+    """One order, whatever its status."""
     return {
         "cl_ord_id": order.cl_ord_id,
         "symbol": order.symbol,
@@ -94,6 +97,7 @@ def order_row(order: Order) -> dict[str, Any]:
 
 
 def fill_row(fill: FillRecorded) -> dict[str, Any]:
+    """One execution as it was booked."""
     return {
         "exec_id": fill.exec_id,
         "cl_ord_id": fill.cl_ord_id,
@@ -110,6 +114,7 @@ def fill_row(fill: FillRecorded) -> dict[str, Any]:
 
 
 def trade_row(trade: TradeClosed) -> dict[str, Any]:
+    """One round trip, averages and P&L to the cent."""
     return {
         "trade_id": trade.trade_id,
         "strategy_id": trade.strategy_id,

@@ -1,4 +1,4 @@
-"""The snapshot every screen shows: immutable, versioned, built beside the decisions and never per request (§9, DESIGN "Threads")."""
+"""The snapshot every screen shows: immutable, versioned, never built for a request (§9, DESIGN "Threads")."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,9 +54,7 @@ class ViewBuilder:
         return View(self._version, seq, opening[:-1] + b"," + encoded[1:])
 
 
-def view_of(
-    state: State, chronicle: Chronicle, radar: RadarSnapshot | None, lateness: Lateness
-) -> dict[str, Any]:
+def view_of(state: State, chronicle: Chronicle, radar: RadarSnapshot | None, lateness: Lateness) -> dict[str, Any]:
     """Everything the command center shows, without version and wall clock. Decimals become JSON strings."""
     day = state.session
     content: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Why did it (not) trade X at 10:04? Recomputed from the stored bars, proved against the journal, told in sentences (§9, §17)."""
+"""Why did it (not) trade X at 10:04? Computed again from stored bars, proved, told in sentences (§9, §17)."""
 
 import difflib
 import re
@@ -114,7 +114,9 @@ def _read(journal: JournalReader, session_id: str | None, at: str) -> _Found:
     chosen = [(seq, event) for seq, event in begun if session_id in (None, event.session_id)]
     if not chosen:
         there = ", ".join(dict.fromkeys(event.session_id for _, event in begun)) or "none"
-        raise NoSuchSession(f"the book at {journal.path.parent} has no session {session_id or ''}; it has {there}".strip())
+        raise NoSuchSession(
+            f"the book at {journal.path.parent} has no session {session_id or ''}; it has {there}".strip()
+        )
     first, opened = chosen[-1]
     calendar = SessionCalendar(opened.instruments[0].calendar)
     notes: list[str] = []
@@ -254,9 +256,7 @@ def _verdict_sentences(verdicts: Sequence[FilterVerdict]) -> list[str]:
     return [out, good] if good else [out]
 
 
-def _recomputed(
-    bars: BarStore, ground: Ground, session: _Session, symbol: str
-) -> tuple[RadarSnapshot, dict[str, str]]:
+def _recomputed(bars: BarStore, ground: Ground, session: _Session, symbol: str) -> tuple[RadarSnapshot, dict[str, str]]:
     """The radar at the boundary, and what each run that owned the symbol saw of it."""
     assert session.boundary is not None, "asked only for a boundary that closed"
     instruments = {instrument.symbol: instrument for instrument in session.opened.instruments}
@@ -270,22 +270,28 @@ def _recomputed(
         snapshot = radar.advance(frame, ground.spread_bps(frame.as_of))
         signals.append(frame)
     if snapshot is None:
-        raise ValueError(f"{bars.directory} holds no bars up to {session.local(session.boundary.at)}: restore it from a copy")
+        raise ValueError(
+            f"{bars.directory} holds no bars up to {session.local(session.boundary.at)}: restore it from a copy"
+        )
     features: dict[str, str] = {}
     if owned and not session.boundary.extended:
         for row in signals.signals(owned).frame.iter_rows(named=True):
-            flags = [name.replace("_", " ") for name in ("entry_long", "entry_short", "exit_long", "exit_short") if row[name]]
-            seen = [f"{name[2:]} {value:.6g}" for name, value in row.items() if name.startswith("f_") and value is not None]
-            features[row["instance_id"]] = f"{' and '.join(flags) or 'no signal'} ({', '.join(seen) or 'still warming up'})"
+            flags = [
+                name.replace("_", " ") for name in ("entry_long", "entry_short", "exit_long", "exit_short") if row[name]
+            ]
+            seen = [
+                f"{name[2:]} {value:.6g}" for name, value in row.items() if name.startswith("f_") and value is not None
+            ]
+            features[row["instance_id"]] = (
+                f"{' and '.join(flags) or 'no signal'} ({', '.join(seen) or 'still warming up'})"
+            )
     return snapshot, features
 
 
 # --- the day ------------------------------------------------------------------------------------------------------
 
 
-def _tell_the_day(
-    session: _Session, symbol: str, moment: datetime, told: list[str], evidence: dict[str, Any]
-) -> None:
+def _tell_the_day(session: _Session, symbol: str, moment: datetime, told: list[str], evidence: dict[str, Any]) -> None:
     ids: set[str] = set()
     lines: list[dict[str, Any]] = []
     for seq, event in session.story:

@@ -1,7 +1,8 @@
-"""What a boundary's bars come to: radar, scan, signals of owned symbols and marks, as one pure computation (§9, DESIGN "Frames").
+"""What a boundary's bars come to: radar, scan, signals and marks, one pure computation (§9, DESIGN "Frames").
 
-The kernel never sees a frame. It says what it wants to know (`request_for`), this computes it beside the loop, and the answer
-goes back in as FrameComputed. Frames come in order and each once, because radar and signals grow with the session.
+The kernel never sees a frame. It says what it wants to know (`request_for`), this computes it beside the loop, and
+the answer goes back in as FrameComputed. Frames come in order and each once, because radar and signals grow with the
+session.
 """
 
 from collections.abc import Mapping, Sequence

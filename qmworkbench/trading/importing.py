@@ -8,7 +8,9 @@ from qmworkbench.trading.decision import Decision
 
 
 def on_imported(decision: Decision, event: FallbackImported) -> None:
-    """Take the record over. The book is as halted as if the emergency had gone through the kernel, until a person resumes."""
+    """Take the record over. The book is as halted as if the emergency had gone through the kernel, until a person
+    resumes.
+    """
     decision.emit(event)
     original = imported(event)
     if not isinstance(original, EmergencyStarted):

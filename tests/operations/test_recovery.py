@@ -67,7 +67,10 @@ def test_each_criterion_fails_on_what_it_is_about_and_no_other_does(
 
 
 def test_a_fraction_of_a_cent_is_no_difference() -> None:
-    assert judged(account=(Pair("cash", Decimal("1.000"), Decimal("1.009")),))["recovery.account"].status is CheckStatus.PASS
+    assert (
+        judged(account=(Pair("cash", Decimal("1.000"), Decimal("1.009")),))["recovery.account"].status
+        is CheckStatus.PASS
+    )
 
 
 def test_another_radar_is_worth_knowing_and_no_reason_to_stay_closed() -> None:

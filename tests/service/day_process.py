@@ -4,9 +4,9 @@
 
 `--short` is a demo day whose market closes after SHORT boundaries.
 
-`--die` kills the process (SIGKILL) at the NTH event of a wire name: `decided` before it is on record, `recorded` once it is on
-disk and before anything follows from it. Prints "open", then the result as one JSON line; exit code 130 after a stop, 3 with
-the reason on stderr when the day is refused.
+`--die` kills the process (SIGKILL) at the NTH event of a wire name: `decided` before it is on record, `recorded` once
+it is on disk and before anything follows from it. Prints "open", then the result as one JSON line; exit code 130
+after a stop, 3 with the reason on stderr when the day is refused.
 """
 
 import os

@@ -142,7 +142,9 @@ def api(served: Served) -> Served:
 @pytest.mark.parametrize(
     "authorization", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", TOKEN]
 )
-@pytest.mark.parametrize("path", ["/api/snapshot", "/api/events", "/api/why?symbol=SPY&at=10:04", "/api/commands", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/api/snapshot", "/api/events", "/api/why?symbol=SPY&at=10:04", "/api/commands", "/nowhere"]
+)
 def test_nothing_is_told_without_the_token(api: Served, authorization: str | None, path: str) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
     method = "POST" if path == "/api/commands" else "GET"

@@ -84,7 +84,7 @@ def test_the_day_ends_flat_with_every_run_ended_and_a_clean_comparison(past_day:
     assert state.open_orders == {}
     assert len(of(past_day.events, RunEnded)) == len(past_day.plan.runs)
     compared = of(past_day.events, ReconciliationCompleted)
-    assert [event.trigger for event in compared][0::len(compared) - 1] == [Trigger.STARTUP, Trigger.END_OF_SESSION]  # type: ignore[attr-defined]
+    assert [event.trigger for event in compared][0 :: len(compared) - 1] == [Trigger.STARTUP, Trigger.END_OF_SESSION]  # type: ignore[attr-defined]
     assert all(event.breaks == 0 for event in compared)  # type: ignore[attr-defined]
     summary = of(past_day.events, SessionSummarized)[-1]
     assert (summary.fills, summary.net_pnl) == (past_day.result.fills, past_day.result.net_pnl)  # type: ignore[attr-defined]
@@ -218,7 +218,7 @@ def no_go(platform: Platform, phase: str) -> list[Check]:
 
 
 def test_no_go_stops_the_day_on_record_and_the_corrected_day_runs(plan: DayPlan) -> None:
-    with pytest.raises(DayRefused, match="pre-start preflight says NO-GO.*run the test again"):
+    with pytest.raises(DayRefused, match=r"pre-start preflight says NO-GO.*run the test again"):
         run_headless(plan, no_go)
     recorded = of(events_of(plan), PreflightRecorded)
     assert [(event.phase, event.verdict, event.failed) for event in recorded] == [  # type: ignore[attr-defined]
@@ -263,7 +263,7 @@ def test_an_unfinished_session_must_be_finished_first(plan: DayPlan, tmp_path: P
 def test_time_does_not_run_backwards_in_a_book(past_day: PastDay) -> None:
     earlier = demo_session(DEMO_DAY - timedelta(days=1), 7, 20)
     plan = dataclasses.replace(past_day.plan, data=earlier)
-    with pytest.raises(DayRefused, match="time does not run backwards.*--fresh"):
+    with pytest.raises(DayRefused, match=r"time does not run backwards.*--fresh"):
         run_headless(plan, all_good)
 
 

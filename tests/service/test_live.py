@@ -1,4 +1,4 @@
-"""A day as a service: commanded over its API while it runs, decided as the plain loop decides, and alone without readers."""
+"""A day as a service: commanded over its API, decided as the plain loop decides, alone without readers."""
 
 import asyncio
 import dataclasses
@@ -263,14 +263,14 @@ def test_when_the_journal_fails_health_says_so_and_only_the_emergency_goes_out(p
         return "everything was closed directly"
 
     async def served() -> None:
-        from qmworkbench.service.live import LiveDay
         from qmworkbench.service.blocking import BesideTheLoop
+        from qmworkbench.service.live import LiveDay
         from qmworkbench.service.platform import open_platform
 
         with open_platform(paced, work=BesideTheLoop()) as platform:
             live = LiveDay(platform, direct_emergency=direct)
             task = asyncio.create_task(live.run(all_good))
-            while not platform.state.positions:
+            while not platform.state.positions:  # noqa: ASYNC110  (the kernel sets no event for a test)
                 await asyncio.sleep(0.01)
 
             def fails() -> int:

@@ -1,4 +1,4 @@
-"""Coming back (§19): killed in every phase, from checkpoint or genesis, with the fallback log, and never with other bars."""
+"""Coming back (§19): killed in every phase, from checkpoint or genesis, with the fallback log, never other bars."""
 
 import contextlib
 import dataclasses
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -140,14 +140,14 @@ def test_ctrl_c_ends_the_process_at_a_safe_point_and_says_how_to_go_on(tmp_path:
 
 def test_the_same_decisions_under_other_hash_seeds_and_with_one_polars_thread(tmp_path: Path) -> None:
     told: list[list[Event]] = []
-    for number, environment in enumerate(
-        [{"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2", "POLARS_MAX_THREADS": "1"}]
-    ):
+    for number, environment in enumerate([{"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2", "POLARS_MAX_THREADS": "1"}]):
         done = run_day(tmp_path / str(number), **environment)
         assert done.returncode == 0, done.stderr
         events = events_of(plan_for(tmp_path / str(number), demo_day()))
         # Which code decided is an input like any other; here it is the same unless somebody is editing it meanwhile.
-        told.append([msgspec.structs.replace(e, code_version="") if isinstance(e, SessionOpened) else e for e in events])
+        told.append(
+            [msgspec.structs.replace(e, code_version="") if isinstance(e, SessionOpened) else e for e in events]
+        )
     assert told[0] == told[1]
 
 
@@ -161,14 +161,14 @@ def journal_of(events: Sequence[Event]) -> MemoryJournal:
 
 
 @pytest.fixture
-def halfway(past_day: PastDay, tmp_path: Path) -> Iterator[tuple[MemoryJournal, Checkpoints, State]]:
+def halfway(past_day: PastDay, tmp_path: Path) -> tuple[MemoryJournal, Checkpoints, State]:
     """The past day's journal, with a checkpoint in its middle, and the state at its end."""
     events = past_day.events
     journal, middle = journal_of(events), len(events) // 2
     state = fold(events[:middle])
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     checkpoints.write(middle, journal.hash_at(middle) or "", encode_state(state), state_hash(state))
-    yield journal, checkpoints, fold(events)
+    return journal, checkpoints, fold(events)
 
 
 def test_a_checkpoint_saves_folding_and_changes_nothing(
@@ -238,7 +238,7 @@ def stopped_at(plan: DayPlan, boundary: int) -> None:
 def test_a_session_is_not_resumed_with_other_bars(short_plan: DayPlan) -> None:
     stopped_at(short_plan, 10)
     other = dataclasses.replace(short_plan, data=cut_short(demo_day(8)))
-    with pytest.raises(DayRefused, match="demo:8 holds others.*same data.*--fresh"):
+    with pytest.raises(DayRefused, match=r"demo:8 holds others.*same data.*--fresh"):
         run_headless(other, all_good)
     assert run_headless(short_plan, all_good).recovered
 
@@ -247,7 +247,12 @@ def test_a_session_goes_on_under_the_settings_it_was_opened_with(short_plan: Day
     stopped_at(short_plan, 10)
     notes: list[str] = []
     changed = dataclasses.replace(short_plan, config_hash="changed", runs=())
-    run_headless(changed, all_good, on_boundary=None, on_open=lambda platform: platform.on_close(lambda: notes.extend(platform.notes)))
+    run_headless(
+        changed,
+        all_good,
+        on_boundary=None,
+        on_open=lambda platform: platform.on_close(lambda: notes.extend(platform.notes)),
+    )
     assert any("goes on under the settings it was opened with" in note for note in notes)
     assert fold(events_of(short_plan)).day.runs.keys() == {run.strategy_id for run in short_plan.runs}
 
@@ -260,7 +265,7 @@ def test_bars_changed_on_disk_are_not_decided_on(short_plan: DayPlan) -> None:
     middle = len(content) // 2
     content[middle : middle + 8] = b"\x00" * 8
     segments.write_bytes(content)
-    with pytest.raises(Exception, match="segments|bars"):
+    with pytest.raises(Exception, match=r"segments|bars"):
         run_headless(short_plan, all_good)
 
 

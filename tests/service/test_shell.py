@@ -220,7 +220,7 @@ def test_a_kernel_that_fails_half_way_decides_nothing_more() -> None:
         raise AssertionError("an invariant does not hold")
 
     rig.kernel.answers[ClockTicked] = fails
-    with pytest.raises(ShellStopped, match="ClockTicked.*an invariant does not hold"):
+    with pytest.raises(ShellStopped, match=r"ClockTicked.*an invariant does not hold"):
         rig.tick()
     rig.kernel.answers.clear()
     with pytest.raises(ShellStopped):

@@ -49,9 +49,9 @@ def mid_day(past_day: PastDay) -> list[Event]:
 
 def test_every_part_of_the_contract_is_there(mid_day: list[Event]) -> None:
     view = shown(mid_day)
-    expected = """version wall_at at book environment session_id phase phases trading_state entries_held unattended recovered
-        silenced feed broker account risk radar watchlist positions orders fills trades alerts decisions emergency
-        reconciliation runs equity_curve lateness""".split()
+    expected = """version wall_at at book environment session_id phase phases trading_state entries_held unattended
+    recovered silenced feed broker account risk radar watchlist positions orders fills trades alerts decisions
+    emergency reconciliation runs equity_curve lateness""".split()
     assert set(view) == set(expected)
     assert [phase["phase"] for phase in view["phases"]] == [phase.value for phase in PHASE_ORDER]
     assert view["phases"][-1]["entered_at"] is None
@@ -141,7 +141,7 @@ def test_the_equity_curve_has_one_point_a_boundary_and_is_thinned_evenly() -> No
     assert curve[-1] == (NOON + timedelta(minutes=3 * CURVE_POINTS - 1), Decimal(3 * CURVE_POINTS))
 
 
-# --- lateness ------------------------------------------------------------------------------------------------------------
+# --- lateness -------------------------------------------------------------------------------------------------------
 
 
 def test_drift_is_told_once_when_it_begins_and_ends_when_boundaries_are_in_time_again() -> None:
@@ -172,7 +172,7 @@ def test_a_tolerance_that_makes_no_sense_is_refused() -> None:
             Lateness(tolerance)
 
 
-# --- health ----------------------------------------------------------------------------------------------------------------
+# --- health ---------------------------------------------------------------------------------------------------------
 
 
 def board_where_all_is_well() -> HealthBoard:

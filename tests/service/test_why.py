@@ -51,9 +51,7 @@ def test_while_it_is_held_the_answer_is_that_it_was_in_a_trade(past_day: PastDay
 
 def test_a_near_miss_is_told_with_the_filter_that_kept_it_out(past_day: PastDay) -> None:
     found = {event.symbol for event in past_day.events if isinstance(event, WatchlistChanged)}
-    miss = next(
-        event for event in past_day.events if isinstance(event, NearMissSeen) and event.symbol not in found
-    )
+    miss = next(event for event in past_day.events if isinstance(event, NearMissSeen) and event.symbol not in found)
     told = ask(past_day, miss.symbol, clock(past_day, miss.at))
     assert told.sentences[1] == f"it was not traded: the scanner kept it out, because {miss.failed[0].sentence()}"
     failed = [verdict["code"] for verdict in told.evidence["verdicts"] if not verdict["passed"]]
@@ -112,9 +110,10 @@ def test_a_radar_that_is_not_the_one_on_record_is_not_sold_as_it(past_day: PastD
     bars = paths.session(past_day.plan.session_id).bars
     reference = next(bars.glob("reference.*.arrow"))
     reference.unlink()
+    import polars as pl
+
     from qmworkbench.service.ground import ground_of
     from qmworkbench.storage.barstore import BarStore
-    import polars as pl
 
     ground = ground_of(past_day.plan.data)
     changed = pl.DataFrame({"symbol": ground.universe.symbols, "prev_close": ground.reference.prev_close * 1.01})

@@ -1,4 +1,4 @@
-"""The computation between bars and decisions: what it asks for, what it answers, and that both ways of signals agree."""
+"""Between bars and decisions: what is asked, what is answered, and that both ways of signals agree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -63,9 +63,9 @@ def wanting(
     owned: tuple[tuple[str, str], ...] = (),
     exposed: frozenset[str] = frozenset(),
     marked: tuple[str, ...] = (),
-    conditions: ScanConditions = ScanConditions(),
+    conditions: ScanConditions | None = None,
 ) -> FrameRequest:
-    return FrameRequest(owned=owned, exposed=exposed, marked=marked, conditions=conditions)
+    return FrameRequest(owned=owned, exposed=exposed, marked=marked, conditions=conditions or ScanConditions())
 
 
 def row(symbol: str, strategy_id: str = "s", **flags: bool) -> SignalRow:
@@ -114,9 +114,7 @@ def test_a_call_to_leave_is_passed_on_only_where_something_is_held_or_worked() -
     signals = ScriptedSignals(
         rows=[row("AAA", exit_long=True), row("BBB", exit_long=True), row("CCC", entry_long=True, exit_short=True)]
     )
-    request = wanting(
-        owned=(("s", "AAA"), ("s", "BBB"), ("s", "CCC")), exposed=frozenset({position_key("s", "BBB")})
-    )
+    request = wanting(owned=(("s", "AAA"), ("s", "BBB"), ("s", "CCC")), exposed=frozenset({position_key("s", "BBB")}))
     answer = computer(signals=signals).compute(frame(1, {0: flat(1)}), request).answer
     assert [signal.symbol for signal in answer.signals] == ["BBB", "CCC"]
 
@@ -133,7 +131,9 @@ def test_symbols_are_asked_for_by_instance_and_strangers_left_out() -> None:
 def test_a_broken_contract_is_told_and_takes_no_other_down() -> None:
     fault = RunFault("bad", "donchian", "returned 3 rows for 4 bars")
     signals = ScriptedSignals(rows=[row("AAA", "good", entry_long=True)], faults=(fault,))
-    computed = computer(signals=signals).compute(frame(1, {0: flat(1)}), wanting(owned=(("bad", "BBB"), ("good", "AAA"))))
+    computed = computer(signals=signals).compute(
+        frame(1, {0: flat(1)}), wanting(owned=(("bad", "BBB"), ("good", "AAA")))
+    )
     assert computed.faults == (("bad", "returned 3 rows for 4 bars"),)
     assert [signal.strategy_id for signal in computed.answer.signals] == ["good"]
 
@@ -154,7 +154,7 @@ def test_frames_are_taken_once_and_in_order() -> None:
             made.compute(frame(earlier, {0: flat(1)}), wanting())
 
 
-# --- what is asked for ----------------------------------------------------------------------------------------------------
+# --- what is asked for ----------------------------------------------------------------------------------------------
 
 
 def test_a_request_holds_what_is_owned_held_worked_and_watched() -> None:
@@ -189,7 +189,7 @@ def test_a_request_closes_the_gates_a_person_or_the_feed_has_closed() -> None:
     assert request_for(state).owned == ()
 
 
-# --- incremental and in one pass ---------------------------------------------------------------------------------------------
+# --- incremental and in one pass ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
