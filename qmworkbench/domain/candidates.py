@@ -79,7 +79,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     None where nothing to measure from is known; `change_basis` says what from ("from open"), empty
     without a change. `rel_volume` is a multiple of the usual cumulative volume by this time of day, None
     without history. `last` and `dollar_volume` are in the instrument's currency. All verdicts passed:
-    they are why it is in.
+    they are why it is in; empty for a symbol already watched, whose verdicts are on record with its finding.
     """
 
     symbol: str

@@ -49,7 +49,8 @@ def request_for(state: State) -> FrameRequest:
     pairs = {(owner.strategy_id, symbol) for symbol, owner in day.assignments.items()}
     pairs |= {(held.strategy_id, held.symbol) for held in state.positions.values()}
     symbols = {symbol for _, symbol in pairs} | {order.symbol for order in working}
-    symbols |= {symbol for symbol in day.watchlist if is_active(state, symbol)}
+    watched = {symbol for symbol in day.watchlist if is_active(state, symbol)}
+    symbols |= watched
     exposed = {position_key(order.strategy_id, order.symbol) for order in working} | state.positions.keys()
     halt = state.halt
     entries_reason = day.entries_held
@@ -65,6 +66,7 @@ def request_for(state: State) -> FrameRequest:
             entries_reason=entries_reason,
             feed_ok=state.feed is FeedState.GOOD,
             feed_reason="" if state.feed is FeedState.GOOD else f"{state.feed}: {state.feed_detail}",
+            known=frozenset(watched),
         ),
     )
 

@@ -52,7 +52,7 @@ def scan(snapshot: RadarSnapshot, settings: ScanSettings, conditions: ScanCondit
     missed = order[kept_out[order]][: settings.near_miss_depth]
     return ScanResult(
         as_of=snapshot.as_of,
-        candidates=tuple(_candidate(snapshot, judgement, int(at)) for at in judgement.taken),
+        candidates=tuple(_candidate(snapshot, judgement, int(at), conditions) for at in judgement.taken),
         near_misses=tuple(_near_miss(snapshot, judgement, int(at)) for at in missed),
         ranked=len(order),
         passed=len(judgement.passing),
@@ -73,11 +73,12 @@ def explain(
     return Judgement(snapshot, settings, conditions).verdicts(snapshot.universe.index[symbol])
 
 
-def _candidate(snapshot: RadarSnapshot, judgement: Judgement, position: int) -> Candidate:
+def _candidate(snapshot: RadarSnapshot, judgement: Judgement, position: int, conditions: ScanConditions) -> Candidate:
+    symbol = snapshot.universe.symbols[position]
     rel_volume = float(snapshot.rel_volume[position])
     change = float(judgement.change[position])
     return Candidate(
-        symbol=snapshot.universe.symbols[position],
+        symbol=symbol,
         rank=int(snapshot.rank[position]),
         score=float(snapshot.score[position]),
         last=float(snapshot.last[position]),
@@ -85,7 +86,7 @@ def _candidate(snapshot: RadarSnapshot, judgement: Judgement, position: int) -> 
         change_basis=judgement.change_basis(position),
         rel_volume=None if np.isnan(rel_volume) else round(rel_volume, 6),
         dollar_volume=round(float(snapshot.dollar_volume[position]), 2),
-        verdicts=judgement.verdicts(position),
+        verdicts=() if symbol in conditions.known else judgement.verdicts(position),
     )
 
 

@@ -27,6 +27,7 @@ class ScanConditions:
     `blocked`: symbols a person excluded (§10). `halted`: symbols whose trading is halted. Symbols outside the
     universe are ignored. `entries_open` False (a pause, a halt, a shutdown's first step) or `feed_ok` False
     (late, stale or gapped data, §12) means nothing is let through; the reason is carried to whoever asks why.
+    `known`: symbols whose verdicts are on record already; a candidate among them comes without, to say it once.
     """
 
     blocked: Collection[str] = ()
@@ -35,6 +36,7 @@ class ScanConditions:
     entries_reason: str = ""
     feed_ok: bool = True
     feed_reason: str = ""
+    known: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
