@@ -1,4 +1,7 @@
-"""What the shells need from the world: Clock, Journal, Broker, MarketData, Bus, Notifier (DESIGN §7). Implemented by storage, bus, brokers, market, service."""
+"""What the shells need from the world: Clock, Journal, Broker, MarketData, Bus, Notifier (DESIGN §7).
+
+Implemented by storage, bus, brokers, market and service.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime

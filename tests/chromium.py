@@ -92,9 +92,7 @@ def chromium_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
             outcome.write_text(_fetch())
     found = find_chromium()
     if found is None:
-        pytest.skip(
-            f"no Chromium on this machine, and none could be fetched ({outcome.read_text()}); install one"
-        )
+        pytest.skip(f"no Chromium on this machine, and none could be fetched ({outcome.read_text()}); install one")
     return found
 
 

@@ -300,8 +300,6 @@ def test_a_platform_that_stops_answering_is_veiled_and_comes_back(opened: Callab
     shows(veil(page), "Last known trading state: ACTIVE")
     stage.api.start()
     expect(veil(page)).to_be_hidden(timeout=PATIENCE_MS)
-    stage.api.mode = "locked"
-    shows(veil(page), "STALE", "The platform refuses this page", "401")
 
 
 def test_a_click_that_waited_in_a_hung_server_keeps_its_date(opened: Callable[[], Page], stage: Stage) -> None:

@@ -50,11 +50,7 @@ def tracked_files(root: Path = ROOT) -> list[Path]:
 
 def package_modules() -> list[Path]:
     """Every Python module of the platform and of its pages."""
-    return [
-        path
-        for path in tracked_files()
-        if path.suffix == ".py" and _room(path) in {"qmworkbench", "dashboards"}
-    ]
+    return [path for path in tracked_files() if path.suffix == ".py" and _room(path) in {"qmworkbench", "dashboards"}]
 
 
 def _room(path: Path) -> str:

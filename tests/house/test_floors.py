@@ -13,9 +13,7 @@ _LINT = Path(sys.executable).parent / "lint-imports"
 
 
 def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [_LINT, "--no-logo", "--no-cache"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    return subprocess.run([_LINT, "--no-logo", "--no-cache"], cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_the_code_keeps_every_contract() -> None:

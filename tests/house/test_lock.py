@@ -20,8 +20,7 @@ _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<m
 def _declared() -> list[Requirement]:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     return [
-        Requirement(line)
-        for line in [*pyproject["project"]["dependencies"], *pyproject["dependency-groups"]["dev"]]
+        Requirement(line) for line in [*pyproject["project"]["dependencies"], *pyproject["dependency-groups"]["dev"]]
     ]
 
 
@@ -62,9 +61,7 @@ def test_a_lock_with_an_address_or_without_a_hash_would_be_noticed() -> None:
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
-def test_the_lock_satisfies_pyproject(
-    pins: list[tuple[Requirement, Version, int]], python: str, platform: str
-) -> None:
+def test_the_lock_satisfies_pyproject(pins: list[tuple[Requirement, Version, int]], python: str, platform: str) -> None:
     world = {
         "python_version": python,
         "python_full_version": f"{python}.9",
@@ -80,9 +77,7 @@ def test_the_lock_satisfies_pyproject(
     for wanted in _declared():
         version = locked.get(canonicalize_name(wanted.name))
         assert version is not None, f"{wanted.name} is not in requirements.lock"
-        assert version in wanted.specifier, (
-            f"requirements.lock has {wanted.name} {version}, pyproject: {wanted}"
-        )
+        assert version in wanted.specifier, f"requirements.lock has {wanted.name} {version}, pyproject: {wanted}"
 
 
 @pytest.mark.skipif(Path(sys.prefix) != ROOT / ".venv", reason="not run by `make test`, in .venv")

@@ -74,9 +74,7 @@ def _checkout(folder: Path) -> Path:
     (folder / "requirements.lock").write_text("# nothing\n")
     (folder / "qmworkbench").mkdir()
     (folder / "qmworkbench/__init__.py").write_text("")
-    (folder / "qmworkbench/cli.py").write_text(
-        "import sys\n\n\ndef main():\n    print('qm', *sys.argv[1:])\n"
-    )
+    (folder / "qmworkbench/cli.py").write_text("import sys\n\n\ndef main():\n    print('qm', *sys.argv[1:])\n")
     return folder
 
 
@@ -116,9 +114,7 @@ def test_the_first_make_brings_the_environment_and_the_next_leaves_it(made: Path
 
 
 def test_qm_runs_from_any_folder(made: Path, tmp_path: Path) -> None:
-    asked = subprocess.run(
-        [made / ".venv/bin/qm", "status"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    asked = subprocess.run([made / ".venv/bin/qm", "status"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert asked.stdout == "qm status\n", asked.stderr
 
 
@@ -139,9 +135,7 @@ def test_a_venv_that_is_not_right_is_made_anew(
 ) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(made, folder, symlinks=True)
-    (folder / ".venv/.made-from").write_text(
-        (made / ".venv/.made-from").read_text().replace(str(made), str(folder))
-    )
+    (folder / ".venv/.made-from").write_text((made / ".venv/.made-from").read_text().replace(str(made), str(folder)))
     (folder / ".venv/lib/leftover").write_text("of the old one")
     spoil(folder)
     path = _tools(tmp_path / "tools", python3=f'exec "{sys.executable}" "$@"')
@@ -210,9 +204,7 @@ def test_a_python_without_venv_is_told_with_its_remedy(checkout: Path, tmp_path:
 def test_uv_does_it_when_it_is_there_and_pip_when_uv_fails(checkout: Path, tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     uv = f'echo "$@" >>"{asked}"; [ "$1" = --version ] && echo "uv 9.9"; [ "$1" != pip ]'
-    done = _make(
-        checkout, "setup", PATH=_tools(tmp_path / "tools", python3=f'exec "{sys.executable}" "$@"', uv=uv)
-    )
+    done = _make(checkout, "setup", PATH=_tools(tmp_path / "tools", python3=f'exec "{sys.executable}" "$@"', uv=uv))
     assert done.returncode == 0, done.stderr
     assert "pip install --quiet --python" in asked.read_text()
     assert "--require-hashes -r requirements.lock" in asked.read_text()

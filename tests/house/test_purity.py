@@ -105,11 +105,7 @@ def impure_steps(source: str) -> list[str]:
     """Calls whose answer depends on the process, and loops over a set, whose order does."""
     steps = []
     for node in ast.walk(ast.parse(source)):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id in _IMPURE_BUILTINS
-        ):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _IMPURE_BUILTINS:
             steps.append(f"line {node.lineno}: {node.func.id}()")
         looped = node.iter if isinstance(node, (ast.For, ast.comprehension)) else None
         if isinstance(looped, (ast.Set, ast.SetComp)) or (
@@ -133,9 +129,7 @@ def _pure_modules() -> list[tuple[str, Path]]:
 def test_the_pure_floors_know_only_their_libraries() -> None:
     modules = _pure_modules()
     assert {room for room, _ in modules} == set(PURE_FLOORS)
-    foreign = {
-        path.name: found for room, path in modules if (found := foreign_imports(room, path.read_text()))
-    }
+    foreign = {path.name: found for room, path in modules if (found := foreign_imports(room, path.read_text()))}
     assert not foreign
 
 

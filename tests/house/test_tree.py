@@ -68,9 +68,7 @@ def notebook_faults(text: str) -> list[str]:
 
 
 def test_no_file_names_a_registry_or_a_machine() -> None:
-    named = {
-        str(path.relative_to(ROOT)): found for path in tracked_files() if (found := forbidden(text_of(path)))
-    }
+    named = {str(path.relative_to(ROOT)): found for path in tracked_files() if (found := forbidden(text_of(path)))}
     assert not named
 
 
@@ -85,9 +83,7 @@ def test_no_module_is_longer_than_a_reader_can_hold() -> None:
 
 def test_no_function_is_longer_than_a_screen() -> None:
     long = {
-        str(path.relative_to(ROOT)): found
-        for path in package_modules()
-        if (found := long_functions(path.read_text()))
+        str(path.relative_to(ROOT)): found for path in package_modules() if (found := long_functions(path.read_text()))
     }
     assert not long, f"over {_FUNCTION_LINES} lines"
 
@@ -112,9 +108,7 @@ def test_the_readers_see_what_they_look_for() -> None:
     assert headless("import json\n")
     assert headless('import json\n"""Late."""\n')
     assert not headless('"""Prompt."""\n')
-    assert long_functions("def long():\n" + "    x = 1\n" * _FUNCTION_LINES) == [
-        f"long ({_FUNCTION_LINES + 1} lines)"
-    ]
+    assert long_functions("def long():\n" + "    x = 1\n" * _FUNCTION_LINES) == [f"long ({_FUNCTION_LINES + 1} lines)"]
     assert not long_functions("def short():\n    return 1\n")
     cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "outputs": [], "execution_count": None}
     assert notebook_faults(json.dumps({"cells": [cell]})) == []

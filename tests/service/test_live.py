@@ -19,7 +19,7 @@ from qmworkbench.domain.events.control import CommandReceived, EmergencyComplete
 from qmworkbench.domain.events.orders import OrderIntended, TradeClosed
 from qmworkbench.domain.events.session import SessionClosed, SessionEnding, SessionOpened
 from qmworkbench.domain.events.telemetry import BoundaryTimed, HealthSampled, ProcessEnded, ProcessStarted
-from qmworkbench.domain.orders import PositionEffect
+from qmworkbench.domain.orders import Leg, PositionEffect
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.ports import JournalFailed
 from qmworkbench.service.headless import run_headless
@@ -185,6 +185,32 @@ def test_emergency_liquidates_everything_and_the_book_stays_halted(paced: DayPla
     assert entries(told) == []
     state = fold(events_of(paced))
     assert (state.halt.state, state.positions, result.breaks) == (TradingState.HALTED, {}, 0)
+
+
+def test_an_emergency_goes_out_while_a_frame_is_still_being_computed(paced: DayPlan) -> None:
+    day = Day(paced)
+    day.seen(holding)
+    assert day.platform is not None
+    computing, go_on = threading.Event(), threading.Event()
+    compute = day.platform.frames.compute
+
+    def slow(*arguments: Any) -> Any:
+        computing.set()
+        assert go_on.wait(30)
+        return compute(*arguments)
+
+    day.platform.frames.compute = slow  # type: ignore[method-assign]
+    assert computing.wait(30)
+    boundary = day.platform.day.boundary
+    assert day.order("emergency").status_code == 200
+    state = day.platform.state
+    resting = (Leg.STOP, Leg.TARGET, Leg.CLOSE)
+    assert [order for order in state.orders.values() if order.leg in resting]
+    day.until(lambda: state.emergency and not [order for order in state.working() if order.leg in resting])
+    assert day.platform.day.boundary == boundary, "no further bars had been taken in when the broker confirmed"
+    go_on.set()
+    day.over()
+    assert fold(events_of(paced)).positions == {}
 
 
 def test_a_blocked_symbol_never_comes_back_and_a_dropped_one_is_let_go(paced: DayPlan) -> None:

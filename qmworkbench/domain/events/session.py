@@ -15,8 +15,9 @@ from qmworkbench.domain.sessions import Environment, Phase, SessionWindow
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One strategy instance as it will run: catalog id and version, parameters and their hash, its share of capital.
 
-    `symbols` empty means any the allocator gives it; `flat_policy` is "at_close" or "carry".
-    `entry_until_bar` is the last bar of the session (from 0) it enters on, None for no end of its own. `budget_pct` is the share of session-start equity one position may use, `max_symbols` how many it may own at once.
+    `symbols` empty means any the allocator gives it; `flat_policy` is "at_close" or "carry". `budget_pct` is the share
+    of session-start equity one position may use, `max_symbols` how many it may own at once. `entry_until_bar` is the
+    last bar of the session (from 0) it enters on, None for no end of its own.
     """
 
     strategy_id: str
