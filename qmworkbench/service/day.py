@@ -26,7 +26,7 @@ from qmworkbench.operations.preflight import checks_hash
 from qmworkbench.operations.recovery import recovery_checks
 from qmworkbench.ports import BrokerUnreachable
 from qmworkbench.service import resume, startup
-from qmworkbench.service.boundary import compute_and_decide, take_boundary
+from qmworkbench.service.boundary import checkpoint, compute_and_decide, take_boundary
 from qmworkbench.service.plan import DayRefused
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.recovery import import_fallback
@@ -242,7 +242,7 @@ async def reconcile_and_review(platform: Platform) -> None:
                 recovered=day.recovered,
             )
         )
-    await shell.durable()
+    await checkpoint(platform)
     platform.trading(False)
     await shell.beside(platform.put_away)
 

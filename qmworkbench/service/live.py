@@ -120,6 +120,11 @@ class LiveDay:
                 if stay:
                     await self._leaving.wait()
                 return result
+            except (JournalFailed, ShellStopped):
+                # Nothing is decided any more, yet the emergency still goes out: as long as somebody is there to ask.
+                if stay or not self.platform.plan.unattended:
+                    await self._leaving.wait()
+                raise
             finally:
                 for task in around:
                     task.cancel()

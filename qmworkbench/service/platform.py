@@ -128,6 +128,9 @@ class Platform:
         self.frames: Frames
         taken_up_to = self.day.boundary_at if self.restored.unfinished else None
         self.monitor = FeedMonitor(plan.data.boundaries, after=taken_up_to)
+        self.monitor.state = (
+            self.state.feed
+        )  # a feed that was bad yesterday, or before the crash, must be seen to be good
         self.pace: Pace = AtFullSpeed()
         self.boundary_listeners: list[Callable[[Delivery], None]] = []
         self.start_api: Callable[[], Awaitable[str]] | None = None

@@ -9,7 +9,7 @@ import pytest
 
 from qmworkbench.domain.checks import Check, CheckStatus, Verdict
 from qmworkbench.domain.events import Event, Input
-from qmworkbench.domain.events.market import BoundaryClosed, FrameComputed
+from qmworkbench.domain.events.market import BoundaryClosed, FeedChanged, FeedState, FrameComputed
 from qmworkbench.domain.events.orders import FillRecorded, OrderIntended, TradeClosed
 from qmworkbench.domain.events.reconciliation import ReconciliationCompleted, Trigger
 from qmworkbench.domain.events.session import (
@@ -26,6 +26,7 @@ from qmworkbench.domain.events.session import (
 from qmworkbench.domain.sessions import PHASE_ORDER
 from qmworkbench.market.bars import load_session
 from qmworkbench.market.demo import demo_session
+from qmworkbench.market.session import SessionData
 from qmworkbench.ports import JournalFailed
 from qmworkbench.service.fresh import move_aside
 from qmworkbench.service.headless import run_headless
@@ -43,7 +44,7 @@ from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.phases import STARTUP_ORDER, STOP_ORDER
 from qmworkbench.trading.state import state_hash
 from tests.service.conftest import PastDay, events_of
-from tests.service.day_process import DEMO_DAY, all_good, check, plan_for
+from tests.service.day_process import DEMO_DAY, all_good, check, cut_short, demo_day, plan_for
 
 
 def of(events: list[Event], kind: type[Event]) -> list[Event]:
@@ -136,7 +137,7 @@ def test_folding_from_a_checkpoint_and_from_genesis_agree(past_day: PastDay) -> 
     with JournalReader(past_day.plan.paths.journal) as reader:
         journal = ReadableJournal(reader)
         with_checkpoint, from_genesis = restore(journal, checkpoints), restore(journal, None)
-    assert with_checkpoint.from_checkpoint > 0
+    assert with_checkpoint.from_checkpoint == with_checkpoint.seq, "the last checkpoint is made at the close"
     assert (with_checkpoint.notes, from_genesis.from_checkpoint) == ((), 0)
     assert state_hash(with_checkpoint.state) == state_hash(from_genesis.state)
 
@@ -180,6 +181,28 @@ def test_a_forex_week_carries_positions_from_day_to_day_without_a_break(shared_d
     assert carried > 0, "a trend strategy that carries holds something over some night"
     opened = of(events_of(plan), SessionOpened)
     assert [event.session_id for event in opened] == [result.session for result in results]  # type: ignore[attr-defined]
+
+
+def test_a_feed_that_went_bad_must_be_seen_to_be_good_before_anything_is_entered(plan: DayPlan, tmp_path: Path) -> None:
+    """Five empty boundaries at the end of a session make the feed stale; the next session begins with that."""
+
+    def silent_at_the_end(data: SessionData) -> SessionData:
+        nothing = {
+            name: getattr(data.frames[0], name)[:0] for name in ("index", "open", "high", "low", "close", "volume")
+        }
+        silent = (dataclasses.replace(frame, **nothing) for frame in data.frames[-5:])
+        return dataclasses.replace(data, frames=(*data.frames[:-5], *silent))
+
+    run_headless(plan_for(tmp_path, silent_at_the_end(cut_short(demo_day()))), all_good)
+    assert fold(events_of(plan)).feed is FeedState.STALE
+    following = cut_short(demo_session(DEMO_DAY + timedelta(days=3), 7, 60))
+    run_headless(plan_for(tmp_path, following, compute="one-pass"), all_good)
+    events = events_of(plan)
+    second = events[max(n for n, event in enumerate(events) if isinstance(event, SessionOpened)) :]
+    good = next(n for n, event in enumerate(second) if isinstance(event, FeedChanged))
+    assert second[good].state is FeedState.GOOD  # type: ignore[attr-defined]
+    assert of(second[:good], OrderIntended) == []
+    assert of(second[good:], OrderIntended)
 
 
 # --- how it says no ------------------------------------------------------------------------------------------------
