@@ -1,6 +1,7 @@
 """Both sides of a finished session put beside one another: the evidence of the post-session checks (§17)."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -51,7 +52,7 @@ def gather(source: SessionSource) -> PostSessionEvidence:
         reconciliation=_last_comparison(record["reconciliations"]),
         broker=books.name if books is not None else "the broker",
         broker_error=error,
-        orders=_orders(record["orders"], source.state.orders, books) if books is not None else None,
+        orders=_orders(source, books) if books is not None else None,
         executions=_executions(source, books) if books is not None else None,
         positions=_positions(source, books) if books is not None else None,
         statement=_statement(source, books) if books is not None else None,
@@ -103,8 +104,9 @@ def _last_comparison(reconciliations: pl.DataFrame) -> str:
     return str(last["result"][-1]) if last.height else ""
 
 
-def _orders(ours: pl.DataFrame, state: dict[str, Order], books: BrokerBooks) -> tuple[OrderPair, ...]:
+def _orders(source: SessionSource, books: BrokerBooks) -> tuple[OrderPair, ...]:
     """Our orders in the order of their intents, then those only the broker has."""
+    ours, state = source.record["orders"], source.state.orders
     pairs = []
     for row in ours.iter_rows(named=True):
         known, theirs = state.get(row["cl_ord_id"]), books.orders.get(row["cl_ord_id"])
@@ -122,7 +124,7 @@ def _orders(ours: pl.DataFrame, state: dict[str, Order], books: BrokerBooks) -> 
         )
     names = set(ours["cl_ord_id"].to_list())
     for name, theirs in sorted(books.orders.items()):
-        if name in names:
+        if name in names or _is_later(source, theirs.transact_time):
             continue
         known = state.get(name)
         pairs.append(
@@ -158,12 +160,16 @@ def _told(report: ExecutionReport) -> str:
     return f"{report.symbol} {report.side} {report.last_qty} at {report.last_px}"
 
 
+def _is_later(source: SessionSource, at: datetime) -> bool:
+    """Whether something at the broker belongs to a later session of the book."""
+    if source.span[1] >= source.book.head()[0]:
+        return False
+    return at > max(source.record.closes_at, source.record.events[-1].at)
+
+
 def _until_the_end(source: SessionSource, books: BrokerBooks) -> list[ExecutionReport]:
     """What the broker had executed when the session ended; all there is where none followed it."""
-    if source.span[1] >= source.book.head()[0]:
-        return list(books.history)
-    ended_at = max(source.record.closes_at, source.record.events[-1].at)
-    return [report for report in books.history if report.transact_time <= ended_at]
+    return [report for report in books.history if not _is_later(source, report.transact_time)]
 
 
 def _of_the_session(source: SessionSource, books: BrokerBooks) -> list[ExecutionReport]:

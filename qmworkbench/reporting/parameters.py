@@ -84,15 +84,16 @@ class BacktestParameters(Parameters):
 
 @dataclass(frozen=True)
 class Report:
-    """One report: its notebook, its parameters, and its title."""
+    """One report: its notebook in `folder`, its parameters, and its title."""
 
     name: str
     title: str
     parameters: type[Parameters]
+    folder: Path = NOTEBOOKS
 
     @property
     def notebook(self) -> Path:
-        return NOTEBOOKS / f"{self.name}.ipynb"
+        return self.folder / f"{self.name}.ipynb"
 
 
 REPORTS: Final[dict[str, Report]] = {

@@ -79,7 +79,11 @@ def run_report(
     told = dict(parameters or {})
     if book_dir is not None:
         told |= {"book_dir": book_dir, "session_id": session_id}
-    given = validated(report, told)
+    return make_report(report, validated(report, told), out_root=out_root, secrets=secrets)
+
+
+def make_report(report: Report, given: Parameters, *, out_root: Path, secrets: Iterable[str] = ()) -> ReportResult:
+    """Make a report of checked parameters; the page appears whatever becomes of the notebook."""
     return _Run(report, given, Path(out_root), Redactor(secrets)).make()
 
 
@@ -153,23 +157,28 @@ class _Run:
     def _papermill(self, executed: Path) -> None:
         import papermill
 
-        from qmworkbench.reporting.kernel import ReportKernelManager
+        from qmworkbench.reporting.kernel import own_manager, run_beside
 
         log = logging.getLogger("papermill")
         log.propagate = False
         if not log.handlers:
             log.addHandler(logging.NullHandler())
-        papermill.execute_notebook(
-            str(self.report.notebook),
-            str(executed),
-            parameters=self.parameters.for_notebook() | {"out_dir": str(self.directory), "run_id": self.run_id},
-            kernel_name="python3",
-            kernel_manager_class=ReportKernelManager,
-            progress_bar=False,
-            log_output=False,
-            start_timeout=START_TIMEOUT_S,
-            execution_timeout=CELL_TIMEOUT_S,
-        )
+        managers = own_manager()
+
+        def execute() -> None:
+            papermill.execute_notebook(
+                str(self.report.notebook),
+                str(executed),
+                parameters=self.parameters.for_notebook() | {"out_dir": str(self.directory), "run_id": self.run_id},
+                kernel_name="python3",
+                kernel_manager_class=managers,
+                progress_bar=False,
+                log_output=False,
+                start_timeout=START_TIMEOUT_S,
+                execution_timeout=CELL_TIMEOUT_S,
+            )
+
+        run_beside(execute, managers)
 
     def _collect(self, executed: Path, failure: Failure | None) -> tuple[Failure | None, Any]:
         import nbformat

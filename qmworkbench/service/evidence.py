@@ -121,7 +121,7 @@ def _store(platform: Platform) -> seen.StoreSeen:
         synchronous=facts.get("synchronous", ""),
         verified=verified,
         records=platform.journal.head[0],
-        free_mb=shutil.disk_usage(platform.session_paths.root).free // _MEGABYTE,
+        free_mb=shutil.disk_usage(platform.plan.paths.root).free // _MEGABYTE,
         detail=detail,
     )
 
