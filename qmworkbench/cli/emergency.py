@@ -46,22 +46,20 @@ def emergency(
     who = operator_name(operator)
     asks = Interview(out)
     if not direct:
-        done = _through_platform(loaded, reason, who, wait, out, asks)
+        done = _through_platform(loaded, reason, who, wait, out)
         if done is not None:
             _finish(done, out)
             return
     if not yes:
         asks.demand(
             "Go direct? The platform is fenced off and ended, everything at the broker is cancelled and closed",
-            "give --direct --yes where nobody can be asked",
+            f"{_DIRECT}; give it with --yes where nobody can be asked",
         )
     _finish(_directly(loaded, reason, who, wait, out), out)
 
 
-def _through_platform(
-    config: "Config", reason: str, who: str, wait_s: float, out: Output, asks: Interview
-) -> dict[str, Any] | None:
-    """What the platform made of it; None to go direct instead."""
+def _through_platform(config: "Config", reason: str, who: str, wait_s: float, out: Output) -> dict[str, Any] | None:
+    """What the platform made of it; None where only the direct way is left, with the reason said."""
     from qmworkbench.domain.commands import EmergencyLiquidateAndHalt
     from qmworkbench.service.client import ApiError, CoreApi, NotRunning
 
@@ -74,15 +72,14 @@ def _through_platform(
             out.say(f"accepted: {answer.effect}")
             return _watch(api, answer.effect, wait_s, out)
     except NotRunning:
-        return _on_book(config, reason, who, out, asks)
+        return _on_book(config, reason, who, out)
     except ApiError as error:
         # It hangs, its journal has failed, or it does not take our token: the direct way needs none of it.
         out.say(f"{error}")
-        asks.demand("Go direct?", f"{_DIRECT}; give it with --yes where nobody can be asked")
         return None
 
 
-def _on_book(config: "Config", reason: str, who: str, out: Output, asks: Interview) -> dict[str, Any] | None:
+def _on_book(config: "Config", reason: str, who: str, out: Output) -> dict[str, Any] | None:
     """No platform runs: the book's own kernel begins the emergency if a session is open; else direct is left."""
     from qmworkbench.domain.commands import EmergencyLiquidateAndHalt
     from qmworkbench.ports import JournalFailed
@@ -109,7 +106,6 @@ def _on_book(config: "Config", reason: str, who: str, out: Output, asks: Intervi
         out.say(f"{answer.reason}: {answer.remedy}")
     except (StorageRefused, JournalFailed) as error:
         out.say(f"the book cannot be used: {error}")
-    asks.demand("Go direct?", f"{_DIRECT}; give it with --yes where nobody can be asked")
     return None
 
 
