@@ -65,9 +65,11 @@ def day(
     from qmworkbench.cli.day_run import DayRun
 
     paced = speed not in (None, "max")
-    run = DayRun(settings, out, symbols=symbols, headless=headless, stay=stay, paced=paced, verbose=verbose)
+    run = DayRun(
+        settings, out, symbols=symbols, headless=headless, stay=stay, paced=paced, verbose=verbose, fresh=fresh
+    )
     made = DayReports(settings, run.session_id, out, wanted=reports and settings.settings.reports.enabled)
-    run.begin(fresh=fresh)
+    run.begin()
     try:
         result = run.to_the_close(on_closed=made.after_close, on_first_boundary=made.beside_the_session)
     except Exception as error:

@@ -40,10 +40,12 @@ class DayRun:
         stay: bool,
         paced: bool,
         verbose: bool = False,
+        fresh: bool = False,
     ) -> None:
         from qmworkbench.service.plan import plan_of
 
         self._config = config
+        self._fresh = fresh
         self._out = out
         self._stay = stay
         self._verbose = verbose
@@ -51,7 +53,7 @@ class DayRun:
         # A pace needs the event loop, with or without a page.
         self._served = not headless or paced
         with out.working("reading the market data"):
-            data = _data(config, symbols)
+            data = _data(config, symbols, fresh)
             plan = plan_of(config, data)
         if self._with_page and config.source("feed.speed") == "default":
             span_s = (data.boundaries[-1] - data.frames[0].as_of).total_seconds()
@@ -65,11 +67,11 @@ class DayRun:
     def session_id(self) -> str:
         return self.plan.session_id
 
-    def begin(self, *, fresh: bool) -> None:
+    def begin(self) -> None:
         """Make room for a new book where that was asked for. Raises LeaseTaken, AlreadyClosed."""
         from qmworkbench.service.fresh import move_aside
 
-        if fresh:
+        if self._fresh:
             aside = move_aside(self.plan.paths)
             if aside is not None:
                 self._out.say(f"the book that was there is kept as {aside}")
@@ -192,12 +194,15 @@ class DayRun:
         return self._progress
 
 
-def _data(config: "Config", symbols: int | None) -> "SessionData":
-    """The session's bars; `symbols` N takes the first N by name of a file, or a demo market of N."""
-    from qmworkbench.service.session_data import DEMO_DATE, load_data
+def _data(config: "Config", symbols: int | None, fresh: bool) -> "SessionData":
+    """The session's bars; `symbols` N takes the first N by name of a file, or a demo market of N.
+
+    Without a date the demo goes on with the book's next session; a fresh book begins at the beginning.
+    """
+    from qmworkbench.service.session_data import demo_date, load_data
 
     if symbols is None:
-        return load_data(config)
+        return load_data(config, fresh=fresh)
     chosen = config.settings.data
     if chosen.symbols:
         raise Cannot(
@@ -209,7 +214,8 @@ def _data(config: "Config", symbols: int | None) -> "SessionData":
 
         if symbols > MOST_SYMBOLS:
             raise Cannot(f"--symbols {symbols}: the demo market has {MOST_SYMBOLS} names", f"give 1 to {MOST_SYMBOLS}")
-        return demo_session(chosen.date or DEMO_DATE, chosen.seed, symbols, history_days=chosen.history_days)
+        day = chosen.date or demo_date(config, fresh=fresh)
+        return demo_session(day, chosen.seed, symbols, history_days=chosen.history_days)
     return _first_of_the_file(config, symbols)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from qmworkbench.market.bars import load_session, session_from_frame
+from qmworkbench.market.calendars import SessionCalendar
 from qmworkbench.market.demo import demo_bars, demo_session, demo_symbols
 from qmworkbench.market.findings import DataRefused, Finding, Severity, listed, refusal
 from qmworkbench.market.schema import BarSource, open_parquet
@@ -18,19 +19,39 @@ DEMO_DATE: Final = date(2024, 3, 8)
 _DEMO_SYMBOLS: Final = 200
 
 
-def load_data(config: Config) -> SessionData:
-    """The session data of a configuration; a file's last session where no date is given.
+def load_data(config: Config, *, fresh: bool = False) -> SessionData:
+    """The session data of a configuration. Where no date is given: a file's last session, the demo's next for the book.
+
+    `fresh`: the book is about to be a new one, so the demo begins at its beginning.
 
     Raises DataRefused, its findings naming the fault, the file and the remedy; NotASession for a day on which the
     demo market is closed.
     """
     chosen = config.settings.data
     if config.data_file is None:
-        return _demo(chosen.date or DEMO_DATE, chosen.seed, chosen.history_days, chosen.symbols)
+        return _demo(chosen.date or demo_date(config, fresh=fresh), chosen.seed, chosen.history_days, chosen.symbols)
     day = chosen.date or last_session(open_parquet(config.data_file))
     if not chosen.symbols:
         return load_session(config.data_file, day, history_days=chosen.history_days)
     return _restricted(config.data_file, day, chosen.history_days, chosen.symbols)
+
+
+def demo_date(config: Config, *, fresh: bool = False) -> date:
+    """The day the demo market plays for this book where none is asked for: the one it was cut off in, or the session
+    after its last; DEMO_DATE for a book that has none.
+    """
+    from qmworkbench.service.offline import BookEmpty, read_state  # reads the journal: only where a date is wanted
+
+    if fresh:
+        return DEMO_DATE
+    try:
+        state = read_state(config).state
+    except BookEmpty:
+        return DEMO_DATE
+    last = date.fromisoformat(state.day.window.date)
+    if state.day.session_id not in state.closed_sessions:
+        return last
+    return SessionCalendar("XNYS").next_session(last)
 
 
 def last_session(source: BarSource) -> date:
