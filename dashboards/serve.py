@@ -20,7 +20,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bokeh.server.auth_provider import AuthProvider
 from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
+from tornado.websocket import WebSocketClosedError
 
 from dashboards.commands import CommandSender
 from dashboards.core_api import ApiTrouble, CoreApi, EndpointInvalid, Locate, book_endpoint, given_endpoint, page_key
@@ -47,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     # httpx logs addresses only, but nothing of a request belongs in a page's log.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("asyncio").addFilter(_is_news)
     said = sys.stdout
     try:
         # Panel prints what went wrong in a page: standard output is for the address alone.
@@ -57,6 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"command center: {error}\n")
         return 2
     return 0
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """A browser that leaves while it is being written to is no error worth a traceback in an operator's terminal."""
+    gone = (WebSocketClosedError, StreamClosedError)
+    return not (record.exc_info and record.exc_info[0] and issubclass(record.exc_info[0], gone))
 
 
 def _announce(said: TextIO, url: str, only_url: bool) -> None:

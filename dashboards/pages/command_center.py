@@ -23,6 +23,8 @@ from dashboards.view_models import charts, status
 from dashboards.view_models.page import page_view
 
 TICK_MS: Final = 1000
+SOON_MS: Final = 200
+SOON_TICKS: Final = 8
 RESULTS_KEPT: Final = 20
 # A view that the browser has not drawn after this many beats is sent again.
 _BEATS_TO_DRAW: Final = 2
@@ -140,6 +142,9 @@ class CommandCenter:
             self._outcomes.move_to_end(outcome.command_id, last=False)
         while len(self._outcomes) > RESULTS_KEPT:
             self._outcomes.popitem()
+        if outcome.state == "accepted" and self._document is not None and self._document.session_context:
+            # What it did is on the page as soon as the platform shows it, not at the next second.
+            pn.state.add_periodic_callback(self.tick, SOON_MS, count=SOON_TICKS)
         results = [each.as_row() for each in self._outcomes.values()]
         with pn.io.hold():
             for region in self.regions.values():

@@ -185,10 +185,10 @@ def words(code: Any) -> str:
     return text[:1].upper() + text[1:]
 
 
-def gain_tone(value: Any) -> str:
-    """Green for a gain, red for a loss, nothing for zero or unknown."""
+def gain_tone(value: Any, *, places: int = 2) -> str:
+    """Green for a gain, red for a loss, nothing for unknown and for what reads as zero at `places` decimals."""
     number = decimal(value)
-    if number is None or number == 0:
+    if number is None or abs(number) < Decimal(1).scaleb(-places) / 2:
         return ""
     return "ok" if number > 0 else "bad"
 

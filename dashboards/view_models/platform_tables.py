@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 from dashboards.reading import Reading
 from dashboards.view_models import formats
 from dashboards.view_models.cards import share
-from dashboards.view_models.tables import RIGHT, Row, Table, action, cell, column, row, table
-from dashboards.view_models.verdict import Verdict, rows, section
+from dashboards.view_models.tables import RIGHT, Cell, Row, Table, action, cell, column, row, table
+from dashboards.view_models.verdict import Verdict, rows, section, severity
 
 DENIALS_SHOWN: Final = 8
 _HEALTH_TONES: Final = {"healthy": "ok", "degraded": "warn", "failed": "bad"}
@@ -150,30 +150,31 @@ def blocked(reading: Reading) -> Table:
 
 
 def runs(reading: Reading, zone: ZoneInfo, verdict: Verdict) -> Table:
-    """Strategy instances: each must reach its end."""
+    """Strategy instances: each must reach its end. The worse of the book's state and its own is shown."""
+    snapshot = reading.snapshot or {}
+    book = section(snapshot, "trading_state")
     shown = []
-    for each in rows(reading.snapshot or {}, "runs"):
-        ended, name = each.get("ended"), str(each.get("strategy_id") or "")
-        active = each.get("state") == "active"
-        why = ended if isinstance(ended, str) else "ended"
-        state = (
-            cell("ended", tone="dim", chip=True, hint=str(why))
-            if ended
-            else cell(
-                str(each.get("shown") or formats.words(each.get("state"))), tone="ok" if active else "warn", chip=True
-            )
-        )
+    for each in rows(snapshot, "runs"):
+        name = str(each.get("strategy_id") or "")
         cells = [
             cell(name, strong=True),
-            state,
+            _run_state(each, book),
             formats.whole(each.get("trades")),
             formats.clock(each.get("last_boundary_at"), zone, seconds=False),
         ]
-        stoppable = active and not ended
-        shown.append(
-            row(str(each.get("run_id") or name), cells, actions=[action("stop", "Stop", name)] if stoppable else [])
-        )
+        stoppable = each.get("state") == "active" and not each.get("ended")
+        actions = [action("stop", "Stop", name)] if stoppable else []
+        shown.append(row(str(each.get("run_id") or name), cells, actions=actions))
     return table("Strategies", _RUNS, shown, empty="No strategy runs.", mark=verdict.mark)
+
+
+def _run_state(run: Mapping[str, Any], book: Mapping[str, Any]) -> Cell:
+    ended, own = run.get("ended"), str(run.get("shown") or formats.words(run.get("state")))
+    if ended:
+        return cell("ended", tone="dim", chip=True, hint=ended if isinstance(ended, str) else "")
+    if severity(book.get("state")) > severity(run.get("state")):
+        return cell(str(book.get("shown") or "unknown"), tone="warn", chip=True, hint=f"the book; by itself {own}")
+    return cell(own, tone="ok" if severity(run.get("state")) == 0 else "warn", chip=True)
 
 
 def phases(reading: Reading, zone: ZoneInfo) -> Table:

@@ -139,6 +139,10 @@ def _strategies(snapshot: Mapping[str, Any]) -> Layer:
     if not runs:
         return Layer("Strategies", "dim", "none running", "no strategy instance runs in this session")
     ended = [run for run in runs if run.get("ended")]
+    book = section(snapshot, "trading_state")
+    if severity(book.get("state")) > 0 and len(ended) < len(runs):
+        # The worse of book and strategy counts, whatever each strategy says of itself.
+        return Layer("Strategies", "warn", "held by the book", str(book.get("shown") or "the book's state is unknown"))
     halted = [run for run in runs if not run.get("ended") and run.get("state") != "active"]
     if halted:
         names = "; ".join(f"{run.get('strategy_id')}: {run.get('shown')}" for run in halted)
@@ -165,6 +169,11 @@ def _portfolio(snapshot: Mapping[str, Any], stale: bool) -> Layer:
     if used is not None and used >= _NEAR_LIMIT_PCT:
         return Layer("Portfolio", "warn", word, detail)
     return Layer("Portfolio", "warn" if stale else "ok", word, f"{detail}; prices are stale" if stale else detail)
+
+
+def severity(state: Any) -> int:
+    """How strict a trading state is: active 0, reducing 1, halted and whatever is not known 2."""
+    return {"active": 0, "reducing": 1}.get(str(state), 2)
 
 
 def section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:

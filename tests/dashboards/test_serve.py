@@ -1,5 +1,6 @@
 """The page's process: who is let in, what leaves it, how it starts and ends."""
 
+import logging
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tornado.websocket import WebSocketClosedError
 
 from dashboards import serve
 from dashboards.core_api import page_key
@@ -112,6 +114,15 @@ def test_it_ends_in_order(fake: FakeCoreApi, tmp_path: Path) -> None:
     assert get(process.url).status_code == 200
     assert process.stop() == 0
     assert process.log() == ""
+
+
+def test_a_browser_that_leaves_is_no_news() -> None:
+    def record(error: Exception) -> logging.LogRecord:
+        return logging.LogRecord("asyncio", logging.ERROR, "", 0, "never retrieved", (), (type(error), error, None))
+
+    assert not serve._is_news(record(WebSocketClosedError()))
+    assert serve._is_news(record(ValueError("a real one")))
+    assert serve._is_news(logging.LogRecord("asyncio", logging.ERROR, "", 0, "no exception", (), None))
 
 
 def refusal(*arguments: str) -> str:

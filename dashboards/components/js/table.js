@@ -8,7 +8,8 @@ export function render(ctx) {
     if (cell.pct !== undefined) {
       return h("span", { class: `meter tone-${cell.tone || "plain"}` }, h("i", { style: `width:${cell.pct}%` }));
     }
-    return cell.chip ? h("span", { class: `chip tone-${cell.tone}` }, cell.text) : cell.text;
+    if (!cell.chip) return cell.text;
+    return h("span", { class: classes("chip", `tone-${cell.tone}`, cell.text.length > 20 && "long") }, cell.text);
   };
 
   const shade = (cell) =>

@@ -143,7 +143,9 @@ def test_words(code: object, text: str) -> None:
     assert formats.words(code) == text
 
 
-@pytest.mark.parametrize(("value", "tone"), [("1", "ok"), ("-1", "bad"), ("0", ""), (None, ""), ("x", "")])
+@pytest.mark.parametrize(
+    ("value", "tone"), [("1", "ok"), ("-1", "bad"), ("0", ""), ("-0.004", ""), ("0.005", "ok"), (None, ""), ("x", "")]
+)
 def test_gain_tone(value: object, tone: str) -> None:
     assert formats.gain_tone(value) == tone
 

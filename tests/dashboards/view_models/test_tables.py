@@ -214,6 +214,14 @@ def test_runs_phases_and_reconciliation() -> None:
     assert agreed["empty"] == "Our books and the broker's agree: no break."
 
 
+def test_the_worse_of_book_and_strategy_is_shown() -> None:
+    snapshot = scenarios.emergency()
+    snapshot["runs"][0] |= {"state": "active", "shown": "ACTIVE"}
+    given = reading(snapshot)
+    state = platform_tables.runs(given, NEW_YORK, judge(given))["rows"][0]["cells"][1]
+    assert (state["text"], state["hint"]) == (scenarios.HALTED, "the book; by itself ACTIVE")
+
+
 def test_an_unresolved_break_shows_both_sides() -> None:
     table = platform_tables.reconciliation(reading(scenarios.mismatch()), NEW_YORK)
     assert texts(table["rows"][0])[:5] == ["P0", "AMD", "Position quantity", "820", "900"]

@@ -97,6 +97,14 @@ def test_strategies_that_do_not_enter_are_counted_and_named() -> None:
     assert layer.detail == f"donchian-1: {scenarios.REDUCING}"
 
 
+@pytest.mark.parametrize("snapshot", [scenarios.daily_loss(), scenarios.emergency()])
+def test_a_halted_book_holds_strategies_that_are_active_by_themselves(snapshot: dict[str, Any]) -> None:
+    for run in snapshot["runs"]:
+        run |= {"state": "active", "shown": "ACTIVE"}
+    layer = judge(reading(snapshot)).strategies
+    assert (layer.tone, layer.word, layer.detail) == ("warn", "held by the book", snapshot["trading_state"]["shown"])
+
+
 def test_runs_that_have_ended() -> None:
     snapshot = scenarios.day()
     snapshot["runs"][0]["ended"] = True
