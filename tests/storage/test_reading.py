@@ -218,8 +218,9 @@ assert not os.access({str(paths.root)!r}, os.W_OK)
 with JournalReader({str(paths.journal)!r}) as journal:
     print(journal.verify()["decisions"][0])
 """
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+    for directory in (tmp_path, *tmp_path.parents):
+        if not directory.stat().st_mode & 0o001:  # the test's own directories, however deep the runner nests them
+            directory.chmod(0o755)
     for file in paths.root.glob("journal.db*"):
         file.chmod(0o444)
     paths.root.chmod(0o555)

@@ -1,7 +1,7 @@
 """Every event the journal can hold, one union, one codec (§21)."""
 
 import hashlib
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -40,13 +40,13 @@ _DECISION_MODULES = (control, market, orders, reconciliation, session)
 DECISION_TYPES: Final = tuple(kind for module in _DECISION_MODULES for kind in _events_of(module))
 TELEMETRY_TYPES: Final = _events_of(telemetry)
 
-_Any = DECISION_TYPES[0]
+_Union = DECISION_TYPES[0]
 for _kind in (*DECISION_TYPES[1:], *TELEMETRY_TYPES):
-    _Any = _Any | _kind  # type: ignore[assignment]
-assert len(get_args(_Any)) == len(DECISION_TYPES) + len(TELEMETRY_TYPES), "two events share a class"
+    _Union = _Union | _kind  # type: ignore[assignment]
+assert len(get_args(_Union)) == len(DECISION_TYPES) + len(TELEMETRY_TYPES), "two events share a class"
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
-_decoder = msgspec.json.Decoder(_Any)
+_decoder = msgspec.json.Decoder(_Union)
 
 
 def encode(event: Event) -> bytes:
@@ -72,7 +72,14 @@ def wire_name(event: Event) -> str:
 
 
 def schema_fingerprint() -> str:
-    """A hash over every event's JSON schema: it changes when the wire form does (held by a test)."""
+    """A hash over every event's JSON schema, prose left out: it changes when the wire form does (held by a test)."""
     schemas, components = msgspec.json.schema_components([*DECISION_TYPES, *TELEMETRY_TYPES])
-    text = msgspec.json.encode([schemas, components], order="deterministic")
+    text = msgspec.json.encode(_without_prose([list(schemas), components]), order="deterministic")
     return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _without_prose(schema: Any) -> Any:
+    """A schema without its descriptions, which are docstrings and may be reworded."""
+    if isinstance(schema, dict):
+        return {key: _without_prose(value) for key, value in schema.items() if key != "description"}
+    return [_without_prose(item) for item in schema] if isinstance(schema, list) else schema
