@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from qmworkbench.domain.events.market import BoundaryClosed, StrategyFaulted
+from qmworkbench.domain.events.market import BoundaryClosed, FeedState, StrategyFaulted
 from qmworkbench.market.feed import Delivery
 from qmworkbench.service.lateness import StageTimes
 from qmworkbench.service.platform import Platform
@@ -25,12 +25,13 @@ async def take_boundary(platform: Platform, delivery: Delivery) -> None:
     await shell.beside(lambda: platform.bars.append(frame))
     if not frame.extended:
         await shell.at_the_venue(lambda: platform.exchange.on_frame(frame, data.universe))
-    observed = platform.monitor.observe(delivery, platform.wall())
     await shell.settle()
+    # Nothing may come in between: once the monitor awaits the next bars, market time may run up to them.
+    observed = platform.monitor.observe(delivery, platform.wall())
     if observed.changed is not None:
         at = max(observed.changed.at, shell.now())
-        await shell.feed(msgspec.structs.replace(observed.changed, at=at))
-    await shell.feed(
+        shell.decide(msgspec.structs.replace(observed.changed, at=at))
+    shell.decide(
         BoundaryClosed(
             at=frame.as_of,
             frame_hash=frame.content_hash,
@@ -39,10 +40,12 @@ async def take_boundary(platform: Platform, delivery: Delivery) -> None:
             extended=frame.extended,
         )
     )
+    await shell.settle()
     stages = await compute_and_decide(platform, frame)
     stages.journal_ms = platform.shell.waited_s * 1e3
     platform.shell.waited_s = 0.0
     stages.decide_ms = (time.perf_counter() - started) * 1e3 - stages.radar_ms - stages.signals_ms - stages.journal_ms
+    _note_components(platform, stages)
     lateness_ms = delivery.lateness_ms(platform.wall())
     was_late = platform.lateness.drifted
     shell.telemetry(platform.lateness.note(frame.as_of, delivery.boundary, lateness_ms, stages))
@@ -65,8 +68,20 @@ async def compute_and_decide(platform: Platform, frame: BarFrame) -> StageTimes:
         await shell.feed(StrategyFaulted(at=shell.now(), strategy_id=strategy_id, detail=problem))
     await shell.feed(msgspec.structs.replace(computed.answer, at=shell.now()))
     await shell.beside(lambda: platform.radar_archive.take(computed.radar, request.marked))
-    platform.board.succeeded("scanner", platform.wall(), stages.radar_ms)
     return stages
+
+
+def _note_components(platform: Platform, stages: StageTimes) -> None:
+    """Whoever has just done its work is healthy; what is wrong in another way is found by looking (health_watch)."""
+    board, at = platform.board, platform.wall()
+    board.succeeded("store", at, stages.journal_ms or None)
+    board.succeeded("execution", at)
+    board.succeeded("allocator", at)
+    board.succeeded("risk_manager", at, stages.decide_ms)
+    if not platform.lateness.drifted:
+        board.succeeded("scanner", at, stages.radar_ms)
+    if platform.state.feed is FeedState.GOOD:
+        board.succeeded("market_data", at)
 
 
 async def checkpoint(platform: Platform) -> None:

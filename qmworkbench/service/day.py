@@ -268,8 +268,8 @@ async def until(platform: Platform, holds: Callable[[], bool], patience_s: int) 
         if holds():
             return
         platform.safe_point()
+        await platform.pace.second()
         at, awaited = shell.now() + timedelta(seconds=1), platform.monitor.awaited
         if awaited is not None and at >= awaited:
             return
-        await platform.pace.second()
         await shell.feed(ClockTicked(at=at))

@@ -301,7 +301,8 @@ def _check_the_book(platform: Platform) -> None:
     plan, restored = platform.plan, platform.restored
     state, wanted = restored.state, plan.session_id
     if wanted in state.closed_sessions:
-        platform.put_away()  # a process that died right after the close may have left this to do
+        if platform.bars.segments.exists():
+            platform.put_away()  # a process that died right after the close left this to do
         raise AlreadyClosed(
             f"session {wanted} is closed and cannot run again: its journal is its record. "
             "Run it in a new book with --fresh (the old book is moved aside, never deleted), or choose another date"

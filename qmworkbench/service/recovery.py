@@ -1,7 +1,8 @@
 """Coming back: state from checkpoint and journal, the fallback log, radar and signals from the bar store (§19)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,16 @@ class ReadableJournal(Protocol):
     def read(self, after_seq: int = 0) -> Iterator[tuple[int, Event]]: ...
 
     def hash_at(self, seq: int) -> str | None: ...
+
+
+class SearchableJournal(Protocol):
+    """A journal, as far as one session's story needs it."""
+
+    def read(self, after_seq: int = 0) -> Iterator[tuple[int, Event]]: ...
+
+    def events_by(
+        self, types: Iterable[str] | None = None, after_seq: int = 0, *, stream: str = "decisions"
+    ) -> Iterator[tuple[int, Event]]: ...
 
 
 class CheckpointStore(Protocol):
@@ -127,18 +138,12 @@ def _closes_for(state: State, event: Event) -> str:
     return owner.strategy_id if owner is not None and abs(owner.qty) >= request.order_qty else ""
 
 
-def session_events(journal: ReadableJournal, session_id: str) -> Sequence[tuple[int, Event]]:
-    """Every decision of one session, in order: from its opening to the next session's."""
-    found: list[tuple[int, Event]] = []
-    for seq, event in journal.read():
-        if isinstance(event, SessionOpened):
-            if event.session_id == session_id:
-                found = []
-            elif found:
-                break
-            else:
-                continue
-            found.append((seq, event))
-        elif found:
-            found.append((seq, event))
-    return found
+def session_events(journal: SearchableJournal, session_id: str) -> Sequence[tuple[int, Event]]:
+    """Every decision of one session, in order: from its opening, the last one where it was opened anew."""
+    begun = list(journal.events_by(("session.opened",)))
+    mine = [seq for seq, event in begun if isinstance(event, SessionOpened) and event.session_id == session_id]
+    if not mine:
+        return []
+    later = [seq for seq, _ in begun if seq > mine[-1]]
+    story = journal.read(mine[-1] - 1)
+    return list(takewhile(lambda told: told[0] < later[0], story) if later else story)

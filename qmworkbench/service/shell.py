@@ -208,8 +208,12 @@ class Shell:
 
     def telemetry(self, events: Sequence[Event]) -> None:
         """Put facts of the machine on their own stream; dropped once the journal has failed."""
-        if self.failed is None:
+        if self.failed is not None:
+            return
+        try:
             self.journal.append_telemetry(events)
+        except JournalFailed as error:
+            self.failed = error
 
     # --- effects and their answers -----------------------------------------------------------------------
 

@@ -7,13 +7,15 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
+from qmworkbench.domain.commands import EmergencyLiquidateAndHalt, Pause
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import CommandReceived, EmergencyCompleted
 from qmworkbench.domain.events.orders import OrderIntended, TradeClosed
@@ -22,40 +24,51 @@ from qmworkbench.domain.events.telemetry import BoundaryTimed, HealthSampled, Pr
 from qmworkbench.domain.orders import Leg, PositionEffect
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.ports import JournalFailed
+from qmworkbench.service.blocking import BesideTheLoop
+from qmworkbench.service.command_desk import CommandRequest
 from qmworkbench.service.headless import run_headless
-from qmworkbench.service.live import serve_day
+from qmworkbench.service.health_watch import look
+from qmworkbench.service.live import LiveDay, serve_day
 from qmworkbench.service.plan import DayPlan
-from qmworkbench.service.platform import Platform, StopRequested
+from qmworkbench.service.platform import Platform, StopRequested, open_platform
 from qmworkbench.service.result import DayResult
 from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.trading.fold import fold
 from tests.service.conftest import events_of
-from tests.service.day_process import all_good
+from tests.service.day_process import all_good, plan_for
 
 PACE = 1800.0  # market seconds per wall second: 120 minutes in four seconds
 
 
 class Day:
-    """A day served in a thread of its own; the test is its operator."""
+    """A day served in a thread of its own; the test is its operator. API and view stay until `over`, or `stopped`."""
 
-    def __init__(self, plan: DayPlan, **options: Any) -> None:
+    def __init__(self, plan: DayPlan) -> None:
         self.plan = plan
         self.result: DayResult | None = None
         self.error: BaseException | None = None
-        self.platform: Platform | None = None
-        self._options = options
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         self.client = self._connected()
 
     def _run(self) -> None:
-        def opened(platform: Platform) -> None:
-            self.platform = platform
-
         try:
-            self.result = asyncio.run(serve_day(self.plan, all_good, on_open=opened, **self._options))
+            asyncio.run(self._serve())
         except BaseException as error:
             self.error = error
+        finally:
+            self._closed.set()
+
+    async def _serve(self) -> None:
+        def closed(result: DayResult) -> None:
+            self.result = result
+            self._closed.set()
+
+        self._loop = asyncio.get_running_loop()
+        with open_platform(self.plan, work=BesideTheLoop()) as self.platform:
+            self._live = LiveDay(self.platform)
+            await self._live.run(all_good, stay=True, on_closed=closed)
 
     def _connected(self) -> httpx.Client:
         path = self.plan.paths.api_json
@@ -95,7 +108,15 @@ class Day:
             },
         )
 
+    def stop(self) -> None:
+        """What Ctrl-C does."""
+        self._loop.call_soon_threadsafe(self._live.stop, "stopped by the test")
+
     def over(self) -> DayResult:
+        """Wait for the close, then leave."""
+        assert self._closed.wait(120)
+        if self.error is None:
+            self.stop()
         self._thread.join(60)
         self.client.close()
         if self.error is not None:
@@ -111,6 +132,26 @@ def paced(short_plan: DayPlan) -> DayPlan:
 
 def holding(view: dict[str, Any]) -> bool:
     return bool(view["positions"])
+
+
+@contextmanager
+def held_up(day: Day, where: Any = None, name: str = "compute") -> Iterator[None]:
+    """Keep a call from returning until the block ends, by default the next frame's computation."""
+    where = where or day.platform.frames
+    computing, go_on = threading.Event(), threading.Event()
+    compute = getattr(where, name)
+
+    def slow(*arguments: Any) -> Any:
+        computing.set()
+        assert go_on.wait(60)
+        return compute(*arguments)
+
+    setattr(where, name, slow)
+    try:
+        assert computing.wait(60)
+        yield
+    finally:
+        go_on.set()
 
 
 def entries(events: list[Event]) -> list[Event]:
@@ -134,15 +175,23 @@ def after(events: list[Event], command: str) -> list[Event]:
 def test_without_a_command_it_decides_as_the_plain_loop_does_and_leaves_no_address(
     paced: DayPlan, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from tests.service.day_process import plan_for
-
     plain = plan_for(tmp_path_factory.mktemp("plain"), paced.data, compute="one-pass")
     expected = run_headless(plain, all_good)
-    day = Day(dataclasses.replace(paced, speed=6 * PACE))
-    mute = socket.create_connection((day.client.base_url.host, day.client.base_url.port or 0))
-    mute.sendall(b"GET /api/snapshot HTTP/1.1\r\nHost: localhost\r\n")  # a page that dies while asking
-    result = day.over()
-    mute.close()
+    served = dataclasses.replace(paced, speed=6 * PACE)
+    mute: list[socket.socket] = []
+
+    def a_page_dies_while_asking(platform: Platform) -> None:
+        def at_boundary(delivery: object) -> None:
+            if not mute:
+                address = json.loads(served.paths.api_json.read_text())
+                host, port = address["url"].removeprefix("http://").split(":")
+                mute.append(socket.create_connection((host, int(port))))
+                mute[0].sendall(b"GET /api/snapshot HTTP/1.1\r\nHost: localhost\r\n")
+
+        platform.boundary_listeners.append(at_boundary)
+
+    result = asyncio.run(serve_day(served, all_good, on_open=a_page_dies_while_asking))
+    mute[0].close()
     opened = [next(e for e in events_of(plan) if isinstance(e, SessionOpened)) for plan in (plain, paced)]
     if opened[0].code_version == opened[1].code_version:
         assert result.decision_head == expected.decision_head
@@ -160,7 +209,7 @@ def test_a_pause_stops_entries_and_a_resume_needs_every_line(paced: DayPlan) -> 
     refused = day.order(
         "resume", incident="", cause_understood=True, internal_state_repaired=True, risk_controls_verified=False
     )
-    assert refused.status_code == 409
+    assert refused.status_code == 409, refused.json()
     assert "risk controls verified" in refused.json()["reason"]
     result = day.over()
     told = after(events_of(paced), "pause")
@@ -190,38 +239,40 @@ def test_emergency_liquidates_everything_and_the_book_stays_halted(paced: DayPla
 def test_an_emergency_goes_out_while_a_frame_is_still_being_computed(paced: DayPlan) -> None:
     day = Day(paced)
     day.seen(holding)
-    assert day.platform is not None
-    computing, go_on = threading.Event(), threading.Event()
-    compute = day.platform.frames.compute
-
-    def slow(*arguments: Any) -> Any:
-        computing.set()
-        assert go_on.wait(30)
-        return compute(*arguments)
-
-    day.platform.frames.compute = slow  # type: ignore[method-assign]
-    assert computing.wait(30)
-    boundary = day.platform.day.boundary
-    assert day.order("emergency").status_code == 200
-    state = day.platform.state
-    resting = (Leg.STOP, Leg.TARGET, Leg.CLOSE)
-    assert [order for order in state.orders.values() if order.leg in resting]
-    day.until(lambda: state.emergency and not [order for order in state.working() if order.leg in resting])
-    assert day.platform.day.boundary == boundary, "no further bars had been taken in when the broker confirmed"
-    go_on.set()
+    with held_up(day):
+        boundary = day.platform.day.boundary
+        assert day.order("emergency").status_code == 200
+        state = day.platform.state
+        resting = (Leg.STOP, Leg.TARGET, Leg.CLOSE)
+        assert [order for order in state.orders.values() if order.leg in resting]
+        day.until(lambda: state.emergency and not [order for order in state.working() if order.leg in resting])
+        assert day.platform.day.boundary == boundary, "no further bars had been taken in when the broker confirmed"
     day.over()
     assert fold(events_of(paced)).positions == {}
 
 
+@pytest.mark.parametrize("name", ["reports", "on_frame", "append"])
+def test_market_time_never_runs_past_bars_that_are_being_taken_in(paced: DayPlan, name: str) -> None:
+    """However long it takes to take in a boundary, what is ordered meanwhile is dated before its bars."""
+    day = Day(paced)
+    day.seen(holding)
+    where = {"reports": day.platform.broker, "on_frame": day.platform.exchange, "append": day.platform.bars}[name]
+    with held_up(day, where, name):
+        time.sleep(5 * 60 / PACE)  # five boundaries' worth of wall time
+        assert day.order("add_note", kind="operator").status_code == 200
+    assert day.over().breaks == 0
+
+
 def test_a_blocked_symbol_never_comes_back_and_a_dropped_one_is_let_go(paced: DayPlan) -> None:
     day = Day(paced)
-    view = day.seen(lambda view: [item for item in view.get("watchlist", []) if item["state"] == "assigned"])
-    symbol = next(item["symbol"] for item in view["watchlist"] if item["state"] == "assigned")
-    assert day.order("block", symbol="NOSUCH").status_code == 409
-    assert day.order("block", symbol=symbol).status_code == 200
-    view = day.seen(lambda view: [b for b in view["risk"]["blocked"] if b["symbol"] == symbol])
-    state = next(item["state"] for item in view["watchlist"] if item["symbol"] == symbol)
-    assert state == "blocked"
+    day.seen(holding)
+    with held_up(day):
+        watched = day.platform.day.watchlist
+        symbol = next(item.symbol for item in watched.values() if item.state in ("assigned", "entered"))
+        assert day.order("block", symbol="NOSUCH").status_code == 409
+        assert day.order("block", symbol=symbol).status_code == 200
+        view = day.seen(lambda view: [b for b in view["risk"]["blocked"] if b["symbol"] == symbol])
+        assert next(item["state"] for item in view["watchlist"] if item["symbol"] == symbol) == "blocked"
     day.over()
     assert [e for e in entries(after(events_of(paced), "block")) if e.request.symbol == symbol] == []  # type: ignore[attr-defined]
 
@@ -272,8 +323,7 @@ def test_what_is_served_while_it_runs(paced: DayPlan) -> None:
 def test_a_stop_ends_it_at_a_safe_point_and_the_plain_loop_can_finish_the_day(paced: DayPlan) -> None:
     day = Day(paced)
     day.seen(holding)
-    assert day.platform is not None
-    day.platform.stop = "stopped by the test"
+    day.stop()
     with pytest.raises(StopRequested):
         day.over()
     assert not paced.paths.api_json.exists()
@@ -289,10 +339,6 @@ def test_when_the_journal_fails_health_says_so_and_only_the_emergency_goes_out(p
         return "everything was closed directly"
 
     async def served() -> None:
-        from qmworkbench.service.blocking import BesideTheLoop
-        from qmworkbench.service.live import LiveDay
-        from qmworkbench.service.platform import open_platform
-
         with open_platform(paced, work=BesideTheLoop()) as platform:
             live = LiveDay(platform, direct_emergency=direct)
             task = asyncio.create_task(live.run(all_good))
@@ -307,15 +353,10 @@ def test_when_the_journal_fails_health_says_so_and_only_the_emergency_goes_out(p
                 await platform.shell.durable()
             platform.journal.sync = sync  # type: ignore[method-assign]
             assert live.core.health().status in ("healthy", "degraded", "failed")
-            from qmworkbench.service.health_watch import look
-
             look(platform, serving=True, loop_lag_ms=0.0)
             assert live.core.health().status == "failed"
             await live.core.refresh()
             assert b"platform_stopped" in live.core.view().body
-            from qmworkbench.domain.commands import EmergencyLiquidateAndHalt, Pause
-            from qmworkbench.service.command_desk import CommandRequest
-
             common: dict[str, Any] = {"client_ts": platform.wall(), "operator": "ana", "origin": "test"}
             with pytest.raises(JournalFailed):
                 await live.core.command(CommandRequest(command_id="1", command=Pause(reason="x"), **common))
