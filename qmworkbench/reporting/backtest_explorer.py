@@ -207,12 +207,12 @@ def interactive(start: BacktestParameters) -> Any:
     import panel as pn
 
     widgets: Any = pn.widgets  # param builds its classes at run time
-    symbol = widgets.Select(name="symbol", options=list(SYMBOLS), value=start.symbol)
-    rule = widgets.RadioButtonGroup(name="rule", options=["sma", "donchian"], value=start.strategy)
+    symbol = widgets.Select(label="symbol", options=list(SYMBOLS), value=start.symbol)
+    rule = widgets.RadioButtonGroup(label="rule", options=["sma", "donchian"], value=start.strategy)
     windows = widgets.IntRangeSlider(
-        name="fast and slow window, bars", start=2, end=250, value=(start.fast, start.slow)
+        label="fast and slow window, bars", start=2, end=250, value=(start.fast, start.slow)
     )
-    fees = widgets.FloatSlider(name="costs, bps of value", start=0, end=50, step=0.5, value=start.fees_bps)
+    fees = widgets.FloatSlider(label="costs, bps of value", start=0, end=50, step=0.5, value=start.fees_bps)
 
     def shown(symbol: str, rule: Any, windows: tuple[int, int], fees: float) -> Any:
         fast, slow = max(2, windows[0]), max(windows[0] + 1, windows[1])

@@ -96,9 +96,9 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
   border-radius: 6px; padding: 10px 12px; white-space: pre-wrap; overflow-wrap: anywhere; }}
 .qm .failure {{ border-left: 4px solid {LOSS}; padding: 2px 0 2px 14px; margin: 16px 0; }}
 .qm footer {{ margin-top: 40px; border-top: 1px solid {LINE}; padding-top: 10px; color: {MUTED}; font-size: 12.5px; }}
-.qm footer dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 2px 14px; margin: 0; }}
+.qm footer dl {{ display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 2px 14px; margin: 0; }}
 .qm footer dt {{ font-weight: 600; }}
-.qm footer dd {{ margin: 0; }}
+.qm footer dd {{ margin: 0; overflow-wrap: anywhere; }}
 
 @media (max-width: 640px) {{
   .qm td.text {{ min-width: 13ch; }}
@@ -115,7 +115,7 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
   .qm table.stack td {{ border: 0; padding: 2px 0; text-align: left; white-space: normal; }}
   .qm table.stack td:empty {{ display: none; }}
   .qm table.stack td[data-label]::before {{ content: attr(data-label) ": "; color: {MUTED}; font-size: 12.5px; }}
-  .qm footer dl {{ grid-template-columns: 1fr; }}
+  .qm footer dl {{ grid-template-columns: minmax(0, 1fr); }}
 }}
 @media print {{
   @page {{ size: A4; margin: 14mm 12mm; }}
