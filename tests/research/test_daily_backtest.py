@@ -55,7 +55,7 @@ def test_long_trades_are_those_of_an_independent_engine() -> None:
         factors.append(trade["entry_px"] / float(row["EntryPrice"]))
         if not trade["open"]:
             factors.append(trade["exit_px"] / float(row["ExitPrice"]))
-    # The published run has raw prices of another vendor, ours are adjusted: one factor, but for a few opens that differ.
+    # The published run has raw prices of its vendor, ours are adjusted: one factor, but for a few opens that differ.
     usual = float(np.median(factors))
     agreed = np.abs(np.array(factors) / usual - 1) < 1e-6
     assert agreed.mean() > 0.9
