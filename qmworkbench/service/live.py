@@ -225,11 +225,8 @@ class LiveDay:
         """Look at the components' health; what changes is told, sampled and, where it decides, put on record."""
         platform = self.platform
         known: dict[str, ComponentHealth] = {}
-        rounds = 0
+        rounds, lag_ms = 0, 0.0
         while True:
-            asked_at = time.perf_counter()
-            await asyncio.sleep(HEALTH_EVERY_S)
-            lag_ms = max(0.0, (time.perf_counter() - asked_at - HEALTH_EVERY_S) * 1e3)
             look(platform, serving=self._serving, loop_lag_ms=lag_ms)
             components = platform.board.components()
             news = changed(known, components) if rounds % SAMPLE_EVERY else list(components)
@@ -237,6 +234,9 @@ class LiveDay:
             known = {component.component: component for component in components}
             rounds += 1
             await self._put_on_record()
+            asked_at = time.perf_counter()
+            await asyncio.sleep(HEALTH_EVERY_S)
+            lag_ms = max(0.0, (time.perf_counter() - asked_at - HEALTH_EVERY_S) * 1e3)
 
     async def _put_on_record(self) -> None:
         """Critical components that go down, or come back, decide whether entries may pass (§7)."""

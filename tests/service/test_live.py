@@ -37,7 +37,7 @@ from qmworkbench.trading.fold import fold
 from tests.service.conftest import events_of
 from tests.service.day_process import all_good, plan_for
 
-PACE = 1800.0  # market seconds per wall second: 120 minutes in four seconds
+PACE = 3600.0  # market seconds per wall second: 120 minutes in two seconds
 
 
 class Day:

@@ -88,14 +88,12 @@ def judged(plan: DayPlan) -> tuple[State, list[Event]]:
 # Each phase and each step around an order: (when, wire name, which one).
 DEATHS = [
     ("recorded", "session.opened", 1),
-    ("recorded", "session.service_ready", 6),
     ("recorded", "session.phase_entered", 4),
     ("decided", "frame.computed", 60),
     ("recorded", "order.intended", 1),
     ("decided", "order.submit_observed", 2),
     ("decided", "broker.execution_reported", 4),
     ("recorded", "session.ending", 1),
-    ("recorded", "session.phase_entered", 6),
     ("recorded", "session.phase_entered", 7),
 ]
 
