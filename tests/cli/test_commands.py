@@ -116,7 +116,7 @@ def test_a_day_runs_once_and_again_alike_in_a_fresh_book(tmp_path: Path) -> None
     ]  # fmt: skip
     assert set(answer["verdicts"]) == {"preflight", "post_session", "trade_review"}
 
-    again = qm(tmp_path, *day)
+    again = qm(tmp_path, *day, "--date", answer["session"].removeprefix("main-"))
     assert again.returncode == 1
     assert "--fresh" in json.loads(again.stdout)["error"]["message"]
 
@@ -128,3 +128,5 @@ def test_a_day_runs_once_and_again_alike_in_a_fresh_book(tmp_path: Path) -> None
     assert json.loads(verified.stdout)["heads"]["decisions"]["hash"] == answer["decision_head"]
     assert json.loads(qm(tmp_path, "status", "--json").stdout)["red"] is False
     assert qm(tmp_path, "why", "ALTANT", "10:04").returncode == 0
+    following = qm(tmp_path, *day)
+    assert json.loads(following.stdout)["session"] > answer["session"], "without a date the demo goes on"
