@@ -14,6 +14,7 @@ import polars as pl
 from qmworkbench.analytics import review
 from qmworkbench.analytics.missed import kept_out_by
 from qmworkbench.analytics.session_record import SessionRecord
+from qmworkbench.operations.lines import several
 
 
 class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +48,11 @@ def recommend(looked: Looked) -> tuple[Recommendation, ...]:
 def summary(found: tuple[Recommendation, ...], looked: Looked) -> str:
     """How it went, also where there is nothing to recommend."""
     seen = f"{len(RULES)} rules over {looked.trades.height} trades and {looked.missed.height} missed symbols"
-    return f"{len(found)} recommendation(s) from {seen}" if found else f"nothing to recommend: {seen} found nothing"
+    return (
+        f"{several(len(found), 'recommendation')} from {seen}"
+        if found
+        else f"nothing to recommend: {seen} found nothing"
+    )
 
 
 def _stopped_symbols(looked: Looked) -> list[Recommendation]:
@@ -187,7 +192,7 @@ def _rejections(looked: Looked) -> list[Recommendation]:
     return [
         Recommendation(
             rule="rejections",
-            title=f"the broker refused {rejected.height} order(s)",
+            title=f"the broker refused {several(rejected.height, 'order')}",
             evidence=(reasons, ", ".join(rejected["symbol"].unique().sort().to_list()[:6])),
             sample=rejected.height,
             action="a rule of the broker that we can know should be ours: deny such orders before they are sent",

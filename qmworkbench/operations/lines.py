@@ -141,6 +141,11 @@ def _joined(first: str, second: str) -> str:
     return f"{first}; {second}" if first else second
 
 
+def several(count: int, noun: str) -> str:
+    """A count with its noun: "1 trade", "23 trades"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def listed(names: Iterable[str], limit: int = 6) -> str:
     """Names as a phrase that stays short; "none" for none."""
     all_names = list(names)

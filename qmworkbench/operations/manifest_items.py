@@ -5,7 +5,7 @@ from typing import Final
 from qmworkbench.domain.checks import Check, CheckStatus
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.operations.evidence import PreStartEvidence, StrategySeen
-from qmworkbench.operations.lines import SIGNED_BY_POLICY, Line, Signatures, listed
+from qmworkbench.operations.lines import SIGNED_BY_POLICY, Line, Signatures, listed, several
 
 # Which catalog status lets a strategy into an environment; the others take any but a retired one.
 _STATUS_NEEDED: Final = {
@@ -92,7 +92,7 @@ def manifest_checks(seen: PreStartEvidence) -> list[Check]:
 def _control_summary(seen: PreStartEvidence) -> Check:
     previous = seen.previous
     if previous.gaps:
-        return CONTROL_SUMMARY.judged(False, f"{previous.gaps} gap(s) on record")
+        return CONTROL_SUMMARY.judged(False, f"{several(previous.gaps, 'gap')} on record")
     odd = []
     if previous.trading_state != "active":
         odd.append(f"the book is {previous.trading_state}: {previous.halt_reason or 'no reason on record'}")

@@ -7,7 +7,7 @@ from typing import Final
 from qmworkbench.domain.checks import Check
 from qmworkbench.domain.numbers import CENT, cents
 from qmworkbench.domain.orders import TERMINAL
-from qmworkbench.operations.lines import Line, listed
+from qmworkbench.operations.lines import Line, listed, several
 from qmworkbench.operations.post_session_evidence import OrderPair, PostSessionEvidence
 
 _SECTION: Final = "§17 Post-Session Reconciliation"
@@ -223,18 +223,18 @@ def _apart(ours: Decimal, theirs: Decimal) -> bool:
 
 def _blocks(seen: PostSessionEvidence) -> Check:
     blocks = seen.blocks
-    value = f"{blocks.updates} update(s), {len(blocks.permanent)} permanent: {listed(blocks.permanent)}"
+    value = f"{several(blocks.updates, 'update')}, {len(blocks.permanent)} permanent: {listed(blocks.permanent)}"
     return BLOCKS_PERSISTED.judged(not blocks.lost, value, detail=f"lost: {listed(blocks.lost)}" if blocks.lost else "")
 
 
 def _trades(seen: PostSessionEvidence) -> Check:
     closed = seen.closed_trades
-    value = f"{closed.trades} trade(s), net {cents(closed.net_pnl):+,}"
+    value = f"{several(closed.trades, 'trade')}, net {cents(closed.net_pnl):+,}"
     if closed.unmatched:
         return TRADES_CLOSED.judged(False, value, detail=f"not matched: {listed(closed.unmatched)}")
     # With positions still open the fills hold more than the closed trades do; they are compared once flat.
     if closed.open_positions:
-        return TRADES_CLOSED.judged(True, value, detail=f"{closed.open_positions} position(s) still open")
+        return TRADES_CLOSED.judged(True, value, detail=f"{several(closed.open_positions, 'position')} still open")
     holds = abs(closed.net_pnl - closed.from_fills) < CENT / 2
     detail = closed.detail if holds else f"the fills realized {cents(closed.from_fills):+,} net of fees"
     return TRADES_CLOSED.judged(
@@ -247,7 +247,9 @@ def _recommendations(seen: PostSessionEvidence) -> Check:
         return RECOMMENDATIONS.not_applicable("not scheduled for this session", value="not scheduled")
     if seen.recommendations is None:
         return RECOMMENDATIONS.judged(False, "not completed", detail=seen.recommendations_detail)
-    value = f"{seen.recommendations} recommendation(s)" if seen.recommendations else "completed: nothing to recommend"
+    value = (
+        several(seen.recommendations, "recommendation") if seen.recommendations else "completed: nothing to recommend"
+    )
     return RECOMMENDATIONS.judged(True, value, detail=seen.recommendations_detail)
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from qmworkbench.domain.checks import Check
 from qmworkbench.domain.numbers import CENT, cents
-from qmworkbench.operations.lines import Line, listed
+from qmworkbench.operations.lines import Line, listed, several
 from qmworkbench.operations.manifest_items import parameters_check, strategies_ready
 from qmworkbench.operations.market_evidence import Holding, PreMarketEvidence
 from qmworkbench.operations.prestart import blocked_list
@@ -237,7 +237,7 @@ def _scan_window(seen: PreMarketEvidence) -> Check:
 def _active(seen: PreMarketEvidence) -> Check:
     if seen.decisions_waiting:
         return ACTIVE.judged(
-            False, f"{len(seen.decisions_waiting)} decision(s) waiting", detail=listed(seen.decisions_waiting)
+            False, f"{several(len(seen.decisions_waiting), 'decision')} waiting", detail=listed(seen.decisions_waiting)
         )
     if seen.trading_state != "active":
         # Entries are blocked by the state itself; exits of what is carried need the session to run.

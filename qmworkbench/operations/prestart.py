@@ -7,7 +7,7 @@ from qmworkbench.domain.checks import Check
 from qmworkbench.domain.numbers import cents
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.operations.evidence import Blocklist, LimitsSeen, PreStartEvidence
-from qmworkbench.operations.lines import SIGNED_BY_POLICY, Line, listed
+from qmworkbench.operations.lines import SIGNED_BY_POLICY, Line, listed, several
 
 # Above this share of equity a limit is more likely a slip of the pen than a decision.
 _LOSS_WARN_PCT: Final = Decimal(10)
@@ -138,7 +138,7 @@ def _configuration(seen: PreStartEvidence) -> Check:
     )
     return CONFIGURATION.judged(
         False,
-        f"{len(faults)} setting(s) cannot be used",
+        f"{several(len(faults), 'setting')} cannot be used",
         detail=said,
         remedy="; ".join(dict.fromkeys(f"{fault.key}: {fault.remedy}" for fault in faults[:5])),
     )

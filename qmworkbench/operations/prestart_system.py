@@ -3,7 +3,7 @@
 from typing import Final
 
 from qmworkbench.domain.checks import Check
-from qmworkbench.operations.evidence import ClockSeen, DataSeen, LimitsSeen, PreStartEvidence
+from qmworkbench.operations.evidence import ClockSeen, DataFault, DataSeen, LimitsSeen, PreStartEvidence
 from qmworkbench.operations.lines import Line, listed
 
 _SYSTEM: Final = "§5 System Check"
@@ -208,11 +208,18 @@ def _stuck(seen: PreStartEvidence) -> Check:
     return NO_STUCK_PROCESSES.judged(True, value, detail=lease.detail)
 
 
+def _ended(fault: DataFault) -> str:
+    return fault.message.rstrip(".")
+
+
 def _usable(data: DataSeen) -> Check:
     refused = [fault for fault in data.faults if fault.severity == "refuse"]
     aside = [fault for fault in data.faults if fault.severity == "quarantine"]
     if not data.readable:
-        said = "; ".join(f"{fault.code}: {fault.message}" for fault in refused) or "the source could not be opened"
+        said = (
+            "; ".join(f"{fault.code}: {fault.message.rstrip('.')}" for fault in refused)
+            or "the source could not be opened"
+        )
         remedies = " ".join(dict.fromkeys(fault.remedy for fault in refused if fault.remedy))
         return DATA_USABLE.judged(False, f"{data.source}: refused", detail=said, remedy=remedies)
     half = ", a half-day" if data.half_day else ""
@@ -222,11 +229,11 @@ def _usable(data: DataSeen) -> Check:
     looked_at = f"{data.source} ({data.data_hash})" if data.data_hash else data.source
     if aside:
         rows = sum(fault.rows for fault in aside)
-        said = "; ".join(f"{fault.code}: {fault.message}" for fault in aside)
+        said = "; ".join(f"{fault.code}: {fault.message.rstrip('.')}" for fault in aside)
         return DATA_USABLE.warned(
             value, f"{rows:,} rows set aside: {said}", remedy=aside[0].remedy, looked_at=looked_at
         )
-    notes = "; ".join(fault.message for fault in data.faults)
+    notes = "; ".join(_ended(fault) for fault in data.faults)
     return DATA_USABLE.judged(True, value, detail=notes, looked_at=looked_at)
 
 

@@ -126,7 +126,12 @@ def _strategies(source: SessionSource) -> Html:
         Column("profit_factor", "Profit factor", number(2), "num"),
         Column("expectancy_r", "Expectancy", r_multiple, "num"),
         Column("slippage_cost", "Slippage", money, "num"),
-        Column("poor", "Verdict", lambda why: f"poor: {escape(why)}" if why else "not poor, or too few trades to say"),
+        Column(
+            "poor",
+            "Verdict",
+            lambda why: f"poor: {escape(why)}" if why else "not poor, or too few trades to say",
+            kind="prose",
+        ),
     ]
     return table(
         review.strategies(source.trades),
@@ -165,7 +170,12 @@ def _hours_chart(hours: pl.DataFrame, source: SessionSource) -> str:
         return ""
     unit = source.figures.currency
     return figures.signed_bars(
-        hours["bucket"].to_list(), hours["net_pnl"].to_list(), label=f"Net P&L by half hour of entry, {unit}", unit=unit
+        hours["bucket"].to_list(),
+        hours["net_pnl"].to_list(),
+        label=f"Net P&L by half hour of entry, {unit}",
+        unit=unit,
+        height=230,
+        width=540,
     )
 
 

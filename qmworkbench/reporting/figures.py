@@ -20,10 +20,14 @@ from qmworkbench.reporting.tables import Html, minus
 def equity(
     curve: pl.DataFrame, *, start: float, zone: str, currency: str, statements: pl.DataFrame | None = None
 ) -> Html:
-    """Equity against where the day began; `statements` (at, equity) are the broker's own figures, as dots."""
-    at, value = curve["at"].to_list(), curve["equity"].to_numpy()
+    """Equity against where the day began, below it how far it stood under its highest, the start included.
 
-    def draw(axes: Axes, narrow: bool) -> None:
+    `statements` (at, equity) are the broker's own figures, as dots.
+    """
+    at, value = curve["at"].to_list(), curve["equity"].to_numpy()
+    below = value - np.maximum.accumulate(np.maximum(value, start)) if len(value) else value
+
+    def gains(axes: Axes, narrow: bool) -> None:
         gained = value - start
         axes.fill_between(at, gained, 0, where=gained >= 0, color=GAIN, alpha=0.14, linewidth=0, interpolate=True)
         axes.fill_between(at, gained, 0, where=gained < 0, color=LOSS, alpha=0.14, linewidth=0, interpolate=True)
@@ -39,24 +43,20 @@ def equity(
         last = float(gained[-1]) if len(gained) else 0.0
         svg.end_label(axes, at[-1], last, minus(f"{last:+,.0f}"), GAIN if last >= 0 else LOSS)
 
-    end = float(value[-1] - start) if len(value) else 0.0
-    return svg.figure(draw, label=f"Equity since the start of the session, ending at {end:+,.2f} {currency}")
-
-
-def drawdown(curve: pl.DataFrame, *, start: float, zone: str, currency: str) -> Html:
-    """How far equity stood below its highest so far, the start included."""
-    at, value = curve["at"].to_list(), curve["equity"].to_numpy()
-    below = value - np.maximum.accumulate(np.maximum(value, start)) if len(value) else value
-
-    def draw(axes: Axes, narrow: bool) -> None:
+    def drawdown(axes: Axes, narrow: bool) -> None:
         axes.fill_between(at, below, 0, color=LOSS, alpha=0.25, linewidth=0)
         axes.plot(at, below, color=LOSS, linewidth=1)
         svg.money(axes)
         svg.times(axes, zone, narrow)
         axes.set_ylabel(f"{currency} below peak")
 
+    end = float(value[-1] - start) if len(value) else 0.0
     deepest = float(-below.min()) if len(below) else 0.0
-    return svg.figure(draw, label=f"Drawdown, {deepest:,.2f} {currency} at its deepest", height=150)
+    label = (
+        f"Equity since the start of the session, ending at {end:+,.2f} {currency}; "
+        f"drawdown, {deepest:,.2f} {currency} at its deepest"
+    )
+    return svg.stacked([(gains, 250), (drawdown, 140)], label=label)
 
 
 def trade(bars: pl.DataFrame, row: dict[str, Any], *, zone: str) -> Html:
@@ -98,7 +98,9 @@ def _price_range(bars: pl.DataFrame, levels: Sequence[float]) -> tuple[float, fl
     return low - air, high + air
 
 
-def signed_bars(names: Sequence[str], values: Sequence[float], *, label: str, unit: str, height: int = 190) -> Html:
+def signed_bars(
+    names: Sequence[str], values: Sequence[float], *, label: str, unit: str, height: int = 190, width: int = svg.WIDE
+) -> Html:
     """One bar a name, coloured and labelled by its sign."""
 
     def draw(axes: Axes, narrow: bool) -> None:
@@ -123,7 +125,7 @@ def signed_bars(names: Sequence[str], values: Sequence[float], *, label: str, un
             )
         axes.margins(y=0.18)
 
-    return svg.figure(draw, label=label, height=height)
+    return svg.figure(draw, label=label, height=height, width=width)
 
 
 def excursions(trades: pl.DataFrame) -> Html:

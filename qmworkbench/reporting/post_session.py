@@ -125,7 +125,7 @@ def the_day(found: PostSession) -> Html:
     said = [event for event in record.events if isinstance(event, PreflightRecorded)]
     entries = [
         (
-            f"{event.phase} preflight",
+            f"{event.phase.capitalize()} preflight",
             f"{event.verdict}",
             ", ".join(event.failed) or f"signed by {event.confirmed_by or 'nobody'}",
         )

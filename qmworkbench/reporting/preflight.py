@@ -11,6 +11,7 @@ import msgspec
 
 from qmworkbench.domain.checks import Check, CheckStatus, Verdict, verdict_of
 from qmworkbench.domain.events.session import PreflightRecorded
+from qmworkbench.operations.lines import several
 from qmworkbench.operations.preflight import (
     FIVE_ITEMS,
     PreflightPhase,
@@ -176,13 +177,13 @@ def five_items(found: Preflight) -> Html:
         mine = [check for check in found.checks if check.check_id in item.check_ids]
         odd = [check for check in mine if check.status in (CheckStatus.FAIL, CheckStatus.WARN)]
         looked = [check for check in mine if check.status is not CheckStatus.NOT_APPLICABLE]
-        seen = "; ".join(f"{check.title}: {check.value}" for check in odd or looked[:3])
+        seen = "<br>".join(f"{text(check.title)}: <b>{text(check.value)}</b>" for check in odd or looked[:3])
         rows.append({"number": str(item.number), "status": status, "title": item.title, "seen": seen})
     columns = [
         Column("number", "", kind="keep"),
         Column("status", "", chip, "keep"),
         Column("title", "Item"),
-        Column("seen", "Seen", lambda seen: text(seen) if seen else "not looked at yet"),
+        Column("seen", "Seen", lambda seen: seen or "not looked at yet"),
     ]
     return section("The five items", table(rows, columns, empty="", stack=True, flag=_failed))
 
@@ -237,7 +238,7 @@ def conclusion(found: Preflight) -> Conclusion:
     missing = [phase for phase in PreflightPhase if found.record(phase) is None]
     verdict = verdict_of(found.checks)
     if failed:
-        headline = f"{len(failed)} line(s) failed, first: {failed[0].title.lower()}"
+        headline = f"{several(len(failed), 'line')} failed, first: {failed[0].title.lower()}"
     elif found.doubts:
         verdict, headline = Verdict.INCOMPLETE, found.doubts[0]
     elif not found.records:

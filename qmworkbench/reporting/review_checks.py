@@ -5,7 +5,7 @@ import polars as pl
 from qmworkbench.analytics import stores
 from qmworkbench.domain.checks import Check, CheckStatus, Verdict, verdict_of
 from qmworkbench.domain.numbers import ZERO, cents
-from qmworkbench.operations.lines import Line
+from qmworkbench.operations.lines import Line, several
 from qmworkbench.reporting.notebook import Conclusion
 from qmworkbench.reporting.session_source import SessionSource
 from qmworkbench.reporting.tables import minus
@@ -58,7 +58,7 @@ def checks(source: SessionSource) -> list[Check]:
     return [
         _EXPLAINED.judged(
             not untold and not without,
-            f"{source.trades.height} trade(s)",
+            several(source.trades.height, "trade"),
             detail=f"without setup: {', '.join(without)}" if without else "",
         ),
         _AGREES.not_applicable("positions were carried over a night", value=agrees)

@@ -102,11 +102,12 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
 
 @media (max-width: 640px) {{
   .qm td.text {{ min-width: 13ch; }}
-  .qm table.stack td.text {{ min-width: 0; }}
+  .qm td.prose {{ min-width: 34ch; }}
+  .qm table.stack td.text, .qm table.stack td.prose {{ min-width: 0; }}
   main.qm {{ padding: 16px 14px 32px; }}
   .qm .verdict {{ flex-direction: column; align-items: flex-start; gap: 2px; }}
-  .qm .tiles {{ grid-template-columns: 1fr 1fr; }}
-  .qm .tile .value {{ font-size: 18px; }}
+  .qm .tiles {{ grid-template-columns: repeat(2, minmax(0, 1fr)); }}
+  .qm .tile .value {{ font-size: 18px; white-space: normal; overflow-wrap: anywhere; }}
   .qm .wide {{ display: none; }}
   .qm .narrow {{ display: block; }}
   .qm table.stack, .qm table.stack tbody, .qm table.stack tr, .qm table.stack td {{ display: block; }}
@@ -114,7 +115,13 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
   .qm table.stack tr {{ border: 1px solid {LINE}; border-radius: 8px; padding: 6px 10px; margin-bottom: 8px; }}
   .qm table.stack td {{ border: 0; padding: 2px 0; text-align: left; white-space: normal; }}
   .qm table.stack td:empty {{ display: none; }}
+  .qm table.stack td:not([data-label]) {{ float: left; margin-right: 8px; }}
+  .qm table.stack td:not([data-label]):has(.chip) {{ float: right; margin: 0 0 0 8px; }}
+  .qm table.checks td:nth-child(n) {{ width: auto; }}
+  .qm table.checks small {{ font-weight: 400; }}
   .qm table.stack td[data-label]::before {{ content: attr(data-label) ": "; color: {MUTED}; font-size: 12.5px; }}
+  .qm table.stack td[data-label="Check"]::before, .qm table.stack td[data-label="Item"]::before {{ content: none; }}
+  .qm table.stack td[data-label="Check"], .qm table.stack td[data-label="Item"] {{ font-weight: 600; }}
   .qm footer dl {{ grid-template-columns: minmax(0, 1fr); }}
 }}
 @media print {{

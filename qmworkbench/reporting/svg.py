@@ -5,7 +5,7 @@ Text stays text, so a page is searchable. A wide figure comes a second time for 
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any, Final
@@ -72,26 +72,39 @@ def _svg(figure: Figure, label: str) -> str:
 Draw = Callable[[Axes, bool], None]
 
 
-def figure(draw: Draw, *, label: str, height: int = 250, caption: str = "", both: bool = True) -> Html:
+def figure(
+    draw: Draw, *, label: str, height: int = 250, caption: str = "", both: bool = True, width: int = WIDE
+) -> Html:
     """One set of axes at full width, and again for a phone unless `both` is off. `draw(axes, narrow)` fills it."""
-    drawn = _drawn(draw, WIDE, height, label, narrow=False)
+    drawn = _drawn([(draw, height)], width, label, narrow=False)
     if both:
-        again = _drawn(draw, NARROW, int(height * 0.9), label, narrow=True)
+        again = _drawn([(draw, int(height * 0.9))], NARROW, label, narrow=True)
         drawn = f'<div class="wide">{drawn}</div><div class="narrow">{again}</div>'
     said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return Html(f"<figure>{drawn}{said}</figure>")
 
 
+def stacked(panels: Sequence[tuple[Draw, int]], *, label: str, caption: str = "") -> Html:
+    """Axes above each other over the same times, each with its height; at full width and again for a phone."""
+    drawn = _drawn(panels, WIDE, label, narrow=False)
+    again = _drawn([(draw, int(height * 0.9)) for draw, height in panels], NARROW, label, narrow=True)
+    said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return Html(f'<figure><div class="wide">{drawn}</div><div class="narrow">{again}</div>{said}</figure>')
+
+
 def small(draw: Draw, *, label: str, height: int = 190) -> Html:
     """One set of axes for a card."""
-    return Html(f"<figure>{_drawn(draw, SMALL, height, label, narrow=True)}</figure>")
+    return Html(f"<figure>{_drawn([(draw, height)], SMALL, label, narrow=True)}</figure>")
 
 
-def _drawn(draw: Draw, width: int, height: int, label: str, *, narrow: bool) -> str:
+def _drawn(panels: Sequence[tuple[Draw, int]], width: int, label: str, *, narrow: bool) -> str:
+    heights = [height for _, height in panels]
     with rc_context(_RC):
-        made = Figure(figsize=(width / _PX, height / _PX), dpi=_PX, layout="constrained")
-        axes = made.add_subplot()
-        draw(axes, narrow)
+        made = Figure(figsize=(width / _PX, sum(heights) / _PX), dpi=_PX, layout="constrained")
+        rows: Any = made.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
+        for axes, (draw, _) in zip(rows[:, 0], panels, strict=True):
+            draw(axes, narrow)
+        made.align_ylabels()
         return _svg(made, label)
 
 

@@ -1,5 +1,6 @@
 """Tables, tiles and chips as HTML: numbers aligned and signed, statuses in words, no bare nulls (§17, §18)."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from qmworkbench.domain.checks import Check, CheckStatus
 from qmworkbench.domain.numbers import cents
 
 DASH: Final = "–"
+_HYPHEN: Final = re.compile(r"(?<![\w.:/-])-(?=\d)")
 
 
 class Html(str):
@@ -33,7 +35,8 @@ Format = Callable[[Any], str]
 class Column:
     """One column: its key in the rows, its heading, how a value is written (HTML), and how it lies in the table.
 
-    `kind`: text, num (right-aligned, tabular), id (small, fixed width) or keep (never broken).
+    `kind`: text, prose (sentences beside figures), num (right-aligned, tabular), id (small, fixed width) or keep
+    (never broken).
     """
 
     key: str
@@ -46,8 +49,8 @@ class Column:
 
 
 def text(value: Any) -> str:
-    """Plain text, escaped; an empty value is a dash."""
-    return escape(str(value)) if value not in (None, "") else DASH
+    """Plain text, escaped, its negative numbers with a real minus sign; an empty value is a dash."""
+    return escape(_HYPHEN.sub("\N{MINUS SIGN}", str(value))) if value not in (None, "") else DASH
 
 
 def signed_money(value: float | Decimal | None) -> str:
@@ -105,9 +108,24 @@ def r_multiple(value: float | None) -> str:
     return f'<span class="{kind}">{minus(f"{shown:+.2f}")}\N{NO-BREAK SPACE}R</span>'
 
 
+_FEATURE: Final = re.compile(r"\b([a-z][a-z0-9_]*) (-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?=$|,|;| ·)")
+_NEXT_FEATURE: Final = re.compile(r", (?=[a-z][a-z0-9_]* -?\d)")
+
+
 def features(value: str | None) -> str:
-    """A strategy's features as it tells them ("channel_high 14.2, atr 0.1"), made readable."""
-    return text((value or "").replace("_", " ").replace(", ", " · "))
+    """A strategy's features as it tells them ("channel_high 14.2, atr 0.1"), readable; sentences stay sentences."""
+    said = _NEXT_FEATURE.sub(" · ", value or "")
+    return text(_FEATURE.sub(lambda found: f"{found[1].replace('_', ' ')} {_short(found[2])}", said))
+
+
+def _short(written: str) -> str:
+    """A number as short as a glance needs: four digits, millions in words; whole numbers as they are."""
+    value = float(written)
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:,.1f} million"
+    if written.lstrip("-").isdigit():
+        return written
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.2f}" if abs(value) >= 10 else f"{value:.4g}"
 
 
 def clock(zone: str, pattern: str = "%H:%M") -> Format:
@@ -171,11 +189,12 @@ def table(
 
 
 def _row(row: Mapping[str, Any], columns: Sequence[Column], flagged: bool) -> str:
-    cells = "".join(
-        f'<td class="{c.kind}" data-label="{escape(c.label)}">{(c.format or text)(row.get(c.key))}</td>'
-        for c in columns
-    )
+    cells = "".join(f'<td class="{c.kind}"{_label(c)}>{(c.format or text)(row.get(c.key))}</td>' for c in columns)
     return f'<tr class="flag">{cells}</tr>' if flagged else f"<tr>{cells}</tr>"
+
+
+def _label(column: Column) -> str:
+    return f' data-label="{escape(column.label)}"' if column.label else ""
 
 
 def tiles(entries: Sequence[tuple[str, str, str]]) -> Html:

@@ -11,6 +11,7 @@ import polars as pl
 from qmworkbench.analytics import stores
 from qmworkbench.analytics.missed import LEAST_RUN_PCT
 from qmworkbench.analytics.trades import vwap
+from qmworkbench.operations.lines import several
 from qmworkbench.reporting import figures
 from qmworkbench.reporting.session_source import ZONE, SessionSource, load_session
 from qmworkbench.reporting.tables import (
@@ -67,7 +68,6 @@ def summary(source: SessionSource) -> Html:
     if source.curve.height:
         told = source.statements
         pieces.append(figures.equity(source.curve, start=start, zone=ZONE, currency=unit, statements=told))
-        pieces.append(figures.drawdown(source.curve, start=start, zone=ZONE, currency=unit))
     return section("The day", *pieces, note="Times are New York time. Equity at the marks of each boundary.")
 
 
@@ -78,12 +78,12 @@ def trades(source: SessionSource) -> Html:
         Column("closed_at", "Out", _AT, "num"),
         Column("symbol", "Symbol", kind="keep"),
         Column("side", "Side", lambda side: "long" if side == "buy" else "short", "keep"),
+        Column("net_pnl", "Net", signed_money, "num"),
+        Column("r_multiple", "R", r_multiple, "num"),
         Column("strategy_id", "Strategy", kind="keep"),
         Column("qty", "Qty", number(0), "num"),
         Column("entry_px", "Entry", price, "num"),
         Column("exit_px", "Exit", price, "num"),
-        Column("net_pnl", "Net", signed_money, "num"),
-        Column("r_multiple", "R", r_multiple, "num"),
         Column("mae", "Worst", signed_money, "num"),
         Column("mfe", "Best", signed_money, "num"),
         Column("entry_slippage_bps", "Slip in", number(1, "bps"), "num"),
@@ -163,14 +163,22 @@ def four_stores(source: SessionSource) -> Html:
         ("Manual overrides", stores.manual_overrides(source.record), "Nobody overrode anything."),
         (
             "Candidate improvements",
-            stores.improvements(source.record, source.recommendations),
-            "No improvement was noted, and no rule found one.",
+            stores.improvements(source.record, ()),
+            _no_improvement(source),
         ),
     ]
     return section(
         "Stored for the next session",
         *(subsection(title, table(rows, columns, empty=empty, stack=True)) for title, rows, empty in kept),
     )
+
+
+def _no_improvement(source: SessionSource) -> str:
+    """Recommendations are candidates as well; a page shows them once."""
+    found = len(source.recommendations)
+    if not found:
+        return "No improvement was noted, and no rule found one."
+    return f"None was noted by hand; the {several(found, 'recommendation')} above count as well."
 
 
 def what_was_missed(source: SessionSource) -> Html:
@@ -184,7 +192,7 @@ def what_was_missed(source: SessionSource) -> Html:
         Column("best_at", "By", _AT, "num"),
         Column("fall_pct", "Fell before", number(1, "%", sign=True), "num"),
         Column("close_pct", "Closed", number(1, "%", sign=True), "num"),
-        Column("why", "Why not"),
+        Column("why", "Why not", kind="prose"),
     ]
     found = source.missed
     note = (

@@ -48,7 +48,6 @@ def drawn() -> dict[str, Html]:
     done = reviewed({"mae_r": -0.5, "mfe_r": 2.0, "r_multiple": 1.0}, {"mae_r": -1.1, "mfe_r": 0.1, "r_multiple": -1.2})
     return {
         "equity": figures.equity(CURVE, start=100_000.0, zone=ZONE, currency="USD", statements=CURVE.head(3)),
-        "drawdown": figures.drawdown(CURVE, start=100_000.0, zone=ZONE, currency="USD"),
         "trade": figures.trade(vwapped(10.5), TRADE, zone=ZONE),
         "bars": figures.signed_bars(["09:30", "10:00"], [5.0, -7.0], label="Net by hour", unit="USD"),
         "excursions": figures.excursions(done),
@@ -105,7 +104,7 @@ def test_days_and_years_get_dates_and_minutes_get_times() -> None:
     long = CURVE.with_columns(
         at=pl.Series([OPEN + timedelta(days=9 * n) for n in range(30)], dtype=pl.Datetime("us", "UTC"))
     )
-    chart = figures.drawdown(long, start=100_000.0, zone=ZONE, currency="USD")
+    chart = figures.equity(long, start=100_000.0, zone=ZONE, currency="USD")
     assert re.search(r"\d\d \w{3} 2018", chart)
 
 

@@ -69,7 +69,7 @@ def test_a_failed_line_is_no_go_with_its_remedy_first(book_copy: Path) -> None:
     path.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, checks=(broken, *record.checks[1:]))))
     told = preflight.conclusion(on_record(book_copy))
     assert told.verdict is Verdict.NO_GO
-    assert told.headline == "1 line(s) failed, first: it is broken"
+    assert told.headline == "1 line failed, first: it is broken"
     assert any("Mend it." in reason for reason in told.reasons)
 
 

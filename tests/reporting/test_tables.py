@@ -85,7 +85,10 @@ def test_a_signed_amount_never_says_minus_nothing(value: float) -> None:
         (t.r_multiple, 1.5, "+1.50\N{NO-BREAK SPACE}R"),
         (t.number(1, "bps"), 5.84, "5.8\N{NO-BREAK SPACE}bps"),
         (t.number(0, sign=True), -0.2, "0"),
-        (t.features, "channel_high 14.2, atr 0.1", "channel high 14.2 · atr 0.1"),
+        (t.features, "channel_high 14.2, atr 0.123456", "channel high 14.20 · atr 0.1235"),
+        (t.features, "turnover 6.09211e+06, change_pct -3.5", "turnover 6.1 million · change pct −3.5"),
+        (t.features, "held 180 bars, the limit is 180", "held 180 bars, the limit is 180"),
+        (t.text, "-0.23 R on 2018-03-02, main-2018, a -b", "−0.23 R on 2018-03-02, main-2018, a -b"),
         (t.clock("America/New_York"), datetime(2018, 3, 2, 14, 46, tzinfo=UTC), "09:46"),
     ],
 )
