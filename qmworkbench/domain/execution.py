@@ -151,6 +151,41 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     unrealized_pnl: Decimal = ZERO
 
 
+class ActivityKind(StrEnum):
+    """What moves an account without an order of ours (§14): the broker's own entries, most of them overnight."""
+
+    SPLIT = "split"
+    DIVIDEND = "dividend"
+    SYMBOL_CHANGE = "symbol_change"
+    DELISTING = "delisting"
+    CASH_IN_LIEU = "cash_in_lieu"
+    FINANCING = "financing"
+
+
+class AccountActivity(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the broker's account activities that is no execution.
+
+    `cursor` counts with the execution reports. `qty_before` and `qty_after` are the broker's net position (equal where
+    only money moves), `amount` is the cash it moved in account currency, signed. `ratio` is new shares for one old one
+    (a split; 0 else), `new_symbol` what the position is called from now on ("" unchanged), `effective` the ISO date of
+    the session it first counts in. `px` is the price behind it, in the instrument's currency (0 where none is).
+    """
+
+    cursor: int
+    activity_id: str
+    kind: ActivityKind
+    symbol: str
+    effective: str
+    qty_before: Decimal
+    qty_after: Decimal
+    transact_time: datetime
+    amount: Decimal = ZERO
+    ratio: Decimal = ZERO
+    px: Decimal = ZERO
+    new_symbol: str = ""
+    detail: str = ""
+
+
 class BrokerSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything reconciliation needs from the broker, read together.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
-from qmworkbench.domain.events import DECISION_TYPES, Event, control, market, orders, session
+from qmworkbench.domain.events import DECISION_TYPES, Event, analytics, control, market, orders, overnight, session
 from qmworkbench.domain.events.market import WatchState
 from qmworkbench.domain.sessions import BlockScope
 from qmworkbench.trading import fold_control, fold_orders
@@ -27,6 +27,7 @@ _APPLY: dict[type[Event], Callable[[State, Any], None]] = {**fold_orders.APPLY, 
 # Facts that matter to readers and reports but change nothing that a rule looks at.
 INERT: frozenset[type[Event]] = frozenset(
     {
+        analytics.AnalyticsObserved,
         control.CommandAccepted,
         control.CommandRefused,
         control.NoteAdded,
@@ -34,12 +35,18 @@ INERT: frozenset[type[Event]] = frozenset(
         market.BarsQuarantined,
         market.StrategyFaulted,
         market.FrameDropped,
+        market.PreOpenScanned,
         market.SignalRaised,
         market.SignalIgnored,
         orders.RiskDecided,
         orders.OrderQueried,
         orders.SubmitObserved,
         orders.ReportQuarantined,
+        orders.PositionsOffset,
+        overnight.ActivitiesObserved,
+        overnight.CashBooked,
+        overnight.OrderRestated,
+        overnight.PositionRestated,
         session.PhaseRefused,
         session.ServiceStopped,
         session.SessionSummarized,

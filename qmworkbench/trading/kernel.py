@@ -8,10 +8,30 @@ shell must make durable before it carries out an effect.
 from collections.abc import Callable
 from typing import Any, Final
 
-from qmworkbench.domain.events import DECISION_TYPES, Event, Input, control, market, orders, session
+from qmworkbench.domain.events import (
+    DECISION_TYPES,
+    Event,
+    Input,
+    analytics,
+    control,
+    market,
+    orders,
+    overnight,
+    session,
+)
 from qmworkbench.domain.events import reconciliation as recon
+from qmworkbench.trading import (
+    analytics_watch,
+    corporate_actions,
+    importing,
+    intake,
+    oms,
+    phases,
+    pre_open,
+    reconciliation,
+    vigilance,
+)
 from qmworkbench.trading import control as commands
-from qmworkbench.trading import importing, intake, oms, phases, reconciliation, vigilance
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.state import State
 
@@ -40,6 +60,7 @@ RULES: Final[dict[type[Input], Handler]] = {
     market.BoundaryClosed: intake.on_boundary,
     market.FrameComputed: _on_frame,
     market.StrategyFaulted: intake.on_strategy_fault,
+    market.PreOpenScanned: pre_open.on_scanned,
     orders.SubmitObserved: oms.on_submit_observed,
     orders.CancelObserved: oms.on_cancel_observed,
     orders.ExecutionReported: oms.on_execution,
@@ -49,6 +70,8 @@ RULES: Final[dict[type[Input], Handler]] = {
     recon.BrokerConnectionChanged: reconciliation.on_connection,
     recon.SessionRecovered: vigilance.on_recovered,
     recon.FallbackImported: importing.on_imported,
+    overnight.ActivitiesObserved: corporate_actions.on_activities,
+    analytics.AnalyticsObserved: analytics_watch.on_observed,
     control.CommandReceived: commands.on_command,
     control.ClockTicked: _record,
 }

@@ -24,10 +24,12 @@ from qmworkbench.domain.events import (
     DECISION_TYPES,
     TELEMETRY_TYPES,
     Event,
+    analytics,
     control,
     encode,
     market,
     orders,
+    overnight,
     reconciliation,
     session,
     telemetry,
@@ -50,8 +52,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Inputs whose consequences are events of their own, and facts that no table asks for.
 NOT_PROJECTED = {
+    analytics.AnalyticsObserved,  # what it says stands as an alert
     control.ClockTicked,
     market.BoundaryClosed,
+    market.PreOpenScanned,
+    overnight.ActivitiesObserved,
+    overnight.CashBooked,
+    overnight.OrderRestated,
+    overnight.PositionRestated,
+    orders.PositionsOffset,
     market.NearMissSeen,  # frame.computed holds them all
     orders.ExecutionReported,
     orders.ExitRequested,

@@ -5,7 +5,16 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from qmworkbench.domain.events import control, market, orders, reconciliation, session, telemetry
+from qmworkbench.domain.events import (
+    analytics,
+    control,
+    market,
+    orders,
+    overnight,
+    reconciliation,
+    session,
+    telemetry,
+)
 from qmworkbench.domain.events.base import Event, Input
 from qmworkbench.domain.events.control import Alert
 
@@ -23,7 +32,7 @@ __all__ = [
 ]
 
 # Counts additions to the wire form. A journal written under a higher version is refused, never guessed at.
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 def _events_of(module: object) -> tuple[type[Event], ...]:
@@ -36,7 +45,7 @@ def _events_of(module: object) -> tuple[type[Event], ...]:
     return tuple(sorted(found, key=lambda kind: str(kind.__struct_config__.tag)))
 
 
-_DECISION_MODULES = (control, market, orders, reconciliation, session)
+_DECISION_MODULES = (analytics, control, market, orders, overnight, reconciliation, session)
 DECISION_TYPES: Final = tuple(kind for module in _DECISION_MODULES for kind in _events_of(module))
 TELEMETRY_TYPES: Final = _events_of(telemetry)
 

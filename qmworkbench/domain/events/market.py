@@ -101,6 +101,38 @@ class FrameComputed(Input, frozen=True, kw_only=True, tag="frame.computed"):
     silenced: str = ""
 
 
+class PreOpenRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One symbol of the scan before the open. `gap_pct` is the last price against the previous close.
+
+    `last_px` comes from extended-hours bars inside the window, None where there were none: then the gap is not known
+    before the open and `gap_pct` is None. `rank` counts from 1, 0 for a symbol that was kept out; `reason` says why it
+    is in or out.
+    """
+
+    symbol: str
+    rank: int
+    prev_close: Decimal | None
+    last_px: Decimal | None
+    gap_pct: Decimal | None
+    volume: Decimal
+    reason: str
+
+
+class PreOpenScanned(Input, frozen=True, kw_only=True, tag="scanner.pre_open"):
+    """The scheduled scan before the open (§8): the window configured, the window it really used, and what it found.
+
+    `used_from` and `used_until` bound the bars it looked at, None where there were none. `looked_at` counts symbols.
+    """
+
+    window_from: datetime
+    window_until: datetime
+    used_from: datetime | None
+    used_until: datetime | None
+    looked_at: int
+    rows: tuple[PreOpenRow, ...]
+    detail: str = ""
+
+
 class FrameDropped(Event, frozen=True, kw_only=True, tag="frame.dropped"):
     """A computed frame came after its boundary had passed; nothing was decided from it."""
 

@@ -215,3 +215,15 @@ class TradeClosed(Event, frozen=True, kw_only=True, tag="trade.closed"):
     initial_stop_px: Decimal | None = None
     target_px: Decimal | None = None
     r_multiple: Decimal | None = None
+
+
+class PositionsOffset(Event, frozen=True, kw_only=True, tag="position.offset"):
+    """Instances that held one symbol against each other are flat by book entry: the broker's net position is flat
+    already, so nothing was sent. Each part is closed at `px`; `conversion_rate` as of a fill.
+    """
+
+    symbol: str
+    px: Decimal
+    conversion_rate: Decimal
+    strategy_ids: tuple[str, ...]
+    reason: str

@@ -17,7 +17,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `symbols` empty means any the allocator gives it; `flat_policy` is "at_close" or "carry". `budget_pct` is the share
     of session-start equity one position may use, `max_symbols` how many it may own at once. `entry_until_bar` is the
-    last bar of the session (from 0) it enters on, None for no end of its own.
+    last bar of the session (from 0) it enters on, None for no end of its own. `params_version` counts the approved
+    changes of its parameters (0: as the catalog has them), `approved_by` signed the last one.
     """
 
     strategy_id: str
@@ -33,6 +34,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     flat_policy: str = "at_close"
     symbols: tuple[str, ...] = ()
     entry_until_bar: int | None = None
+    params_version: int = 0
+    approved_by: str = ""
 
 
 class SessionOpened(Input, frozen=True, kw_only=True, tag="session.opened"):
@@ -40,6 +43,7 @@ class SessionOpened(Input, frozen=True, kw_only=True, tag="session.opened"):
 
     `scan_settings` is ScanSettings as plain data. `instruments` are those of the universe, alphabetically.
     `data_source` says what is replayed ("file:NAME", "demo:SEED"), `data_hash` its content, "" if streamed.
+    `shared_symbols`: several instances may own and hold one symbol beside each other; else a symbol has one owner.
     """
 
     book: str
@@ -60,6 +64,7 @@ class SessionOpened(Input, frozen=True, kw_only=True, tag="session.opened"):
     unattended: bool
     max_candidates: int = 20
     max_owned: int = 20
+    shared_symbols: bool = False
 
 
 class PhaseEntered(Event, frozen=True, kw_only=True, tag="session.phase_entered"):
