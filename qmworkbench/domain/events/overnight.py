@@ -25,7 +25,7 @@ class PositionRestated(Event, frozen=True, kw_only=True, tag="position.restated"
     """
 
     activity_id: str
-    kind: ActivityKind
+    activity: ActivityKind
     strategy_id: str
     symbol: str
     new_symbol: str
@@ -56,7 +56,7 @@ class CashBooked(Event, frozen=True, kw_only=True, tag="cash.booked"):
     """
 
     activity_id: str
-    kind: ActivityKind
+    activity: ActivityKind
     strategy_id: str
     symbol: str
     amount: Decimal
