@@ -44,6 +44,7 @@ class SessionOpened(Input, frozen=True, kw_only=True, tag="session.opened"):
     `scan_settings` is ScanSettings as plain data. `instruments` are those of the universe, alphabetically.
     `data_source` says what is replayed ("file:NAME", "demo:SEED"), `data_hash` its content, "" if streamed.
     `shared_symbols`: several instances may own and hold one symbol beside each other; else a symbol has one owner.
+    `left_out` are configured instances that could not run and why, by id.
     """
 
     book: str
@@ -65,6 +66,7 @@ class SessionOpened(Input, frozen=True, kw_only=True, tag="session.opened"):
     max_candidates: int = 20
     max_owned: int = 20
     shared_symbols: bool = False
+    left_out: dict[str, str] = {}
 
 
 class PhaseEntered(Event, frozen=True, kw_only=True, tag="session.phase_entered"):
