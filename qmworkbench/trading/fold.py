@@ -35,7 +35,6 @@ INERT: frozenset[type[Event]] = frozenset(
         market.BarsQuarantined,
         market.StrategyFaulted,
         market.FrameDropped,
-        market.PreOpenScanned,
         market.SignalRaised,
         market.SignalIgnored,
         orders.RiskDecided,
@@ -170,6 +169,11 @@ def _boundary_closed(state: State, event: market.BoundaryClosed) -> None:
     if not event.extended:
         for held in state.positions.values():
             held.bars_held += 1
+
+
+@_on(market.PreOpenScanned)
+def _pre_open_scanned(state: State, event: market.PreOpenScanned) -> None:
+    state.day.pre_open = event
 
 
 @_on(market.FrameComputed)

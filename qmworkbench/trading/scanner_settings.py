@@ -30,6 +30,10 @@ class ScanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
       before the close after which there are no more.
     - `max_candidates`: how many of those that pass are let through, best ranked first.
     - `near_miss_depth`: how many of the best ranked that are kept out are reported with their reasons.
+    - `pre_open_from_min`, `pre_open_until_min`: the scan before the open looks at bars between these many minutes
+      before it, and ranks what moved at least `min_change_pct` from the previous close, on at least
+      `pre_open_min_volume` shares. `pre_open_from_min` None: no scan before the open. `pre_open_depth`: how many it
+      names.
     """
 
     mode: Literal["gainers", "all"] = "gainers"
@@ -48,20 +52,35 @@ class ScanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     window_close_min: float = 30.0
     max_candidates: int | None = 20
     near_miss_depth: int = 10
+    pre_open_from_min: float | None = 60.0
+    pre_open_until_min: float = 0.0
+    pre_open_min_volume: float | None = None
+    pre_open_depth: int = 20
 
     @staticmethod
     def for_forex() -> "ScanSettings":
-        """Currency pairs: every pair trading now, from the first bar to an hour before the close."""
+        """Currency pairs: every pair trading now, from the first bar to an hour before the close.
+
+        There is no scan before the open: one session's close is the next one's open.
+        """
         return ScanSettings(
             mode="all",
             min_bars=1,
             window_open_min=0.0,
             window_close_min=60.0,
             max_candidates=None,
+            pre_open_from_min=None,
         )
 
     def __post_init__(self) -> None:
-        for name in ("min_price", "max_price", "min_dollar_volume", "min_rel_volume", "max_spread_bps"):
+        for name in (
+            "min_price",
+            "max_price",
+            "min_dollar_volume",
+            "min_rel_volume",
+            "max_spread_bps",
+            "pre_open_min_volume",
+        ):
             limit = getattr(self, name)
             if limit is not None and not (math.isfinite(limit) and limit >= 0):
                 raise ValueError(f"{name} is {limit}: give a number of 0 or more, or leave the filter off")
@@ -75,12 +94,27 @@ class ScanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             minutes = getattr(self, name)
             if not 0 <= minutes <= _MAX_WINDOW_MIN:
                 raise ValueError(f"{name} is {minutes}: give minutes between 0 and {_MAX_WINDOW_MIN}")
+        self._check_pre_open()
         for name, least in (
             ("min_bars", 1),
             ("max_stale_boundaries", 0),
             ("max_candidates", 1),
             ("near_miss_depth", 0),
+            ("pre_open_depth", 1),
         ):
             count = getattr(self, name)
             if count is not None and count < least:
                 raise ValueError(f"{name} is {count}: give a whole number of {least} or more")
+
+    def _check_pre_open(self) -> None:
+        begins, ends = self.pre_open_from_min, self.pre_open_until_min
+        if begins is None:
+            return
+        for name, minutes in (("pre_open_from_min", begins), ("pre_open_until_min", ends)):
+            if not 0 <= minutes <= _MAX_WINDOW_MIN:
+                raise ValueError(f"{name} is {minutes}: give minutes between 0 and {_MAX_WINDOW_MIN}")
+        if begins <= ends:
+            raise ValueError(
+                f"pre_open_from_min {begins} is not before pre_open_until_min {ends}: both count back from the open, "
+                "so give the larger number first, or leave pre_open_from_min off for no scan"
+            )

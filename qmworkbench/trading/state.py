@@ -13,7 +13,7 @@ import msgspec
 
 from qmworkbench.domain.candidates import Candidate
 from qmworkbench.domain.events.control import Alert
-from qmworkbench.domain.events.market import FeedState, Mark, WatchState
+from qmworkbench.domain.events.market import FeedState, Mark, PreOpenScanned, WatchState
 from qmworkbench.domain.events.orders import OrderIntended
 from qmworkbench.domain.events.reconciliation import BreakFound, ReconciliationResult, Trigger
 from qmworkbench.domain.events.session import RunSpec
@@ -178,6 +178,7 @@ class Session(msgspec.Struct, kw_only=True):
     breaks: int = 0
     recovered: bool = False
     recovering: bool = False
+    pre_open: PreOpenScanned | None = None
     candidates: tuple[Candidate, ...] = ()
     near_misses: dict[str, str] = {}
     declined: dict[str, str] = {}
