@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 
 from qmworkbench.domain.instruments import AssetClass
+from qmworkbench.strategies.completeness import entry_faults
 from qmworkbench.strategies.exits import Entries, ExitPlan
 from qmworkbench.strategies.indicators import Stages
 from qmworkbench.strategies.parameters import ParameterError, ParameterSpec, Params, Value, choice, resolve, whole
@@ -83,11 +84,19 @@ class ExitRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Validation(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of evidence for a strategy: the data, what was done with it, what came out."""
+    """One piece of evidence for a strategy: the data, what was done with it, what came out.
+
+    `version` is the strategy's then, "" for the present one; `on` the date, ISO, "" where none was kept. Evidence on
+    which a status was granted says which (`approves`) and who granted it (`by`).
+    """
 
     data: str
     method: str
     result: str
+    version: str = ""
+    on: str = ""
+    approves: StrategyStatus | None = None
+    by: str = ""
 
 
 class Anchor(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +128,8 @@ class StrategyDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     `anchor(params)` says how much history they can see, `warmup_bars(params)` how many bars a symbol needs
     before its first signal, and `contradiction(params)` what is wrong with a set whose values are each in range
     (None: nothing).
+
+    An entry that does not say all it must is refused with ValueError, naming strategy and field (`completeness`).
     """
 
     strategy_id: str
@@ -148,11 +159,9 @@ class StrategyDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     contradiction: Callable[[Params], str | None] = lambda _: None
 
     def __post_init__(self) -> None:
-        if not self.owner.strip():
-            raise ValueError(f"strategy {self.strategy_id} has no owner; every catalog entry names who answers for it")
-        odd = [name for name in self.features if not name.startswith("f_")]
-        if odd:
-            raise ValueError(f"strategy {self.strategy_id}: feature {odd[0]!r} must start with f_")
+        faults = entry_faults(self)
+        if faults:
+            raise ValueError("; ".join(faults))
         self.parameters({})
 
     def parameters(self, overrides: Params) -> dict[str, Value]:

@@ -90,7 +90,7 @@ def test_an_entry_without_an_owner_is_refused() -> None:
 
 
 def test_features_are_known_by_their_prefix() -> None:
-    with pytest.raises(ValueError, match="feature 'close' must start with f_"):
+    with pytest.raises(ValueError, match="has a feature 'close' that must start with f_"):
         planted(features=("close",))
 
 
