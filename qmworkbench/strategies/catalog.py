@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from qmworkbench.domain.instruments import AssetClass
-from qmworkbench.strategies import donchian, opening_range
+from qmworkbench.strategies import donchian, opening_range, rsi_reversion, sma_cross
 from qmworkbench.strategies.definition import StrategyDefinition, StrategyInstance
 
 
@@ -39,7 +39,12 @@ class Catalog(Mapping[str, StrategyDefinition]):
         return len(self._by_id)
 
 
-_CATALOG: Final = Catalog(opening_range.DEFINITION, donchian.DEFINITION)
+_CATALOG: Final = Catalog(
+    opening_range.DEFINITION,
+    donchian.DEFINITION,
+    rsi_reversion.DEFINITION,
+    sma_cross.DEFINITION,
+)
 
 _DEFAULTS: Final = (
     StrategyInstance(

@@ -138,6 +138,18 @@ def sma(source: str, n: int, over: str = SYMBOL) -> Indicator:
     return derived(f"i_sma_{source}_{n}_{over}", pl.when(since(n - 1, over)).then(_exact_mean(total, n)), total)
 
 
+def sma_gap(source: str, fast: int, slow: int, over: str = SYMBOL) -> Indicator:
+    """By how much the SMA of `fast` values exceeds that of `slow`, times fast × slow, in whole units of 1e-8.
+
+    Its sign tells which average is higher, and 0 is a true tie: window sums are integers and multiplied crosswise, so
+    nothing is rounded. The product stays exact while the averages are less than 92,000,000,000 / (fast × slow) apart.
+    """
+    total = _running_units(f"i_total_{source}", pl.col(source))
+    few, many = (total.col - total.col.shift(n, fill_value=0) for n in (fast, slow))
+    gap = pl.when(since(max(fast, slow) - 1, over)).then(few * slow - many * fast)
+    return derived(f"i_sma_gap_{source}_{fast}_{slow}_{over}", gap, total)
+
+
 def relative_ma(source: str, n: int, over: str = SYMBOL) -> Indicator:
     """Relative moving average: SMA over 3n, less that over 2n, plus that over n bars."""
     long, middle, short = sma(source, 3 * n, over), sma(source, 2 * n, over), sma(source, n, over)

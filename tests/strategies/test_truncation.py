@@ -19,6 +19,10 @@ CASES: list[tuple[str, dict[str, Value]]] = [
     ("opening-range", {"short": True, "range_bars": 5, "max_breaks": 4, "confirm_bars": 0}),
     ("donchian", {}),
     ("donchian", {"entry_bars": 20, "exit_bars": 10, "atr_bars": 14, "target_r": 2.0}),
+    ("sma-cross", {}),
+    ("sma-cross", {"fast_bars": 5, "slow_bars": 10, "enter_within_bars": 3}),
+    ("rsi-reversion", {}),
+    ("rsi-reversion", {"rsi_bars": 21, "oversold": 35.0, "target_at": "r", "target_r": 1.5}),
 ]
 EACH = pytest.mark.parametrize(("strategy_id", "overrides"), CASES)
 LIVELY = ("AOBC", "OPK", "SRC", "SWN", "XON")
@@ -61,9 +65,10 @@ def test_the_anchor_is_enough_on_a_real_day(shared_data: Path, strategy_id: str,
     assert found.thin_rows == 0
 
 
-def test_hours_of_nine_pairs_are_clean_too(shared_data: Path) -> None:
-    definition = catalog()["donchian"]
-    market, params = forex(shared_data), definition.parameters({})
+@pytest.mark.parametrize("strategy_id", ["donchian", "sma-cross", "rsi-reversion"])
+def test_hours_of_nine_pairs_are_clean_too(shared_data: Path, strategy_id: str) -> None:
+    definition = catalog()[strategy_id]
+    market, params = forex(shared_data, sessions=14), definition.parameters({})
     anchor = definition.anchor(params)
     bars = anchored(market.bars, reached(anchor, market.grids), anchor.bars)
     for found in (
