@@ -1,49 +1,26 @@
-"""Rows of orders, fills, trades and refusals, from a session's events (§13, §17)."""
+"""Rows of orders, fills and refusals, from a session's events (§13, §17)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
+from qmworkbench.analytics import slippage
 from qmworkbench.analytics.tables import Rows
+from qmworkbench.analytics.trip_rows import TripRows
 from qmworkbench.domain.events import Event, orders
 from qmworkbench.domain.execution import SubmitOutcome
-from qmworkbench.domain.numbers import ONE, ZERO
+from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import TERMINAL, Arc, OrdStatus
-
-_TRADE_FIELDS: Final = (
-    "trade_id",
-    "strategy_id",
-    "symbol",
-    "side",
-    "qty",
-    "entry_px",
-    "exit_px",
-    "opened_at",
-    "closed_at",
-    "gross_pnl",
-    "fees",
-    "net_pnl",
-    "exit_leg",
-    "exit_reason",
-    "signal_id",
-    "decision_px",
-    "bars_held",
-    "initial_stop_px",
-    "target_px",
-    "r_multiple",
-)
 
 
 class OrderRows:
-    """Follows every order through its life, and each position from flat to flat."""
+    """Follows every order through its life, and hands each fill to the round trip it belongs to."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, trips: TripRows) -> None:
         self._rows = rows
-        self.closed: list[orders.TradeClosed] = []
+        self._trips = trips
         self.realized, self.fees = ZERO, ZERO
         self._orders: dict[str, dict[str, Any]] = {}
-        # Fills since a position was last flat, by owner and symbol: what the next closed trade is made of.
-        self._legs: dict[tuple[str, str], list[orders.FillRecorded]] = {}
         self.handlers: dict[type[Event], Callable[[Any], None]] = {
             orders.RiskDecided: self._judged,
             orders.OrderIntended: self._intended,
@@ -52,7 +29,6 @@ class OrderRows:
             orders.SubmitObserved: self._submitted,
             orders.FillRecorded: self._filled,
             orders.FillReversed: self._reversed,
-            orders.TradeClosed: self._trade,
             orders.ReportQuarantined: self._quarantined,
         }
 
@@ -71,11 +47,13 @@ class OrderRows:
             )
 
     def _intended(self, event: orders.OrderIntended) -> None:
+        self._trips.intended(event)
         request = event.request
         self._order(event, request.cl_ord_id, event.leg, request.side, request.ord_type, event.decision_px, "")
         for leg in request.legs:
             px = leg.stop_px or leg.limit_px
-            self._order(event, leg.cl_ord_id, leg.leg, request.side.opposite, leg.ord_type, px, request.cl_ord_id)
+            row = self._order(event, leg.cl_ord_id, leg.leg, request.side.opposite, leg.ord_type, px, request.cl_ord_id)
+            row["trail_bps"] = leg.trail_bps
 
     def _order(
         self,
@@ -107,6 +85,7 @@ class OrderRows:
             partial=False,
             sent=bool(parent_id),
             reason=event.reason,
+            trail_bps=event.request.trail_bps,
         )
         return self._orders[cl_ord_id]
 
@@ -140,7 +119,8 @@ class OrderRows:
         row = self._orders.get(event.cl_ord_id)
         if row is not None:
             row["fills"] += 1
-        self._legs.setdefault((event.strategy_id, event.symbol), []).append(event)
+        self._trips.filled(event, row)
+        bps = slippage.known_bps(event, trails=row is not None and row["trail_bps"] is not None)
         self._rows.add(
             "fills",
             at=event.transact_time,
@@ -153,8 +133,8 @@ class OrderRows:
             qty=event.last_qty,
             px=event.last_px,
             fee=event.fee,
-            slippage_bps=event.slippage_bps,
-            slippage_cost=_cost(event),
+            slippage_bps=bps,
+            slippage_cost=slippage.cost(event, bps, event.last_qty),
             realized_pnl=event.realized_pnl,
             adopted=event.adopted,
         )
@@ -162,43 +142,7 @@ class OrderRows:
     def _reversed(self, event: orders.FillReversed) -> None:
         self.fees -= event.fee
 
-    def _trade(self, event: orders.TradeClosed) -> None:
-        self.closed.append(event)
-        legs = self._legs.pop((event.strategy_id, event.symbol), [])
-        entries = [fill for fill in legs if fill.side is event.side]
-        exits = [fill for fill in legs if fill.side is not event.side]
-        signal = self._rows.signals.get(event.signal_id)
-        self._rows.add(
-            "trades",
-            **{name: getattr(event, name) for name in _TRADE_FIELDS},
-            setup=signal["why"] if signal is not None else "",
-            rate=legs[-1].conversion_rate if legs else ONE,
-            entry_slippage_bps=_weighted(entries),
-            exit_slippage_bps=_weighted(exits),
-            slippage_cost=sum((_cost(fill) or ZERO for fill in legs), ZERO),
-            fills=len(legs),
-        )
-        # A fill that closed one round trip and opened the next belongs to both.
-        if legs and legs[-1].position_qty != 0:
-            self._legs[(event.strategy_id, event.symbol)] = [legs[-1]]
-
     def _quarantined(self, event: orders.ReportQuarantined) -> None:
         self._rows.add(
             "halts", at=event.at, scope=event.cl_ord_id, what=event.kind, code="report", reason=event.detail, by=""
         )
-
-
-def _cost(fill: orders.FillRecorded) -> Decimal | None:
-    """What the slippage of a fill cost in account currency, adverse positive; None without a decision price."""
-    if fill.slippage_bps is None:
-        return None
-    # last = decision × (1 ± slip), so the distance is last × slip / (1 ± slip).
-    slip = fill.slippage_bps / 10_000
-    return fill.last_qty * fill.last_px * slip / (1 + fill.side.sign * slip) * fill.conversion_rate
-
-
-def _weighted(fills: Sequence[orders.FillRecorded]) -> Decimal | None:
-    """Slippage over several fills, by quantity; None where no fill had a decision price."""
-    told = [(fill.last_qty, fill.slippage_bps) for fill in fills if fill.slippage_bps is not None]
-    qty = sum((q for q, _ in told), ZERO)
-    return sum((q * bps for q, bps in told), ZERO) / qty if qty else None

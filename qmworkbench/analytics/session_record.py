@@ -15,6 +15,7 @@ import polars as pl
 from qmworkbench.analytics.control_rows import ControlRows
 from qmworkbench.analytics.order_rows import OrderRows
 from qmworkbench.analytics.tables import TABLES, Rows, table
+from qmworkbench.analytics.trip_rows import TripRows
 from qmworkbench.domain.candidates import FilterVerdict
 from qmworkbench.domain.events import Event, market, orders, session
 from qmworkbench.domain.numbers import ZERO
@@ -86,7 +87,7 @@ def record_of(events: Iterable[Event]) -> SessionRecord:
     return SessionRecord(
         opened=walk.opened,
         events=kept,
-        closed=tuple(walk.orders.closed),
+        closed=tuple(walk.trips.closed),
         money=Money(walk.orders.realized, walk.orders.fees),
         phases=tuple(walk.phases),
         summary=walk.summary,
@@ -99,7 +100,8 @@ class _Walk:
 
     def __init__(self) -> None:
         self.rows = Rows()
-        self.orders, self.control = OrderRows(self.rows), ControlRows(self.rows)
+        self.trips = TripRows(self.rows)
+        self.orders, self.control = OrderRows(self.rows, self.trips), ControlRows(self.rows)
         self.opened: session.SessionOpened | None = None
         self.summary: session.SessionSummarized | None = None
         self.phases: list[tuple[Phase, datetime]] = []
@@ -113,6 +115,7 @@ class _Walk:
             market.NearMissSeen: self._near_miss,
             market.AssignmentMade: self._assigned,
             market.AssignmentDeclined: self._declined,
+            **self.trips.handlers,
             **self.orders.handlers,
             **self.control.handlers,
         }
@@ -124,6 +127,7 @@ class _Walk:
 
     def _session_opened(self, event: session.SessionOpened) -> None:
         self.opened = event
+        self.trips.opened(event)
         self.phases.append((Phase.PRE_START, event.at))
 
     def _summarized(self, event: session.SessionSummarized) -> None:

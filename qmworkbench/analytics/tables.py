@@ -36,7 +36,8 @@ TABLES: Final[dict[str, Schema]] = {
         "sent": _B,
         "reason": _S,
     },
-    # `slippage_bps` against the decision price, adverse positive; `slippage_cost` the same in money.
+    # `slippage_bps` against the decision price, adverse positive; `slippage_cost` the same in money; null where there
+    # was none, and for a stop that had trailed, whose level is not on record.
     "fills": {
         "at": _T,
         "exec_id": _S,
@@ -53,11 +54,23 @@ TABLES: Final[dict[str, Schema]] = {
         "realized_pnl": _F,
         "adopted": _B,
     },
-    # Closed round trips. `setup`: the strategy's features at the signal; `rate`: account currency per unit of the
-    # instrument's; slippages weighted by quantity over the entry's and the exit's fills.
+    # Closed round trips. `definition_id`: the catalog entry, "" for what nobody here ordered; `setup_kind`: that and
+    # the side of its entry condition ("opening-range long"); `setup`: the features at the signal as text, "" where
+    # none is on record. `decided_at`, `decision_px`: when and at which close the entry was decided; `trail_bps` of
+    # its stop. `rate`: account currency per unit of the instrument's; `notional`: what was entered, in account
+    # currency; `equity_pct`: that in per cent of the session's start equity. Slippage is against the decision price
+    # (an exit's is the close it was decided at, or the resting order's own level), adverse positive, by quantity:
+    # null where no fill had a decision price. `exit_decided_at`: null where a resting order took it out. `rank`,
+    # `change_pct`, `rel_volume`: as the scan last judged the symbol before the entry, null where it never was a
+    # candidate (rel_volume also without history). `adopted`: a fill was booked without an order of ours. `recovered`:
+    # a process took the session over while it was held. `carried`: its entry is not, or not all, among this session's
+    # fills (begun earlier, or repaired), so that nothing is said of its entry's slippage and excursions. `flipped`:
+    # the fill that closed it opened the opposite.
     "trades": {
         "trade_id": _S,
+        "session_id": _S,
         "strategy_id": _S,
+        "definition_id": _S,
         "symbol": _S,
         "side": _S,
         "qty": _F,
@@ -77,11 +90,54 @@ TABLES: Final[dict[str, Schema]] = {
         "target_px": _F,
         "r_multiple": _F,
         "setup": _S,
+        "setup_kind": _S,
+        "decided_at": _T,
+        "trail_bps": _I,
         "rate": _F,
+        "notional": _F,
+        "equity_pct": _F,
         "entry_slippage_bps": _F,
         "exit_slippage_bps": _F,
+        "entry_slippage_cost": _F,
+        "exit_slippage_cost": _F,
         "slippage_cost": _F,
+        "exit_decision_px": _F,
+        "exit_decided_at": _T,
         "fills": _I,
+        "entry_fills": _I,
+        "exit_fills": _I,
+        "rank": _I,
+        "change_pct": _F,
+        "rel_volume": _F,
+        "adopted": _B,
+        "recovered": _B,
+        "carried": _B,
+        "flipped": _B,
+    },
+    # What round trips are made of, a row a fill, in order: a fill that closes one and opens the next has a row in
+    # each. `trade_id`: "" while the trade is open, and where the fill was taken back. `is_entry`: it made the
+    # position larger. `qty_after` (signed) and `cost_after` are the position's after it, `realized_after` the trade's
+    # own P&L up to then, before fees.
+    "trade_fills": {
+        "trade_id": _S,
+        "strategy_id": _S,
+        "symbol": _S,
+        "at": _T,
+        "exec_id": _S,
+        "cl_ord_id": _S,
+        "leg": _S,
+        "is_entry": _B,
+        "side": _S,
+        "qty": _F,
+        "px": _F,
+        "fee": _F,
+        "decision_px": _F,
+        "slippage_bps": _F,
+        "slippage_cost": _F,
+        "qty_after": _F,
+        "cost_after": _F,
+        "realized_after": _F,
+        "rate": _F,
     },
     "signals": {
         "at": _T,

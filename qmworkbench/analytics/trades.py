@@ -1,59 +1,180 @@
-"""Closed trades with what a review asks of them: setup, time of day, excursions, R, hold, capture (§17, §18)."""
+"""Closed trades, one frame, complete: setup, time of day, slippage, excursions, R, hold, capture (§17, §18)."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from qmworkbench.analytics.session_record import SessionRecord
 from qmworkbench.analytics.tables import Schema
 
-Floats = npt.NDArray[np.float64]
-
-# What is added to the table "trades": `hold_min` minutes from first entry to last exit fill; `from_open_min` minutes
-# after the open at entry; `bucket` the half hour of entry in exchange time; `mae` and `mfe` the worst and best open P&L
-# before fees (mae ≤ 0 ≤ mfe), in account currency, `_r` the same in units of initial risk; `capture` the share of the
-# best open P&L that was kept (null unless that had reached half the initial risk); `outcome` winner, loser or
-# breakeven, after fees.
+# What is added to the table "trades" (analytics/tables.py says what that holds).
+#
+# `hold_min` minutes from first entry to last exit fill, `bars_held` beside it counts boundaries; `from_open_min`
+# minutes after the open at entry; `bucket` the half hour of entry in exchange time ("10:30"), `weekday` its day (1 =
+# Monday). `risk` what the initial stop stood for, in account currency; null without a stop. `stop_bps` its distance,
+# of entry. `mae`, `mfe` the worst and best P&L while it was open, in account currency before fees, what parts had
+# realized by then included (mae ≤ 0 ≤ mfe); `mae_px`, `mfe_px` the prices they go with; `mae_r`, `mfe_r` in units of
+# `risk`. Null without bars of the symbol, and where the trade is `carried`. `capture` the share of the best open P&L
+# that was kept, null unless that had reached half the risk. `exit_delay_s` from the deciding of an exit to the fill
+# that ended the trade; null where a resting order took it out. `stop_overrun_bps` how far beyond the stop's own level
+# a stop exit filled; null where it was no stop. `gap_pct` the day's first price against the previous close, null
+# where either is unknown. `outcome` winner, loser or breakeven, after fees.
+#
+# Which bars count (FILLS): the bar of the entry's fill counts with its whole range, because an entry fills at its
+# open. Of a bar with an exit, what was exited counts up to the open and the exit's own price alone: the rest of that
+# range came before or after, and a bar does not say which. An exit at the session's close lived through its whole
+# last bar.
 ADDED: Final[Schema] = {
     "hold_min": pl.Float64,
     "from_open_min": pl.Float64,
     "bucket": pl.String,
+    "weekday": pl.Int8,
     "risk": pl.Float64,
+    "stop_bps": pl.Float64,
     "mae": pl.Float64,
     "mfe": pl.Float64,
+    "mae_px": pl.Float64,
+    "mfe_px": pl.Float64,
     "mae_r": pl.Float64,
     "mfe_r": pl.Float64,
     "capture": pl.Float64,
+    "exit_delay_s": pl.Float64,
+    "stop_overrun_bps": pl.Float64,
+    "gap_pct": pl.Float64,
     "outcome": pl.String,
 }
 BUCKET_MIN: Final = 30
 _CENT: Final = 0.005
+_SIGN: Final = pl.when(pl.col("side") == "buy").then(1.0).otherwise(-1.0)
+_INSTANT: Final = timedelta(microseconds=1)
 
 
-def review_trades(
-    trades: pl.DataFrame, bars: pl.DataFrame, *, opens_at: datetime, interval_s: int, zone: str
+def trades_of(
+    record: SessionRecord, bars: pl.DataFrame, *, zone: str, prev_close: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    """The table "trades" with the columns of ADDED, in the order of their closing.
+    """A session's closed trades with the columns of ADDED, in the order of their closing.
 
-    `bars` are the session's (symbol, ts = open time, open, high, low, close), regular ones; excursions are null for a
-    symbol without them. `zone` is the exchange's time zone. A trade is entered at its first bar's open and left within
-    its last, whose range beyond the exit is not its own.
+    `bars` are its regular ones (symbol, ts = open time, open, high, low, close), `zone` the exchange's time zone,
+    `prev_close` the day before's closes (symbol, prev_close) where they are kept.
     """
-    paths = _by_symbol(bars, trades["symbol"].unique().to_list())
-    rows = [
-        _added(row, paths.get(row["symbol"]), opens_at, timedelta(seconds=interval_s), zone)
-        for row in trades.iter_rows(named=True)
-    ]
-    columns = {name: [row[name] for row in rows] for name in ADDED}
-    return trades.hstack(pl.DataFrame(columns, schema=ADDED))
+    return closed_trades(
+        record["trades"],
+        record["trade_fills"],
+        bars,
+        opens_at=record.opens_at,
+        interval_s=record.opened.window.interval_s,
+        zone=zone,
+        prev_close=prev_close,
+    )
 
 
-def _by_symbol(bars: pl.DataFrame, symbols: list[str]) -> dict[str, pl.DataFrame]:
-    wanted = bars.filter(pl.col("symbol").is_in(symbols)).sort("symbol", "ts")
-    return {str(key[0]): part for key, part in wanted.partition_by("symbol", as_dict=True).items()}
+def closed_trades(
+    trades: pl.DataFrame,
+    fills: pl.DataFrame,
+    bars: pl.DataFrame,
+    *,
+    opens_at: datetime,
+    interval_s: int,
+    zone: str,
+    prev_close: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """The tables "trades" and "trade_fills" as one frame: see ADDED."""
+    local = pl.col("opened_at").dt.convert_time_zone(zone)
+    risk = (pl.col("entry_px") - pl.col("initial_stop_px")).abs() * pl.col("qty") * pl.col("rate")
+    overrun = (pl.col("exit_decision_px") - pl.col("exit_px")) * _SIGN / pl.col("exit_decision_px") * 1e4
+    net = pl.col("net_pnl")
+    timed = trades.with_columns(
+        _minutes(pl.col("closed_at") - pl.col("opened_at")).alias("hold_min"),
+        _minutes(pl.col("opened_at") - pl.lit(opens_at)).alias("from_open_min"),
+        local.dt.truncate(f"{BUCKET_MIN}m").dt.strftime("%H:%M").alias("bucket"),
+        local.dt.weekday().alias("weekday"),
+        pl.when(risk > 0).then(risk).alias("risk"),
+        ((pl.col("entry_px") / pl.col("initial_stop_px") - 1).abs() * 1e4).alias("stop_bps"),
+        (_minutes(pl.col("closed_at") - pl.col("exit_decided_at")) * 60).alias("exit_delay_s"),
+        pl.when(pl.col("exit_leg") == "stop").then(overrun).alias("stop_overrun_bps"),
+        pl.when(net > _CENT)
+        .then(pl.lit("winner"))
+        .when(net < -_CENT)
+        .then(pl.lit("loser"))
+        .otherwise(pl.lit("breakeven"))
+        .alias("outcome"),
+    )
+    reached = _excursions(timed, fills, bars, timedelta(seconds=interval_s))
+    whole = timed.join(reached, on="trade_id", how="left", maintain_order="left")
+    whole = whole.join(_gaps(bars, prev_close), on="symbol", how="left", maintain_order="left").with_columns(
+        (pl.col("mae") / pl.col("risk")).alias("mae_r"),
+        (pl.col("mfe") / pl.col("risk")).alias("mfe_r"),
+        pl.when((pl.col("mfe") > 0) & (pl.col("mfe") >= pl.col("risk") / 2))
+        .then(pl.col("gross_pnl") / pl.col("mfe"))
+        .alias("capture"),
+    )
+    return whole.select(*trades.columns, *(pl.col(name).cast(kind) for name, kind in ADDED.items()))
+
+
+def _minutes(span: pl.Expr) -> pl.Expr:
+    return span.dt.total_microseconds() / 60e6
+
+
+def _excursions(trades: pl.DataFrame, fills: pl.DataFrame, bars: pl.DataFrame, interval: timedelta) -> pl.DataFrame:
+    """trade_id, mae, mfe, mae_px, mfe_px of the trades that there are bars for and whose entry is known."""
+    known = trades.filter(~pl.col("carried")).select(
+        "trade_id", "symbol", "side", "opened_at", "closed_at", "entry_px", "exit_px", "gross_pnl"
+    )
+    prices = bars.select("symbol", "ts", "open", "high", "low")
+    held = (
+        known.join(prices, on="symbol", how="inner")
+        .filter((pl.col("ts") + interval >= pl.col("opened_at")) & (pl.col("ts") < pl.col("closed_at")))
+        .with_columns((pl.col("ts") + interval).alias("ends"))
+        .sort("ts", "trade_id")
+    )
+    told = _positions(fills)
+    seen = held.join_asof(told, left_on="ts", right_on="at", by="trade_id", check_sortedness=False)
+    seen = seen.join_asof(told, left_on="ends", right_on="at", by="trade_id", suffix="_in", check_sortedness=False)
+    at_open = pl.when(pl.col("qty_after").fill_null(0) != 0).then(pl.col("open"))
+    inside = [pl.when(pl.col("qty_after_in").fill_null(0) != 0).then(pl.col(name)) for name in ("low", "high")]
+    worths = [_worth(at_open, ""), *(_worth(px, "_in") for px in inside)]
+    own = (pl.col("entry_px").first(), pl.col("exit_px").first())
+    reached = seen.group_by("trade_id", maintain_order=True).agg(
+        pl.min_horizontal(pl.min_horizontal(worths).min(), pl.col("gross_pnl").first(), pl.lit(0.0)).alias("mae"),
+        pl.max_horizontal(pl.max_horizontal(worths).max(), pl.col("gross_pnl").first(), pl.lit(0.0)).alias("mfe"),
+        pl.min_horizontal(pl.min_horizontal(at_open, *inside).min(), *own).alias("lowest"),
+        pl.max_horizontal(pl.max_horizontal(at_open, *inside).max(), *own).alias("highest"),
+        (pl.col("side").first() == "buy").alias("long"),
+    )
+    return reached.select(
+        "trade_id",
+        "mae",
+        "mfe",
+        pl.when("long").then("lowest").otherwise("highest").alias("mae_px"),
+        pl.when("long").then("highest").otherwise("lowest").alias("mfe_px"),
+    )
+
+
+def _worth(px: pl.Expr, which: str) -> pl.Expr:
+    """What the trade has made with the market at `px`, in account currency: what is realized, and what is held."""
+    open_pnl = (pl.col(f"qty_after{which}") * px - pl.col(f"cost_after{which}")) * pl.col(f"rate{which}")
+    return pl.col(f"realized_after{which}") + open_pnl
+
+
+def _positions(fills: pl.DataFrame) -> pl.DataFrame:
+    """What each trade held after each of its fills; an exit at the close comes after its bar, not within it."""
+    at = pl.when(pl.col("leg") == "close").then(pl.col("at") + _INSTANT).otherwise(pl.col("at"))
+    return (
+        fills.filter(pl.col("trade_id") != "")
+        .select("trade_id", at.alias("at"), "qty_after", "cost_after", "realized_after", "rate")
+        .group_by("trade_id", "at", maintain_order=True)
+        .last()
+        .sort("at", "trade_id")
+    )
+
+
+def _gaps(bars: pl.DataFrame, prev_close: pl.DataFrame | None) -> pl.DataFrame:
+    if prev_close is None:
+        return pl.DataFrame(schema={"symbol": pl.String, "gap_pct": pl.Float64})
+    first = bars.sort("symbol", "ts").group_by("symbol", maintain_order=True).agg(pl.col("open").first())
+    known = first.join(prev_close.filter(pl.col("prev_close") > 0), on="symbol", how="inner")
+    return known.select("symbol", ((pl.col("open") / pl.col("prev_close") - 1) * 100).alias("gap_pct"))
 
 
 def held_bars(bars: pl.DataFrame, opened_at: datetime, closed_at: datetime, interval: timedelta) -> pl.DataFrame:
@@ -62,56 +183,6 @@ def held_bars(bars: pl.DataFrame, opened_at: datetime, closed_at: datetime, inte
     Fills carry their bar's closing time.
     """
     return bars.filter(pl.col("ts").is_between(opened_at - interval, closed_at - interval))
-
-
-def _added(
-    row: Mapping[str, Any], bars: pl.DataFrame | None, opens_at: datetime, interval: timedelta, zone: str
-) -> dict[str, Any]:
-    opened, closed = row["opened_at"], row["closed_at"]
-    sign = 1 if row["side"] == "buy" else -1
-    stop = row["initial_stop_px"]
-    risk = abs(row["entry_px"] - stop) * row["qty"] * row["rate"] if stop is not None else None
-    low, high = _extremes(row, bars, interval)
-    mae = mfe = None
-    if low is not None and high is not None:
-        per_point = row["qty"] * row["rate"] * sign
-        reached = sorted(((low - row["entry_px"]) * per_point, (high - row["entry_px"]) * per_point))
-        mae, mfe = min(reached[0], 0.0), max(reached[1], 0.0)
-    net = row["net_pnl"]
-    return {
-        "hold_min": (closed - opened) / timedelta(minutes=1),
-        "from_open_min": (opened - opens_at) / timedelta(minutes=1),
-        "bucket": bucket_of(opened, zone),
-        "risk": risk,
-        "mae": mae,
-        "mfe": mfe,
-        "mae_r": mae / risk if risk and mae is not None else None,
-        "mfe_r": mfe / risk if risk and mfe is not None else None,
-        "capture": row["gross_pnl"] / mfe if mfe and risk and mfe >= risk / 2 else None,
-        "outcome": "winner" if net > _CENT else "loser" if net < -_CENT else "breakeven",
-    }
-
-
-def bucket_of(at: datetime, zone: str) -> str:
-    """The half hour of `at` in exchange time, by its beginning: "10:30"."""
-    local = pl.Series([at], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(zone)[0]
-    return f"{local.hour:02d}:{local.minute // BUCKET_MIN * BUCKET_MIN:02d}"
-
-
-def _extremes(
-    row: Mapping[str, Any], bars: pl.DataFrame | None, interval: timedelta
-) -> tuple[float | None, float | None]:
-    """The lowest and highest price while it was held; the last bar counts by its open and the exit price alone."""
-    if bars is None:
-        return None, None
-    held = held_bars(bars, row["opened_at"], row["closed_at"], interval)
-    if held.is_empty():
-        return None, None
-    before = held[:-1]
-    seen: list[float] = [row["entry_px"], row["exit_px"], held["open"][-1]]
-    lows: Floats = np.append(before["low"].to_numpy(), seen)
-    highs: Floats = np.append(before["high"].to_numpy(), seen)
-    return float(lows.min()), float(highs.max())
 
 
 def vwap(bars: pl.DataFrame) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from qmworkbench.analytics.missed import missed
 from qmworkbench.analytics.recommendations import Looked, Recommendation, recommend, summary
 from qmworkbench.analytics.session_record import SessionRecord, record_of
 from qmworkbench.analytics.tables import Schema
-from qmworkbench.analytics.trades import review_trades
+from qmworkbench.analytics.trades import trades_of
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.reconciliation import AccountObserved, BrokerSnapshotObserved
 from qmworkbench.domain.events.telemetry import BoundaryTimed
@@ -64,10 +64,16 @@ class SessionSource:
 
     @cached_property
     def trades(self) -> pl.DataFrame:
-        window = self.record.opened.window
-        return review_trades(
-            self.record["trades"], self.bars, opens_at=self.record.opens_at, interval_s=window.interval_s, zone=ZONE
-        )
+        """Closed trades with everything analytics knows of them (analytics/tables.py, analytics/trades.py)."""
+        return trades_of(self.record, self.bars, zone=ZONE, prev_close=self.prev_close)
+
+    @cached_property
+    def prev_close(self) -> pl.DataFrame | None:
+        """The closes before the session (symbol, prev_close); None where they are not kept."""
+        try:
+            return self.book.frame(self.session_id, "reference")
+        except StoreMissing:
+            return None
 
     @cached_property
     def curve(self) -> pl.DataFrame:

@@ -47,6 +47,19 @@ def trades(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(made, schema=schema, orient="row")
 
 
+def fills_of(made: pl.DataFrame) -> pl.DataFrame:
+    """The fills those trades come from: one in, one out."""
+    rows = []
+    for trade in made.iter_rows(named=True):
+        held = trade["qty"] * (1 if trade["side"] == "buy" else -1)
+        told = {"trade_id": trade["trade_id"], "symbol": trade["symbol"], "qty": trade["qty"], "rate": trade["rate"]}
+        into = {"at": trade["opened_at"], "px": trade["entry_px"], "qty_after": held, "is_entry": True}
+        out = {"at": trade["closed_at"], "px": trade["exit_px"], "leg": trade["exit_leg"]}
+        rows.append(told | into | {"cost_after": held * trade["entry_px"]})
+        rows.append(told | out | {"realized_after": trade["gross_pnl"]})
+    return table("trade_fills", *rows)
+
+
 def reviewed(*rows: dict[str, Any]) -> pl.DataFrame:
     """Trades with what analytics/trades.py adds, as given."""
     given = [{"outcome": "winner", "bucket": "09:30", "hold_min": 3.0, **row} for row in rows]

@@ -13,7 +13,7 @@ from qmworkbench.analytics.audit import audit
 from qmworkbench.analytics.equity import day_figures, equity_curve
 from qmworkbench.analytics.round_trips import round_trips, unmatched
 from qmworkbench.analytics.session_record import NoSession, record_of
-from qmworkbench.analytics.trades import review_trades
+from qmworkbench.analytics.trades import trades_of
 from qmworkbench.domain.commands import AddNote as Note
 from qmworkbench.domain.commands import BlockSymbol, NoteKind, Pause
 from qmworkbench.domain.events import Event, control, decode, orders
@@ -100,9 +100,7 @@ def test_the_curve_ends_at_the_brokers_own_equity(seed: int) -> None:
     curve = equity_curve(record)
     assert curve.height == world.boundaries + 1
     assert cents(Decimal(str(curve["equity"][-1]))) == cents(world.broker.account().equity)
-    trades = review_trades(
-        record["trades"], pl.DataFrame(schema=RAW_SCHEMA), opens_at=record.opens_at, interval_s=60, zone=ZONE
-    )
+    trades = trades_of(record, pl.DataFrame(schema=RAW_SCHEMA), zone=ZONE)
     figures = day_figures(record, trades, curve)
     assert figures.net_pnl == record.money.net
     assert figures.max_drawdown is not None

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmworkbench.analytics.trades import bucket_of, held_bars, review_trades, vwap
-from tests.analytics.frames import MINUTE, OPEN, ZONE, bars, trades
+from qmworkbench.analytics.trades import closed_trades, held_bars, vwap
+from tests.analytics.frames import MINUTE, OPEN, ZONE, bars, fills_of, trades
 
 # Entered at the open of the second bar (fills carry its closing time), left in the fourth.
 PATH = bars(
@@ -22,9 +22,12 @@ PATH = bars(
 )
 
 
+def whole(made: pl.DataFrame, path: pl.DataFrame = PATH, **more: Any) -> pl.DataFrame:
+    return closed_trades(made, fills_of(made), path, opens_at=OPEN, interval_s=60, zone=ZONE, **more)
+
+
 def one(**given: Any) -> dict[str, Any]:
-    made = review_trades(trades(given), PATH, opens_at=OPEN, interval_s=60, zone=ZONE)
-    return made.row(0, named=True)
+    return whole(trades(given)).row(0, named=True)
 
 
 def inside(closed: int = 4, **given: Any) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def test_a_short_trade_is_the_mirror() -> None:
 
 
 def test_a_trade_within_one_bar_knows_its_own_prices_alone() -> None:
-    row = inside(closed=2, entry_px=10.0, exit_px=9.9, qty=100.0)
+    row = inside(closed=2, entry_px=10.0, exit_px=9.9, qty=100.0, gross_pnl=-10.0)
     assert (row["mae"], row["mfe"]) == pytest.approx((-10.0, 0.0))
 
 
@@ -66,9 +69,10 @@ def test_an_outcome_is_told_after_fees_to_the_cent(net: float, outcome: str) -> 
 
 
 def test_times_of_day_are_the_exchanges_own_over_a_clock_change() -> None:
-    assert bucket_of(datetime(2018, 3, 9, 15, 5, tzinfo=UTC), ZONE) == "10:00"
-    assert bucket_of(datetime(2018, 3, 12, 15, 5, tzinfo=UTC), ZONE) == "11:00"
-    assert bucket_of(datetime(2018, 3, 12, 13, 59, tzinfo=UTC), ZONE) == "09:30"
+    moments = [datetime(2018, 3, 9, 15, 5, tzinfo=UTC), datetime(2018, 3, 12, 15, 5, tzinfo=UTC)]
+    made = whole(trades(*({"opened_at": at, "closed_at": at + MINUTE} for at in moments)))
+    assert made["bucket"].to_list() == ["10:00", "11:00"]
+    assert made["weekday"].to_list() == [5, 1]
 
 
 @given(
@@ -88,7 +92,7 @@ def test_no_trade_is_worse_than_its_worst_or_better_than_its_best(
         "entry_px": entry, "exit_px": leave, "qty": 10.0, "side": side, "gross_pnl": gross,
         "opened_at": OPEN + MINUTE, "closed_at": OPEN + last * MINUTE, "initial_stop_px": None,
     }  # fmt: skip
-    row = review_trades(trades(given_), bars("OPK", *rows), opens_at=OPEN, interval_s=60, zone=ZONE).row(0, named=True)
+    row = whole(trades(given_), bars("OPK", *rows)).row(0, named=True)
     assert row["mae"] <= min(gross, 0) + 1e-9
     assert row["mfe"] >= max(gross, 0) - 1e-9
 
@@ -106,6 +110,6 @@ def test_vwap_weighs_by_volume_and_is_unknown_before_any() -> None:
 
 
 def test_no_trades_make_an_empty_typed_table() -> None:
-    made = review_trades(trades(), PATH, opens_at=OPEN, interval_s=60, zone=ZONE)
+    made = whole(trades())
     assert made.height == 0
     assert made.schema["mfe_r"] == pl.Float64
