@@ -32,6 +32,9 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `position_effect` CLOSE asks for reduce-only. `decided_at` is when we decided: the venue fills it from the next
     bar's open on, never at the bar it was decided on.
+    `netted`: the order, and its legs, belong to one part of a net position that others hold parts of beside it, maybe
+    on the other side. The account's net position neither forbids nor caps them: who sends them keeps them within the
+    part, and legs within what their entry has filled.
     """
 
     cl_ord_id: str
@@ -46,6 +49,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     stop_px: Decimal | None = None
     trail_bps: int | None = None
     legs: tuple[LegRequest, ...] = ()
+    netted: bool = False
 
 
 class ExecType(StrEnum):

@@ -3,6 +3,9 @@
 The legs of an entry together cover what it has filled and nobody has closed again; whichever trades takes
 from the others (OCO). A position that shrinks by any other way, a manual close or another entry's exit,
 shrinks the legs of the oldest entry first; flat cancels them all.
+
+Orders that are `netted` belong to a part of the position each: the net position says nothing of them, so they follow
+their own entry alone.
 """
 
 from datetime import datetime
@@ -38,10 +41,18 @@ def exit_filled(books: Books, order: VenueOrder, qty: Decimal, at: datetime) -> 
     follow_position(books, order.symbol, at)
 
 
+def closable(books: Books, order: VenueOrder) -> Decimal:
+    """How much an exit may still close: what is left of it, and no more than is held; 0 where nothing may be."""
+    if order.netted:
+        return order.leaves_qty
+    return min(order.leaves_qty, max(-order.side.sign * books.position_qty(order.symbol), ZERO))
+
+
 def follow_position(books: Books, symbol: str, at: datetime) -> None:
     """Never let the exits of `symbol` stand for more than is held; with nothing held they end."""
     qty = books.position_qty(symbol)
-    entries = [order for order in books.by_symbol.get(symbol, {}).values() if not order.is_exit]
+    mine = [order for order in books.by_symbol.get(symbol, {}).values() if not order.netted]
+    entries = [order for order in mine if not order.is_exit]
     covered = [(entry, _covered(books, entry)) for entry in entries]
     held = {side: max(side * qty, ZERO) for side in (1, -1)}
     for side in (1, -1):
@@ -52,7 +63,7 @@ def follow_position(books: Books, symbol: str, at: datetime) -> None:
                 excess -= less
                 _reduce(books, entry, less, Ending.FOLLOWS_POSITION, at)
     for order in books.working(symbol):
-        if order.is_exit and order.parent_id is None and -order.side.sign * qty <= 0:
+        if order.is_exit and order.parent_id is None and not order.netted and -order.side.sign * qty <= 0:
             books.end(order, OrdStatus.CANCELED, Ending.NOTHING_TO_REDUCE, at)
 
 

@@ -7,7 +7,6 @@ takes any size: no cap applies. An order decided at or after the last print cann
 
 from datetime import datetime, timedelta
 
-from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import OrdStatus, TimeInForce
 from qmworkbench.venue import brackets
 from qmworkbench.venue.bars import Print
@@ -46,11 +45,11 @@ def _closing_print(books: Books, symbol: str, at: datetime) -> Print | None:
 
 def _trade(books: Books, order: VenueOrder, last: Print, at: datetime) -> None:
     instrument = books.instruments[order.symbol]
-    held = -order.side.sign * books.position_qty(order.symbol)
-    if not order.is_exit and held > 0:
+    opposite = order.side.sign * books.position_qty(order.symbol) < 0
+    if not order.is_exit and opposite and not order.netted:
         _end(books, order, OrdStatus.CANCELED, Ending.OPPOSITE_POSITION, at)
         return
-    qty = min(order.leaves_qty, max(held, ZERO)) if order.is_exit else order.leaves_qty
+    qty = brackets.closable(books, order) if order.is_exit else order.leaves_qty
     if qty == 0:
         _end(books, order, OrdStatus.CANCELED, Ending.NOTHING_TO_REDUCE, at)
         return

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from qmworkbench.domain.instruments import Instrument
-from qmworkbench.domain.numbers import ZERO, decimal_of
+from qmworkbench.domain.numbers import decimal_of
 from qmworkbench.domain.orders import OrdStatus, OrdType, Side, TimeInForce
 from qmworkbench.venue import brackets
 from qmworkbench.venue.bars import Bar
@@ -62,10 +62,13 @@ class Crossing:
                 self._exit(order, px)
         if gapped:
             self._cancel_pending()
-        else:
-            for order in self._eligible():
-                if order.is_working and touches(order, px, self._instrument):
-                    self._exit(order, px) if order.is_exit else self._enter(order, px)
+        passed = {order.cl_ord_id for order in gapped}
+        for order in self._eligible():
+            # After a gap exit only other parts of the position go on at this open.
+            if gapped and (not order.netted or order.cl_ord_id in passed):
+                continue
+            if order.is_working and touches(order, px, self._instrument):
+                self._exit(order, px) if order.is_exit else self._enter(order, px)
         for order in self._eligible():
             if order.time_in_force is TimeInForce.IOC:
                 self._end(order, self._why_unfilled(order))
@@ -81,8 +84,11 @@ class Crossing:
         """A gap exit takes with it whatever else waited for this open: entries of any kind, and exits at market.
 
         Resting exits stay, should the cap have left something to protect; when nothing is held they are gone already.
+        What belongs to another part of the position has nothing to do with this exit.
         """
         for order in self._eligible():
+            if order.netted:
+                continue
             if not order.is_exit or (order.ord_type is OrdType.MARKET and order.parent_id is None):
                 self._end(order, Ending.EXIT_AT_OPEN)
 
@@ -118,7 +124,7 @@ class Crossing:
     def _enter(self, order: VenueOrder, px: Decimal) -> bool:
         """Try to open or add at `px`; says whether anything filled."""
         books = self._books
-        if order.side.sign * books.position_qty(order.symbol) < 0:
+        if order.side.sign * books.position_qty(order.symbol) < 0 and not order.netted:
             self._end(order, Ending.OPPOSITE_POSITION)
             return False
         legs = [leg for leg in books.legs_of(order) if leg.held]
@@ -134,16 +140,16 @@ class Crossing:
         return True
 
     def _exit(self, order: VenueOrder, px: Decimal) -> None:
-        """Try to close at `px`, at most what is held; a stop that was touched stays a market order until done."""
+        """Try to close at `px`, at most what may be; a stop that was touched stays a market order until done."""
         books = self._books
         if order.ord_type is OrdType.STOP and not order.triggered:
             order.triggered = True
             books.touch(order)
-        held = max(-order.side.sign * books.position_qty(order.symbol), ZERO)
-        if held == 0:
+        closable = brackets.closable(books, order)
+        if closable == 0:
             self._end(order, Ending.NOTHING_TO_REDUCE)
             return
-        qty = self._affordable(order.side, min(order.leaves_qty, held))
+        qty = self._affordable(order.side, closable)
         if qty == 0:
             return
         self._fill(order, qty, px)

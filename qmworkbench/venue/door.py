@@ -92,6 +92,7 @@ def _order(books: Books, request: OrderRequest, asked: OrderRequest | LegRequest
         trail_bps=asked.trail_bps,
         held=is_leg,
         parent_id=request.cl_ord_id if is_leg else None,
+        netted=request.netted,
     )
 
 
@@ -156,10 +157,13 @@ def _check_legs(request: OrderRequest, instrument: Instrument) -> None:
 
 
 def _check_exit(books: Books, request: OrderRequest, instrument: Instrument) -> None:
-    """Reduce-only: there must be something to reduce. What exceeds the position is cut when it trades."""
+    """Reduce-only: there must be something to reduce. What exceeds the position is cut when it trades.
+
+    The exit of a part of the position may well enlarge the net one: its size is its sender's to keep.
+    """
     held = -request.side.sign * books.position_qty(request.symbol)
     _check_qty(request, instrument)
-    if held <= 0:
+    if held <= 0 and not request.netted:
         raise OrderRefused(
             Refusal.NOTHING_TO_REDUCE,
             f"{request.side} {request.order_qty} {request.symbol} would reduce, but the position is "

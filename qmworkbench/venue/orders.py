@@ -55,6 +55,8 @@ class Ending(StrEnum):
     SESSION_OVER = "session_over"
     NO_CLOSING_PRINT = "no_closing_print"
     ALREADY_ENDED = "already_ended"
+    CORPORATE_ACTION = "corporate_action"  # a split left less than a lot of it
+    DELISTED = "delisted"
 
 
 class OrderRefused(Exception):
@@ -74,7 +76,8 @@ class VenueOrder(msgspec.Struct, kw_only=True):
     best price a trailing stop has seen since it began. `cum_value` is price times quantity over all fills (instrument
     currency), `fees` account currency. On an entry with legs `exited_qty` is how much of its fill has been closed
     again, by its legs or otherwise: the legs together cover `cum_qty - exited_qty`. `reserve_px` is the price at which
-    a working entry ties up buying power. `reason` is why it ended, "" before.
+    a working entry ties up buying power. `reason` is why it ended, "" before. A `netted` order belongs to a part of the
+    net position (OrderRequest): the net position neither forbids nor caps it.
     """
 
     seq: int
@@ -103,6 +106,7 @@ class VenueOrder(msgspec.Struct, kw_only=True):
     exited_qty: Decimal = ZERO
     reserve_px: Decimal = ZERO
     reason: str = ""
+    netted: bool = False
 
     @property
     def is_open(self) -> bool:

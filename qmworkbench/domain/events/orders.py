@@ -141,7 +141,8 @@ class FillRecorded(Event, frozen=True, kw_only=True, tag="fill.recorded"):
     """One execution in our books; `slippage_bps` is against the decision price, adverse positive.
 
     `realized_pnl` is before fees, in account currency at `conversion_rate`; position quantity and cost are those
-    after it.
+    after it. All of it is of the instance alone. `net_realized_pnl` is what the fill realizes on the net of all owners,
+    as the broker counts; None where that is the same, because nobody else holds the symbol.
     """
 
     exec_id: str
@@ -159,6 +160,7 @@ class FillRecorded(Event, frozen=True, kw_only=True, tag="fill.recorded"):
     conversion_rate: Decimal
     slippage_bps: Decimal | None = None
     adopted: bool = False
+    net_realized_pnl: Decimal | None = None
 
 
 class FillReversed(Event, frozen=True, kw_only=True, tag="fill.reversed"):

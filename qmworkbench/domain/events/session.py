@@ -66,7 +66,7 @@ class SessionOpened(Input, frozen=True, kw_only=True, tag="session.opened"):
     max_candidates: int = 20
     max_owned: int = 20
     shared_symbols: bool = False
-    left_out: dict[str, str] = {}
+    left_out: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class PhaseEntered(Event, frozen=True, kw_only=True, tag="session.phase_entered"):
