@@ -75,7 +75,7 @@ _PRE_MARKET: Final = _lines(
     ("the parameters are right", "strategy parameters", "premarket.strategy_parameters"),
     ("alerts are on", "alerts are enabled", "premarket.alerts"),
     ("the emergency control works", "emergency halt control", "premarket.emergency"),
-    ("the scan window is the intended one", "intended time window", "premarket.scan_window"),
+    ("the scan window is the intended one", "intended time window", "premarket.pre_open_scan premarket.scan_window"),
 )
 _POST_SESSION: Final = _lines(
     "§17",

@@ -80,6 +80,26 @@ class ScanWindow(msgspec.Struct, frozen=True, kw_only=True):
     source: str = "default"
 
 
+class PreOpenSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """The scan before the open: the window configured now and what the scan on record did, ISO times.
+
+    `wanted` False: the configuration wants none. `window_from` and `window_until` bound the scan on record, "" where it
+    never ran; `used_from` and `used_until` the bars it really looked at, "" where there were none. `found` names the
+    best gappers.
+    """
+
+    wanted: bool
+    intended_from: str = ""
+    intended_until: str = ""
+    window_from: str = ""
+    window_until: str = ""
+    used_from: str = ""
+    used_until: str = ""
+    looked_at: int = 0
+    found: tuple[str, ...] = ()
+    detail: str = ""
+
+
 class PreMarketEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the pre-market phase looks at (§6 Startup Verification, §7, §8, §23).
 
@@ -111,6 +131,7 @@ class PreMarketEvidence(msgspec.Struct, frozen=True, kw_only=True):
     scan_settings: dict[str, Any]
     scan_changes: tuple[str, ...]
     scan_window: ScanWindow
+    pre_open: PreOpenSeen
     strategies: tuple[StrategySeen, ...]
     runs: tuple[str, ...]
     alerts: AlertsSeen

@@ -101,6 +101,14 @@ SCAN_WINDOW = Line(
     expectation="a window inside the session, with time in it",
     remedy="correct scan.window_open_min and window_close_min in qm.toml",
 )
+PRE_OPEN_SCAN = Line(
+    check_id="premarket.pre_open_scan",
+    section=f"{_SECTION} (scheduled scanning)",
+    title="The scan before the open used its window",
+    looked_at="the window it used against the configured one",
+    expectation="scanned, over bars inside the configured window and no others",
+    remedy="correct scan.pre_open_from_min and pre_open_until_min in qm.toml, then start the day again",
+)
 ACTIVE = Line(
     check_id="premarket.trading_state",
     section="§23 Safe To Start; M: Pre-Flight 1",
@@ -125,6 +133,7 @@ def market_checks(seen: PreMarketEvidence) -> list[Check]:
         _alerts(seen),
         _emergency(seen),
         _scan_window(seen),
+        _pre_open(seen),
         _active(seen),
     ]
 
@@ -232,6 +241,23 @@ def _scan_window(seen: PreMarketEvidence) -> Check:
         threshold_source=f"calendar; {window.source}",
     )
     return SCAN_WINDOW.signed(check, seen.signatures)
+
+
+def _pre_open(seen: PreMarketEvidence) -> Check:
+    scan = seen.pre_open
+    if not scan.wanted:
+        return PRE_OPEN_SCAN.not_applicable("the scan settings ask for none", value="off")
+    intended = f"{scan.intended_from} to {scan.intended_until} UTC"
+    if not scan.window_from:
+        return PRE_OPEN_SCAN.judged(False, "it did not run", threshold=intended, threshold_source="configuration")
+    same = (scan.window_from, scan.window_until) == (scan.intended_from, scan.intended_until)
+    inside = not scan.used_from or scan.window_from <= scan.used_from <= scan.used_until <= scan.window_until
+    used = f"bars of {scan.used_from} to {scan.used_until}" if scan.used_from else "no bars in the window"
+    value = f"{used}, {several(scan.looked_at, 'symbol')}; {listed(scan.found)}"
+    wrong = "" if same else f"it was scanned over {scan.window_from} to {scan.window_until}"
+    return PRE_OPEN_SCAN.judged(
+        same and inside, value, threshold=intended, threshold_source="configuration", detail=wrong or scan.detail
+    )
 
 
 def _active(seen: PreMarketEvidence) -> Check:

@@ -33,6 +33,7 @@ from qmworkbench.storage.fallback import FallbackLog
 from qmworkbench.storage.refused import StorageRefused
 from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.phases import STARTUP_ORDER
+from qmworkbench.trading.pre_open import window_of
 from qmworkbench.trading.state import State, decode_state, encode_state, position_key
 
 
@@ -75,6 +76,7 @@ def gather_pre_market(config: Config, platform: Platform) -> market.PreMarketEvi
         scan_settings=dict(day.scan_settings),
         scan_changes=_scan_changes(config, platform),
         scan_window=_scan_window(config, platform),
+        pre_open=_pre_open(config, platform),
         strategies=strategies_seen(plan),
         runs=tuple(name for name, run in day.runs.items() if not run.ended),
         alerts=_alerts(platform),
@@ -172,6 +174,30 @@ def _scan_window(config: Config, platform: Platform) -> market.ScanWindow:
         opens_at=window.opens_at.isoformat(),
         closes_at=window.closes_at.isoformat(),
         source=", ".join(sorted(sources)),
+    )
+
+
+def _pre_open(config: Config, platform: Platform) -> market.PreOpenSeen:
+    """The window as the configuration means it now, beside the scan on record."""
+    data = platform.plan.data
+    intended = window_of(config.scan(market_of(data)), data.window.opens_at)
+    if intended is None:
+        return market.PreOpenSeen(wanted=False)
+    seen_intended = market.PreOpenSeen(
+        wanted=True, intended_from=intended.begins.isoformat(), intended_until=intended.ends.isoformat()
+    )
+    scan = platform.day.pre_open
+    if scan is None:
+        return seen_intended
+    return msgspec.structs.replace(
+        seen_intended,
+        window_from=scan.window_from.isoformat(),
+        window_until=scan.window_until.isoformat(),
+        used_from=scan.used_from.isoformat() if scan.used_from else "",
+        used_until=scan.used_until.isoformat() if scan.used_until else "",
+        looked_at=scan.looked_at,
+        found=tuple(f"{row.symbol} {row.gap_pct:+} %" for row in scan.rows if row.rank),
+        detail=scan.detail,
     )
 
 

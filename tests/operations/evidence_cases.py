@@ -35,6 +35,7 @@ from qmworkbench.operations.market_evidence import (
     ComponentSeen,
     EmergencySeen,
     PreMarketEvidence,
+    PreOpenSeen,
     ScanWindow,
 )
 from qmworkbench.operations.post_session_evidence import (
@@ -94,6 +95,19 @@ ACCOUNT = Account(
     fees=Decimal(0),
     cursor=0,
     as_of=datetime(2018, 3, 2, 14, 0, tzinfo=UTC),
+)
+
+
+PRE_OPEN = PreOpenSeen(
+    wanted=True,
+    intended_from="2018-03-02T13:30:00+00:00",
+    intended_until="2018-03-02T14:30:00+00:00",
+    window_from="2018-03-02T13:30:00+00:00",
+    window_until="2018-03-02T14:30:00+00:00",
+    used_from="2018-03-02T14:29:00+00:00",
+    used_until="2018-03-02T14:30:00+00:00",
+    looked_at=194,
+    found=("OPK +9.1 %",),
 )
 
 
@@ -172,6 +186,7 @@ def pre_market(**changes: Any) -> PreMarketEvidence:
             opens_at="2018-03-02T14:30:00+00:00",
             closes_at="2018-03-02T21:00:00+00:00",
         ),
+        pre_open=PRE_OPEN,
         strategies=(STRATEGY,),
         runs=("orb-1",),
         alerts=AlertsSeen(channels=("log", "command center")),

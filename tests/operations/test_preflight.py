@@ -38,6 +38,7 @@ from qmworkbench.operations.market_evidence import (
     EmergencySeen,
     Holding,
     PreMarketEvidence,
+    PreOpenSeen,
     ScanWindow,
 )
 from qmworkbench.operations.preflight import (
@@ -56,6 +57,7 @@ from tests.operations.evidence_cases import (
     HASH,
     LIMITS,
     LIMITS_SEEN,
+    PRE_OPEN,
     STRATEGY,
     components,
     pre_market,
@@ -351,6 +353,23 @@ MARKET = [
         {"scan_window": ScanWindow(from_at="12", until_at="14", opens_at="13", closes_at="20")},
         ("premarket.scan_window",),
     ),
+    Case("no scan before the open is wanted", {"pre_open": PreOpenSeen(wanted=False)}, ()),
+    Case(
+        "the scan before the open never ran",
+        {"pre_open": replace(PRE_OPEN, window_from="", window_until="", used_from="", used_until="")},
+        ("premarket.pre_open_scan",),
+    ),
+    Case(
+        "scanned over another window than configured",
+        {"pre_open": replace(PRE_OPEN, window_from="2018-03-02T12:30:00+00:00")},
+        ("premarket.pre_open_scan",),
+    ),
+    Case(
+        "scanned bars outside its window",
+        {"pre_open": replace(PRE_OPEN, used_until="2018-03-02T14:31:00+00:00")},
+        ("premarket.pre_open_scan",),
+    ),
+    Case("scanned an empty window", {"pre_open": replace(PRE_OPEN, used_from="", used_until="")}, ()),
     Case("decision waiting", {"decisions_waiting": ("liquidate?",)}, ("premarket.trading_state",)),
     Case("halted", {"trading_state": "halted", "halt_reason": "emergency"}, (), ("premarket.trading_state",)),
     Case("blocked symbol free", {"blocklist": Blocklist(configured=("GME",))}, ("premarket.blocked_list",)),
