@@ -74,15 +74,17 @@ def _entries(
 
     A break starts where a close leaves the range and lasts while closes stay outside. It fires once, at its first bar,
     no more than `confirm_bars` bars after the start, where the setting fits and the VWAP backs it; a session fires at
-    most `max_breaks` times. Rows are told apart by `i_index`, with no grouping: a break lies within one session of
-    one symbol, because the edge is null in its first bars, and no close is beyond a range that holds its own bar.
+    most `max_breaks` times. Rows are told apart by `i_index`, with no grouping: a break never starts in a session's
+    first bar, whose range holds that very bar, and counts only while it lies within the session.
     """
     close, tick, row = pl.col.close, pl.col.tick, pl.col.i_index
     out = (close > edge.col if side == "long" else close < edge.col).fill_null(False)
     backed = above(close, vwap.col, tick) if side == "long" else above(vwap.col, close, tick)
-    start_row = pl.when(out & ~out.shift(1, fill_value=False)).then(row).forward_fill()
+    starts = out & ind.since(1, ind.SESSION) & ~out.shift(1, fill_value=False)
+    start_row = pl.when(starts).then(row).forward_fill()
     start = ind.derived(f"s_{side}_start", start_row, edge)
-    fits = out & (row - start.col <= whole(params, "confirm_bars")) & setting.col & backed
+    age = row - start.col
+    fits = out & (age <= whole(params, "confirm_bars")) & (age <= pl.col.i_pos) & setting.col & backed
     fit = ind.derived(f"s_{side}_fit", fits.fill_null(False), setting, start, vwap)
     last_fit_before = pl.when(fit.col).then(row).forward_fill().shift(1).fill_null(-1)
     fire = ind.derived(f"s_{side}_fire", fit.col & (last_fit_before < start.col), fit)
