@@ -78,6 +78,11 @@ class BookPaths:
         return self.root / "fallback.jsonl"
 
     @property
+    def approvals(self) -> Path:
+        """The ledger of parameter changes (storage/approvals.py), there once one was proposed."""
+        return self.root / "approvals.jsonl"
+
+    @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 
