@@ -49,7 +49,7 @@ def changes_since_last_session(config: Config) -> Changes:
     changes = [
         *_limits(opened.limits, now, config),
         *_tables(f"scan.{market.value}", opened.scan_settings, as_plain(config.scan(market)), config),
-        *_runs(opened.runs, _runs_now(config, market)),
+        *_runs(opened.runs, _runs_now(config, opened)),
         *_blocked(opened, state, now),
         *_plain(opened, config),
     ]
@@ -73,9 +73,11 @@ def market_of(opened: SessionOpened) -> AssetClass:
     return opened.instruments[0].asset_class
 
 
-def _runs_now(config: Config, market: AssetClass) -> tuple[RunSpec, ...]:
-    entries = config.settings.strategies
-    return default_runs(market) if entries is None else configured_runs(entries, market)
+def _runs_now(config: Config, opened: SessionOpened) -> tuple[RunSpec, ...]:
+    """What would run on the market and the universe of that session."""
+    market, entries = market_of(opened), config.settings.strategies
+    symbols = [instrument.symbol for instrument in opened.instruments]
+    return default_runs(market, symbols) if entries is None else configured_runs(entries, market)
 
 
 def _limits(before: Limits, after: Limits, config: Config) -> Iterator[Change]:

@@ -102,7 +102,7 @@ def as_plain(settings: ScanSettings) -> dict[str, Any]:
 
 def plan_of(config: Config, data: SessionData) -> DayPlan:
     """The day that a configuration and its data make."""
-    market = market_of(data)
+    market, symbols = market_of(data), data.universe.symbols
     feed, allocator = config.settings.feed, config.settings.allocator
     entries = config.settings.strategies
     return DayPlan(
@@ -112,7 +112,7 @@ def plan_of(config: Config, data: SessionData) -> DayPlan:
         data=data,
         limits=config.limits(market),
         scan=config.scan(market),
-        runs=default_runs(market) if entries is None else configured_runs(entries, market),
+        runs=default_runs(market, symbols) if entries is None else configured_runs(entries, market),
         venue_model=config.venue_model(),
         account_currency=config.settings.account_currency,
         initial_cash=config.settings.initial_cash,

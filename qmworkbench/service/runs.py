@@ -1,14 +1,79 @@
-"""Which strategy instances run, from configuration or catalog, and as the journal records them (§3, §8, §10)."""
+"""Which strategy instances run in a session: catalog or configuration, then what owners have approved (§3, §8, §10)."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from qmworkbench.domain.events.session import RunSpec
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.service.config_schema import StrategySection
+from qmworkbench.service.config_strategies import GOES_ON_WITHOUT
+from qmworkbench.storage.approvals import ApprovalLedger
 from qmworkbench.strategies import catalog
+from qmworkbench.strategies.approvals import Approvals, ApprovedSet
 from qmworkbench.strategies.definition import StrategyInstance
+from qmworkbench.strategies.parameters import ParameterError, Params, Value
+
+if TYPE_CHECKING:
+    from qmworkbench.service.config import Config
 
 _PERCENT = Decimal(100)
+
+
+class ScheduleRefused(Exception):
+    """No day can be planned with these strategies; the message names each that stands in the way, and the remedy."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What runs in one session. `left_out`: configured instances that cannot, with the reason, by id. `set_at`: where
+    the configuration sets a parameter, by "INSTANCE.PARAMETER".
+    """
+
+    runs: tuple[RunSpec, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    set_at: Mapping[str, str] = field(default_factory=dict)
+
+
+def schedule(config: "Config", market: AssetClass, session: date | None = None) -> Schedule:
+    """The runs of a configuration in the session of that date (None: the next), with the changes approved for it.
+
+    In local and backtest an instance that cannot run is left out; in paper and live it refuses the day, and so does
+    everywhere a day without any run. Raises ScheduleRefused, and StorageRefused where the ledger does not verify.
+    """
+    approvals = ledger_of(config).approvals()
+    left_out = {name: "; ".join(map(str, problems)) for name, problems in config.left_out.items()}
+    runs: list[RunSpec] = []
+    for instance in instances(config, market):
+        try:
+            runs.append(_approved_run(instance, approvals, session))
+        except ParameterError as error:
+            number = approved_set(instance, approvals, session).version
+            left_out[instance.instance_id] = (
+                f"version {number} of its parameters, which was approved, no longer fits: {error}. Propose a set that "
+                f"does (`qm strategy propose {instance.instance_id} …`), or take the instance out"
+            )
+    if left_out and (not runs or config.environment not in GOES_ON_WITHOUT):
+        told = "; ".join(f"{name} cannot run: {why}" for name, why in sorted(left_out.items()))
+        go_on = "" if not runs else f". {config.environment} does not start without one of its strategies"
+        raise ScheduleRefused(told.rstrip(".") + go_on)
+    return Schedule(tuple(runs), left_out, _set_at(config))
+
+
+def instances(config: "Config", market: AssetClass) -> tuple[StrategyInstance, ...]:
+    """What catalog or configuration say of the instances that trade `market`, approvals not yet heard; in order of id.
+
+    Configured ones that cannot run are not among them.
+    """
+    entries = config.settings.strategies
+    if entries is None:
+        return catalog.default_instances(market)
+    sound = (entry for entry in entries if entry.id not in config.left_out and _trades(entry, market))
+    return tuple(sorted((_instance(entry, market) for entry in sound), key=lambda instance: instance.instance_id))
 
 
 def default_runs(market: AssetClass) -> tuple[RunSpec, ...]:
@@ -16,13 +81,36 @@ def default_runs(market: AssetClass) -> tuple[RunSpec, ...]:
     return tuple(run_spec(instance) for instance in catalog.default_instances(market))
 
 
-def configured_runs(entries: tuple[StrategySection, ...], market: AssetClass) -> tuple[RunSpec, ...]:
-    """The configured instances that trade `market`, in order of id; empty where none does."""
-    chosen = [_instance(entry, market) for entry in entries if _trades(entry, market)]
-    return tuple(run_spec(instance) for instance in sorted(chosen, key=lambda instance: instance.instance_id))
+def ledger_of(config: "Config") -> ApprovalLedger:
+    """The book's ledger of parameter changes."""
+    return ApprovalLedger(config.paths.approvals, environment=config.environment.value, book=config.book)
 
 
-def run_spec(instance: StrategyInstance) -> RunSpec:
+def published(instance_id: str, strategy_id: str) -> Params:
+    """What the catalog's owner has approved beside the entry's own values: the parameters of the published instance of
+    that name, none for an instance that a configuration made up.
+    """
+    for market in catalog.get(strategy_id).asset_classes:
+        for instance in catalog.default_instances(market):
+            if (instance.instance_id, instance.strategy_id) == (instance_id, strategy_id):
+                return instance.params
+    return {}
+
+
+def approved_set(instance: StrategyInstance, approvals: Approvals, session: date | None = None) -> ApprovedSet:
+    """The parameters approved for an instance in the session of that date (None: the newest signed)."""
+    definition = catalog.get(instance.strategy_id)
+    base = published(instance.instance_id, instance.strategy_id)
+    return approvals.approved(definition, instance.instance_id, base, session.isoformat() if session else None)
+
+
+def running_set(instance: StrategyInstance, approved: ApprovedSet) -> dict[str, Value]:
+    """What the instance runs with. Raises ParameterError where the approved set no longer fits the strategy."""
+    definition = catalog.get(instance.strategy_id)
+    return approved.running(definition, definition.parameters(instance.params))
+
+
+def run_spec(instance: StrategyInstance, version: int = 0, approved_by: str = "") -> RunSpec:
     """One instance as the journal records it: catalog version and owner, parameters, a position's budget."""
     definition = catalog.get(instance.strategy_id)
     params = definition.parameters(instance.params)
@@ -42,6 +130,8 @@ def run_spec(instance: StrategyInstance) -> RunSpec:
         flat_policy=definition.flat_policy(params).value,
         symbols=() if instance.symbols == "*" else tuple(instance.symbols),
         entry_until_bar=until,
+        params_version=version,
+        approved_by=approved_by,
     )
 
 
@@ -56,6 +146,24 @@ def instance_of(spec: RunSpec) -> StrategyInstance:
         symbols=spec.symbols or "*",
         params=spec.params,
     )
+
+
+def _approved_run(instance: StrategyInstance, approvals: Approvals, session: date | None) -> RunSpec:
+    """The run with its approved changes. Only a set that runs as it was signed bears the signer's name."""
+    approved = approved_set(instance, approvals, session)
+    running = running_set(instance, approved)
+    spec = run_spec(msgspec.structs.replace(instance, params=running), approved.version)
+    return msgspec.structs.replace(spec, approved_by=approved.by) if spec.params_hash == approved.hash else spec
+
+
+def _set_at(config: "Config") -> dict[str, str]:
+    entries = config.settings.strategies or ()
+    places = {row.key: row.source for row in config.provenance()} if entries else {}
+    return {
+        f"{entry.id}.{name}": places.get(f"strategies[{number}].params.{name}", "")
+        for number, entry in enumerate(entries)
+        for name in entry.params
+    }
 
 
 def _trades(entry: StrategySection, market: AssetClass) -> bool:

@@ -45,7 +45,7 @@ def _approved_overrides(spec: RunSpec, plan: DayPlan) -> dict[str, Value]:
     """What the owner has approved beside the entry's own values: the parameters of the catalog's published instance of
     that name, none for an instance that somebody made up.
     """
-    for instance in catalog.default_instances(market_of(plan.data)):
+    for instance in catalog.default_instances(market_of(plan.data), plan.data.universe.symbols):
         if (instance.instance_id, instance.strategy_id) == (spec.strategy_id, spec.definition_id):
             return instance.params
     return {}

@@ -1,13 +1,15 @@
 """The catalog: every strategy by id, and the instances that run when nothing else is configured (§3, §8)."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
 from qmworkbench.domain.instruments import AssetClass
+from qmworkbench.domain.numbers import floor_to
 from qmworkbench.strategies import donchian, opening_range, rsi_reversion, sma_cross
 from qmworkbench.strategies.definition import StrategyDefinition, StrategyInstance
+from qmworkbench.strategies.parameters import Value
 
 
 class UnknownStrategy(LookupError):
@@ -70,15 +72,24 @@ _DEFAULTS: Final = (
             "short": False,
         },
     ),
-    StrategyInstance(
-        instance_id="donchian-fx",
-        strategy_id="donchian",
-        asset_class=AssetClass.FOREX,
-        capital_fraction=Decimal("0.9"),
-        max_symbols=9,
-        params={"entry_bars": 55, "exit_bars": 20, "stop_atr": 3.0, "flat": "carry"},
-    ),
 )
+
+MAJOR_PAIRS: Final = ("AUDJPY", "AUDUSD", "EURGBP", "EURJPY", "GBPJPY", "GBPUSD", "USDCAD", "USDCHF", "USDJPY")
+
+# Each set-up trades every pair by an instance of its own: (name, strategy, parameters).
+_FOREX_SETUPS: Final[tuple[tuple[str, str, Mapping[str, Value]], ...]] = (
+    (
+        "donchian-fast",
+        "donchian",
+        {"entry_bars": 20, "exit_bars": 10, "atr_bars": 14, "min_bars_left": 4, "max_hold_bars": 20},
+    ),
+    ("donchian-slow", "donchian", {"entry_bars": 55, "exit_bars": 20, "stop_atr": 3.0, "flat": "carry"}),
+    ("rsi-reversion", "rsi-reversion", {"min_bars_left": 4}),
+    ("sma-cross", "sma-cross", {"enter_within_bars": 2, "flat": "carry"}),
+)
+# What one of them may spend: four on a pair stay within the position limits of the whole book on that pair.
+_FOREX_SHARE: Final = Decimal("0.02")
+_FOREX_SHARE_OF_ALL: Final = Decimal("0.9")
 
 
 def catalog() -> Catalog:
@@ -96,7 +107,29 @@ def get(strategy_id: str) -> StrategyDefinition:
     return _CATALOG[strategy_id]
 
 
-def default_instances(asset_class: AssetClass) -> tuple[StrategyInstance, ...]:
-    """What runs on a market when the configuration names no instances, in order of id."""
-    chosen = (instance for instance in _DEFAULTS if instance.asset_class is asset_class)
+def default_instances(asset_class: AssetClass, symbols: Sequence[str] = MAJOR_PAIRS) -> tuple[StrategyInstance, ...]:
+    """What runs on a market when the configuration names no instances, in order of id.
+
+    Equity instances take what the scanner finds. A currency pair is known beforehand: each set-up has an instance for
+    each of `symbols`, the session's universe, with an equal share of the capital.
+    """
+    chosen = _forex(symbols) if asset_class is AssetClass.FOREX else _DEFAULTS
     return tuple(sorted(chosen, key=lambda instance: instance.instance_id))
+
+
+def _forex(pairs: Sequence[str]) -> list[StrategyInstance]:
+    count = len(pairs) * len(_FOREX_SETUPS)
+    share = min(_FOREX_SHARE, floor_to(_FOREX_SHARE_OF_ALL / max(count, 1), Decimal("0.000001")))
+    return [
+        StrategyInstance(
+            instance_id=f"{name}-{pair.lower()}",
+            strategy_id=strategy_id,
+            asset_class=AssetClass.FOREX,
+            capital_fraction=share,
+            max_symbols=1,
+            symbols=(pair,),
+            params=dict(params),
+        )
+        for pair in pairs
+        for name, strategy_id, params in _FOREX_SETUPS
+    ]

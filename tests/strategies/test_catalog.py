@@ -1,8 +1,10 @@
+from decimal import Decimal
+
 import pytest
 
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.strategies import catalog as module
-from qmworkbench.strategies.catalog import Catalog, UnknownStrategy, catalog, default_instances
+from qmworkbench.strategies.catalog import MAJOR_PAIRS, Catalog, UnknownStrategy, catalog, default_instances
 from tests.strategies.planted import planted
 
 
@@ -40,8 +42,38 @@ def test_default_instances_fit_the_catalog_and_leave_capital_over(asset_class: A
         assert definition.parameters(instance.params)
 
 
-def test_forex_carries_and_equities_go_home_flat() -> None:
-    for asset_class, policy in ((AssetClass.FOREX, "carry"), (AssetClass.EQUITY, "at_close")):
-        for instance in default_instances(asset_class):
-            definition = catalog()[instance.strategy_id]
-            assert definition.flat_policy(definition.parameters(instance.params)) == policy
+def test_equities_go_home_flat_and_of_the_forex_set_ups_two_carry() -> None:
+    for instance in default_instances(AssetClass.EQUITY):
+        definition = catalog()[instance.strategy_id]
+        assert definition.flat_policy(definition.parameters(instance.params)) == "at_close"
+    policies = {}
+    for instance in default_instances(AssetClass.FOREX):
+        definition = catalog()[instance.strategy_id]
+        setup = instance.instance_id.rpartition("-")[0]
+        policies.setdefault(setup, set()).add(definition.flat_policy(definition.parameters(instance.params)).value)
+    assert policies == {
+        "donchian-fast": {"at_close"},
+        "donchian-slow": {"carry"},
+        "rsi-reversion": {"at_close"},
+        "sma-cross": {"carry"},
+    }
+
+
+def test_nine_pairs_are_traded_by_thirty_six_instances_each_on_its_own() -> None:
+    instances = default_instances(AssetClass.FOREX)
+    assert len(instances) == 36
+    assert {(instance.instance_id[-6:].upper(),) for instance in instances} == {(pair,) for pair in MAJOR_PAIRS}
+    for instance in instances:
+        assert instance.symbols == (instance.instance_id[-6:].upper(),)
+        assert (instance.max_symbols, instance.capital_fraction) == (1, Decimal("0.02"))
+    assert "donchian-slow-eurjpy" in {instance.instance_id for instance in instances}
+
+
+def test_other_pairs_find_instances_too_and_many_share_the_capital() -> None:
+    two = default_instances(AssetClass.FOREX, ("EURUSD", "NZDUSD"))
+    assert {instance.symbols for instance in two} == {("EURUSD",), ("NZDUSD",)}
+    assert len(two) == 8
+    many = default_instances(AssetClass.FOREX, [f"{a}{b}" for a in ("AAA", "BBB", "CCC") for b in MAJOR_PAIRS])
+    assert len(many) == 108
+    assert Decimal("0.89") < sum(instance.capital_fraction for instance in many) <= Decimal("0.9")
+    assert default_instances(AssetClass.FOREX, ()) == ()

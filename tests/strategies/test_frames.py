@@ -78,7 +78,7 @@ def assert_same(ours: list[SignalBatch], theirs: list[SignalBatch]) -> None:
 
 US = list(default_instances(AssetClass.EQUITY))
 FX = [
-    *default_instances(AssetClass.FOREX),
+    instance("donchian-fx", entry_bars=55, exit_bars=20, stop_atr=3.0, flat="carry"),
     instance("fast", entry_bars=10, exit_bars=5, atr_bars=10),
     instance("same-as-fast", entry_bars=10, exit_bars=5, atr_bars=10),
     instance("same-anchor", entry_bars=55, exit_bars=40, atr_bars=20),
