@@ -57,7 +57,7 @@ def _account(state: State, read: BrokerSnapshot | None) -> tuple[Pair, ...] | No
 
 def _positions(state: State, read: BrokerSnapshot) -> tuple[Pair, ...]:
     theirs = {position.symbol: position.qty for position in read.positions}
-    symbols = sorted({*theirs, *state.held_symbols()})
+    symbols = sorted({*theirs, *state.net})
     return tuple(Pair(symbol, state.net_qty(symbol), theirs.get(symbol)) for symbol in symbols)
 
 
@@ -74,7 +74,7 @@ def _contradictions(state: State) -> tuple[str, ...]:
     for symbol, item in day.watchlist.items():
         if item.state is WatchState.ENTERED and symbol not in held:
             found.append(f"{symbol} is entered, and nothing of it is held")
-        if item.state is WatchState.ASSIGNED and symbol not in day.assignments:
+        if item.state is WatchState.ASSIGNED and symbol not in day.owners:
             found.append(f"{symbol} is assigned, and to nobody")
         if item.state is WatchState.FOUND and symbol in held:
             found.append(f"{symbol} is held, and its entry is not noted")

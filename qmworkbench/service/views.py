@@ -15,7 +15,7 @@ from qmworkbench.service.chronicle import Chronicle
 from qmworkbench.service.lateness import Lateness
 from qmworkbench.service.view_rows import fill_row, order_row, orders_shown, position_row, radar_rows, trade_row
 from qmworkbench.trading.radar_snapshot import RadarSnapshot
-from qmworkbench.trading.state import Session, State
+from qmworkbench.trading.state import Session, State, WatchItem
 
 CURVE_POINTS: Final = 1000
 
@@ -115,7 +115,7 @@ def _of_the_day(state: State, day: Session, chronicle: Chronicle, radar: RadarSn
             {
                 "symbol": item.symbol,
                 "state": item.state,
-                "strategy_id": item.strategy_id,
+                "strategy_id": _given_to(item),
                 "rank": item.rank,
                 "reason": item.reason,
                 "times": item.times,
@@ -145,6 +145,13 @@ def _of_the_day(state: State, day: Session, chronicle: Chronicle, radar: RadarSn
             for strategy_id, run in day.runs.items()
         ],
     }
+
+
+def _given_to(item: WatchItem) -> str:
+    """Who got the symbol: the instance, or how many of them share it."""
+    if len(item.given_to) > 1:
+        return f"{len(item.given_to)} instances"
+    return item.given_to[0] if item.given_to else ""
 
 
 def _alerts(state: State, lateness: Lateness) -> list[Alert]:

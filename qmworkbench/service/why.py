@@ -225,7 +225,9 @@ def _answer(session: _Session, symbol: str, verdicts: Sequence[FilterVerdict]) -
     held = [position for position in state.positions.values() if position.symbol == symbol]
     if held:
         since = session.local(held[0].opened_at) if held[0].opened_at else "before the session"
-        return f"it was in a trade: {held[0].strategy_id} held {held[0].qty} since {since}"
+        others = [f"{position.strategy_id} {position.qty}" for position in held[1:]]
+        beside = f" (and beside it {', '.join(others)}: {state.net_qty(symbol)} in all)" if others else ""
+        return f"it was in a trade: {held[0].strategy_id} held {held[0].qty} since {since}{beside}"
     ids: set[str] = set()
     decided = {
         type(event): text
@@ -238,9 +240,10 @@ def _answer(session: _Session, symbol: str, verdicts: Sequence[FilterVerdict]) -
     failed = [verdict for verdict in verdicts if not verdict.passed]
     if session.computed is None:
         return "it was not traded: nothing was decided on that boundary"
-    owner = state.day.assignments.get(symbol)
-    if owner is not None:
-        return f"it was not traded: {owner.strategy_id} owned it, and its rules gave no entry there"
+    owners = state.day.owners.get(symbol, [])
+    if owners:
+        rules = "its rules" if len(owners) == 1 else "their rules"
+        return f"it was not traded: {', '.join(owners)} owned it, and {rules} gave no entry there"
     if failed:
         return f"it was not traded: the scanner kept it out, because {failed[0].sentence()}"
     return "it was not traded: the scanner let it through, and no strategy owned it yet"

@@ -1,9 +1,15 @@
-"""The Strategy Allocator: which instance owns a candidate, with which budget, and why (§6, §9).
+"""The Strategy Allocator: which instances own a candidate, with which budget, and why (§6, §9).
 
-Eligibility comes first (market, symbol list, running, not halted, still within its entry window), then capacity
-(its own and the book's). Of those left the instance whose window closes soonest takes the symbol, because a later one
-still can; then the one with the most room, in the order of the configuration. A symbol has one owner at a time, and an
-owner that can no longer enter gives it back.
+Rules:
+
+1. Eligible is an instance that trades the market, has the symbol on its list if it has one, runs, is not halted, and is
+   within its entry window; then capacity counts: its own, and the book's over all that is owned.
+2. Where a symbol has one owner at a time, the eligible instance whose window closes soonest takes it, because a later
+   one still can; then the one with the most room, in the order of the configuration. Nobody gets what somebody holds.
+3. Where symbols are shared, every eligible instance takes it, in the order of the configuration, and each is judged by
+   its own capacity.
+4. Who holds a symbol from an earlier session owns it again, before anybody else is looked at, whatever the scan says.
+5. An owner that can no longer enter, and holds and works nothing there, gives it back.
 """
 
 from decimal import Decimal
@@ -12,31 +18,26 @@ from qmworkbench.domain.events.market import AssignmentDeclined, AssignmentEnded
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.trading import watchlist
 from qmworkbench.trading.decision import Decision
-from qmworkbench.trading.state import Run, State
+from qmworkbench.trading.state import Run, Session, State
 
 _HUNDRED = Decimal(100)
 
 
-def owned_by(state: State, strategy_id: str) -> int:
-    """How many symbols an instance owns now."""
-    return sum(a.strategy_id == strategy_id for a in state.day.assignments.values())
-
-
 def _why_not(state: State, run: Run, symbol: str) -> str:
     """Why this instance cannot take the symbol; "" if it can."""
-    instrument = state.instrument(symbol)
     spec = run.spec
+    if spec.symbols and symbol not in spec.symbols:
+        return "the symbol is not on its list"
     if run.ended:
         return "its run has ended"
     if state.trading_state(spec.strategy_id) is not TradingState.ACTIVE:
         return f"it is {state.trading_state(spec.strategy_id)}"
+    instrument = state.instrument(symbol)
     if instrument is None or instrument.asset_class not in spec.asset_classes:
         return "it does not trade this market"
-    if spec.symbols and symbol not in spec.symbols:
-        return "the symbol is not on its list"
     if _window_closed(state, run):
         return f"its entry window closed with bar {spec.entry_until_bar}"
-    if owned_by(state, spec.strategy_id) >= spec.max_symbols:
+    if run.owned >= spec.max_symbols:
         return f"it owns {spec.max_symbols} symbols already"
     return ""
 
@@ -49,46 +50,90 @@ def _window_closed(state: State, run: Run) -> bool:
 def give_back(decision: Decision) -> None:
     """Symbols whose owner can no longer enter, and holds nothing there, are free for another."""
     state, day = decision.state, decision.state.day
-    for symbol, owner in list(day.assignments.items()):
-        run = day.runs.get(owner.strategy_id)
-        if run is None or not _window_closed(state, run) or watchlist.busy(state, symbol):
+    for owned in list(day.assignments.values()):
+        symbol, strategy_id = owned.symbol, owned.strategy_id
+        reason = _enters_no_more(state, day.runs[strategy_id], symbol)
+        if not reason or watchlist.tied(state, strategy_id, symbol):
             continue
-        reason = f"the entry window of {owner.strategy_id} has closed"
-        decision.emit(AssignmentEnded(at=decision.at, symbol=symbol, strategy_id=owner.strategy_id, reason=reason))
-        if watchlist.is_active(state, symbol):
+        decision.emit(AssignmentEnded(at=decision.at, symbol=symbol, strategy_id=strategy_id, reason=reason))
+        if symbol not in day.owners and watchlist.is_active(state, symbol):
             watchlist.step(decision, symbol, WatchState.FOUND, reason)
+
+
+def _enters_no_more(state: State, run: Run, symbol: str) -> str:
+    name = run.spec.strategy_id
+    if _window_closed(state, run):
+        return f"the entry window of {name} has closed"
+    if run.ended:
+        return f"the run of {name} has ended"
+    if run.state is not TradingState.ACTIVE:
+        return f"{name} is stopped: {run.state_reason}"
+    return "" if symbol in state.day.watchlist else "what was carried into the session has been closed"
 
 
 def _perishable(state: State, run: Run) -> tuple[int, float]:
     """What comes first takes the symbol: the nearest end of the entry window, then the most room."""
     until = run.spec.entry_until_bar
     end = until if until is not None else state.day.window.regular_boundaries
-    return end, owned_by(state, run.spec.strategy_id) / run.spec.max_symbols
+    return end, run.owned / run.spec.max_symbols
+
+
+def adopt(decision: Decision) -> None:
+    """What an instance holds from an earlier session is its own again, beyond any capacity: it is there."""
+    state, day = decision.state, decision.state.day
+    if day.start_equity is None:
+        return
+    for key in sorted(key for key in state.positions if key not in day.assignments):
+        held = state.positions[key]
+        run = day.runs.get(held.strategy_id)
+        if run is None or run.ended:
+            continue
+        reason = f"{held.qty} held from an earlier session; "
+        if not watchlist.is_active(state, held.symbol) and held.symbol not in state.blocked:
+            watchlist.step(decision, held.symbol, WatchState.FOUND, "held from an earlier session")
+        _assign(decision, held.symbol, run, reason)
 
 
 def allocate(decision: Decision) -> None:
-    """Give each unassigned candidate to an instance, best rank first; what nobody takes is declined on record."""
+    """Give each candidate to those who may have it, best rank first; what nobody takes is declined on record."""
     state, day = decision.state, decision.state.day
     if day.start_equity is None:
         return
     for candidate in day.candidates:
         symbol = candidate.symbol
-        if symbol in day.assignments or not watchlist.is_active(state, symbol):
+        taken = symbol in day.owners and not day.shared_symbols
+        if taken or not watchlist.is_active(state, symbol):
             continue
-        if len(day.assignments) >= day.max_owned:
-            _decline(decision, symbol, f"the book owns {day.max_owned} symbols, its limit")
+        holders = [] if day.shared_symbols else state.holders(symbol)
+        if holders:
+            _decline(decision, symbol, f"{holders[0].strategy_id} holds it, and a symbol has one owner here")
             continue
-        refusals = {name: _why_not(state, run, symbol) for name, run in day.runs.items()}
-        eligible = [run for name, run in day.runs.items() if not refusals[name]]
+        takers = [run for run in day.runs.values() if _may_ask(day, run, symbol)]
+        refusals = {run.spec.strategy_id: _why_not(state, run, symbol) for run in takers}
+        eligible = [run for run in takers if not refusals[run.spec.strategy_id]]
         if not eligible:
-            _decline(decision, symbol, "; ".join(f"{name}: {why}" for name, why in refusals.items()))
+            if symbol not in day.owners:
+                _decline(decision, symbol, "; ".join(f"{name}: {why}" for name, why in refusals.items()))
             continue
-        # min() keeps the first of equals, so the configuration's order breaks ties.
-        run = min(eligible, key=lambda r: _perishable(state, r))
-        _assign(decision, symbol, run, candidate.rank)
+        if not day.shared_symbols:
+            # min() keeps the first of equals, so the configuration's order breaks ties.
+            eligible = [min(eligible, key=lambda r: _perishable(state, r))]
+        for run in eligible:
+            if len(day.assignments) >= day.max_owned:
+                _decline(decision, symbol, f"the book owns {day.max_owned} symbols, its limit")
+                break
+            _assign(decision, symbol, run, f"rank {candidate.rank}; ")
 
 
-def _assign(decision: Decision, symbol: str, run: Run, rank: int) -> None:
+def _may_ask(day: Session, run: Run, symbol: str) -> bool:
+    """A shared symbol is not for those who have it, nor worth a word of those who never could."""
+    if not day.shared_symbols:
+        return True
+    listed = not run.spec.symbols or symbol in run.spec.symbols
+    return listed and day.assignment(run.spec.strategy_id, symbol) is None
+
+
+def _assign(decision: Decision, symbol: str, run: Run, reason: str) -> None:
     day, spec = decision.state.day, run.spec
     equity = day.start_equity or Decimal(0)
     budget = min(
@@ -96,15 +141,16 @@ def _assign(decision: Decision, symbol: str, run: Run, rank: int) -> None:
         equity * day.limits.max_position_equity_pct / _HUNDRED,
         day.limits.max_position_notional,
     )
-    used = owned_by(decision.state, spec.strategy_id)
-    reason = (
-        f"rank {rank}; {spec.strategy_id} has room ({used} of {spec.max_symbols} symbols); "
+    reason += (
+        f"{spec.strategy_id} has room ({run.owned} of {spec.max_symbols} symbols); "
         f"budget {budget:.2f}: the least of {spec.budget_pct} % of session equity and the position limits"
     )
     decision.emit(
         AssignmentMade(at=decision.at, symbol=symbol, strategy_id=spec.strategy_id, budget=budget, reason=reason)
     )
-    watchlist.step(decision, symbol, WatchState.ASSIGNED, f"assigned to {spec.strategy_id}")
+    item = day.watchlist.get(symbol)
+    if item is not None and item.state is not WatchState.ENTERED:
+        watchlist.step(decision, symbol, WatchState.ASSIGNED, f"assigned to {spec.strategy_id}")
 
 
 def _decline(decision: Decision, symbol: str, reason: str) -> None:

@@ -6,9 +6,9 @@ from qmworkbench.domain.events.orders import FillRecorded, TradeClosed
 from qmworkbench.domain.execution import ExecutionReport
 from qmworkbench.domain.ids import content_id
 from qmworkbench.domain.orders import Leg, Order, Side
-from qmworkbench.domain.positions import Position, PositionDelta, fill_delta
+from qmworkbench.domain.positions import NetPosition, Position, PositionDelta, fill_delta
 from qmworkbench.trading.decision import Decision
-from qmworkbench.trading.state import EXTERNAL, position_key
+from qmworkbench.trading.state import EXTERNAL, State, position_key
 
 _BPS = Decimal(10_000)
 _TENTH = Decimal("0.1")
@@ -43,10 +43,20 @@ def book_fill(
             conversion_rate=report.conversion_rate,
             slippage_bps=_slippage_bps(report, order),
             adopted=adopted or owner == EXTERNAL,
+            net_realized_pnl=_net_realized(state, held, delta, report),
         )
     )
     if trade is not None:
         decision.emit(trade)
+
+
+def _net_realized(state: State, held: Position, delta: PositionDelta, report: ExecutionReport) -> Decimal | None:
+    """What the broker, who nets, counts as realized by this fill; None where the owner's figure is the same."""
+    net = state.net.get(report.symbol) or NetPosition()
+    if (net.qty, net.cost) == (held.qty, held.cost):
+        return None
+    on_net = fill_delta(net.qty, net.cost, report.side, report.last_qty, report.last_px)
+    return None if on_net.realized_pnl == delta.realized_pnl else on_net.realized_pnl * report.conversion_rate
 
 
 def _slippage_bps(report: ExecutionReport, order: Order | None) -> Decimal | None:

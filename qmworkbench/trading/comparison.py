@@ -5,6 +5,8 @@ Invariants, in the order they are checked:
 2. Quantities and sides are compared exactly; average price and money within a tolerance, because brokers round.
 3. An order that is in flight (in doubt, or being cancelled) is not missing: it is asked for by its id instead.
 4. An order at the broker that nobody here intended is a break, never adopted silently.
+5. A broker nets. Positions, average prices and realized P&L are compared on the net of all owners, which is kept from
+   the same executions; what each instance holds and earns is attribution, and no broker can confirm it.
 """
 
 from decimal import Decimal
@@ -61,7 +63,7 @@ def _raised(state: State, severity: Priority) -> Priority:
 def _positions(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -> list[BreakFound]:
     theirs = {p.symbol: p for p in snapshot.positions if p.qty != 0}
     breaks: list[BreakFound] = []
-    for symbol in sorted(theirs.keys() | set(state.held_symbols())):
+    for symbol in sorted(theirs.keys() | state.net.keys()):
         ours_qty = state.net_qty(symbol)
         their_qty = theirs[symbol].qty if symbol in theirs else ZERO
         if ours_qty == their_qty:
@@ -82,9 +84,7 @@ def _positions(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -
 
 
 def _avg_px(state: State, symbol: str, their_px: Decimal, tolerances: Tolerances) -> list[BreakFound]:
-    held = [p for p in state.positions.values() if p.symbol == symbol]
-    qty = sum((p.qty for p in held), ZERO)
-    ours = sum((p.cost for p in held), ZERO) / qty
+    ours = state.net[symbol].avg_px
     if abs(ours - their_px) <= tolerances.avg_px * abs(their_px):
         return []
     return [_break(state, BreakKind.AVG_PX, symbol, Priority.P2, ours.normalize(), their_px, "average prices differ")]
@@ -125,7 +125,7 @@ def _money(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -> li
     if account is None or account.cursor < state.exec_cursor or state.day.start_equity is None:
         return []
     breaks: list[BreakFound] = []
-    ours, theirs = state.day.realized_pnl, account.realized_pnl
+    ours, theirs = state.day.net_realized_pnl, account.realized_pnl
     if abs(ours - theirs) > tolerances.money:
         breaks.append(
             _break(
@@ -151,7 +151,7 @@ def _cash(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -> lis
     if account is None or day.start_equity is None:
         return []
     moved = account.unrealized_pnl - day.start_unrealized
-    expected = day.start_equity + day.realized_pnl - day.fees + moved
+    expected = day.start_equity + day.net_realized_pnl - day.fees + moved
     if abs(expected - account.equity) <= tolerances.money:
         return []
     cause = "equity is not what the day began with plus what it made: money or shares moved outside our orders"

@@ -19,6 +19,7 @@ from qmworkbench.trading.state import (
     Session,
     State,
     WatchItem,
+    position_key,
 )
 
 E = TypeVar("E", bound=Event)
@@ -41,7 +42,6 @@ INERT: frozenset[type[Event]] = frozenset(
         orders.OrderQueried,
         orders.SubmitObserved,
         orders.ReportQuarantined,
-        orders.PositionsOffset,
         overnight.ActivitiesObserved,
         overnight.CashBooked,
         overnight.OrderRestated,
@@ -94,6 +94,7 @@ def _session_opened(state: State, event: session.SessionOpened) -> None:
         account_currency=event.account_currency,
         max_candidates=event.max_candidates,
         max_owned=event.max_owned,
+        shared_symbols=event.shared_symbols,
         scan_settings=event.scan_settings,
         instruments={instrument.symbol: instrument for instrument in event.instruments},
         runs={spec.strategy_id: Run(run_id=f"{event.session_id}/{spec.strategy_id}", spec=spec) for spec in event.runs},
@@ -191,8 +192,6 @@ def _frame_computed(state: State, event: market.FrameComputed) -> None:
     for item in day.watchlist.values():
         item.missed_boundaries = 0 if item.symbol in found else item.missed_boundaries + 1
         item.rank = found.get(item.symbol, item.rank)
-    for assignment in day.assignments.values():
-        assignment.missed_boundaries = 0 if assignment.symbol in found else assignment.missed_boundaries + 1
 
 
 @_on(market.WatchlistChanged)
@@ -215,13 +214,16 @@ def _near_miss(state: State, event: market.NearMissSeen) -> None:
 
 @_on(market.AssignmentMade)
 def _assignment_made(state: State, event: market.AssignmentMade) -> None:
-    state.day.assignments[event.symbol] = Assignment(
+    day = state.day
+    day.assignments[position_key(event.strategy_id, event.symbol)] = Assignment(
         symbol=event.symbol, strategy_id=event.strategy_id, budget=event.budget, at=event.at
     )
-    state.day.declined.pop(event.symbol, None)
-    item = state.day.watchlist.get(event.symbol)
-    if item is not None:
-        item.strategy_id = event.strategy_id
+    day.owners.setdefault(event.symbol, []).append(event.strategy_id)
+    day.runs[event.strategy_id].owned += 1
+    day.declined.pop(event.symbol, None)
+    item = day.watchlist.get(event.symbol)
+    if item is not None and event.strategy_id not in item.given_to:
+        item.given_to.append(event.strategy_id)
 
 
 @_on(market.AssignmentDeclined)
@@ -231,7 +233,14 @@ def _assignment_declined(state: State, event: market.AssignmentDeclined) -> None
 
 @_on(market.AssignmentEnded)
 def _assignment_ended(state: State, event: market.AssignmentEnded) -> None:
-    state.day.assignments.pop(event.symbol, None)
+    day = state.day
+    if day.assignments.pop(position_key(event.strategy_id, event.symbol), None) is None:
+        return
+    owners = day.owners[event.symbol]
+    owners.remove(event.strategy_id)
+    if not owners:
+        del day.owners[event.symbol]
+    day.runs[event.strategy_id].owned -= 1
 
 
 def unhandled() -> list[type[Event]]:

@@ -20,13 +20,15 @@ from qmworkbench.domain.events.orders import (
     OrderDenied,
     OrderIntended,
     OrderQueryRequested,
+    PositionsOffset,
     TradeClosed,
 )
 from qmworkbench.domain.events.reconciliation import BreakKind, FallbackImported, RepairApplied
 from qmworkbench.domain.execution import OrderRequest, SubmitOutcome
 from qmworkbench.domain.numbers import ZERO
-from qmworkbench.domain.orders import TERMINAL, Arc, Leg, Order, OrdStatus, PositionEffect
+from qmworkbench.domain.orders import Arc, Leg, Order, OrdStatus, PositionEffect
 from qmworkbench.domain.positions import Position, fill_delta
+from qmworkbench.trading import holdings
 from qmworkbench.trading.state import State, position_key
 
 _SUBMIT_MEMORY = timedelta(minutes=1)
@@ -101,8 +103,7 @@ def _imported(state: State, event: FallbackImported) -> None:
 
 
 def _admit(state: State, order: Order) -> None:
-    state.orders[order.cl_ord_id] = order
-    state.open_orders[order.cl_ord_id] = None
+    holdings.admit(state, order)
     state.day.orders += 1
 
 
@@ -128,6 +129,7 @@ def _exit_requested(state: State, event: ExitRequested) -> None:
     held = state.positions.get(position_key(event.strategy_id, event.symbol))
     if held is not None:
         held.exit_wanted, held.exit_signal_id = event.reason, event.signal_id
+        holdings.hold(state, held)
 
 
 def _order_query_requested(state: State, event: OrderQueryRequested) -> None:
@@ -160,8 +162,7 @@ def _order_changed(state: State, event: OrderChanged) -> None:
         order.submitted_at = event.at
     if event.arc is Arc.ABANDON:
         order.abandoned = True
-    if event.status in TERMINAL:
-        state.open_orders.pop(event.cl_ord_id, None)
+    holdings.follow_status(state, order)
 
 
 def _fill_recorded(state: State, event: FillRecorded) -> None:
@@ -172,8 +173,10 @@ def _fill_recorded(state: State, event: FillRecorded) -> None:
         order.avg_px = (order.avg_px * order.cum_qty + event.last_px * event.last_qty) / filled
         order.fees += event.fee
     day.realized_pnl += event.realized_pnl
+    day.net_realized_pnl += event.realized_pnl if event.net_realized_pnl is None else event.net_realized_pnl
     day.fees += event.fee
     day.fills += 1
+    holdings.net_fill(state, event.symbol, event.side, event.last_qty, event.last_px)
     state.fills[event.exec_id] = f"{event.symbol} {event.side} {event.last_qty} at {event.last_px}"
     key = position_key(event.strategy_id, event.symbol)
     held = state.positions.get(key) or Position(strategy_id=event.strategy_id, symbol=event.symbol)
@@ -190,7 +193,7 @@ def _fill_recorded(state: State, event: FillRecorded) -> None:
         # The closing part belongs to the round trip that ended; the new one carries its share of the fee alone.
         held.fees = event.fee * delta.opened_qty / event.last_qty
         held.entry_qty, held.entry_value = delta.opened_qty, delta.opened_qty * event.last_px
-        state.positions[key] = held
+        holdings.hold(state, held)
         return
     held.realized_pnl += event.realized_pnl
     held.fees += event.fee
@@ -222,11 +225,13 @@ def _fill_reversed(state: State, event: FillReversed) -> None:
     key = position_key(event.strategy_id, event.symbol)
     held = state.positions.get(key) or Position(strategy_id=event.strategy_id, symbol=event.symbol)
     # A bust takes the execution back at its own price: quantity and cost return, nothing is realized.
-    held.qty -= event.side.sign * event.last_qty
-    held.cost -= event.side.sign * event.last_qty * event.last_px
+    qty = -event.side.sign * event.last_qty
+    held.qty += qty
+    held.cost += qty * event.last_px
     held.fees -= event.fee
     state.day.fees -= event.fee
-    _keep_or_drop(state, key, held)
+    holdings.net_moved(state, event.symbol, qty, qty * event.last_px)
+    holdings.hold(state, held)
     order = state.orders.get(event.cl_ord_id)
     if order is not None:
         order.cum_qty = max(ZERO, order.cum_qty - event.last_qty)
@@ -237,10 +242,9 @@ def _trade_closed(state: State, event: TradeClosed) -> None:
     day.trades += 1
     if event.strategy_id in day.runs:
         day.runs[event.strategy_id].trades += 1
-    key = position_key(event.strategy_id, event.symbol)
-    held = state.positions.get(key)
+    held = state.position(event.strategy_id, event.symbol)
     if held is not None and held.qty == 0:
-        del state.positions[key]
+        holdings.hold(state, held)
 
 
 def _repair_applied(state: State, event: RepairApplied) -> None:
@@ -251,16 +255,28 @@ def _repair_applied(state: State, event: RepairApplied) -> None:
     held = state.positions.get(key) or Position(
         strategy_id=event.strategy_id, symbol=event.symbol, opened_at=event.at, flat_policy="carry"
     )
+    before = held.qty
     held.qty = Decimal(event.qty)
     held.cost = held.qty * Decimal(event.avg_px)
-    _keep_or_drop(state, key, held)
+    # The broker is right about the net: its average price counts for all of it, whoever the difference goes to.
+    net_qty = state.net_qty(event.symbol) + held.qty - before
+    holdings.net_is(state, event.symbol, net_qty, net_qty * Decimal(event.avg_px))
+    holdings.hold(state, held)
 
 
-def _keep_or_drop(state: State, key: str, held: Position) -> None:
-    if held.qty == 0:
-        state.positions.pop(key, None)
-    else:
-        state.positions[key] = held
+def _positions_offset(state: State, event: PositionsOffset) -> None:
+    """Parts that cancel out are closed at one price: each realizes its own, the net of them stays flat."""
+    day = state.day
+    for strategy_id in event.strategy_ids:
+        held = state.positions.get(position_key(strategy_id, event.symbol))
+        if held is None:
+            continue
+        realized = (held.qty * event.px - held.cost) * event.conversion_rate
+        held.realized_pnl += realized
+        held.exit_qty += abs(held.qty)
+        held.exit_value += abs(held.qty) * event.px
+        held.qty = held.cost = ZERO
+        day.realized_pnl += realized
 
 
 APPLY: dict[type[Event], Callable[[State, Any], None]] = {
@@ -276,5 +292,6 @@ APPLY: dict[type[Event], Callable[[State, Any], None]] = {
     FillRecorded: _fill_recorded,
     FillReversed: _fill_reversed,
     TradeClosed: _trade_closed,
+    PositionsOffset: _positions_offset,
     RepairApplied: _repair_applied,
 }

@@ -46,7 +46,7 @@ def request_for(state: State) -> FrameRequest:
     day = state.day
     running = {strategy_id for strategy_id, run in day.runs.items() if not run.ended}
     working = state.working()
-    pairs = {(owner.strategy_id, symbol) for symbol, owner in day.assignments.items()}
+    pairs = {(owned.strategy_id, owned.symbol) for owned in day.assignments.values()}
     pairs |= {(held.strategy_id, held.symbol) for held in state.positions.values()}
     symbols = {symbol for _, symbol in pairs} | {order.symbol for order in working}
     watched = {symbol for symbol in day.watchlist if is_active(state, symbol)}

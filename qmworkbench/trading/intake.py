@@ -35,6 +35,7 @@ def on_frame(decision: Decision, event: FrameComputed) -> None:
         return
     signals = {position_key(row.strategy_id, row.symbol): row for row in event.signals}
     exits.exit_rules(decision, signals)
+    allocator.adopt(decision)
     if state.feed is FeedState.GOOD and not event.silenced:
         watchlist.take_in(decision, event.candidates)
         watchlist.note_near_misses(decision, event.near_misses)

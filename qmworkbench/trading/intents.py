@@ -64,8 +64,8 @@ def _legs(state: State, raised: SignalRaised, flat_policy: str) -> tuple[LegRequ
 def intend_entry(decision: Decision, raised: SignalRaised) -> None:
     """Size, judge and record an entry; the shell sends it once it is durable."""
     state, day = decision.state, decision.state.day
-    owner = day.assignments.get(raised.symbol)
-    budget = owner.budget if owner is not None and owner.strategy_id == raised.strategy_id else ZERO
+    owned = day.assignment(raised.strategy_id, raised.symbol)
+    budget = owned.budget if owned is not None else ZERO
     qty = entry_qty(state, raised.symbol, budget, raised.decision_px)
     if qty <= 0:
         reason = f"a budget of {budget:.2f} buys nothing at {raised.decision_px}"
@@ -82,6 +82,7 @@ def intend_entry(decision: Decision, raised: SignalRaised) -> None:
         time_in_force=TimeInForce.IOC,
         decided_at=decision.at,
         legs=_legs(state, raised, run.spec.flat_policy),
+        netted=state.is_netted(raised.symbol),
     )
     intent = risk.Intent(
         request=request,
@@ -126,6 +127,7 @@ def intend_exit(decision: Decision, held: Position, leg: Leg, qty: Decimal, reas
         order_qty=qty,
         time_in_force=TimeInForce.DAY,
         decided_at=decision.at,
+        netted=state.is_netted(held.symbol),
     )
     px = mark.px if mark is not None else held.avg_px
     intent = risk.Intent(request=request, strategy_id=held.strategy_id, leg=leg, decision_px=px)
@@ -141,7 +143,7 @@ def intend_liquidation(
     the next.
     """
     state = decision.state
-    owners = [p for p in state.positions.values() if p.symbol == symbol and p.qty * broker_qty > 0]
+    owners = [p for p in state.holders(symbol) if p.qty * broker_qty > 0]
     owner = max(owners, key=lambda p: (abs(p.qty), p.strategy_id), default=None)
     strategy_id = owner.strategy_id if owner is not None else EXTERNAL
     qty = min(qty, abs(owner.qty)) if owner is not None else qty

@@ -140,10 +140,11 @@ def blocked_symbol(state: State, intent: Intent) -> RuleVerdict:
 
 
 def ownership(state: State, intent: Intent) -> RuleVerdict:
-    """Only the instance the allocator gave the symbol to may enter it."""
-    owner = state.day.assignments.get(intent.request.symbol)
-    ok = owner is not None and owner.strategy_id == intent.strategy_id
-    return _verdict("ownership", ok, owner.strategy_id if owner else "nobody", intent.strategy_id)
+    """Only an instance the allocator gave the symbol to may enter it."""
+    owners = state.day.owners.get(intent.request.symbol, [])
+    return _verdict(
+        "ownership", intent.strategy_id in owners, ", ".join(owners) if owners else "nobody", intent.strategy_id
+    )
 
 
 def max_daily_loss(state: State, intent: Intent) -> RuleVerdict:
@@ -165,19 +166,19 @@ def max_trades(state: State, intent: Intent) -> RuleVerdict:
 def max_open_positions(state: State, intent: Intent) -> RuleVerdict:
     """Positions held plus symbols that an entry on its way would open."""
     symbols = {p.symbol for p in state.positions.values()}
-    symbols |= {o.symbol for o in state.working() if o.leg is Leg.ENTRY}
+    symbols |= {o.symbol for o in state.working_entries()}
     limit = state.day.limits.max_open_positions
     count = len(symbols - {intent.request.symbol})
     return _verdict("max_open_positions", count < limit, count, limit)
 
 
 def _worst_qty(state: State, symbol: str, side: Side) -> Decimal:
-    """What would be held of `symbol` if every open entry on `side` filled, in the direction of `side`."""
-    pending = sum(
-        (o.leaves_qty for o in state.working() if o.symbol == symbol and o.leg is Leg.ENTRY and o.side is side),
-        ZERO,
-    )
-    return side.sign * state.net_qty(symbol) + pending
+    """What would be held of `symbol` in the direction of `side` if every open entry on it filled.
+
+    What others hold against it may be gone tomorrow, and is not counted as relief.
+    """
+    pending = sum((o.leaves_qty for o in state.working_entries() if o.symbol == symbol and o.side is side), ZERO)
+    return sum((max(side.sign * p.qty, ZERO) for p in state.holders(symbol)), ZERO) + pending
 
 
 def max_position_qty(state: State, intent: Intent) -> RuleVerdict:
@@ -217,7 +218,7 @@ def max_strategy_equity(state: State, intent: Intent) -> RuleVerdict:
             value = state.notional(held.symbol, held.qty, mark.px if mark else held.avg_px)
             total = None if total is None or value is None else total + value
     if total is not None:
-        mine = [o for o in state.working() if o.strategy_id == intent.strategy_id and o.leg is Leg.ENTRY]
+        mine = [o for o in state.working_entries() if o.strategy_id == intent.strategy_id]
         total += sum((o.reserve_notional for o in mine), ZERO)
     share = total / day.start_equity * _HUNDRED if total is not None and day.start_equity else None
     ok = share is not None and share <= limit
@@ -233,11 +234,32 @@ def buying_power(state: State, intent: Intent) -> RuleVerdict:
     notional = state.notional(request.symbol, request.order_qty, intent.decision_px)
     if account is None or instrument is None or notional is None:
         return _verdict("buying_power", False, "unknown: no account statement or rate", "a known figure")
-    reserved = sum((o.reserve_notional for o in state.working() if o.leg is Leg.ENTRY), ZERO)
+    reserved = sum((o.reserve_notional for o in state.working_entries()), ZERO)
     spent = sum(state.spent.values(), ZERO)
-    free = account.buying_power - (reserved + spent) * instrument.margin_rate
+    free = account.buying_power - (reserved + spent) * instrument.margin_rate - _hidden_margin(state)
     needed = notional * instrument.margin_rate
     return _verdict("buying_power", needed <= free, cents(needed), cents(free))
+
+
+def _hidden_margin(state: State) -> Decimal:
+    """What positions would tie up that stand against each other today, and may stand alone tomorrow.
+
+    The broker sees their net alone. A symbol without mark or rate adds nothing here: there entries are denied anyway.
+    """
+    if not state.day.shared_symbols:
+        return ZERO
+    longs: dict[str, Decimal] = {}
+    shorts: dict[str, Decimal] = {}
+    for held in state.positions.values():
+        side = longs if held.qty > 0 else shorts
+        side[held.symbol] = side.get(held.symbol, ZERO) + abs(held.qty)
+    total = ZERO
+    for symbol in sorted(longs.keys() & shorts.keys()):
+        hidden = max(longs[symbol], shorts[symbol]) - abs(state.net_qty(symbol))
+        instrument, mark = state.instrument(symbol), state.marks.get(symbol)
+        if instrument is not None and mark is not None:
+            total += (state.notional(symbol, hidden, mark.px) or ZERO) * instrument.margin_rate
+    return total
 
 
 def price_collar(state: State, intent: Intent) -> RuleVerdict:

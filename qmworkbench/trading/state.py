@@ -7,65 +7,41 @@ Plain structs and dicts with string keys, so that a checkpoint is one encode and
 import hashlib
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
-from qmworkbench.domain.candidates import Candidate
 from qmworkbench.domain.events.control import Alert
-from qmworkbench.domain.events.market import FeedState, Mark, PreOpenScanned, WatchState
+from qmworkbench.domain.events.market import FeedState, Mark
 from qmworkbench.domain.events.orders import OrderIntended
 from qmworkbench.domain.events.reconciliation import BreakFound, ReconciliationResult, Trigger
-from qmworkbench.domain.events.session import RunSpec
 from qmworkbench.domain.execution import Account
 from qmworkbench.domain.instruments import Instrument
-from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import Leg, Order
-from qmworkbench.domain.positions import Position
-from qmworkbench.domain.sessions import BlockScope, Environment, Phase, SessionWindow, TradingState, worse
+from qmworkbench.domain.positions import NetPosition, Position
+from qmworkbench.domain.sessions import BlockScope, TradingState, worse
+from qmworkbench.trading.session_state import Assignment, RequiredDecision, Run, Session, WatchItem, position_key
+
+__all__ = [
+    "EXTERNAL",
+    "Assignment",
+    "Block",
+    "Emergency",
+    "EmergencyLine",
+    "Halt",
+    "Reconciliation",
+    "RequiredDecision",
+    "Run",
+    "Session",
+    "State",
+    "WatchItem",
+    "decode_state",
+    "encode_state",
+    "position_key",
+    "state_hash",
+]
 
 EXTERNAL = "EXTERNAL"  # owner of what nobody here ordered
-
-
-def position_key(strategy_id: str, symbol: str) -> str:
-    """How positions are keyed: an instance may hold a symbol beside another instance (DESIGN "Identity")."""
-    return f"{strategy_id}|{symbol}"
-
-
-class WatchItem(msgspec.Struct, kw_only=True):
-    """A symbol's life on the watchlist (§10): each state with the time it was reached."""
-
-    symbol: str
-    state: WatchState
-    times: dict[str, datetime] = {}
-    rank: int | None = None
-    strategy_id: str = ""
-    reason: str = ""
-    missed_boundaries: int = 0
-
-
-class Assignment(msgspec.Struct, kw_only=True):
-    """Which instance owns a symbol, and the budget per position in account currency."""
-
-    symbol: str
-    strategy_id: str
-    budget: Decimal
-    at: datetime
-    missed_boundaries: int = 0
-
-
-class Run(msgspec.Struct, kw_only=True):
-    """One strategy instance within this session (M: a run reaches RUN_ENDED)."""
-
-    run_id: str
-    spec: RunSpec
-    state: TradingState = TradingState.ACTIVE
-    state_reason: str = ""
-    ended: bool = False
-    trades: int = 0
-    rejections: int = 0
-    last_boundary_at: datetime | None = None
 
 
 class Halt(msgspec.Struct, kw_only=True):
@@ -85,16 +61,6 @@ class Block(msgspec.Struct, kw_only=True):
     by: str
     reason: str
     at: datetime
-
-
-class RequiredDecision(msgspec.Struct, kw_only=True):
-    """A question that waits for a person."""
-
-    decision_id: str
-    question: str
-    options: tuple[str, ...]
-    since: datetime
-    escalated_at: datetime | None = None
 
 
 class EmergencyLine(msgspec.Struct, kw_only=True):
@@ -137,58 +103,14 @@ class Reconciliation(msgspec.Struct, kw_only=True):
     unresolved: dict[str, BreakFound] = {}
 
 
-class Session(msgspec.Struct, kw_only=True):
-    """What lives for one trading day and is reset at the next SessionOpened."""
-
-    session_id: str
-    environment: Environment
-    window: SessionWindow
-    limits: Limits
-    limits_hash: str
-    opens_at: datetime
-    closes_at: datetime
-    unattended: bool
-    account_currency: str
-    max_candidates: int
-    max_owned: int
-    scan_settings: dict[str, Any]
-    instruments: dict[str, Instrument] = {}
-    runs: dict[str, Run] = {}
-    phase: Phase = Phase.PRE_START
-    services: dict[str, int] = {}
-    preflight: dict[str, str] = {}
-    critical_down: tuple[str, ...] = ("not yet looked",)
-    boundary: int = 0
-    boundary_at: datetime | None = None
-    boundary_hash: str = ""
-    frame_at: datetime | None = None
-    silenced: str = ""
-    ending: str = ""
-    entries_held: str = "the market session has not begun"
-    entries_intended: int = 0
-    submits: list[datetime] = []
-    start_equity: Decimal | None = None
-    start_unrealized: Decimal = ZERO
-    first_cursor: int = 0
-    realized_pnl: Decimal = ZERO
-    fees: Decimal = ZERO
-    fills: int = 0
-    orders: int = 0
-    trades: int = 0
-    breaks: int = 0
-    recovered: bool = False
-    recovering: bool = False
-    pre_open: PreOpenScanned | None = None
-    candidates: tuple[Candidate, ...] = ()
-    near_misses: dict[str, str] = {}
-    declined: dict[str, str] = {}
-    watchlist: dict[str, WatchItem] = {}
-    assignments: dict[str, Assignment] = {}
-    decisions: dict[str, RequiredDecision] = {}
-
-
 class State(msgspec.Struct, kw_only=True):
-    """A book between two events."""
+    """A book between two events.
+
+    `positions` are the instances' own, by position_key; `net` is what they come to for the broker, by symbol: the sum
+    of the quantities, at the cost the broker has for it. `leaving` are the positions wanted closed. `open_orders` are
+    the orders that may still fill, oldest first; `open_at` finds them by symbol and owner, `open_entries` and
+    `unsettled` (an answer is due) are those among them that rules look at again and again.
+    """
 
     book: str = ""
     now: datetime | None = None
@@ -197,7 +119,12 @@ class State(msgspec.Struct, kw_only=True):
     orders: dict[str, Order] = {}
     intents: dict[str, OrderIntended] = {}
     open_orders: dict[str, None] = {}
+    open_at: dict[str, dict[str, dict[str, None]]] = {}
+    open_entries: dict[str, None] = {}
+    unsettled: dict[str, None] = {}
     positions: dict[str, Position] = {}
+    net: dict[str, NetPosition] = {}
+    leaving: dict[str, None] = {}
     exec_ids: dict[str, str] = {}
     # This session's executions in our books, by the broker's id.
     fills: dict[str, str] = {}
@@ -236,7 +163,16 @@ class State(msgspec.Struct, kw_only=True):
         return [self.orders[cl_ord_id] for cl_ord_id in self.open_orders]
 
     def working_for(self, strategy_id: str, symbol: str) -> list[Order]:
-        return [o for o in self.working() if o.symbol == symbol and o.strategy_id == strategy_id]
+        """Orders of one instance in one symbol that may still fill, oldest first."""
+        return [self.orders[cl_ord_id] for cl_ord_id in self.open_at.get(symbol, {}).get(strategy_id, ())]
+
+    def working_in(self, symbol: str) -> list[Order]:
+        """Orders in a symbol that may still fill, owner by owner."""
+        return [self.orders[cl_ord_id] for ids in self.open_at.get(symbol, {}).values() for cl_ord_id in ids]
+
+    def working_entries(self) -> list[Order]:
+        """Entries that may still fill, oldest first."""
+        return [self.orders[cl_ord_id] for cl_ord_id in self.open_entries]
 
     def position(self, strategy_id: str, symbol: str) -> Position | None:
         """The open position, None when flat."""
@@ -244,9 +180,21 @@ class State(msgspec.Struct, kw_only=True):
 
     def net_qty(self, symbol: str) -> Decimal:
         """What the book holds of a symbol over all owners, signed."""
-        return sum((p.qty for p in self.positions.values() if p.symbol == symbol), ZERO)
+        net = self.net.get(symbol)
+        return net.qty if net is not None else ZERO
+
+    def holders(self, symbol: str) -> list[Position]:
+        """The instances' positions in a symbol, in the order they were opened."""
+        return [held for held in self.positions.values() if held.symbol == symbol]
+
+    def is_netted(self, symbol: str) -> bool:
+        """Orders in the symbol are for a part of what the broker holds: symbols are shared, or it came to be shared."""
+        if self.day.shared_symbols:
+            return True
+        return sum(held.strategy_id != EXTERNAL for held in self.holders(symbol)) > 1
 
     def held_symbols(self) -> list[str]:
+        """Symbols that some instance holds, also where they come to nothing together."""
         return sorted({p.symbol for p in self.positions.values()})
 
     def trading_state(self, strategy_id: str | None = None) -> TradingState:
@@ -276,10 +224,12 @@ class State(msgspec.Struct, kw_only=True):
         return abs(qty) * px * rate if rate is not None else None
 
     def unrealized_pnl(self) -> Decimal | None:
-        """Open P&L of the whole book at the marks, in account currency; None if a mark or rate is missing."""
+        """Open P&L of the whole book at the marks, in account currency, against the net cost; None if a mark or rate is
+        missing.
+        """
         total = ZERO
-        for held in self.positions.values():
-            mark, instrument = self.marks.get(held.symbol), self.instrument(held.symbol)
+        for symbol, held in self.net.items():
+            mark, instrument = self.marks.get(symbol), self.instrument(symbol)
             rate = self.rate(instrument.currency) if instrument else None
             if mark is None or rate is None:
                 return None
@@ -287,9 +237,12 @@ class State(msgspec.Struct, kw_only=True):
         return total
 
     def day_pnl(self) -> Decimal | None:
-        """What this session made or lost: realized, plus how far open P&L moved since the start, less fees (§11)."""
+        """What this session made or lost: realized, plus how far open P&L moved since the start, less fees (§11).
+
+        On the broker's net basis throughout, as the open P&L of the session's start is.
+        """
         unrealized, day = self.unrealized_pnl(), self.day
-        return None if unrealized is None else day.realized_pnl + unrealized - day.start_unrealized - day.fees
+        return None if unrealized is None else day.net_realized_pnl + unrealized - day.start_unrealized - day.fees
 
     def minutes_since_open(self) -> float:
         return (self.clock() - self.day.opens_at) / timedelta(minutes=1)

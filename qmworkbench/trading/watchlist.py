@@ -57,18 +57,27 @@ def note_near_misses(decision: Decision, near_misses: tuple[NearMiss, ...]) -> N
 
 
 def busy(state: State, symbol: str) -> bool:
-    """Something is held or worked in the symbol: its owner must not change."""
-    return any(p.symbol == symbol for p in state.positions.values()) or any(o.symbol == symbol for o in state.working())
+    """Something is held or worked in the symbol, by anybody."""
+    return symbol in state.open_at or any(p.symbol == symbol for p in state.positions.values())
+
+
+def tied(state: State, strategy_id: str, symbol: str) -> bool:
+    """The instance may not let the symbol go: it holds or works something there. A symbol with one owner stays with it
+    while anything is held or worked.
+    """
+    if not state.day.shared_symbols:
+        return busy(state, symbol)
+    return state.position(strategy_id, symbol) is not None or strategy_id in state.open_at.get(symbol, {})
 
 
 def let_go(decision: Decision, symbol: str, to: WatchState, reason: str) -> None:
-    """End a symbol's life on the list and its assignment; a position there keeps its exits."""
+    """End a symbol's life on the list and its assignments; a position there keeps its exits, and its owner."""
     state = decision.state
     if is_active(state, symbol):
         step(decision, symbol, to, reason)
-    owner = state.day.assignments.get(symbol)
-    if owner is not None and not busy(state, symbol):
-        decision.emit(AssignmentEnded(at=decision.at, symbol=symbol, strategy_id=owner.strategy_id, reason=reason))
+    for strategy_id in list(state.day.owners.get(symbol, ())):
+        if not tied(state, strategy_id, symbol):
+            decision.emit(AssignmentEnded(at=decision.at, symbol=symbol, strategy_id=strategy_id, reason=reason))
 
 
 def expire(decision: Decision) -> None:
@@ -77,7 +86,7 @@ def expire(decision: Decision) -> None:
     for symbol in list(state.day.watchlist):
         item = state.day.watchlist[symbol]
         if item.state in _ENDED:
-            if symbol in state.day.assignments and not busy(state, symbol):
+            if symbol in state.day.owners:
                 let_go(decision, symbol, item.state, "its position has been closed")
             continue
         if item.missed_boundaries < EXPIRE_AFTER_BOUNDARIES or busy(state, symbol):

@@ -29,7 +29,7 @@ def world_with(*runs: dict[str, Any], boundaries: int = 30) -> World:
 
 
 def owners(world: World) -> dict[str, str]:
-    return {symbol: a.strategy_id for symbol, a in world.state.day.assignments.items()}
+    return {symbol: ", ".join(names) for symbol, names in world.state.day.owners.items()}
 
 
 def events(world: World, kind: type[Any]) -> list[Any]:
@@ -73,4 +73,4 @@ def test_what_nobody_can_take_is_declined_once_with_every_reason() -> None:
 def test_a_budget_is_the_least_of_share_and_limits() -> None:
     world = world_with({"strategy_id": "a", "budget_pct": Decimal(50)})
     world.boundary(1, [])
-    assert world.state.day.assignments["AAA"].budget == Decimal(10_000), "max_position_notional is the least here"
+    assert world.state.day.assignments["a|AAA"].budget == Decimal(10_000), "max_position_notional is the least here"

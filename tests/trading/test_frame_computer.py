@@ -165,7 +165,7 @@ def test_a_request_holds_what_is_owned_held_worked_and_watched() -> None:
     state = world.state
     request = request_for(state)
     held = {(position.strategy_id, position.symbol) for position in state.positions.values()}
-    owned = {(assignment.strategy_id, symbol) for symbol, assignment in state.day.assignments.items()}
+    owned = {(assignment.strategy_id, assignment.symbol) for assignment in state.day.assignments.values()}
     assert set(request.owned) == held | owned
     assert list(request.owned) == sorted(request.owned)
     assert set(state.positions) <= request.exposed

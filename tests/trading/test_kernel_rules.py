@@ -234,7 +234,7 @@ def test_a_blocked_symbol_is_not_entered_and_its_position_keeps_its_exits() -> N
     assert world.state.net_qty("AAA") == 0
     entry(world)
     assert len(intents(world, Leg.ENTRY)) == 1
-    assert "AAA" not in world.state.day.assignments
+    assert "AAA" not in world.state.day.owners
 
 
 def test_blocking_an_unknown_symbol_is_refused() -> None:
