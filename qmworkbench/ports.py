@@ -11,6 +11,7 @@ from qmworkbench.domain.chain import Record
 from qmworkbench.domain.events import Alert, Event
 from qmworkbench.domain.execution import (
     Account,
+    AccountActivity,
     BrokerOrder,
     BrokerPosition,
     ExecutionReport,
@@ -99,6 +100,10 @@ class Broker(Protocol):
 
     def reports(self, after_cursor: int) -> Sequence[ExecutionReport]:
         """Everything the broker has said since `after_cursor`, oldest first."""
+        ...
+
+    def activities(self, after_cursor: int) -> Sequence[AccountActivity]:
+        """What moved the account without an order since `after_cursor`, oldest first; numbered with the reports."""
         ...
 
     def order(self, cl_ord_id: str) -> tuple[BrokerOrder | None, int]:

@@ -11,7 +11,14 @@ from typing import TypeVar
 
 import msgspec
 
-from qmworkbench.domain.execution import Account, BrokerOrder, BrokerPosition, ExecutionReport, OrderRequest
+from qmworkbench.domain.execution import (
+    Account,
+    AccountActivity,
+    BrokerOrder,
+    BrokerPosition,
+    ExecutionReport,
+    OrderRequest,
+)
 from qmworkbench.ports import Broker, BrokerUnreachable, OutcomeUnknown, RequestRefused
 
 _T = TypeVar("_T")
@@ -23,6 +30,7 @@ class Call(StrEnum):
     SUBMIT = "submit"
     CANCEL = "cancel"
     REPORTS = "reports"
+    ACTIVITIES = "activities"
     ORDER = "order"
     OPEN_ORDERS = "open_orders"
     POSITIONS = "positions"
@@ -36,12 +44,13 @@ class Fault(StrEnum):
     LOSE_ACK = "lose_ack"  # it takes effect; the caller cannot tell
     REFUSE = "refuse"  # a definite no; nothing takes effect
     UNREACHABLE = "unreachable"  # a read fails
-    REPEAT_REPORTS = "repeat_reports"  # reports come again from the start, as after a reconnect
-    HOLD_REPORTS = "hold_reports"  # reports answer with nothing new although there is
+    REPEAT_REPORTS = "repeat_reports"  # reports or activities come again from the start, as after a reconnect
+    HOLD_REPORTS = "hold_reports"  # reports or activities answer with nothing new although there is
 
 
 _REQUESTS = frozenset({Call.SUBMIT, Call.CANCEL})
 _REQUEST_FAULTS = frozenset({Fault.DROP_REQUEST, Fault.LOSE_ACK, Fault.REFUSE})
+_NEWS = frozenset({Call.REPORTS, Call.ACTIVITIES})
 _REPORT_FAULTS = frozenset({Fault.REPEAT_REPORTS, Fault.HOLD_REPORTS})
 
 
@@ -57,7 +66,7 @@ class PlannedFault(msgspec.Struct, frozen=True, kw_only=True):
         fits = (
             self.call in _REQUESTS
             if self.fault in _REQUEST_FAULTS
-            else self.call is Call.REPORTS or (self.call not in _REQUESTS and self.fault is Fault.UNREACHABLE)
+            else self.call in _NEWS or (self.call not in _REQUESTS and self.fault is Fault.UNREACHABLE)
         )
         if not fits:
             raise ValueError(f"fault {self.fault} cannot strike {self.call}: requests are lost or refused, reads fail")
@@ -96,11 +105,10 @@ class FaultyBroker:
         self._request(Call.CANCEL, cl_ord_id, lambda: self._broker.cancel(cl_ord_id))
 
     def reports(self, after_cursor: int) -> Sequence[ExecutionReport]:
-        fault = self._next(Call.REPORTS)
-        if fault is Fault.HOLD_REPORTS:
-            return ()
-        start = 0 if fault is Fault.REPEAT_REPORTS else after_cursor
-        return self._answer(Call.REPORTS, fault, lambda: self._broker.reports(start))
+        return self._news(Call.REPORTS, after_cursor, self._broker.reports)
+
+    def activities(self, after_cursor: int) -> Sequence[AccountActivity]:
+        return self._news(Call.ACTIVITIES, after_cursor, self._broker.activities)
 
     def order(self, cl_ord_id: str) -> tuple[BrokerOrder | None, int]:
         return self._answer(Call.ORDER, self._next(Call.ORDER), lambda: self._broker.order(cl_ord_id))
@@ -126,6 +134,13 @@ class FaultyBroker:
             send()
         if fault in (Fault.DROP_REQUEST, Fault.LOSE_ACK):
             raise OutcomeUnknown(f"planned: no answer to {call} {cl_ord_id}")
+
+    def _news(self, call: Call, after_cursor: int, read: Callable[[int], Sequence[_T]]) -> Sequence[_T]:
+        fault = self._next(call)
+        if fault is Fault.HOLD_REPORTS:
+            return ()
+        start = 0 if fault is Fault.REPEAT_REPORTS else after_cursor
+        return self._answer(call, fault, lambda: read(start))
 
     @staticmethod
     def _answer(call: Call, fault: Fault | None, read: Callable[[], _T]) -> _T:

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from qmworkbench.domain.execution import Account, BrokerOrder, BrokerPosition, ExecutionReport, OrderRequest
+from qmworkbench.domain.execution import (
+    Account,
+    AccountActivity,
+    BrokerOrder,
+    BrokerPosition,
+    ExecutionReport,
+    OrderRequest,
+)
 from qmworkbench.ports import BrokerUnreachable, OutcomeUnknown, RequestRefused
 from qmworkbench.venue.exchange import Exchange
 from qmworkbench.venue.orders import OrderRefused
@@ -43,6 +50,12 @@ class SimulatedBroker:
             return self.exchange.reports(after_cursor)
         except VenueError as error:
             raise BrokerUnreachable(f"reports: {error}") from error
+
+    def activities(self, after_cursor: int) -> Sequence[AccountActivity]:
+        try:
+            return self.exchange.activities(after_cursor)
+        except VenueError as error:
+            raise BrokerUnreachable(f"account activities: {error}") from error
 
     def order(self, cl_ord_id: str) -> tuple[BrokerOrder | None, int]:
         try:

@@ -12,7 +12,7 @@ import msgspec
 
 from qmworkbench.domain.execution import ActivityKind
 from qmworkbench.domain.instruments import Instrument
-from qmworkbench.domain.numbers import ZERO
+from qmworkbench.domain.numbers import ZERO, toward_zero
 from qmworkbench.domain.orders import OrdType, Side
 
 _PLACES: Final = Decimal("0.00000001")
@@ -102,6 +102,16 @@ def exact_ratio(new: int | float | str | Decimal) -> Decimal:
 def restated_qty(qty: Decimal, ratio: Decimal) -> Decimal:
     """A quantity after a split, to eight places, so that thirds come out whole where they are."""
     return (qty * ratio).quantize(_PLACES).normalize() + ZERO
+
+
+def whole_lots(qty: Decimal, instrument: Instrument) -> Decimal:
+    """What of a signed quantity can go on being held: whole lots, or all of it where fractions can be held."""
+    return qty if instrument.fractional else toward_zero(qty, instrument.lot_size) + ZERO
+
+
+def restated_leaves(leaves: Decimal, ratio: Decimal, instrument: Instrument) -> Decimal:
+    """What is left of a resting order after a split: whole lots, 0 where less than one remains."""
+    return whole_lots(restated_qty(leaves, ratio), instrument)
 
 
 def restated_mark(px: Decimal, ratio: Decimal) -> Decimal:

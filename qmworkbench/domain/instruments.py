@@ -37,6 +37,18 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     fractional: bool = False
     margin_rate: Decimal = ONE
 
+    @property
+    def base_currency(self) -> str:
+        """What one unit of a pair is: EUR of EURUSD; "" for what is no pair."""
+        return self.symbol[:3] if self.asset_class is AssetClass.FOREX else ""
+
+    @property
+    def pip_size(self) -> Decimal:
+        """What people count a pair's price in: 0.01 for yen and metals, else 0.0001; the tick of a share."""
+        if self.asset_class is not AssetClass.FOREX:
+            return self.tick_size
+        return Decimal("0.01") if self.currency == "JPY" or self.base_currency in _METALS else Decimal("0.0001")
+
     def tick_at(self, px: Decimal) -> Decimal:
         """The price increment in force at price `px`."""
         if self.sub_unit_tick_size is not None and px < 1:
@@ -82,6 +94,7 @@ def forex_pair(symbol: str) -> Instrument:
     )
 
 
+_METALS = frozenset({"XAG", "XAU"})
 _CURRENCIES = frozenset("AUD CAD CHF CZK DKK EUR GBP HKD HUF JPY MXN NOK NZD PLN SEK SGD TRY USD XAG XAU ZAR".split())
 
 

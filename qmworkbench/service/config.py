@@ -35,11 +35,12 @@ from qmworkbench.service.config_sources import (
     find_file,
     flag_layer,
 )
-from qmworkbench.service.config_strategies import strategy_problems
+from qmworkbench.service.config_strategies import left_out_of, strategy_problems
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.retention import Retention
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue.costs import VenueModel
+from qmworkbench.venue.financing import Financing
 
 __all__ = ["Config", "ConfigProblem", "ConfigRefused", "Flags", "Provenance", "as_checks", "check", "load"]
 
@@ -65,11 +66,19 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 class Config:
     """A configuration that was found sound, as the values the platform works with. Built by `load` and `check`.
 
-    `settings` holds every section as written; the methods turn sections into the values of other rooms.
+    `settings` holds every section as written; the methods turn sections into the values of other rooms. `left_out`:
+    strategy instances that cannot run and which the environment goes on without, by id, with what is wrong.
     """
 
-    def __init__(self, settings: Settings, layers: Sequence[Layer], directory: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        layers: Sequence[Layer],
+        directory: Path,
+        left_out: Mapping[str, tuple[ConfigProblem, ...]] | None = None,
+    ) -> None:
         self.settings = settings
+        self.left_out = dict(left_out or {})
         self._layers = tuple(layers)
         self._directory = directory
 
@@ -97,6 +106,11 @@ class Config:
         return None if self.settings.data.file is None else self.resolved("data.file")
 
     @property
+    def actions_file(self) -> Path | None:
+        """The table of corporate actions; None where there is none."""
+        return None if self.settings.data.actions is None else self.resolved("data.actions")
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files that were read, weakest first; empty where there were none."""
         return tuple(layer.file for layer in self._layers if layer.file is not None)
@@ -118,7 +132,8 @@ class Config:
         venue = self.settings.venue
         terms = {AssetClass.EQUITY: venue.equity, AssetClass.FOREX: venue.forex}
         schedules = {kind: cost_schedule(plain(section)) for kind, section in terms.items()}
-        return VenueModel(name=venue.model, leverage=venue.leverage, schedules=schedules)
+        financing = Financing(**plain(venue.financing))
+        return VenueModel(name=venue.model, leverage=venue.leverage, schedules=schedules, financing=financing)
 
     def retention(self) -> Retention:
         """How long a session's bulk is kept."""
@@ -206,10 +221,13 @@ def check(
     if settings is not None:
         problems += environment_problems(settings, layers)
         problems += value_problems(settings, layers)
-        problems += strategy_problems(settings, layers)
+        faulty = strategy_problems(settings, layers)
+        left_out = left_out_of(settings, faulty)
+        # Where the configuration is refused anyway, everything that is wrong with it is told at once.
+        problems += faulty if problems or not left_out else []
     if settings is None or problems:
         return None, tuple(sorted(problems, key=_reading_order))
-    return Config(settings, layers, directory), ()
+    return Config(settings, layers, directory, left_out), ()
 
 
 def _reading_order(problem: ConfigProblem) -> tuple[str, int]:

@@ -14,6 +14,7 @@ from qmworkbench.service.config_schema import Section, Settings
 from qmworkbench.service.config_sources import Layer
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue import costs
+from qmworkbench.venue.financing import Financing
 
 _UNREACHABLE: Final = {
     Environment.LIVE: (
@@ -52,6 +53,7 @@ def value_problems(settings: Settings, layers: Sequence[Layer]) -> list[ConfigPr
         (("scan", "forex"), settings.scan.forex, lambda values: ScanSettings(**values)),
         (("venue", "equity"), settings.venue.equity, cost_schedule),
         (("venue", "forex"), settings.venue.forex, cost_schedule),
+        (("venue", "financing"), settings.venue.financing, lambda values: Financing(**values)),
     ):
         problems += _complaints(path, plain(section), build, layers)
     return problems

@@ -30,6 +30,7 @@ from qmworkbench.service.redaction import SHORTEST_SECRET
 from qmworkbench.storage.retention import DEFAULT_DAYS
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue import costs
+from qmworkbench.venue.financing import Financing
 
 ENV_PREFIX: Final = "QM_"
 _BOOK_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,99}")
@@ -103,11 +104,13 @@ if TYPE_CHECKING:  # made at run time, so that a type checker sees their base al
     EquityScanSection: TypeAlias = Section
     ForexScanSection: TypeAlias = Section
     CostSection: TypeAlias = Section
+    FinancingSection: TypeAlias = Section
 else:
     LimitsSection = section_of(Limits, Limits())
     EquityScanSection = section_of(ScanSettings, ScanSettings())
     ForexScanSection = section_of(ScanSettings, ScanSettings.for_forex())
     CostSection = section_of(costs.CostSchedule, costs.CostSchedule())
+    FinancingSection = section_of(Financing, Financing())
 
 
 class PathsSection(Section):
@@ -121,11 +124,13 @@ class DataSection(Section):
     """Which market data a session is made of: a Parquet file of the bar schema, or the demo market of `seed` where
     no file is named.
 
-    `date` is the session's day ("off": the file's last). `history_days` sessions before it are read. `symbols`
-    restricts the universe; an empty list takes all.
+    `actions` names a table of splits, dividends, ticker changes and delistings (CSV or Parquet). `date` is the
+    session's day ("off": the file's last). `history_days` sessions before it are read. `symbols` restricts the
+    universe; an empty list takes all.
     """
 
     file: Path | None = None
+    actions: Path | None = None
     date: dt.date | None = None
     seed: int = Field(default=7, ge=0)
     history_days: int = Field(default=10, ge=0, le=250)
@@ -171,12 +176,16 @@ class StrategySection(Section):
 
 
 class VenueSection(Section):
-    """How the simulated venue fills and what it charges. `model` says the numbers, single ones can be set beside it."""
+    """How the simulated venue fills and what it charges. `model` says the numbers, single ones can be set beside it.
+
+    `financing` is what pairs cost overnight: the costed venue charges it, the ideal one does not.
+    """
 
     model: Literal["ideal", "costed"] = "costed"
     leverage: Decimal = Field(default=_COSTED.leverage, gt=0)
     equity: CostSection
     forex: CostSection
+    financing: FinancingSection
 
     @model_validator(mode="before")
     @classmethod
@@ -185,6 +194,7 @@ class VenueSection(Section):
             return given
         model = costs.ideal() if given.get("model") == "ideal" else _COSTED
         terms = {kind.value: msgspec.structs.asdict(schedule) for kind, schedule in model.schedules.items()}
+        terms["financing"] = msgspec.structs.asdict(model.financing)
         return _laid_over(msgspec.to_builtins(terms, builtin_types=(Decimal,)), given)
 
 
@@ -246,7 +256,10 @@ SOURCES: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("SOURCE
 
 
 class Settings(BaseSettings):
-    """The whole configuration. `initial_cash` is in `account_currency`; `strategies` "off": the market's usual ones."""
+    """The whole configuration. `initial_cash` is in `account_currency`; `strategies` "off": the market's usual ones.
+
+    `owners` lists the people who sign parameter changes for an owner of the catalog.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -268,6 +281,7 @@ class Settings(BaseSettings):
     scan: ScanSection = Field(default_factory=ScanSection)
     allocator: AllocatorSection = Field(default_factory=AllocatorSection)
     strategies: tuple[StrategySection, ...] | None = None
+    owners: dict[str, tuple[str, ...]] = {}
     venue: VenueSection = Field(default_factory=lambda: VenueSection.model_validate({}))
     service: ServiceSection = Field(default_factory=ServiceSection)
     feed: FeedSection = Field(default_factory=FeedSection)
@@ -288,11 +302,30 @@ class Settings(BaseSettings):
             )
         return book
 
+    @field_validator("owners", mode="before")
+    @classmethod
+    def _people(cls, value: Any) -> Any:
+        """Names by owner; one name may stand without a list."""
+        if not isinstance(value, Mapping):
+            raise refusal("is not a table", _OWNERS_LIKE)
+        people = {name: [given] if isinstance(given, str) else given for name, given in value.items()}
+        for name, given in people.items():
+            if not isinstance(given, list | tuple) or not given or not all(_is_name(person) for person in given):
+                raise refusal(f'names nobody under "{name}"', _OWNERS_LIKE)
+        return people
+
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return SOURCES.get()
+
+
+_OWNERS_LIKE: Final = 'list people by owner, such as "equities desk" = ["ada", "grace"]'
+
+
+def _is_name(person: Any) -> bool:
+    return isinstance(person, str) and bool(person.strip()) and person.isprintable()
 
 
 def _laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from qmworkbench.domain.execution import Account, BrokerOrder, BrokerPosition, ExecutionReport, OrderRequest
+from qmworkbench.domain.execution import (
+    Account,
+    AccountActivity,
+    BrokerOrder,
+    BrokerPosition,
+    ExecutionReport,
+    OrderRequest,
+)
 from qmworkbench.ports import Broker
 from qmworkbench.service.lease import Lease
 
@@ -25,6 +32,9 @@ class LeasedBroker:
 
     def reports(self, after_cursor: int) -> Sequence[ExecutionReport]:
         return self._broker.reports(after_cursor)
+
+    def activities(self, after_cursor: int) -> Sequence[AccountActivity]:
+        return self._broker.activities(after_cursor)
 
     def order(self, cl_ord_id: str) -> tuple[BrokerOrder | None, int]:
         return self._broker.order(cl_ord_id)

@@ -6,8 +6,11 @@ Changes gather in memory and become durable with commit(), before anybody is ans
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
-from qmworkbench.domain.execution import ExecType, ExecutionReport
+import msgspec
+
+from qmworkbench.domain.execution import AccountActivity, ActivityKind, ExecType, ExecutionReport
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import OrdStatus
@@ -16,7 +19,7 @@ from qmworkbench.venue.accounting import fill_fee, money, paid_in_full
 from qmworkbench.venue.bars import Print
 from qmworkbench.venue.costs import VenueModel
 from qmworkbench.venue.orders import Ending, VenueOrder
-from qmworkbench.venue.records import AccountRow, Batch, Entry, Holding, Rate, VenueError
+from qmworkbench.venue.records import AccountRow, Batch, Booked, Entry, Holding, Rate, VenueError
 from qmworkbench.venue.store import Store
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,7 +44,8 @@ class Books:
     ) -> None:
         self._store = store
         self._clock: datetime | None = None
-        self.instruments = instruments
+        self.instruments = dict(instruments)
+        self._given = frozenset(instruments)
         self.model = model
         self.account: AccountRow
         self.orders: dict[str, VenueOrder]
@@ -78,6 +82,10 @@ class Books:
         self._seq = self._store.last_seq()
         self._batch = Batch()
         self._seen_version = self._store.data_version
+        known = self._store.listings()
+        self._listed = set(known)
+        # What is held goes on under the terms it had, whatever is traded today.
+        self.instruments.update({symbol: terms for symbol, terms in known.items() if symbol not in self._given})
         unknown = sorted((set(self.positions) | set(self.by_symbol)) - set(self.instruments))
         if unknown:
             raise VenueError(f"{self._store.path} holds {', '.join(unknown)}, not among the instruments: add them")
@@ -114,6 +122,7 @@ class Books:
 
     def add(self, order: VenueOrder) -> None:
         """Take a new order into the books."""
+        self._keep_terms(order.symbol)
         self._index(order)
         self.touch(order)
 
@@ -209,12 +218,61 @@ class Books:
 
     def hold(self, held: Holding) -> None:
         """The position of a symbol is now this; flat ones leave the books."""
+        self._keep_terms(held.symbol)
         self._batch.positions[held.symbol] = held
         self._batch.binding = True
         if held.qty:
             self.positions[held.symbol] = held
         else:
             self.positions.pop(held.symbol, None)
+
+    def list_as(self, symbol: str, known_as: str) -> None:
+        """`known_as` is called `symbol` from now on: under the same terms, unless it has terms of its own."""
+        terms = self.instruments.get(symbol) or msgspec.structs.replace(self.instruments[known_as], symbol=symbol)
+        self.instruments[symbol] = terms
+
+    def _keep_terms(self, symbol: str) -> None:
+        if symbol not in self._listed:
+            self._listed.add(symbol)
+            self._batch.listings[symbol] = self.instruments[symbol]
+
+    def rename_orders(self, symbol: str, new_symbol: str) -> None:
+        """Every order of `symbol` goes on under another name."""
+        for order in self.by_symbol.pop(symbol, {}).values():
+            order.symbol = new_symbol
+            self._index(order)
+            self.touch(order)
+
+    def post(
+        self,
+        kind: ActivityKind,
+        symbol: str,
+        at: datetime,
+        *,
+        qty_before: Decimal,
+        qty_after: Decimal,
+        amount: Decimal = ZERO,
+        realized_pnl: Decimal = ZERO,
+        **said: Any,
+    ) -> None:
+        """Book something without an order, under the next transaction number; `amount` of cash moves with it.
+
+        The session's realized P&L is that of its executions: what is booked here is in its opening balance.
+        """
+        self.cursor += 1
+        activity = AccountActivity(
+            cursor=self.cursor,
+            activity_id=f"{self.account.venue}-A{self.cursor:08d}",
+            kind=kind,
+            symbol=symbol,
+            qty_before=qty_before,
+            qty_after=qty_after,
+            transact_time=at,
+            amount=amount,
+            **said,
+        )
+        self._batch.activities.append(Booked(activity=activity, realized_pnl=realized_pnl))
+        self.move_cash(amount)
 
     def move_cash(self, delta: Decimal) -> None:
         self.account.cash += delta
@@ -316,3 +374,6 @@ class Books:
 
     def reports(self, after_cursor: int) -> list[ExecutionReport]:
         return [] if after_cursor >= self.cursor else self._store.reports(after_cursor)
+
+    def activities(self, after_cursor: int) -> list[AccountActivity]:
+        return [] if after_cursor >= self.cursor else self._store.activities(after_cursor)

@@ -21,13 +21,12 @@ import msgspec
 from qmworkbench.domain.instruments import AssetClass, Instrument
 from qmworkbench.domain.numbers import BPS, ONE, ZERO, floor_to
 from qmworkbench.domain.orders import Side
+from qmworkbench.venue.financing import NONE as NO_FINANCING
+from qmworkbench.venue.financing import Financing
+from qmworkbench.venue.invalid import ModelInvalid
 
 _HALF_HOUR_S = 1800
 _THREE_HOURS_S = 10800
-
-
-class ModelInvalid(ValueError):
-    """A venue setting that makes no sense. The message names the setting, its value and the remedy."""
 
 
 def _demand(holds: bool, name: str, value: object, remedy: str) -> None:
@@ -129,7 +128,7 @@ class CostSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class VenueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the venue treats an account: terms by kind of instrument, and leverage.
+    """How the venue treats an account: terms by kind of instrument, leverage, and what pairs cost overnight.
 
     Buying power is equity times `leverage`, less what positions tie up and working entries reserve;
     `leverage` is the account's, an instrument's own comes from its `margin_rate`. Every kind in AssetClass
@@ -139,6 +138,7 @@ class VenueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: str
     schedules: dict[AssetClass, CostSchedule]
     leverage: Decimal = ONE
+    financing: Financing = NO_FINANCING
 
     def __post_init__(self) -> None:
         missing = [kind.value for kind in AssetClass if kind not in self.schedules]
@@ -178,4 +178,5 @@ def costed() -> VenueModel:
         round_to_tick=True,
         closing_print_max_age_s=_THREE_HOURS_S,
     )
-    return VenueModel(name="costed", schedules={AssetClass.EQUITY: equity, AssetClass.FOREX: forex})
+    schedules = {AssetClass.EQUITY: equity, AssetClass.FOREX: forex}
+    return VenueModel(name="costed", schedules=schedules, financing=Financing())

@@ -8,12 +8,14 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from qmworkbench.domain.corporate_actions import CorporateAction
 from qmworkbench.domain.execution import (
     Account,
+    AccountActivity,
     BrokerOrder,
     BrokerPosition,
     ExecType,
@@ -30,6 +32,7 @@ from qmworkbench.venue.costs import VenueModel
 from qmworkbench.venue.crossing import Crossing
 from qmworkbench.venue.matching import stop_level
 from qmworkbench.venue.orders import Ending, OrderRefused, Refusal, VenueOrder
+from qmworkbench.venue.overnight import Overnight
 from qmworkbench.venue.pricing import Pricing, told
 from qmworkbench.venue.records import VenueError
 from qmworkbench.venue.store import Store
@@ -119,8 +122,14 @@ class Exchange:
         with self._reading() as books:
             return books.last_as_of
 
-    def open_session(self, session_id: str, at: datetime) -> None:
-        """Open for trading; P&L and fees count from zero. The last session's id again changes nothing."""
+    def open_session(
+        self, session_id: str, at: datetime, *, day: date | None = None, actions: Iterable[CorporateAction] = ()
+    ) -> None:
+        """Open for trading; P&L and fees count from zero. The last session's id again changes nothing.
+
+        `day` is the session's date: what happened since the last one is booked first, `actions` and financing
+        (overnight.py), all in one transaction. None: nothing is booked.
+        """
         _demand_utc("open_session", at)
         if not session_id:
             raise VenueError("a session needs an id, for example its date")
@@ -137,6 +146,8 @@ class Exchange:
             account.session_id, account.session_open, account.opened_at = session_id, True, at
             account.realized_pnl = account.fees = Decimal(0)
             books.keep_account()
+            if day is not None:
+                Overnight(books, day, at).book(actions)
 
     def close_session(self, as_of: datetime) -> None:
         """Trade AT_CLOSE orders at each symbol's last print, then expire day orders. Twice is harmless."""
@@ -248,6 +259,11 @@ class Exchange:
         """Everything said after `after_cursor`, oldest first."""
         with self._reading() as books:
             return books.reports(after_cursor)
+
+    def activities(self, after_cursor: int = 0) -> Sequence[AccountActivity]:
+        """Everything booked without an order after `after_cursor`, oldest first."""
+        with self._reading() as books:
+            return books.activities(after_cursor)
 
     def order(self, cl_ord_id: str) -> tuple[BrokerOrder | None, int]:
         """The order by its client id, and the transaction number at which that is exact."""

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import msgspec
 
-from qmworkbench.domain.execution import ExecutionReport
+from qmworkbench.domain.execution import AccountActivity, ExecutionReport
+from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.venue.bars import Print
 from qmworkbench.venue.orders import VenueOrder
@@ -17,7 +18,7 @@ class VenueError(Exception):
 
 class AccountRow(msgspec.Struct, kw_only=True):
     """The account: money in `currency`; `realized_pnl` and `fees` since the session began; `last_as_of` the
-    last frame matched.
+    last frame matched, `session_date` the last session's date (ISO, "" before a dated one).
     """
 
     venue: str
@@ -30,6 +31,7 @@ class AccountRow(msgspec.Struct, kw_only=True):
     session_open: bool = False
     opened_at: datetime | None = None
     last_as_of: datetime | None = None
+    session_date: str = ""
 
 
 class Holding(msgspec.Struct, kw_only=True):
@@ -61,10 +63,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     realized_pnl: Decimal = ZERO
 
 
+class Booked(msgspec.Struct, frozen=True, kw_only=True):
+    """One account activity of the books. `activity.amount` is the cash it moved; `realized_pnl` what of that is P&L."""
+
+    activity: AccountActivity
+    realized_pnl: Decimal = ZERO
+
+
 class Batch(msgspec.Struct, kw_only=True):
     """Everything one operation changed, to be written together.
 
-    `peaks` are those of orders unchanged otherwise. `binding` says something was promised, not just a bar looked at.
+    `peaks` are those of orders unchanged otherwise, `listings` the terms of what is held or ordered. `binding` says
+    something was promised, not just a bar looked at.
     """
 
     account: AccountRow | None = None
@@ -75,6 +85,8 @@ class Batch(msgspec.Struct, kw_only=True):
     rates: dict[str, Rate] = msgspec.field(default_factory=dict)
     halts: dict[str, bool] = msgspec.field(default_factory=dict)
     entries: list[Entry] = msgspec.field(default_factory=list)
+    activities: list[Booked] = msgspec.field(default_factory=list)
+    listings: dict[str, Instrument] = msgspec.field(default_factory=dict)
     drills: list[tuple[str, str, str]] = msgspec.field(default_factory=list)
     binding: bool = False
 

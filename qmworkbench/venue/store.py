@@ -17,18 +17,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from qmworkbench.domain.execution import ExecutionReport
+from qmworkbench.domain.execution import AccountActivity, ExecutionReport
+from qmworkbench.domain.instruments import Instrument
 from qmworkbench.venue.bars import Print
 from qmworkbench.venue.orders import VenueOrder
-from qmworkbench.venue.records import AccountRow, Batch, Entry, Holding, Rate, VenueError
+from qmworkbench.venue.records import AccountRow, Batch, Booked, Entry, Holding, Rate, VenueError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MEMORY = ":memory:"
 
 
 _ORDER_COLUMNS = tuple(VenueOrder.__struct_fields__)
 _ACCOUNT_COLUMNS = tuple(AccountRow.__struct_fields__)
-_INTEGERS = {"seq", "trail_bps", "triggered", "held", "session_open"}
+_INTEGERS = {"seq", "trail_bps", "triggered", "held", "netted", "session_open"}
 
 
 def _columns(names: tuple[str, ...], key: str) -> str:
@@ -38,6 +39,15 @@ def _columns(names: tuple[str, ...], key: str) -> str:
     )
 
 
+# Since version 2: what was booked overnight, and the terms of whatever was ever held or ordered.
+_ACTIVITY_TABLES = """
+CREATE TABLE activities (
+    cursor INTEGER PRIMARY KEY, activity_id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, symbol TEXT NOT NULL,
+    effective TEXT NOT NULL, amount TEXT NOT NULL, realized_pnl TEXT NOT NULL, transact_time TEXT NOT NULL,
+    activity TEXT NOT NULL
+);
+CREATE TABLE listings (symbol TEXT PRIMARY KEY, instrument TEXT NOT NULL) WITHOUT ROWID;
+"""
 _SCHEMA = f"""
 CREATE TABLE account ({_columns(_ACCOUNT_COLUMNS, "venue")});
 CREATE TABLE orders ({_columns(_ORDER_COLUMNS, "cl_ord_id")}) WITHOUT ROWID;
@@ -56,6 +66,16 @@ CREATE TABLE rates (
 ) WITHOUT ROWID;
 CREATE TABLE halts (symbol TEXT PRIMARY KEY, halted INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE drills (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, symbol TEXT NOT NULL, detail TEXT NOT NULL);
+{_ACTIVITY_TABLES}
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+# Version 1 knew no dates; the platform's session ids end in theirs.
+_FROM_1 = f"""
+ALTER TABLE account ADD COLUMN session_date TEXT NOT NULL DEFAULT '';
+UPDATE account SET session_date = substr(session_id, -10)
+    WHERE session_id GLOB '*[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]';
+{_ACTIVITY_TABLES}
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 
@@ -73,6 +93,8 @@ _PUT_POSITION = _upsert("positions", ("symbol", "qty", "cost"), "symbol")
 _PUT_MARK = "INSERT OR REPLACE INTO marks (symbol, px, at) VALUES (?, ?, ?)"
 _PUT_RATE = _upsert("rates", ("currency", "rate", "at", "source"), "currency")
 _PUT_HALT = _upsert("halts", ("symbol", "halted"), "symbol")
+_PUT_LISTING = "INSERT OR REPLACE INTO listings (symbol, instrument) VALUES (?, ?)"
+_PUT_ACTIVITY = "INSERT INTO activities VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_ENTRY = "INSERT INTO executions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _OPEN = "status IN ('accepted', 'partially_filled')"
 _LIVE_ORDERS = (
@@ -131,6 +153,8 @@ class Store:
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if version == 0 and tables == 0:
             self._db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+        elif version == 1:
+            self._db.executescript(f"BEGIN;{_FROM_1}COMMIT;")
         elif version != SCHEMA_VERSION:
             raise VenueError(
                 f"{self.path} has books of version {version}, this program keeps version {SCHEMA_VERSION}: "
@@ -180,6 +204,11 @@ class Store:
             db.executemany(_PUT_HALT, [{"symbol": s, "halted": h} for s, h in batch.halts.items()])
         if batch.entries:
             db.executemany(_PUT_ENTRY, [_entry_row(entry) for entry in batch.entries])
+        if batch.activities:
+            db.executemany(_PUT_ACTIVITY, [_activity_row(booked) for booked in batch.activities])
+        if batch.listings:
+            terms = [(symbol, _encode(listed).decode()) for symbol, listed in batch.listings.items()]
+            db.executemany(_PUT_LISTING, terms)
         if batch.drills:
             db.executemany("INSERT INTO drills (kind, symbol, detail) VALUES (?, ?, ?)", batch.drills)
 
@@ -217,7 +246,8 @@ class Store:
         return [symbol for (symbol,) in self._db.execute("SELECT symbol FROM halts WHERE halted ORDER BY symbol")]
 
     def last_cursor(self) -> int:
-        (cursor,) = self._db.execute("SELECT coalesce(max(cursor), 0) FROM executions").fetchone()
+        newest = "SELECT max((SELECT coalesce(max(cursor), 0) FROM executions), coalesce(max(cursor), 0))"
+        (cursor,) = self._db.execute(f"{newest} FROM activities").fetchone()
         return int(cursor)
 
     def last_seq(self) -> int:
@@ -229,13 +259,25 @@ class Store:
         rows = self._db.execute("SELECT report FROM executions WHERE cursor > ? ORDER BY cursor", (after_cursor,))
         return [_decode_report(text) for (text,) in rows]
 
+    def activities(self, after_cursor: int) -> list[AccountActivity]:
+        """What was booked without an order after `after_cursor`, oldest first."""
+        rows = self._db.execute("SELECT activity FROM activities WHERE cursor > ? ORDER BY cursor", (after_cursor,))
+        return [_decode_activity(text) for (text,) in rows]
+
+    def listings(self) -> dict[str, Instrument]:
+        """The terms of every symbol ever held or ordered."""
+        rows = self._db.execute("SELECT symbol, instrument FROM listings ORDER BY symbol")
+        return {symbol: _decode_instrument(text) for symbol, text in rows}
+
     def _read(self, sql: str, shape: type[_T], *values: str) -> Iterator[_T]:
         for row in self._db.execute(sql, values):
             yield msgspec.convert(dict(row), shape, strict=False)
 
 
 _decode_report = msgspec.json.Decoder(ExecutionReport).decode
-_encode_report = msgspec.json.Encoder().encode
+_decode_activity = msgspec.json.Decoder(AccountActivity).decode
+_decode_instrument = msgspec.json.Decoder(Instrument).decode
+_encode = msgspec.json.Encoder().encode
 
 
 def _row(record: msgspec.Struct) -> dict[str, Any]:
@@ -260,5 +302,20 @@ def _entry_row(entry: Entry) -> tuple[Any, ...]:
         str(entry.realized_pnl),
         str(said.conversion_rate),
         said.transact_time.isoformat(),
-        _encode_report(said).decode(),
+        _encode(said).decode(),
+    )
+
+
+def _activity_row(booked: Booked) -> tuple[Any, ...]:
+    told = booked.activity
+    return (
+        told.cursor,
+        told.activity_id,
+        told.kind.value,
+        told.symbol,
+        told.effective,
+        str(told.amount),
+        str(booked.realized_pnl),
+        told.transact_time.isoformat(),
+        _encode(told).decode(),
     )

@@ -5,6 +5,7 @@ A broker joins by adding a maker that returns a Bench: a way to let the market m
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal as D
 from pathlib import Path
 
@@ -14,19 +15,22 @@ import pytest
 from qmworkbench.brokers.faulty import FaultPlan, FaultyBroker
 from qmworkbench.brokers.simulated import SimulatedBroker
 from qmworkbench.brokers.snapshot import snapshot
-from qmworkbench.domain.execution import ExecType, OrderRequest
+from qmworkbench.domain.corporate_actions import CorporateAction
+from qmworkbench.domain.execution import ActivityKind, ExecType, OrderRequest
 from qmworkbench.domain.orders import OrdStatus, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.ports import Broker, RequestRefused
-from tests.venue.worlds import Bar, World, at, bracket
+from tests.venue.worlds import DAY, OPEN, Bar, World, at, bracket
 
 
 @dataclass
 class Bench:
-    """A broker with one share, AAA, that trades at 100 when it is handed over."""
+    """A broker with one share, AAA, that trades at 100 when it is handed over. `night` lets a two-for-one split and a
+    dividend of a dollar before it take effect."""
 
     broker: Broker
     bars: Callable[..., None]
     minute: Callable[[], int]
+    night: Callable[[], None]
 
     def request(self, name: str, **changes: object) -> OrderRequest:
         request = OrderRequest(
@@ -46,7 +50,8 @@ class Bench:
 
 
 def _simulated(folder: Path) -> World:
-    world = World(path=folder / "venue.db")
+    world = World(path=folder / "venue.db", open_now=False)
+    world.exchange.open_session(DAY, OPEN, day=date(2018, 3, 2))
     world.bars((100, 100, 100, 100))
     return world
 
@@ -61,7 +66,14 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     def bars(*rows: Bar) -> None:
         world.bars(*rows)
 
-    yield Bench(broker, bars, lambda: world.minute)
+    def night() -> None:
+        world.end()
+        monday, terms = date(2018, 3, 5), {"symbol": "AAA", "ex_date": date(2018, 3, 5)}
+        split = CorporateAction(kind=ActivityKind.SPLIT, ratio=D(2), **terms)
+        dividend = CorporateAction(kind=ActivityKind.DIVIDEND, amount=D(1), **terms)
+        world.exchange.open_session("monday", OPEN + timedelta(days=3), day=monday, actions=(split, dividend))
+
+    yield Bench(broker, bars, lambda: world.minute, night)
     world.exchange.close()
 
 
@@ -183,3 +195,31 @@ def test_a_snapshot_is_whole_and_of_one_moment(bench: Bench) -> None:
     assert [order.cl_ord_id for order in seen.open_orders] == ["in/stop"]
     assert seen.account == bench.broker.account()
     assert snapshot(bench.broker, seen.cursor).executions == ()
+
+
+def test_what_moves_the_account_without_an_order_is_an_activity(bench: Bench) -> None:
+    bench.broker.submit(bench.request("a", time_in_force=TimeInForce.IOC))
+    bench.bars(FLAT)
+    before, said = bench.broker.account(), list(bench.broker.reports(0))
+    assert list(bench.broker.activities(0)) == []
+    bench.night()
+    told = list(bench.broker.activities(0))
+    assert [activity.kind for activity in told] == [ActivityKind.DIVIDEND, ActivityKind.SPLIT]
+    (held,) = bench.broker.positions()
+    assert held.qty == told[-1].qty_after == 2 * told[-1].qty_before
+    after = bench.broker.account()
+    assert after.cash - before.cash == sum(activity.amount for activity in told)
+    assert list(bench.broker.reports(0)) == said
+
+
+def test_activities_share_the_numbers_of_the_reports_and_resume_after_one(bench: Bench) -> None:
+    bench.broker.submit(bench.request("a", time_in_force=TimeInForce.IOC))
+    bench.bars(FLAT)
+    bench.night()
+    told = list(bench.broker.activities(0))
+    numbers = [report.cursor for report in bench.broker.reports(0)] + [activity.cursor for activity in told]
+    assert len(set(numbers)) == len(numbers)
+    assert bench.broker.account().cursor == max(numbers)
+    assert len({activity.activity_id for activity in told}) == len(told)
+    for k, activity in enumerate(told):
+        assert list(bench.broker.activities(activity.cursor)) == told[k + 1 :]

@@ -9,6 +9,7 @@ from qmworkbench.domain.events import Event, Input
 from qmworkbench.domain.events.orders import ExecutionReported
 from qmworkbench.domain.execution import (
     Account,
+    AccountActivity,
     BrokerOrder,
     BrokerPosition,
     BrokerSnapshot,
@@ -78,6 +79,9 @@ class DiaryBroker:
     def order(self, cl_ord_id: str) -> tuple[BrokerOrder | None, int]:
         self._note("order", cl_ord_id)
         return None, 7
+
+    def activities(self, after_cursor: int) -> Sequence[AccountActivity]:
+        return ()
 
     def open_orders(self) -> Sequence[BrokerOrder]:
         return []

@@ -14,11 +14,11 @@ from qmworkbench.venue.costs import (
     US_SELL_CHARGES_2018,
     CostSchedule,
     FeeSchedule,
-    ModelInvalid,
     VenueModel,
     costed,
     ideal,
 )
+from qmworkbench.venue.invalid import ModelInvalid
 from tests.venue.worlds import World, bracket, dec, terms
 
 SHARE = us_equity("AAA")

@@ -217,13 +217,23 @@ class TestItsFile:
         with sqlite3.connect(path) as db:
             db.execute("CREATE TABLE other (x)")
         db.close()
-        with pytest.raises(VenueError, match="has books of version 0, this program keeps version 1"):
+        with pytest.raises(VenueError, match="has books of version 0, this program keeps version 2"):
             Exchange(path, [us_equity("AAA")], ideal(), "USD", D(1))
 
-    def test_books_of_a_symbol_that_is_no_instrument_are_refused(self, world: World) -> None:
+    def test_what_is_held_goes_on_under_its_terms_though_it_trades_no_more(self, world: World) -> None:
         world.buy("in")
         world.bars((100, 100, 100, 100))
         world.exchange.close()
+        with Exchange(world.path, [us_equity("BBB")], world.model, "USD", D(1)) as again:
+            assert [held.symbol for held in again.positions()] == ["AAA"]
+
+    def test_books_of_a_symbol_without_terms_are_refused(self, world: World) -> None:
+        world.buy("in")
+        world.bars((100, 100, 100, 100))
+        world.exchange.close()
+        with sqlite3.connect(world.path) as db:
+            db.execute("DELETE FROM listings")
+        db.close()
         with pytest.raises(VenueError, match="holds AAA, not among the instruments: add them"):
             Exchange(world.path, [us_equity("BBB")], world.model, "USD", D(1))
 
