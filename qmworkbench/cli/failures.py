@@ -34,15 +34,19 @@ _COULD_NOT: Final = {
     "ParametersRefused": "the report's parameters are refused",
     "ShellStopped": "the platform stopped itself",
     "StorageRefused": "the book cannot be used as it is",
+    "UnknownInstance": "there is no such strategy instance",
     "UnknownStrategy": "there is no such strategy",
     "VenueError": "the simulated venue cannot be used",
     "Cannot": "it could not be done",
 }
 _REFUSED: Final = {
     "AlreadyClosed": "the session is closed",
+    "ApprovalRefused": "the change is refused",
     "CommandRefused": "the command is refused",
     "DayRefused": "the day is refused",
+    "ParameterError": "the parameters are refused",
     "Rejected": "the platform refused",
+    "ScheduleRefused": "the strategies are refused",
     "StartupFailed": "a service did not come up",
 }
 _STOPPED: Final = frozenset({"StopRequested", "KeyboardInterrupt"})

@@ -181,7 +181,12 @@ class StrategySeen(msgspec.Struct, frozen=True, kw_only=True):
     """One scheduled strategy instance: its catalog entry, and its parameters against the approved ones.
 
     `changed` lists parameters that differ from the approved set as "name: approved → running (where set)".
-    `pending` is a promotion that waits for an answer, "" if none. `needs_history_days` against `has_history_days`.
+    `params_version` counts the changes proposed for it, 0 the catalog's own set; `approved_by` signed the version in
+    force, `approved_on` (ISO date), for sessions from `effective_from` on; all "" for version 0.
+    `proposals` are changes that wait for a signature, `coming` those signed for a later session. `pending` is a
+    promotion that waits for an answer, "" if none. `needs_history_days` against `has_history_days`.
+    `left_out`: why it does not run in this session although it was configured, "" if it does. `unrecorded`: what
+    an earlier session ran with and the ledger does not know, "" if it agrees.
     """
 
     instance_id: str
@@ -193,10 +198,18 @@ class StrategySeen(msgspec.Struct, frozen=True, kw_only=True):
     params_hash: str = ""
     approved_hash: str = ""
     changed: tuple[str, ...] = ()
+    params_version: int = 0
+    approved_by: str = ""
+    approved_on: str = ""
+    effective_from: str = ""
+    proposals: tuple[str, ...] = ()
+    coming: tuple[str, ...] = ()
     pending: str = ""
     needs_history_days: int = 0
     has_history_days: int = 0
     fits_market: bool = True
+    left_out: str = ""
+    unrecorded: str = ""
     detail: str = ""
 
 

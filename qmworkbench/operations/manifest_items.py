@@ -1,17 +1,11 @@
 """What the manifest's five items ask of the last session, the broker and the strategies (M: Pre-Flight)."""
 
-from typing import Final
+from qmworkbench.domain.checks import Check
+from qmworkbench.operations.evidence import PreStartEvidence
+from qmworkbench.operations.lines import Line, listed, several
+from qmworkbench.operations.strategy_lines import parameters_check, strategies_ready
 
-from qmworkbench.domain.checks import Check, CheckStatus
-from qmworkbench.domain.sessions import Environment
-from qmworkbench.operations.evidence import PreStartEvidence, StrategySeen
-from qmworkbench.operations.lines import SIGNED_BY_POLICY, Line, Signatures, listed, several
-
-# Which catalog status lets a strategy into an environment; the others take any but a retired one.
-_STATUS_NEEDED: Final = {
-    Environment.PAPER: ("paper-approved", "live-approved"),
-    Environment.LIVE: ("live-approved",),
-}
+__all__ = ["manifest_checks", "parameters_check", "strategies_ready"]
 
 CONTROL_SUMMARY = Line(
     check_id="preflight.control_summary",
@@ -49,8 +43,8 @@ STRATEGIES_READY = Line(
     check_id="preflight.strategies_ready",
     section="M: Pre-Flight 5",
     title="The scheduled strategies are ready",
-    looked_at="catalog, promotions, history",
-    expectation="known, of a status this environment takes, nothing pending, enough history",
+    looked_at="catalog, promotions, proposed changes, history",
+    expectation="known, of a status this environment takes, no promotion or parameter change pending, enough history",
     remedy="see which one is not, and either complete it or take it out of the schedule",
 )
 OPEN_QUESTIONS = Line(
@@ -112,50 +106,3 @@ def _previous_session(seen: PreStartEvidence) -> Check:
     return PREVIOUS_SESSION.judged(
         previous.closed, f"{previous.session_id} is {'closed' if previous.closed else 'still open'}"
     )
-
-
-def strategies_ready(line: Line, strategies: tuple[StrategySeen, ...], environment: Environment) -> Check:
-    """Every scheduled instance may run here; used before the start and before the market."""
-    if not strategies:
-        return line.judged(False, "no strategy is scheduled", remedy="schedule at least one strategy")
-    wrong = [f"{s.instance_id}: {why}" for s in strategies if (why := _why_not_ready(s, environment))]
-    value = ", ".join(f"{s.instance_id} ({s.status or 'unknown'})" for s in strategies)
-    if wrong:
-        return line.judged(False, value, detail="; ".join(wrong))
-    short = [
-        f"{s.instance_id} has {s.has_history_days} of {s.needs_history_days} history days"
-        for s in strategies
-        if s.has_history_days < s.needs_history_days
-    ]
-    if short:
-        remedy = "give more history, or expect no signals until enough bars have been seen"
-        return line.warned(value, "; ".join(short), remedy=remedy)
-    return line.judged(True, value)
-
-
-def _why_not_ready(strategy: StrategySeen, environment: Environment) -> str:
-    if not strategy.known:
-        return strategy.detail or f"{strategy.strategy_id} is not in the catalog"
-    if strategy.status == "retired":
-        return "it is retired"
-    needed = _STATUS_NEEDED.get(environment)
-    if needed is not None and strategy.status not in needed:
-        return f"it is {strategy.status}, {environment} takes {' or '.join(needed)}"
-    if strategy.pending:
-        return f"a promotion is pending: {strategy.pending}"
-    return "" if strategy.fits_market else "it does not trade this market"
-
-
-def parameters_check(
-    line: Line, strategies: tuple[StrategySeen, ...], environment: Environment, signatures: Signatures
-) -> Check:
-    """Parameters run as approved, or differ knowingly where no money is at stake."""
-    changed = [f"{s.instance_id}: {', '.join(s.changed)}" for s in strategies if s.changed]
-    differs = [s.instance_id for s in strategies if s.params_hash != s.approved_hash]
-    value = ", ".join(f"{s.instance_id} {s.params_hash}" for s in strategies) or "none"
-    if not differs:
-        return line.signed(line.judged(True, value), signatures)
-    detail = "; ".join(changed) or f"not the approved set: {listed(differs)}"
-    if environment in SIGNED_BY_POLICY:
-        return line.signed(line.warned(value, detail), signatures)
-    return line.found(CheckStatus.FAIL, value, detail=detail)

@@ -14,7 +14,7 @@ from qmworkbench.service.config import Config
 from qmworkbench.service.config_problems import shown
 from qmworkbench.service.offline import BookEmpty, read_state
 from qmworkbench.service.plan import as_plain
-from qmworkbench.service.runs import configured_runs, default_runs
+from qmworkbench.service.runs import schedule
 from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.trading.state import State
 
@@ -74,10 +74,8 @@ def market_of(opened: SessionOpened) -> AssetClass:
 
 
 def _runs_now(config: Config, opened: SessionOpened) -> tuple[RunSpec, ...]:
-    """What would run on the market and the universe of that session."""
-    market, entries = market_of(opened), config.settings.strategies
-    symbols = [instrument.symbol for instrument in opened.instruments]
-    return default_runs(market, symbols) if entries is None else configured_runs(entries, market)
+    """What the next session would run on the market and the universe of that one."""
+    return schedule(config, market_of(opened), [instrument.symbol for instrument in opened.instruments]).runs
 
 
 def _limits(before: Limits, after: Limits, config: Config) -> Iterator[Change]:

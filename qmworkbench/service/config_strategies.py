@@ -1,15 +1,38 @@
-"""What is wrong with configured strategy instances: unknown ones, odd parameters, impossible budgets (§3, §8)."""
+"""What is wrong with configured strategy instances and their owners, and whether the day goes on without (§3, §8)."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
+from qmworkbench.domain.sessions import Environment
 from qmworkbench.service.config_problems import ConfigProblem, Path_, dotted, nearest, shown
 from qmworkbench.service.config_reading import place
 from qmworkbench.service.config_schema import Settings, StrategySection
 from qmworkbench.service.config_sources import Layer
 
 _WHOLE_ACCOUNT_PCT: Final = Decimal(100)
+# Where no account is at stake a day goes on without an instance that cannot run; elsewhere a person decides first.
+GOES_ON_WITHOUT: Final = frozenset({Environment.BACKTEST, Environment.LOCAL})
+# An id that two entries share does not say which of the two was meant: that is never left out, always refused.
+_OF_ONE_INSTANCE: Final = re.compile(r"strategies\[(\d+)\]\.(?!id$)")
+
+
+def left_out_of(settings: Settings, problems: Sequence[ConfigProblem]) -> Mapping[str, tuple[ConfigProblem, ...]]:
+    """The instances that a day can go on without, by id, with what is wrong with each; none where it must not.
+
+    It must not in paper and live, where a problem is of no single instance, or where no sound one would be left.
+    """
+    of: dict[str, list[ConfigProblem]] = {}
+    entries = settings.strategies or ()
+    for problem in problems:
+        found = _OF_ONE_INSTANCE.match(problem.key)
+        if found is None:
+            return {}
+        of.setdefault(entries[int(found[1])].id, []).append(problem)
+    if settings.environment not in GOES_ON_WITHOUT or len(of) == len(entries):
+        return {}
+    return {name: tuple(found) for name, found in of.items()}
 
 
 def strategy_problems(settings: Settings, layers: Sequence[Layer]) -> list[ConfigProblem]:
@@ -22,7 +45,27 @@ def strategy_problems(settings: Settings, layers: Sequence[Layer]) -> list[Confi
             problems.append(_problem(number, "id", entry.id, problem, "give each instance an id of its own", layers))
         first.setdefault(entry.id, number)
         problems += _of_entry(number, entry, layers)
-    return problems
+    return [*problems, *_of_owners(settings, layers)]
+
+
+def _of_owners(settings: Settings, layers: Sequence[Layer]) -> Iterator[ConfigProblem]:
+    """Signatures listed for an owner nobody is would never count."""
+    if not settings.owners:
+        return
+    from qmworkbench.strategies import catalog
+
+    known = sorted({definition.owner for definition in catalog.catalog().values()})
+    for owner, people in settings.owners.items():
+        if owner not in known:
+            close = nearest(owner, known)
+            meant = f"did you mean {close}? " if close else ""
+            yield ConfigProblem(
+                key=f'owners."{owner}"',
+                value=shown(people),
+                source=place(layers, ("owners", owner)),
+                problem="owns no strategy of the catalog",
+                remedy=f"{meant}Its owners are {', '.join(known)}",
+            )
 
 
 def _of_entry(number: int, entry: StrategySection, layers: Sequence[Layer]) -> Iterator[ConfigProblem]:

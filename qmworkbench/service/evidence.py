@@ -104,7 +104,7 @@ def gather_pre_start(config: Config, platform: Platform) -> seen.PreStartEvidenc
         previous=_previous(platform),
         clock=clock_of(platform),
         retention=_retention(config),
-        strategies=strategies_seen(platform.plan),
+        strategies=strategies_seen(platform.plan, decode_state(platform.as_found)),
     )
 
 

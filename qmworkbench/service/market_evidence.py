@@ -77,7 +77,7 @@ def gather_pre_market(config: Config, platform: Platform) -> market.PreMarketEvi
         scan_changes=_scan_changes(config, platform),
         scan_window=_scan_window(config, platform),
         pre_open=_pre_open(config, platform),
-        strategies=strategies_seen(plan),
+        strategies=strategies_seen(plan, decode_state(platform.as_found)),
         runs=tuple(name for name, run in day.runs.items() if not run.ended),
         alerts=_alerts(platform),
         emergency=_emergency(platform),

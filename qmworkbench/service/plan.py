@@ -1,6 +1,7 @@
 """What a trading day is made from, gathered and checked before anything is opened (§4, §5)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -14,7 +15,7 @@ from qmworkbench.domain.sessions import Environment
 from qmworkbench.market.session import SessionData
 from qmworkbench.service.code_version import code_version
 from qmworkbench.service.config import Config
-from qmworkbench.service.runs import configured_runs, default_runs
+from qmworkbench.service.runs import ScheduleRefused, schedule
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue.costs import VenueModel
@@ -37,7 +38,7 @@ class DayPlan:
 
     `compute` says how signals are computed, anew at each boundary or once for the whole day; `speed` is market
     seconds per wall second, None for as fast as possible. Neither changes a decision. `unattended`: human lines are
-    signed by policy.
+    signed by policy. `left_out`: instances that cannot run, `set_at`: where parameters are set (service/runs.py).
     """
 
     book: str
@@ -53,9 +54,12 @@ class DayPlan:
     config_hash: str
     max_candidates: int
     max_owned: int
+    shared_symbols: bool = False
     unattended: bool = True
     compute: Literal["incremental", "one-pass"] = "incremental"
     speed: float | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    set_at: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def session_id(self) -> str:
@@ -90,6 +94,8 @@ class DayPlan:
             unattended=self.unattended,
             max_candidates=self.max_candidates,
             max_owned=self.max_owned,
+            shared_symbols=self.shared_symbols,
+            left_out=dict(self.left_out),
         )
 
 
@@ -101,10 +107,13 @@ def as_plain(settings: ScanSettings) -> dict[str, Any]:
 
 
 def plan_of(config: Config, data: SessionData) -> DayPlan:
-    """The day that a configuration and its data make."""
-    market, symbols = market_of(data), data.universe.symbols
+    """The day that a configuration and its data make. Raises DayRefused where its strategies cannot run."""
+    market = market_of(data)
     feed, allocator = config.settings.feed, config.settings.allocator
-    entries = config.settings.strategies
+    try:
+        scheduled = schedule(config, market, data.universe.symbols, data.window.date)
+    except ScheduleRefused as refused:
+        raise DayRefused(str(refused)) from None
     return DayPlan(
         book=config.book,
         environment=config.environment,
@@ -112,7 +121,9 @@ def plan_of(config: Config, data: SessionData) -> DayPlan:
         data=data,
         limits=config.limits(market),
         scan=config.scan(market),
-        runs=default_runs(market, symbols) if entries is None else configured_runs(entries, market),
+        runs=scheduled.runs,
+        left_out=scheduled.left_out,
+        set_at=scheduled.set_at,
         venue_model=config.venue_model(),
         account_currency=config.settings.account_currency,
         initial_cash=config.settings.initial_cash,

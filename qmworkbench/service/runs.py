@@ -1,10 +1,10 @@
 """Which strategy instances run in a session: catalog or configuration, then what owners have approved (§3, §8, §10)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qmworkbench.service.config import Config
 
 _PERCENT = Decimal(100)
+Published: TypeAlias = Mapping[tuple[str, str], Params]
 
 
 class ScheduleRefused(Exception):
@@ -39,23 +40,27 @@ class Schedule:
     set_at: Mapping[str, str] = field(default_factory=dict)
 
 
-def schedule(config: "Config", market: AssetClass, session: date | None = None) -> Schedule:
+def schedule(
+    config: "Config", market: AssetClass, symbols: Sequence[str] = catalog.MAJOR_PAIRS, session: date | None = None
+) -> Schedule:
     """The runs of a configuration in the session of that date (None: the next), with the changes approved for it.
+
+    `symbols` is the session's universe: the catalog has an instance for each currency pair of it.
 
     In local and backtest an instance that cannot run is left out; in paper and live it refuses the day, and so does
     everywhere a day without any run. Raises ScheduleRefused, and StorageRefused where the ledger does not verify.
     """
-    approvals = ledger_of(config).approvals()
+    approvals, known = ledger_of(config).approvals(), published(market, symbols)
     left_out = {name: "; ".join(map(str, problems)) for name, problems in config.left_out.items()}
     runs: list[RunSpec] = []
-    for instance in instances(config, market):
+    for instance in instances(config, market, symbols):
+        approved = approved_set(instance, known, approvals, session)
         try:
-            runs.append(_approved_run(instance, approvals, session))
+            runs.append(_approved_run(instance, approved))
         except ParameterError as error:
-            number = approved_set(instance, approvals, session).version
             left_out[instance.instance_id] = (
-                f"version {number} of its parameters, which was approved, no longer fits: {error}. Propose a set that "
-                f"does (`qm strategy propose {instance.instance_id} …`), or take the instance out"
+                f"version {approved.version} of its parameters, which was approved, no longer fits: {error}. Propose a "
+                f"set that does (`qm strategy propose {instance.instance_id} …`), or take the instance out"
             )
     if left_out and (not runs or config.environment not in GOES_ON_WITHOUT):
         told = "; ".join(f"{name} cannot run: {why}" for name, why in sorted(left_out.items()))
@@ -64,21 +69,23 @@ def schedule(config: "Config", market: AssetClass, session: date | None = None) 
     return Schedule(tuple(runs), left_out, _set_at(config))
 
 
-def instances(config: "Config", market: AssetClass) -> tuple[StrategyInstance, ...]:
+def instances(
+    config: "Config", market: AssetClass, symbols: Sequence[str] = catalog.MAJOR_PAIRS
+) -> tuple[StrategyInstance, ...]:
     """What catalog or configuration say of the instances that trade `market`, approvals not yet heard; in order of id.
 
     Configured ones that cannot run are not among them.
     """
     entries = config.settings.strategies
     if entries is None:
-        return catalog.default_instances(market)
+        return catalog.default_instances(market, symbols)
     sound = (entry for entry in entries if entry.id not in config.left_out and _trades(entry, market))
     return tuple(sorted((_instance(entry, market) for entry in sound), key=lambda instance: instance.instance_id))
 
 
-def default_runs(market: AssetClass) -> tuple[RunSpec, ...]:
-    """The catalog's own instances for a market, in order of id: what runs when the configuration names none."""
-    return tuple(run_spec(instance) for instance in catalog.default_instances(market))
+def default_runs(market: AssetClass, symbols: Sequence[str] = catalog.MAJOR_PAIRS) -> tuple[RunSpec, ...]:
+    """The catalog's own instances for a market and its universe, in order of id, with no change approved."""
+    return tuple(run_spec(instance) for instance in catalog.default_instances(market, symbols))
 
 
 def ledger_of(config: "Config") -> ApprovalLedger:
@@ -86,21 +93,20 @@ def ledger_of(config: "Config") -> ApprovalLedger:
     return ApprovalLedger(config.paths.approvals, environment=config.environment.value, book=config.book)
 
 
-def published(instance_id: str, strategy_id: str) -> Params:
-    """What the catalog's owner has approved beside the entry's own values: the parameters of the published instance of
-    that name, none for an instance that a configuration made up.
+def published(market: AssetClass, symbols: Sequence[str] = catalog.MAJOR_PAIRS) -> Published:
+    """What the catalog's owners have approved beside their entries' own values, by instance and strategy."""
+    return {(one.instance_id, one.strategy_id): one.params for one in catalog.default_instances(market, symbols)}
+
+
+def approved_set(
+    instance: StrategyInstance, known: Published, approvals: Approvals, session: date | None = None
+) -> ApprovedSet:
+    """The parameters approved for an instance in the session of that date (None: the newest signed).
+
+    Without a change on record: the published instance's, and for one that a configuration made up the entry's own.
     """
-    for market in catalog.get(strategy_id).asset_classes:
-        for instance in catalog.default_instances(market):
-            if (instance.instance_id, instance.strategy_id) == (instance_id, strategy_id):
-                return instance.params
-    return {}
-
-
-def approved_set(instance: StrategyInstance, approvals: Approvals, session: date | None = None) -> ApprovedSet:
-    """The parameters approved for an instance in the session of that date (None: the newest signed)."""
     definition = catalog.get(instance.strategy_id)
-    base = published(instance.instance_id, instance.strategy_id)
+    base = known.get((instance.instance_id, instance.strategy_id), {})
     return approvals.approved(definition, instance.instance_id, base, session.isoformat() if session else None)
 
 
@@ -148,9 +154,8 @@ def instance_of(spec: RunSpec) -> StrategyInstance:
     )
 
 
-def _approved_run(instance: StrategyInstance, approvals: Approvals, session: date | None) -> RunSpec:
+def _approved_run(instance: StrategyInstance, approved: ApprovedSet) -> RunSpec:
     """The run with its approved changes. Only a set that runs as it was signed bears the signer's name."""
-    approved = approved_set(instance, approvals, session)
     running = running_set(instance, approved)
     spec = run_spec(msgspec.structs.replace(instance, params=running), approved.version)
     return msgspec.structs.replace(spec, approved_by=approved.by) if spec.params_hash == approved.hash else spec
