@@ -1,47 +1,33 @@
 """One boundary: bars to disk, venue, fills, the frame computed, decisions carried out (§9, DESIGN "Frames")."""
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from qmworkbench.domain.events.market import BoundaryClosed, FeedState, StrategyFaulted
 from qmworkbench.market.feed import Delivery
 from qmworkbench.service.lateness import StageTimes
-from qmworkbench.service.platform import Platform
-from qmworkbench.trading.frame_computer import request_for
+from qmworkbench.service.stage import Stage
+from qmworkbench.trading.frame_computer import Computed, FrameRequest, request_for
 from qmworkbench.trading.frames import BarFrame
 from qmworkbench.trading.state import encode_state, state_hash
+
+if TYPE_CHECKING:
+    from qmworkbench.service.platform import Platform
 
 CHECKPOINT_EVERY: Final = 100
 
 
-async def take_boundary(platform: Platform, delivery: Delivery) -> None:
-    """Take in the next frame of the feed and decide on it."""
+async def take_boundary(platform: "Platform", delivery: Delivery) -> None:
+    """Take in the next frame of the feed and decide on it, with everything that is kept of a boundary."""
     shell, frame = platform.shell, delivery.frame
-    data = platform.plan.data
     started = time.perf_counter()
     # The bars are written before anything names them, and durable before any record that does (platform.open_platform).
     await shell.beside(lambda: platform.bars.append(frame))
-    if not frame.extended:
-        await shell.at_the_venue(lambda: platform.exchange.on_frame(frame, data.universe))
-    await shell.settle()
-    # Nothing may come in between: once the monitor awaits the next bars, market time may run up to them.
-    observed = platform.monitor.observe(delivery, platform.wall())
-    if observed.changed is not None:
-        at = max(observed.changed.at, shell.now())
-        shell.decide(msgspec.structs.replace(observed.changed, at=at))
-    shell.decide(
-        BoundaryClosed(
-            at=frame.as_of,
-            frame_hash=frame.content_hash,
-            rows=len(frame),
-            boundary=delivery.boundary,
-            extended=frame.extended,
-        )
-    )
-    await shell.settle()
-    stages = await compute_and_decide(platform, frame)
+    await close_boundary(platform, delivery)
+    computed, request, stages = await compute_and_decide(platform, frame)
+    await shell.beside(lambda: platform.radar_archive.take(computed.radar, request.marked))
     stages.journal_ms = platform.shell.waited_s * 1e3
     platform.shell.waited_s = 0.0
     stages.decide_ms = (time.perf_counter() - started) * 1e3 - stages.radar_ms - stages.signals_ms - stages.journal_ms
@@ -58,20 +44,43 @@ async def take_boundary(platform: Platform, delivery: Delivery) -> None:
         listener(delivery)
 
 
-async def compute_and_decide(platform: Platform, frame: BarFrame) -> StageTimes:
+async def close_boundary(stage: Stage, delivery: Delivery) -> None:
+    """The venue trades the bars, what it says is heard, and the boundary goes on record as closed."""
+    shell, frame = stage.shell, delivery.frame
+    if not frame.extended:
+        await shell.at_the_venue(lambda: stage.exchange.on_frame(frame, stage.plan.data.universe))
+    await shell.settle()
+    # Nothing may come in between: once the monitor awaits the next bars, market time may run up to them.
+    observed = stage.monitor.observe(delivery, stage.wall())
+    if observed.changed is not None:
+        at = max(observed.changed.at, shell.now())
+        shell.decide(msgspec.structs.replace(observed.changed, at=at))
+    shell.decide(
+        BoundaryClosed(
+            at=frame.as_of,
+            frame_hash=frame.content_hash,
+            rows=len(frame),
+            boundary=delivery.boundary,
+            extended=frame.extended,
+        )
+    )
+    await shell.settle()
+
+
+async def compute_and_decide(stage: Stage, frame: BarFrame) -> tuple[Computed, FrameRequest, StageTimes]:
     """Have radar, scan and signals computed for what the kernel wants to know now, and let it decide on the answer."""
-    shell = platform.shell
+    shell = stage.shell
     request = request_for(shell.state)
-    spread_bps = platform.ground.spread_bps(frame.as_of)
-    computed, stages = await shell.beside(lambda: platform.frames.compute(frame, request, spread_bps))
+    spread_bps = stage.ground.spread_bps(frame.as_of)
+    computed, times = await shell.beside(lambda: stage.frames.compute(frame, request, spread_bps))
     for strategy_id, problem in computed.faults:
         await shell.feed(StrategyFaulted(at=shell.now(), strategy_id=strategy_id, detail=problem))
     await shell.feed(msgspec.structs.replace(computed.answer, at=shell.now()))
-    await shell.beside(lambda: platform.radar_archive.take(computed.radar, request.marked))
-    return stages
+    stage.equity.note(shell.state)
+    return computed, request, times
 
 
-def _note_components(platform: Platform, stages: StageTimes) -> None:
+def _note_components(platform: "Platform", stages: StageTimes) -> None:
     """Whoever has just done its work is healthy; what is wrong in another way is found by looking (health_watch)."""
     board, at = platform.board, platform.wall()
     board.succeeded("store", at, stages.journal_ms or None)
@@ -84,7 +93,7 @@ def _note_components(platform: Platform, stages: StageTimes) -> None:
         board.succeeded("market_data", at)
 
 
-async def checkpoint(platform: Platform) -> None:
+async def checkpoint(platform: "Platform") -> None:
     """Keep the state as it stands now, so that a recovery need not fold from the beginning."""
     seq, head = platform.journal.head
     state, digest = encode_state(platform.state), state_hash(platform.state)

@@ -8,7 +8,7 @@ day that was cut off anywhere goes on where it was. The same steps run in a plai
 import gc
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from qmworkbench.domain.checks import Check, CheckStatus, Verdict, verdict_of
 from qmworkbench.domain.events.control import ClockTicked
@@ -25,18 +25,21 @@ from qmworkbench.domain.sessions import Phase
 from qmworkbench.operations.preflight import checks_hash
 from qmworkbench.operations.recovery import recovery_checks
 from qmworkbench.ports import BrokerUnreachable
-from qmworkbench.service import resume, startup
-from qmworkbench.service.boundary import checkpoint, compute_and_decide, take_boundary
+from qmworkbench.service import pre_open, resume, startup
+from qmworkbench.service.boundary import checkpoint, compute_and_decide
 from qmworkbench.service.plan import DayRefused
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.recovery import import_fallback
 from qmworkbench.service.recovery_evidence import gather_recovery
 from qmworkbench.service.result import DayResult, result_of
+from qmworkbench.service.stage import Stage
 from qmworkbench.trading.decision import UNATTENDED
 from qmworkbench.trading.phases import STOP_ORDER
 
-Preflight = Callable[[Platform, str], Sequence[Check]]
-"""The checks of a phase ("pre-start" or "pre-market") on a platform, with their evidence (operations/preflight.py)."""
+S = TypeVar("S", bound=Stage)
+Look = Callable[[S, str], Sequence[Check]]
+"""The checks of a phase ("pre-start" or "pre-market") on a stage, with their evidence (operations/preflight.py)."""
+Preflight = Look[Platform]
 
 # Market seconds that orders are given to settle after the close, and a recovery or startup comparison to pass.
 SETTLE_S: Final = 600
@@ -58,6 +61,7 @@ async def trading_day(platform: Platform, preflight: Preflight) -> DayResult:
     await market_session(platform)
     await shut_down(platform)
     await reconcile_and_review(platform)
+    await put_away(platform)
     return result_of(platform)
 
 
@@ -75,20 +79,20 @@ async def open_or_resume(platform: Platform) -> None:
     gc.freeze()  # what is alive now stays for the day: the collector need not look at it again
 
 
-async def pre_start(platform: Platform, preflight: Preflight) -> None:
+async def pre_start(stage: S, preflight: Look[S]) -> None:
     """Connect to the broker, then the pre-start checklist: GO opens the startup (§5)."""
-    if platform.reached(Phase.STARTUP):
+    if stage.reached(Phase.STARTUP):
         return
-    await connect(platform)
-    await checklist(platform, preflight, "pre-start", Phase.STARTUP)
+    await connect(stage)
+    await checklist(stage, preflight, "pre-start", Phase.STARTUP)
 
 
-async def connect(platform: Platform) -> None:
+async def connect(stage: Stage) -> None:
     """Open the venue's session and see that the broker answers."""
-    plan, shell = platform.plan, platform.shell
+    plan, shell = stage.plan, stage.shell
     try:
-        await shell.at_the_venue(lambda: platform.exchange.open_session(plan.session_id, shell.now()))
-        await shell.at_the_venue(platform.broker.account)
+        await shell.at_the_venue(lambda: stage.exchange.open_session(plan.session_id, shell.now()))
+        await shell.at_the_venue(stage.broker.account)
     except BrokerUnreachable as error:
         raise DayRefused(
             f"the execution broker does not answer ({error}): restore the connection and start again"
@@ -96,31 +100,31 @@ async def connect(platform: Platform) -> None:
     await shell.feed(BrokerConnectionChanged(at=shell.now(), connected=True, detail="account and orders answer"))
 
 
-async def checklist(platform: Platform, preflight: Preflight, name: str, opens: Phase) -> None:
+async def checklist(stage: S, preflight: Look[S], name: str, opens: Phase) -> None:
     """Go through a checklist, put its verdict on record, and stop the day on anything but GO."""
-    platform.safe_point()
-    checks = await platform.shell.beside(lambda: preflight(platform, name))
+    stage.safe_point()
+    checks = await stage.shell.beside(lambda: preflight(stage, name))
     verdict = verdict_of(checks)
     failed = tuple(check.check_id for check in checks if check.status is CheckStatus.FAIL)
-    await platform.shell.feed(
+    await stage.shell.feed(
         PreflightRecorded(
-            at=platform.shell.now(),
+            at=stage.shell.now(),
             phase=name,
             verdict=verdict,
             checks_hash=checks_hash(checks),
             failed=failed,
-            confirmed_by=UNATTENDED if platform.plan.unattended else "",
+            confirmed_by=UNATTENDED if stage.plan.unattended else "",
         )
     )
-    await platform.shell.durable()
-    platform.verdicts[name] = verdict
+    await stage.shell.durable()
+    stage.verdicts[name] = verdict
     if verdict is not Verdict.GO:
         wrong = [
             f"{check.title}: {check.value}. {check.remedy}" for check in checks if check.status is CheckStatus.FAIL
         ]
         raise DayRefused(f"{name} preflight says {verdict}: {'; '.join(wrong) or 'nothing was looked at'}")
-    if not platform.reached(opens):
-        raise DayRefused(f"{name} preflight says GO, yet the session stays in {platform.day.phase}: see its alerts")
+    if not stage.reached(opens):
+        raise DayRefused(f"{name} preflight says GO, yet the session stays in {stage.day.phase}: see its alerts")
 
 
 async def accept_recovery(platform: Platform) -> None:
@@ -138,17 +142,17 @@ async def accept_recovery(platform: Platform) -> None:
         await platform.shell.feed(HealthObserved(at=platform.shell.now(), critical_down=platform.critical_down()))
 
 
-async def verify_health(platform: Platform) -> None:
+async def verify_health(stage: Stage) -> None:
     """§7: every critical component healthy, and the comparison with the broker left no break open."""
-    if platform.reached(Phase.PRE_MARKET):
+    if stage.reached(Phase.PRE_MARKET):
         return
-    platform.safe_point()
-    await platform.shell.feed(HealthObserved(at=platform.shell.now(), critical_down=platform.critical_down()))
-    await until(platform, lambda: platform.reached(Phase.PRE_MARKET), COMPARE_S)
-    if platform.reached(Phase.PRE_MARKET):
+    stage.safe_point()
+    await stage.shell.feed(HealthObserved(at=stage.shell.now(), critical_down=stage.critical_down()))
+    await until(stage, lambda: stage.reached(Phase.PRE_MARKET), COMPARE_S)
+    if stage.reached(Phase.PRE_MARKET):
         return
-    down, breaks = platform.day.critical_down, platform.state.reconciliation.unresolved
-    found = [f"{name} is not healthy ({platform.board.of(name).detail})" for name in down]
+    down, breaks = stage.day.critical_down, stage.state.reconciliation.unresolved
+    found = [f"{name} is not healthy ({stage.found_of(name)})" for name in down]
     found += [f"{b.kind} {b.symbol}: we hold {b.before}, the broker {b.after}" for b in breaks.values()]
     raise DayRefused(
         f"the platform is not ready to trade: {'; '.join(found) or 'the startup reconciliation did not complete'}. "
@@ -156,64 +160,73 @@ async def verify_health(platform: Platform) -> None:
     )
 
 
-async def pre_market(platform: Platform, preflight: Preflight) -> None:
-    """Bars before the open, then the pre-market checklist: GO opens the market session (§8)."""
-    if platform.reached(Phase.MARKET_SESSION):
+async def pre_market(stage: S, preflight: Look[S]) -> None:
+    """Bars before the open, the scheduled scan over them, then the checklist: GO opens the market session (§8)."""
+    if stage.reached(Phase.MARKET_SESSION):
         return
-    early = [frame for frame in platform.plan.data.frames if frame.extended]
-    if early and (platform.day.boundary_at is None or platform.day.boundary_at < early[-1].as_of):
-        for delivery in platform.deliveries(until=early[-1].as_of):
-            await platform.pace.wait(delivery)
-            platform.safe_point()
-            await take_boundary(platform, delivery)
-    await checklist(platform, preflight, "pre-market", Phase.MARKET_SESSION)
+    early = [frame for frame in stage.plan.data.frames if frame.extended]
+    if early and (stage.day.boundary_at is None or stage.day.boundary_at < early[-1].as_of):
+        for delivery in stage.deliveries(until=early[-1].as_of):
+            await stage.pace.wait(delivery)
+            stage.safe_point()
+            await stage.take(delivery)
+    await scan_before_the_open(stage)
+    await checklist(stage, preflight, "pre-market", Phase.MARKET_SESSION)
 
 
-async def market_session(platform: Platform) -> None:
+async def scan_before_the_open(stage: Stage) -> None:
+    """The scheduled scan, once a session, where the settings ask for one (§8)."""
+    if stage.day.pre_open is None:
+        found = pre_open.scan_of(stage.plan.data, stage.state, stage.shell.now())
+        if found is not None:
+            await stage.shell.feed(found)
+
+
+async def market_session(stage: Stage) -> None:
     """Boundary after boundary, until the close, the end of the feed, or a person's early end (§9)."""
-    if platform.reached(Phase.SHUTDOWN):
+    if stage.reached(Phase.SHUTDOWN):
         return
-    platform.trading(True)
-    if resume.unfinished_frame(platform) is not None:
-        await decide_late(platform)
-    last = platform.plan.data.boundaries[-1]
-    if platform.day.boundary_at is None or platform.day.boundary_at < last:
-        for delivery in platform.deliveries(until=last):
-            await platform.pace.wait(delivery)
-            platform.safe_point()
-            await take_boundary(platform, delivery)
-            if platform.end_early and not _still_leaving(platform):
+    stage.trading(True)
+    if resume.unfinished_frame(stage) is not None:
+        await decide_late(stage)
+    last = stage.plan.data.boundaries[-1]
+    if stage.day.boundary_at is None or stage.day.boundary_at < last:
+        for delivery in stage.deliveries(until=last):
+            await stage.pace.wait(delivery)
+            stage.safe_point()
+            await stage.take(delivery)
+            if stage.end_early and not _still_leaving(stage):
                 break
 
 
-async def decide_late(platform: Platform) -> None:
+async def decide_late(stage: Stage) -> None:
     """Decide on the boundary that had closed when the last process ended: its exits must not be missed."""
-    boundary_at = platform.day.boundary_at
-    for frame in platform.plan.data.frames:
+    boundary_at = stage.day.boundary_at
+    for frame in stage.plan.data.frames:
         if frame.as_of == boundary_at:
-            await compute_and_decide(platform, frame)
+            await compute_and_decide(stage, frame)
 
 
-def _still_leaving(platform: Platform) -> bool:
+def _still_leaving(stage: Stage) -> bool:
     """After an early end: something is still on its way out, and there are bars left to leave by."""
-    return any(held.flat_policy == "at_close" for held in platform.state.positions.values())
+    return any(held.flat_policy == "at_close" for held in stage.state.positions.values())
 
 
-async def shut_down(platform: Platform) -> None:
+async def shut_down(stage: Stage) -> None:
     """§16: no new candidates, open orders settle, positions end as the policy says, services stop in order."""
-    shell, state = platform.shell, platform.state
-    platform.safe_point()
-    platform.trading(True)
-    if not platform.reached(Phase.RECONCILIATION):
-        closes_at = max(platform.day.closes_at, shell.now()) if not platform.end_early else shell.now()
-        await shell.at_the_venue(lambda: platform.exchange.close_session(closes_at))
+    shell, state = stage.shell, stage.state
+    stage.safe_point()
+    stage.trading(True)
+    if not stage.reached(Phase.RECONCILIATION):
+        closes_at = max(stage.day.closes_at, shell.now()) if not stage.end_early else shell.now()
+        await shell.at_the_venue(lambda: stage.exchange.close_session(closes_at))
         await shell.settle()
-        if not platform.day.ending:
-            reason = f"ended early: {platform.end_early}" if platform.end_early else "the market closed"
+        if not stage.day.ending:
+            reason = f"ended early: {stage.end_early}" if stage.end_early else "the market closed"
             await shell.feed(SessionEnding(at=max(closes_at, shell.now()), reason=reason))
-        await stop_services(platform, upto="exit_logic")
-        await until(platform, lambda: platform.reached(Phase.RECONCILIATION), SETTLE_S)
-    if not platform.reached(Phase.RECONCILIATION):
+        await stop_services(stage, upto="exit_logic")
+        await until(stage, lambda: stage.reached(Phase.RECONCILIATION), SETTLE_S)
+    if not stage.reached(Phase.RECONCILIATION):
         live = ", ".join(f"{order.cl_ord_id} ({order.status})" for order in state.working())
         raise DayRefused(
             f"orders have not settled {SETTLE_S} s after the close: {live}. Look at them at the broker, then run "
@@ -221,16 +234,16 @@ async def shut_down(platform: Platform) -> None:
         )
 
 
-async def reconcile_and_review(platform: Platform) -> None:
-    """§14, §17: compare with the broker once more, summarize, close; then make room on disk."""
-    shell, day = platform.shell, platform.day
-    platform.safe_point()
-    if not platform.reached(Phase.REVIEW):
-        await until(platform, lambda: platform.reached(Phase.REVIEW), COMPARE_S)
-    if not platform.reached(Phase.REVIEW):
+async def reconcile_and_review(stage: Stage) -> None:
+    """§14, §17: compare with the broker once more, summarize, close."""
+    shell, day = stage.shell, stage.day
+    stage.safe_point()
+    if not stage.reached(Phase.REVIEW):
+        await until(stage, lambda: stage.reached(Phase.REVIEW), COMPARE_S)
+    if not stage.reached(Phase.REVIEW):
         raise DayRefused("the end-of-session reconciliation could not be completed: run the day again, it resumes here")
-    await stop_services(platform, upto="risk_manager")
-    if not platform.reached(Phase.CLOSED):
+    await stop_services(stage, upto="risk_manager")
+    if not stage.reached(Phase.CLOSED):
         await shell.feed(
             SessionSummarized(
                 at=shell.now(),
@@ -242,34 +255,38 @@ async def reconcile_and_review(platform: Platform) -> None:
                 recovered=day.recovered,
             )
         )
+    stage.trading(False)
+
+
+async def put_away(platform: Platform) -> None:
+    """Keep what a recovery or the next day starts from, and make the closed session's files final (§5, §19)."""
     await checkpoint(platform)
-    platform.trading(False)
-    await shell.beside(platform.put_away)
+    await platform.shell.beside(platform.put_away)
 
 
-async def stop_services(platform: Platform, *, upto: str) -> None:
+async def stop_services(stage: Stage, *, upto: str) -> None:
     """Note the services that stop, in §16's order, up to and including one; those noted before are not noted again.
 
     API and page stop last, after the session is closed, and only where nobody wants to look at it (§16 "if needed").
     """
     for position, service in enumerate(STOP_ORDER, start=1):
-        if service not in platform.stopped:
-            platform.stopped.append(service)
-            await platform.shell.feed(ServiceStopped(at=platform.shell.now(), service=service, position=position))
+        if service not in stage.stopped:
+            stage.stopped.append(service)
+            await stage.shell.feed(ServiceStopped(at=stage.shell.now(), service=service, position=position))
         if service == upto:
             return
 
 
-async def until(platform: Platform, holds: Callable[[], bool], patience_s: int) -> None:
+async def until(stage: Stage, holds: Callable[[], bool], patience_s: int) -> None:
     """Let market time pass, a second at a time, until something holds, the patience ends or the next bars are due."""
-    shell = platform.shell
+    shell = stage.shell
     for _ in range(patience_s):
         await shell.settle()
         if holds():
             return
-        platform.safe_point()
-        await platform.pace.second()
-        at, awaited = shell.now() + timedelta(seconds=1), platform.monitor.awaited
+        stage.safe_point()
+        await stage.pace.second()
+        at, awaited = shell.now() + timedelta(seconds=1), stage.monitor.awaited
         if awaited is not None and at >= awaited:
             return
         await shell.feed(ClockTicked(at=at))

@@ -1,14 +1,12 @@
 """The parts of one trading day: opened together, wired to each other, closed in reverse (§6, DESIGN §7 "service")."""
 
 import sys
-import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
 from importlib import metadata
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import msgspec
 
@@ -17,13 +15,12 @@ from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.bus.in_process import InProcessBus
 from qmworkbench.domain.checks import Check, Verdict, verdict_of
 from qmworkbench.domain.events.telemetry import ProcessEnded, ProcessStarted
-from qmworkbench.domain.sessions import PHASE_ORDER, Phase
-from qmworkbench.market.feed import Delivery, FeedMonitor, ReplayFeed
+from qmworkbench.market.feed import Delivery, FeedMonitor
 from qmworkbench.ports import Broker, JournalFailed, Notifier
 from qmworkbench.service.blocking import Blocking, InLine
+from qmworkbench.service.boundary import take_boundary
 from qmworkbench.service.chronicle import Chronicle
 from qmworkbench.service.code_version import code_version
-from qmworkbench.service.frames import Frames
 from qmworkbench.service.ground import ground_of
 from qmworkbench.service.health import HealthBoard, HealthStatus
 from qmworkbench.service.lateness import Lateness
@@ -33,6 +30,7 @@ from qmworkbench.service.plan import AlreadyClosed, DayPlan, DayRefused
 from qmworkbench.service.radar_archive import RadarArchive
 from qmworkbench.service.recovery import Restored, restore
 from qmworkbench.service.shell import Shell
+from qmworkbench.service.stage import Stage, StopRequested
 from qmworkbench.storage.atomic import write_whole
 from qmworkbench.storage.barstore import BarStore
 from qmworkbench.storage.checkpoints import Checkpoints
@@ -41,8 +39,10 @@ from qmworkbench.storage.projection_follower import ProjectionFollower
 from qmworkbench.storage.projections import Projector
 from qmworkbench.storage.snapshots import SnapshotStore
 from qmworkbench.trading.kernel import Kernel
-from qmworkbench.trading.state import Session, State, encode_state
+from qmworkbench.trading.state import encode_state
 from qmworkbench.venue.exchange import Exchange
+
+__all__ = ["Platform", "StopRequested", "open_platform"]
 
 LATENESS_TOLERANCE_MS: Final = 2000.0
 # How often projections catch up. A replay at full speed is over before anybody could look; there they would only
@@ -51,38 +51,8 @@ PROJECTION_PAUSE_S: Final = 0.25
 PROJECTION_PAUSE_AT_FULL_SPEED_S: Final = 5.0
 
 
-class StopRequested(Exception):
-    """Somebody asked the process to stop: the day ends at a safe point and can be resumed."""
-
-
-class Pace(Protocol):
-    """How fast market time passes for the steps of a day."""
-
-    async def wait(self, delivery: Delivery) -> None:
-        """Until the frame is due."""
-        ...
-
-    async def second(self) -> None:
-        """One second of market time."""
-        ...
-
-
-class AtFullSpeed:
-    """Market time passes as fast as the steps are taken."""
-
-    async def wait(self, delivery: Delivery) -> None:
-        return
-
-    async def second(self) -> None:
-        return
-
-
-class Platform:
-    """Everything a trading day works with. One thread or one event loop owns it.
-
-    `session_s` counts the seconds spent between the first boundary and the session's close. `stop` is set from a signal
-    handler and looked at between steps; `end_early` is a person's reason to begin the shutdown before the close.
-    """
+class Platform(Stage):
+    """Everything a trading day works with: a stage with durable stores, evidence, and what people look at."""
 
     def __init__(
         self,
@@ -94,15 +64,13 @@ class Platform:
         work: Blocking | None = None,
         notifier: Notifier | None = None,
     ) -> None:
-        self.plan = plan
+        broker: Broker = LeasedBroker(broker_for(plan.environment, exchange), lease)
+        super().__init__(plan, exchange, broker, ground_of(plan.data))
         self.lease = lease
         self.journal = journal
-        self.exchange = exchange
-        self.broker: Broker = LeasedBroker(broker_for(plan.environment, exchange), lease)
         self.work: Blocking = work if work is not None else InLine()
         self.session_paths = plan.paths.session(plan.session_id)
         self.bars = BarStore(self.session_paths.bars)
-        self.ground = ground_of(plan.data)
         self.radar_archive = RadarArchive(SnapshotStore(self.session_paths.radar))
         self.checkpoints = Checkpoints(plan.paths.checkpoints)
         self.bus = InProcessBus()
@@ -110,7 +78,6 @@ class Platform:
         self.bus.follow(self.chronicle.receive)
         self.board = HealthBoard()
         self.lateness = Lateness(LATENESS_TOLERANCE_MS)
-        self.feed = ReplayFeed(plan.data, speed=plan.speed)
         self.restored: Restored = restore(journal, self.checkpoints)
         # The kernel goes on from the restored state; the preflight judges the book as it was found.
         self.as_found = encode_state(self.restored.state)
@@ -125,73 +92,26 @@ class Platform:
             horizon=lambda: self.monitor.awaited,
         )
         self.projections: ProjectionFollower | None = None
-        self.frames: Frames
         taken_up_to = self.day.boundary_at if self.restored.unfinished else None
         self.monitor = FeedMonitor(plan.data.boundaries, after=taken_up_to)
         self.monitor.state = (
             self.state.feed
         )  # a feed that was bad yesterday, or before the crash, must be seen to be good
-        self.pace: Pace = AtFullSpeed()
         self.boundary_listeners: list[Callable[[Delivery], None]] = []
         self.start_api: Callable[[], Awaitable[str]] | None = None
         self.start_page: Callable[[], Awaitable[str]] | None = None
-        self.verdicts: dict[str, Verdict] = {}
         self.recovery: list[Check] = []
         self.readiness: dict[str, str] = {}
-        self.notes: list[str] = list(self.restored.notes)
-        self.stopped: list[str] = []
-        self.stop = ""
-        self.end_early = ""
-        self.session_s = 0.0
-        self._opened_s = time.perf_counter()
-        self._trading_since: float | None = None
+        self.notes += self.restored.notes
         self._closing = ExitStack()
         self._opened = ExitStack()
 
     # --- where the day stands ------------------------------------------------------------------------------
 
-    @property
-    def state(self) -> State:
-        return self.shell.state
-
-    @property
-    def day(self) -> Session:
-        return self.shell.state.day
-
-    def reached(self, phase: Phase) -> bool:
-        """Whether the session is in `phase` or beyond it."""
-        return PHASE_ORDER.index(self.day.phase) >= PHASE_ORDER.index(phase)
-
-    def safe_point(self) -> None:
-        """A moment at which nothing is half done. Raises StopRequested where somebody asked for it."""
-        if self.stop:
-            raise StopRequested(self.stop)
-
-    @staticmethod
-    def wall() -> datetime:
-        """The machine's own clock: for telemetry, screens and files, never for a decision."""
-        return datetime.now(UTC)
-
-    def trading(self, on: bool) -> None:
-        """Start or stop the clock of `session_s`."""
-        if self._trading_since is not None:
-            self.session_s += time.perf_counter() - self._trading_since
-        self._trading_since = time.perf_counter() if on else None
-
-    @property
-    def wall_s(self) -> float:
-        """Seconds since the platform was opened."""
-        return time.perf_counter() - self._opened_s
-
-    def deliveries(self, until: datetime) -> Iterator[Delivery]:
-        """The frames after the last boundary on record, up to and including the one at `until`."""
-        for delivery in self.feed.deliveries(self.wall(), self.day.boundary_at):
-            if delivery.frame.as_of > until:
-                return
-            yield delivery
+    async def take(self, delivery: Delivery) -> None:
+        await take_boundary(self, delivery)
 
     def critical_down(self) -> tuple[str, ...]:
-        """The critical components that are not healthy now."""
         down = [
             known.component
             for known in self.board.components()
@@ -200,6 +120,9 @@ class Platform:
         if verdict_of(self.recovery) is Verdict.NO_GO:
             down.append("recovery")
         return tuple(down)
+
+    def found_of(self, component: str) -> str:
+        return self.board.of(component).detail
 
     # --- what the session leaves on disk ------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from qmworkbench.ports import BrokerUnreachable
 from qmworkbench.service.plan import DayRefused
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.recovery import session_events
+from qmworkbench.service.stage import Stage
 
 
 async def resume(platform: Platform) -> None:
@@ -105,7 +106,7 @@ def _ended_early_by(story: Sequence[tuple[int, Event]]) -> str:
     return next((asked[command_id] for command_id in accepted if command_id in asked), "")
 
 
-def unfinished_frame(platform: Platform) -> datetime | None:
+def unfinished_frame(stage: Stage) -> datetime | None:
     """The boundary that closed but whose frame was never decided on, None where there is none."""
-    day = platform.day
+    day = stage.day
     return day.boundary_at if day.boundary_at != day.frame_at else None
