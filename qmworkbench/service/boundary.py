@@ -77,6 +77,9 @@ async def compute_and_decide(stage: Stage, frame: BarFrame) -> tuple[Computed, F
         await shell.feed(StrategyFaulted(at=shell.now(), strategy_id=strategy_id, detail=problem))
     await shell.feed(msgspec.structs.replace(computed.answer, at=shell.now()))
     stage.equity.note(shell.state)
+    news = stage.analytics.observe(shell.state, 0 if frame.extended else shell.state.day.boundary)
+    if news is not None:
+        await shell.feed(news)
     return computed, request, times
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import SecretStr
 
+from qmworkbench.analytics.signal_settings import SignalSettings
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
@@ -49,7 +50,16 @@ Flags = Mapping[str, tuple[Any, str]]
 
 # What a decision can depend on. Where things are written, how fast bars are played and what is kept cannot change
 # one.
-_DECISIVE: Final = ("account_currency", "initial_cash", "limits", "scan", "allocator", "strategies", "venue")
+_DECISIVE: Final = (
+    "account_currency",
+    "initial_cash",
+    "limits",
+    "scan",
+    "allocator",
+    "strategies",
+    "venue",
+    "analytics",
+)
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +144,10 @@ class Config:
         schedules = {kind: cost_schedule(plain(section)) for kind, section in terms.items()}
         financing = Financing(**plain(venue.financing))
         return VenueModel(name=venue.model, leverage=venue.leverage, schedules=schedules, financing=financing)
+
+    def analytics(self) -> SignalSettings:
+        """When the four signals of a running session speak."""
+        return SignalSettings(**plain(self.settings.analytics))
 
     def retention(self) -> Retention:
         """How long a session's bulk is kept."""

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from qmworkbench.analytics.signal_settings import SignalSettings
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.service.config_problems import OFF, kind_of, refusal
@@ -105,12 +106,14 @@ if TYPE_CHECKING:  # made at run time, so that a type checker sees their base al
     ForexScanSection: TypeAlias = Section
     CostSection: TypeAlias = Section
     FinancingSection: TypeAlias = Section
+    AnalyticsSection: TypeAlias = Section
 else:
     LimitsSection = section_of(Limits, Limits())
     EquityScanSection = section_of(ScanSettings, ScanSettings())
     ForexScanSection = section_of(ScanSettings, ScanSettings.for_forex())
     CostSection = section_of(costs.CostSchedule, costs.CostSchedule())
     FinancingSection = section_of(Financing, Financing())
+    AnalyticsSection = section_of(SignalSettings, SignalSettings())
 
 
 class PathsSection(Section):
@@ -285,6 +288,7 @@ class Settings(BaseSettings):
     venue: VenueSection = Field(default_factory=lambda: VenueSection.model_validate({}))
     service: ServiceSection = Field(default_factory=ServiceSection)
     feed: FeedSection = Field(default_factory=FeedSection)
+    analytics: AnalyticsSection = Field(default_factory=AnalyticsSection)
     retention: RetentionSection = Field(default_factory=RetentionSection)
     reports: ReportsSection = Field(default_factory=ReportsSection)
 

@@ -244,6 +244,9 @@ async def reconcile_and_review(stage: Stage) -> None:
         raise DayRefused("the end-of-session reconciliation could not be completed: run the day again, it resumes here")
     await stop_services(stage, upto="risk_manager")
     if not stage.reached(Phase.CLOSED):
+        news = stage.analytics.conclude(shell.state)
+        if news is not None:
+            await shell.feed(news)
         await shell.feed(
             SessionSummarized(
                 at=shell.now(),

@@ -8,6 +8,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from qmworkbench.analytics.signal_settings import DEFAULTS as SIGNAL_DEFAULTS
+from qmworkbench.analytics.signal_settings import SignalSettings
 from qmworkbench.domain.events.session import RunSpec, SessionOpened
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.limits import Limits
@@ -39,6 +41,7 @@ class DayPlan:
     `compute` says how signals are computed, anew at each boundary or once for the whole day; `speed` is market
     seconds per wall second, None for as fast as possible. Neither changes a decision. `unattended`: human lines are
     signed by policy. `left_out`: instances that cannot run, `set_at`: where parameters are set (service/runs.py).
+    `analytics` says when the signals of a running session speak.
     """
 
     book: str
@@ -58,6 +61,7 @@ class DayPlan:
     unattended: bool = True
     compute: Literal["incremental", "one-pass"] = "incremental"
     speed: float | None = None
+    analytics: SignalSettings = SIGNAL_DEFAULTS
     left_out: Mapping[str, str] = field(default_factory=dict)
     set_at: Mapping[str, str] = field(default_factory=dict)
 
@@ -130,6 +134,7 @@ def plan_of(config: Config, data: SessionData) -> DayPlan:
         config_hash=config.config_hash,
         max_candidates=allocator.max_candidates,
         max_owned=allocator.max_owned,
+        analytics=config.analytics(),
         compute=feed.compute,
         speed=None if feed.speed == "max" else feed.speed,
     )

@@ -90,6 +90,7 @@ class Platform(Stage):
             bus=self.bus,
             notifier=notifier,
             horizon=lambda: self.monitor.awaited,
+            decided=self.analytics.take,
         )
         self.projections: ProjectionFollower | None = None
         taken_up_to = self.day.boundary_at if self.restored.unfinished else None

@@ -31,6 +31,7 @@ async def resume(platform: Platform) -> None:
     _demand_same_bars(platform, story)
     for seq, event in story:
         platform.chronicle.receive(seq, (event,))
+        platform.analytics.take((event,))
     platform.stopped += [event.service for _, event in story if isinstance(event, ServiceStopped)]
     platform.end_early = _ended_early_by(story)
     try:

@@ -76,7 +76,8 @@ class Shell:
     `snapshot` reads positions, orders, executions and account together from the broker, from a cursor on
     (brokers/snapshot.py). `bus` hears of events once they are durable, `notifier` of alerts. `work` says
     where blocking calls are done. `now` is the clock inputs are dated with, None where that is the newest input's time;
-    `horizon` the close of the next bars to come, None where there is none.
+    `horizon` the close of the next bars to come, None where there is none. `decided` hears of events once they are
+    decided, in their order, durable or not.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Shell:
         bus: Bus | None = None,
         notifier: Notifier | None = None,
         horizon: Callable[[], datetime | None] = lambda: None,
+        decided: Callable[[Sequence[Event]], None] = lambda events: None,
     ) -> None:
         self.kernel = kernel
         self.journal = journal
@@ -104,6 +106,7 @@ class Shell:
         self._bus = bus
         self._notifier = notifier
         self._horizon = horizon
+        self._decided = decided
         self._outbox: deque[tuple[int, Effect]] = deque()
         self._unpublished: deque[tuple[int, list[Event]]] = deque()
         self._settling = asyncio.Lock()
@@ -148,6 +151,7 @@ class Shell:
         except JournalFailed as error:
             self.failed = error
             raise
+        self._decided(events)
         self._unpublished.append((seq, events))
         self._outbox.extend((seq, effect) for effect in effects_of(events))
         return events

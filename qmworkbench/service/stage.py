@@ -16,6 +16,7 @@ from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.sessions import PHASE_ORDER, Phase
 from qmworkbench.market.feed import Delivery, FeedMonitor, ReplayFeed
 from qmworkbench.ports import Broker
+from qmworkbench.service.analytics_watch import AnalyticsWatch
 from qmworkbench.service.frames import Frames
 from qmworkbench.service.ground import Ground
 from qmworkbench.service.plan import DayPlan
@@ -75,6 +76,8 @@ class EquityRange:
 class Stage(ABC):
     """One session of one book, as far as its steps need it. One thread or one event loop owns it.
 
+    Whoever makes the shell gives it `analytics.take` to tell of what it decides.
+
     `session_s` counts the seconds spent between the first boundary and the session's close. `stop` is set from a signal
     handler and looked at between steps; `end_early` is a person's reason to begin the shutdown before the close.
     """
@@ -91,6 +94,7 @@ class Stage(ABC):
         self.monitor = FeedMonitor(plan.data.boundaries)
         self.pace: Pace = AtFullSpeed()
         self.equity = EquityRange()
+        self.analytics = AnalyticsWatch(plan.analytics)
         self.verdicts: dict[str, Verdict] = {}
         self.notes: list[str] = []
         self.stopped: list[str] = []
