@@ -1,11 +1,12 @@
 """`qm data`: whether bars can be traded on, before a session stands on them (§5 Data Check)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qmworkbench.cli import data_shelf
 from qmworkbench.cli.day_options import Day, day_of
 from qmworkbench.cli.exit_codes import Exit
 from qmworkbench.cli.failures import guarded
@@ -15,19 +16,32 @@ from qmworkbench.cli.output import Output, begin
 if TYPE_CHECKING:
     from qmworkbench.market.findings import Finding
 
-app = typer.Typer(help="Look at market data before a session stands on it.", no_args_is_help=True)
+app = typer.Typer(help="Add market data, and look at it before a session stands on it.", no_args_is_help=True)
+app.command("add")(data_shelf.add)
+app.command("list")(data_shelf.list_)
+app.command("remove")(data_shelf.remove)
 _NEWEST = 20
+BarFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Parquet file of bars, or a name on the shelf.", show_default=False)
+]
 
 
 @app.callback()
 def _group() -> None:
-    """Look at market data before a session stands on it."""
+    """Add market data, and look at it before a session stands on it."""
+
+
+def bar_file(given: Path) -> Path:
+    """The file that is meant: a path, or the name of one on the shelf of added data."""
+    if given.exists() or given.suffix or len(given.parts) > 1:
+        return given
+    return data_shelf.shelf_of(None).find(str(given)) or given
 
 
 @app.command("check")
 @guarded
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet file of bars.", show_default=False)],
+    file: BarFile,
     date: Day = None,
     json: AsJson = False,
 ) -> None:
@@ -36,9 +50,70 @@ def check(
     Exit code 0: it can be traded on. 1: it is refused, with the reason and the remedy.
     """
     out = begin(json=json)
+    file = bar_file(file)
     refused = _whole_file(out, file) if date is None else _one_session(out, file, date)
     if refused:
         raise typer.Exit(Exit.NO_GO)
+
+
+@app.command("gaps")
+@guarded
+def gaps(
+    file: BarFile,
+    symbol: Annotated[
+        str | None, typer.Option("--symbol", metavar="NAME", help="This symbol alone.", show_default=False)
+    ] = None,
+    least: Annotated[
+        int | None,
+        typer.Option(
+            "--least", min=1, help="Silences of this many bars and more; else 15 minutes.", show_default=False
+        ),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Where a bar file has holes: missing sessions, absent symbols, silences.
+
+    Exit code 0: none but symbols' own silences, which mean no trade. 1: a session is missing, or all symbols are silent
+    at once.
+    """
+    from qmworkbench.market.gaps import find_gaps
+
+    out = begin(json=json)
+    found = find_gaps(bar_file(file), symbol=symbol, least_bars=least)
+
+    def human() -> None:
+        share = found.held / found.expected
+        out.line(
+            f"{found.file}: {found.sessions:,} sessions from {found.first} to {found.last}, "
+            f"{found.held:,} of {found.expected:,} bars ({share:.2%}) of {found.interval_s} s"
+        )
+        _missing(out, found.missing_sessions, found.absent)
+        shown = found.silences[:_NEWEST]
+        if shown:
+            columns = ["symbol", "session", "from UTC", "to UTC", ">bars missing"]
+            rows = [
+                [s.symbol or "(all)", str(s.date), f"{s.begins:%m-%d %H:%M}", f"{s.ends:%m-%d %H:%M}", f"{s.bars:,}"]
+                for s in shown
+            ]
+            title = f"the longest {len(shown)} of {len(found.silences):,} silences of {found.least_bars} bars and more"
+            out.table(columns, rows, title=title)
+        else:
+            out.line(f"no silence of {found.least_bars} bars or more")
+
+    out.result(found, human)
+    if not found.whole:
+        raise typer.Exit(Exit.NO_GO)
+
+
+def _missing(out: Output, sessions: "Sequence[object]", absent: "Mapping[str, Sequence[object]]") -> None:
+    from qmworkbench.market.findings import listed
+
+    if sessions:
+        out.line(f"{len(sessions):,} sessions have no bar at all: {listed([str(day) for day in sessions], 8)}")
+    else:
+        out.line("no session is missing")
+    for name, days in sorted(absent.items(), key=lambda item: (-len(item[1]), item[0]))[:_NEWEST]:
+        out.line(f"  {name} is absent from {len(days):,} sessions: {listed([str(day) for day in days], 5)}")
 
 
 def _whole_file(out: Output, file: Path) -> bool:

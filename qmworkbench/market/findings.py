@@ -118,6 +118,15 @@ REFUSALS: Final[dict[str, str]] = {
     "calendar_unknown": "Choose a date within the years that the market's calendar covers.",
     "date_not_in_file": "Choose a date that the file holds, or a file that holds the date.",
     "empty_day": "Choose a date with bars, or fetch that day again.",
+    "symbol_missing": "Name one of the file's symbols as it spells them.",
+    "not_text": "Save it as plain UTF-8 text with one bar a line; archives are to be unpacked first.",
+    "unknown_columns": (
+        "Name the columns date or timestamp, open, high, low, close, volume, and symbol where there are several; "
+        "or say --format histdata for its files without a header."
+    ),
+    "symbol_wanted": "Say which instrument the bars are of: --symbol NAME.",
+    "zone_wanted": "Say which zone the times are in: --zone America/New_York for exchange time, --zone UTC for UTC.",
+    "unreadable_line": "Correct the line, or leave it out of the file.",
     "no_usable_rows": "See why the rows were kept aside; most often the time zone of the export is wrong.",
     "mixed_calendars": "Split the file by market: one session trades one calendar.",
     "mixed_intervals": "Split the file by bar interval, or resample everything to the longest one.",

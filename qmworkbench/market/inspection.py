@@ -22,6 +22,7 @@ from qmworkbench.market.findings import (
 from qmworkbench.market.grid import AFTER_CLOSE, PRE_OPEN, REGULAR
 from qmworkbench.market.observations import stopped_symbols
 from qmworkbench.market.schema import BarSource, open_parquet
+from qmworkbench.market.series_checks import Series
 
 # Sessions are looked at in batches of about this many rows, so that a file larger than memory can be
 # inspected.
@@ -77,6 +78,8 @@ class _Tally:
         self.first_ts: datetime | None = None
         self.last_ts: datetime | None = None
         self.interval_s: int | None = None
+        self.series = Series()
+        self.quotes = False
 
 
 def inspect(path: str | Path) -> Inspection:
@@ -87,11 +90,12 @@ def inspect(path: str | Path) -> Inspection:
         calendar = source.market()
         _take_timeless(source, tally)
         dates = source.trading_dates(calendar)
-        for batch in _batches(calendar, dates):
+        for batch in session_batches(calendar, dates):
             _take_batch(source, calendar, batch, tally)
         held = dates["date"].to_list()
         findings = [*source.notes, *tally.notes.values(), *_aside(tally, source.file)]
         findings += _notes(calendar, tally, held, source.file)
+        findings += tally.series.findings(source.file, quotes=tally.quotes)
     except DataRefused as error:
         findings = list(error.findings)
     except CalendarUnknown as error:
@@ -109,7 +113,7 @@ def inspect(path: str | Path) -> Inspection:
     )
 
 
-def _batches(calendar: SessionCalendar, dates: pl.DataFrame) -> Iterable[list[date]]:
+def session_batches(calendar: SessionCalendar, dates: pl.DataFrame) -> Iterable[list[date]]:
     """The sessions that the file's dates touch, in runs without a hole, each of about _BATCH_ROWS rows.
 
     Rows of a closed day belong to the session before it, so that session is looked at with them.
@@ -154,6 +158,9 @@ def _take_batch(source: BarSource, calendar: SessionCalendar, days: Sequence[dat
     for finding in sifted.findings:
         if finding.severity is Severity.NOTE:
             tally.notes.setdefault(finding.code, finding)
+    tally.quotes = tally.quotes or "spread" in rows.columns
+    boundaries = [sifted.grid.boundaries(hours) for hours in windows]
+    tally.series.take(sifted.good, sifted.grid, boundaries, [str(hours.date) for hours in windows])
     _count(sifted, windows, tally)
 
 

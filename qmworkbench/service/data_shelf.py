@@ -1,0 +1,201 @@
+"""The shelf of added market data: bar files under DATA/added, each with source, licence and hash on record (§5).
+
+A file appears whole, then its line in the catalog; a name is never given to other content. Git ignores the shelf.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import polars as pl
+
+from qmworkbench.market.adding.packages import DataPackage
+from qmworkbench.market.bars import inspect
+from qmworkbench.market.findings import DataRefused
+from qmworkbench.market.inspection import Inspection
+from qmworkbench.market.schema import COLUMNS
+from qmworkbench.storage.atomic import appearing, write_whole
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
+_CATALOG: Final = "catalog.json"
+
+
+class ShelfRefused(Exception):
+    """The shelf cannot take it. The message names the thing, the value and the remedy."""
+
+
+class Shelved(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the catalog. `sha256` is the bar file's own, `made_from` its origin with hash or version.
+
+    `treatment` says what was done to the prices; `licence` who may use and pass it on, "" where nobody said.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    market: str
+    interval_s: int
+    rows: int
+    symbols: tuple[str, ...]
+    first_ts: datetime
+    last_ts: datetime
+    source: str
+    licence: str
+    treatment: str
+    made_from: str
+    added_at: datetime
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where bars come from: what the owner of the shelf will want to know in a year."""
+
+    source: str
+    licence: str
+    treatment: str
+    made_from: str
+
+
+@dataclass(frozen=True, eq=False)
+class Added:
+    """What became of an addition: the catalog's line, what was found in the bars, and whether it was there already."""
+
+    line: Shelved
+    found: Inspection
+    already: bool
+
+
+class Shelf:
+    """The folder of added bar files and its catalog."""
+
+    def __init__(self, data: Path) -> None:
+        self.folder = data / "added"
+
+    def lines(self) -> tuple[Shelved, ...]:
+        """The catalog, by name. Raises ShelfRefused where it cannot be read."""
+        catalog = self.folder / _CATALOG
+        if not catalog.exists():
+            return ()
+        try:
+            return tuple(msgspec.json.decode(catalog.read_bytes(), type=tuple[Shelved, ...]))
+        except (OSError, msgspec.MsgspecError) as error:
+            raise ShelfRefused(
+                f"{catalog} cannot be read ({error}): restore it, or move {self.folder} aside and add the data again"
+            ) from None
+
+    def find(self, name: str) -> Path | None:
+        """The bar file of that name, None where there is none."""
+        return next((self.folder / line.file for line in self.lines() if line.name == name), None)
+
+    def add(self, name: str, bars: pl.DataFrame, origin: Provenance, at: datetime) -> Added:
+        """Put bars on the shelf. The same content under its name again changes nothing.
+
+        Raises ShelfRefused for a name that is no name or bears other content, DataRefused for bars that no session can
+        be made of; then nothing is left behind.
+        """
+        if not _NAME.fullmatch(name):
+            raise ShelfRefused(f"{name!r} is no name for data: use 1 to 60 of a-z 0-9 . _ - and start with a letter")
+        known = {line.name: line for line in self.lines()}
+        packed = _packed(bars)
+        digest = hashlib.sha256(packed).hexdigest()
+        there = known.get(name)
+        if there is not None and there.sha256 != digest:
+            raise ShelfRefused(
+                f"{name} is on the shelf with other content (sha256 {there.sha256[:12]}, this is {digest[:12]}): "
+                "choose another --name, or remove it with `qm data remove`"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        target = self.folder / f"{name}.parquet"
+        with appearing(target) as temporary:
+            temporary.write_bytes(packed)
+            found = inspect(temporary)
+            if found.refused:
+                raise DataRefused(msgspec.structs.replace(f, file=name) for f in found.findings)
+        found = msgspec.structs.replace(
+            found, file=str(target), findings=tuple(msgspec.structs.replace(f, file=name) for f in found.findings)
+        )
+        line = there or _line(name, target, digest, found, bars, origin, at)
+        if there is None:
+            self._keep({**known, name: line})
+        return Added(line=line, found=found, already=there is not None)
+
+    def remove(self, name: str) -> Shelved:
+        """Take a file off the shelf. Raises ShelfRefused where there is none of that name."""
+        known = {line.name: line for line in self.lines()}
+        if name not in known:
+            raise ShelfRefused(f"{name!r} is not on the shelf: it has {', '.join(sorted(known)) or 'nothing'}")
+        line = known.pop(name)
+        # The catalog first: a line without its file would promise what is not there.
+        self._keep(known)
+        (self.folder / line.file).unlink(missing_ok=True)
+        return line
+
+    def changed(self, line: Shelved) -> str:
+        """What is wrong with a file on the shelf; "" where it is as it was added."""
+        path = self.folder / line.file
+        if not path.exists():
+            return "the file is gone"
+        return "" if file_hash(path) == line.sha256 else "the file was changed since it was added"
+
+    def _keep(self, lines: dict[str, Shelved]) -> None:
+        ordered = [lines[name] for name in sorted(lines)]
+        text = msgspec.json.format(msgspec.json.encode(ordered), indent=1)
+        write_whole(self.folder / _CATALOG, text, b"\n")
+
+
+def _packed(bars: pl.DataFrame) -> bytes:
+    """The bars as the bytes of their file: the same bars are the same bytes."""
+    buffer = BytesIO()
+    bars.select(COLUMNS).sort("symbol", "ts").rechunk().write_parquet(buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _line(
+    name: str, path: Path, digest: str, found: Inspection, bars: pl.DataFrame, origin: Provenance, at: datetime
+) -> Shelved:
+    assert found.first_ts is not None
+    assert found.last_ts is not None
+    return Shelved(
+        name=name,
+        file=path.name,
+        sha256=digest,
+        market=found.calendar or "",
+        interval_s=found.interval_s or 0,
+        rows=found.rows,
+        symbols=tuple(bars["symbol"].unique().sort().to_list()),
+        first_ts=found.first_ts,
+        last_ts=found.last_ts,
+        source=origin.source,
+        licence=origin.licence,
+        treatment=origin.treatment,
+        made_from=origin.made_from,
+        added_at=at,
+    )
+
+
+def of_package(found: DataPackage) -> tuple[Callable[[], pl.DataFrame], Provenance]:
+    """How to read a data package, and where its bars come from."""
+    origin = Provenance(
+        source=found.source,
+        licence=found.licence,
+        treatment=found.treatment,
+        made_from=f"{found.name} {found.installed}",
+    )
+    return found.bars, origin
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def now() -> datetime:
+    """When something is added, by the wall."""
+    return datetime.now(UTC).replace(microsecond=0)
