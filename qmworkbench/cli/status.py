@@ -75,6 +75,7 @@ def _recorded_view(config: "Config") -> dict[str, Any]:
     """The same content from the record alone, for a book on which nothing answers."""
     import msgspec
 
+    from qmworkbench.service.analytics_watch import recorded
     from qmworkbench.service.chronicle import Chronicle
     from qmworkbench.service.lateness import Lateness
     from qmworkbench.service.offline import read_state
@@ -83,6 +84,7 @@ def _recorded_view(config: "Config") -> dict[str, Any]:
 
     state = read_state(config).state
     content = view_of(state, Chronicle(), None, Lateness(LATENESS_TOLERANCE_MS))
+    content["analytics"] = recorded(config.paths.journal, state, config.analytics()).shown()
     plain = msgspec.json.decode(msgspec.json.Encoder(decimal_format="string").encode(content))
     assert isinstance(plain, dict)
     return plain

@@ -107,6 +107,20 @@ def _strategies(view: dict[str, Any], source: str, seen_at: datetime | None) -> 
         ended = ", ended" if run["ended"] else ""
         value = f"{run['shown']}{ended}, {run['trades']} trades"
         lines.append(Line("strategies", run["strategy_id"], state, value, source, seen_at))
+    return [*lines, *_signals(view, source, seen_at)]
+
+
+def _signals(view: dict[str, Any], source: str, seen_at: datetime | None) -> list[Line]:
+    """The four signals of §9: what each saw, or how much it still has to see before it says anything."""
+    lines = []
+    for signal in view.get("analytics", {}).get("signals", ()):
+        value = signal["text"]
+        if signal["state"] in ("active", "quiet"):
+            value += f": {signal['value']:g} {signal['unit']}, threshold {signal['threshold']:g}"
+        elif signal["state"] == "few":
+            value += f": {signal['sample']} of {signal['needed']} needed to say anything"
+        state = {"active": "warn", "quiet": "ok"}.get(signal["state"], "idle")
+        lines.append(Line("strategies", signal["title"].lower(), state, value, source, seen_at))
     return lines
 
 

@@ -6,6 +6,7 @@ with signals computed in one pass all come to the same observations.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from qmworkbench.analytics.session_signals import SessionSignals, exposure
@@ -13,7 +14,9 @@ from qmworkbench.analytics.signal_readings import CODES, Reading, changed, forem
 from qmworkbench.analytics.signal_settings import DEFAULTS, SignalSettings
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.analytics import AnalyticsObserved
+from qmworkbench.domain.events.session import SessionOpened
 from qmworkbench.domain.numbers import ZERO
+from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.trading.state import State
 
 _NOTHING_YET = {
@@ -40,11 +43,11 @@ class AnalyticsWatch:
     def observe(self, state: State, boundary: int) -> AnalyticsObserved | None:
         """What changed by this boundary; None between the fixed ones, and where nothing has."""
         due = boundary > 0 and boundary % self.seen.settings.observe_every == 0
-        return self._news(state) if due and self.seen.noted != self._judged else None
+        return self.judge(state) if due and self.seen.noted != self._judged else None
 
     def conclude(self, state: State) -> AnalyticsObserved | None:
         """The last word, once the session's books are done: what changed, and where each signal came to stand."""
-        news = self._news(state)
+        news = self.judge(state)
         told = {(signal.code, signal.subject) for signal in news.signals} if news is not None else set()
         stands = [
             reading.as_signal()
@@ -54,7 +57,8 @@ class AnalyticsWatch:
         signals = (*(news.signals if news is not None else ()), *stands)
         return AnalyticsObserved(at=state.clock(), signals=signals) if signals else None
 
-    def _news(self, state: State) -> AnalyticsObserved | None:
+    def judge(self, state: State) -> AnalyticsObserved | None:
+        """Where every signal stands now, for those who look; what of it the record does not have yet."""
         self._judged, self.observed_at = self.seen.noted, state.now
         held = [held for held in state.positions.values() if held.qty != 0]
         worth = [(position.strategy_id, position.symbol, position.cost * (_rate(state, position.symbol) or ZERO))
@@ -74,6 +78,17 @@ class AnalyticsWatch:
             "every": self.seen.settings.observe_every,
             "signals": sorted(rows, key=lambda row: places.index(row["code"])),
         }
+
+
+def recorded(journal_path: Path, state: State, settings: SignalSettings = DEFAULTS) -> AnalyticsWatch:
+    """The newest session's signals from the record alone, judged on the state after its last event."""
+    watch = AnalyticsWatch(settings)
+    with JournalReader(journal_path) as journal:
+        begun = [seq for seq, event in journal.session_events() if isinstance(event, SessionOpened)]
+        if begun:
+            watch.take(event for _, event in journal.events(after_seq=begun[-1] - 1))
+            watch.judge(state)
+    return watch
 
 
 def _rate(state: State, symbol: str) -> Any:

@@ -82,6 +82,7 @@ class CoreService:
         platform = self._platform
         frames = getattr(platform, "frames", None)
         content = view_of(platform.state, platform.chronicle, frames.radar if frames else None, platform.lateness)
+        content["analytics"] = platform.analytics.shown()
         if platform.shell.failed is not None:
             alert = {
                 "alert_id": "stopped",
