@@ -1,10 +1,15 @@
 """Booking a fill: position, realized P&L, slippage, and the trade once a round trip is over (§13, §17)."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 
-from qmworkbench.domain.events.orders import FillRecorded, TradeClosed
+import msgspec
+
+from qmworkbench.domain.events.orders import FillRecorded, PositionsOffset, TradeClosed
 from qmworkbench.domain.execution import ExecutionReport
 from qmworkbench.domain.ids import content_id
+from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import Leg, Order, Side
 from qmworkbench.domain.positions import NetPosition, Position, PositionDelta, fill_delta
 from qmworkbench.trading.decision import Decision
@@ -67,38 +72,65 @@ def _slippage_bps(report: ExecutionReport, order: Order | None) -> Decimal | Non
     return (worse / order.decision_px * _BPS).quantize(_TENTH)
 
 
+class _Closing(msgspec.Struct, frozen=True, kw_only=True):
+    """What ends a round trip: `qty` at `px`, what that realizes in account currency at `rate`, and what it cost."""
+
+    qty: Decimal
+    px: Decimal
+    realized: Decimal
+    rate: Decimal
+    by: str
+    at: datetime
+    leg: Leg
+    reason: str
+    fee: Decimal = ZERO
+
+
 def _trade(
     decision: Decision, held: Position, delta: PositionDelta, report: ExecutionReport, order: Order | None
 ) -> TradeClosed:
     """The round trip this fill completes."""
-    exit_qty = held.exit_qty + delta.closed_qty
-    exit_value = held.exit_value + delta.closed_qty * report.last_px
+    leg = order.leg if order is not None else Leg.EXIT
+    closing = _Closing(
+        qty=delta.closed_qty,
+        px=report.last_px,
+        realized=delta.realized_pnl * report.conversion_rate,
+        rate=report.conversion_rate,
+        by=report.exec_id,
+        at=report.transact_time,
+        leg=leg,
+        reason=_exit_reason(held, leg, order),
+        # A fill that closes and flips pays one fee; the part that opened anew carries its share of it.
+        fee=report.fee * delta.closed_qty / report.last_qty,
+    )
+    return _round_trip(decision, held, closing)
+
+
+def _round_trip(decision: Decision, held: Position, closing: _Closing) -> TradeClosed:
+    exit_qty = held.exit_qty + closing.qty
     entry_px = held.entry_value / held.entry_qty if held.entry_qty else held.avg_px
-    gross = held.realized_pnl + delta.realized_pnl * report.conversion_rate
-    # A fill that closes and flips pays one fee; the part that opened anew carries its share of it.
-    closing_fee = report.fee * delta.closed_qty / report.last_qty
-    fees = held.fees + closing_fee
+    gross = held.realized_pnl + closing.realized
+    fees = held.fees + closing.fee
     net = gross - fees
     risk = None
     if held.initial_stop_px is not None and held.entry_qty:
-        risk = abs(entry_px - held.initial_stop_px) * held.entry_qty * report.conversion_rate
-    leg = order.leg if order is not None else Leg.EXIT
+        risk = abs(entry_px - held.initial_stop_px) * held.entry_qty * closing.rate
     return TradeClosed(
         at=decision.at,
-        trade_id=content_id(held.strategy_id, held.symbol, held.entry_order, report.exec_id),
+        trade_id=content_id(held.strategy_id, held.symbol, held.entry_order, closing.by),
         strategy_id=held.strategy_id,
         symbol=held.symbol,
         side=Side.BUY if held.qty > 0 else Side.SELL,
         qty=exit_qty,
         entry_px=entry_px,
-        exit_px=exit_value / exit_qty,
-        opened_at=held.opened_at or report.transact_time,
-        closed_at=report.transact_time,
+        exit_px=(held.exit_value + closing.qty * closing.px) / exit_qty,
+        opened_at=held.opened_at or closing.at,
+        closed_at=closing.at,
         gross_pnl=gross,
         fees=fees,
         net_pnl=net,
-        exit_leg=leg,
-        exit_reason=_exit_reason(held, leg, order),
+        exit_leg=closing.leg,
+        exit_reason=closing.reason,
         signal_id=held.signal_id,
         decision_px=held.decision_px,
         bars_held=held.bars_held,
@@ -106,6 +138,35 @@ def _trade(
         target_px=held.target_px,
         r_multiple=(net / risk).quantize(Decimal("0.01")) if risk else None,
     )
+
+
+def book_offset(
+    decision: Decision, symbol: str, parts: Sequence[Position], px: Decimal, rate: Decimal, reason: str
+) -> None:
+    """Close parts of a position that cancel out, at `px` and without an order; each is a trade on record."""
+    owners = tuple(held.strategy_id for held in parts)
+    name = content_id(symbol, "offset", decision.at.isoformat(), *owners)
+
+    def closing(held: Position) -> _Closing:
+        realized = (held.qty * px - held.cost) * rate
+        return _Closing(
+            qty=abs(held.qty),
+            px=px,
+            realized=realized,
+            rate=rate,
+            by=name,
+            at=decision.at,
+            leg=Leg.LIQUIDATE,
+            reason=reason,
+        )
+
+    trades = [_round_trip(decision, held, closing(held)) for held in parts]
+    offset = PositionsOffset(
+        at=decision.at, symbol=symbol, px=px, conversion_rate=rate, strategy_ids=owners, reason=reason
+    )
+    decision.emit(offset)
+    for trade in trades:
+        decision.emit(trade)
 
 
 def _exit_reason(held: Position, leg: Leg, order: Order | None) -> str:

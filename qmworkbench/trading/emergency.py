@@ -5,6 +5,9 @@ cancelled. Then each symbol goes its own way: its resting exits are cancelled; w
 seconds, the broker's position is read; one closing order is sent, for no more than that position less what other
 orders on the same side may still fill; this repeats until the broker says flat. A closed market queues the close.
 Late is P0, and trying goes on.
+
+The broker nets, and flat there is flat. What instances still hold against each other in our books then is closed by an
+entry in them, at the mark: nothing is sent for it.
 """
 
 from datetime import timedelta
@@ -16,12 +19,13 @@ from qmworkbench.domain.events.reconciliation import Trigger
 from qmworkbench.domain.execution import BrokerPosition, BrokerSnapshot
 from qmworkbench.domain.ids import content_id
 from qmworkbench.domain.numbers import ZERO
-from qmworkbench.domain.orders import Leg, OrdStatus
+from qmworkbench.domain.orders import Leg, Order, OrdStatus
 from qmworkbench.domain.sessions import Phase, Priority, TradingState
+from qmworkbench.trading.booking import book_offset
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.exits import cancel_all, cancel_entries
 from qmworkbench.trading.intents import intend_liquidation
-from qmworkbench.trading.state import Emergency, EmergencyLine, State
+from qmworkbench.trading.state import EXTERNAL, Emergency, EmergencyLine, State
 
 CANCEL_WAIT: Final = timedelta(seconds=5)
 RETRY_AFTER: Final = timedelta(seconds=30)
@@ -60,7 +64,7 @@ def begin(decision: Decision, by: str, reason: str) -> str:
 
 
 def _cancel_exits(decision: Decision, name: str, symbol: str) -> None:
-    resting = [o for o in decision.state.working() if o.symbol == symbol and o.leg is not Leg.LIQUIDATE]
+    resting = [o for o in decision.state.working_in(symbol) if o.leg is not Leg.LIQUIDATE]
     cancel_all(decision, resting, "emergency")
     _note(decision, name, symbol, "exits_canceled", f"{len(resting)} resting orders asked to cancel")
 
@@ -87,7 +91,9 @@ def progress(decision: Decision) -> None:
     _overdue(decision, current)
     wants_read = not current.lines
     for symbol, line in list(current.lines.items()):
-        live = [o for o in state.working() if o.symbol == symbol]
+        live = state.working_in(symbol)
+        # A cancel that did not take is asked for again.
+        cancel_all(decision, [o for o in live if o.cancel_failed and o.leg is not Leg.LIQUIDATE], "emergency")
         waited = decision.at - line.since
         # One order at a time: while a close works, its end or its lateness is what we wait for.
         closing = line.step == "close_sent" and any(o.leg is Leg.LIQUIDATE for o in live)
@@ -130,8 +136,8 @@ def on_positions(decision: Decision, snapshot: BrokerSnapshot) -> None:
                 _note(decision, current.emergency_id, symbol, "flat", "the broker holds nothing")
         else:
             _close(decision, current, symbol, line, theirs[symbol])
-    entries_live = any(o.leg is Leg.ENTRY for o in state.working())
-    if not theirs and not entries_live and not snapshot.open_orders:
+    offset_remains(decision, snapshot)
+    if not theirs and not state.open_entries and not snapshot.open_orders:
         decision.emit(
             EmergencyCompleted(
                 at=decision.at,
@@ -146,7 +152,7 @@ def on_positions(decision: Decision, snapshot: BrokerSnapshot) -> None:
 def _close(decision: Decision, current: Emergency, symbol: str, line: EmergencyLine, theirs: BrokerPosition) -> None:
     """Send one close for what is provably ours to close."""
     state = decision.state
-    live = [o for o in state.working() if o.symbol == symbol]
+    live = state.working_in(symbol)
     if line.step == "exits_canceled" and live and decision.at - line.since < CANCEL_WAIT:
         return
     if any(o.leg is Leg.LIQUIDATE for o in live):
@@ -154,8 +160,7 @@ def _close(decision: Decision, current: Emergency, symbol: str, line: EmergencyL
     if line.step == "queued" and decision.at - line.since < RETRY_AFTER:
         return
     # What other orders on the closing side may still fill is theirs to close, not ours twice.
-    pending = sum((o.leaves_qty for o in live if o.side.sign * theirs.qty < 0), ZERO)
-    qty = abs(theirs.qty) - pending
+    qty = abs(theirs.qty) - _may_fill([o for o in live if o.side.sign * theirs.qty < 0])
     if qty <= 0:
         return
     if state.day.phase is Phase.CLOSED or decision.at >= state.day.closes_at:
@@ -175,6 +180,37 @@ def _close(decision: Decision, current: Emergency, symbol: str, line: EmergencyL
     signed = Decimal(theirs.qty)
     intend_liquidation(decision, symbol, signed, qty, name, theirs.market_px)
     _note(decision, current.emergency_id, symbol, "close_sent", f"{qty} of {abs(signed)}")
+
+
+def _may_fill(orders: list[Order]) -> Decimal:
+    """What these could still close together: the legs of one entry cancel each other, and count once."""
+    largest: dict[str, Decimal] = {}
+    for order in orders:
+        name = order.parent_id or order.cl_ord_id
+        largest[name] = max(largest.get(name, ZERO), order.leaves_qty)
+    return sum(largest.values(), ZERO)
+
+
+def offset_remains(decision: Decision, snapshot: BrokerSnapshot) -> None:
+    """Once an emergency has the broker flat in a symbol, with nothing working there: close what instances hold against
+    each other, at the mark, or at the price of a close that went past the platform.
+    """
+    state = decision.state
+    if not running(state) and state.halt.code != "emergency":
+        return
+    held_there = {p.symbol for p in snapshot.positions if p.qty != 0} | {o.symbol for o in snapshot.open_orders}
+    for symbol in state.held_symbols():
+        if symbol in held_there or symbol in state.net or symbol in state.open_at:
+            continue
+        parts = state.holders(symbol)
+        instrument, mark = state.instrument(symbol), state.marks.get(symbol)
+        rate = state.rate(instrument.currency) if instrument is not None else None
+        if rate is None:
+            continue  # what it made cannot be told in the account's currency yet; the next comparison asks again
+        outside = next((p for p in parts if p.strategy_id == EXTERNAL), None)
+        px = outside.avg_px if outside is not None else mark.px if mark is not None else parts[0].avg_px
+        reason = "emergency: the broker is flat, what was held against each other is closed in the books"
+        book_offset(decision, symbol, parts, px, rate, reason)
 
 
 def _last_refusal(state: State, symbol: str) -> str:

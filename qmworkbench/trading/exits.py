@@ -18,6 +18,7 @@ from qmworkbench.trading.state import EXTERNAL, State
 # Without a resting order for the close, a position is closed this many minutes before it.
 FLAT_LEAD_MIN = 5
 _MAX_EXIT_ATTEMPTS = 5
+_EXITS_RUN = (Phase.MARKET_SESSION, Phase.SHUTDOWN, Phase.RECONCILIATION, Phase.REVIEW)
 
 
 def request_exit(decision: Decision, held: Position, kind: str, reason: str, why: str = "") -> None:
@@ -79,16 +80,23 @@ def _must_be_flat(state: State, held: Position) -> bool:
 
 
 def progress_exits(decision: Decision) -> None:
-    """Take each wanted exit one step further: cancel what rests, then close what is left."""
+    """Take each wanted exit one step further: cancel what rests, then close what is left.
+
+    A wish from yesterday waits for the market session: until then what rests at the broker protects the position. At
+    the close no bar is left to get out at, so what rests is left to do its work, at the closing print or overnight.
+    """
     state = decision.state
     # A book that is HALTED lets nothing but liquidation pass; its own steps close the positions.
-    if state.halt.state is TradingState.HALTED or state.day.phase is Phase.CLOSED:
+    if not state.leaving or state.halt.state is TradingState.HALTED or state.day.phase not in _EXITS_RUN:
         return
-    for key in sorted(state.positions):
+    closed = decision.at >= state.day.closes_at
+    for key in sorted(state.leaving):
         held = state.positions[key]
-        if not held.exit_wanted or held.qty == 0:
+        if held.qty == 0:
             continue
         working = state.working_for(held.strategy_id, held.symbol)
+        if closed and any(o.leg is not Leg.EXIT and o.status is OrdStatus.ACCEPTED for o in working):
+            continue
         cancel_all(decision, [o for o in working if o.leg is not Leg.EXIT], f"exit wanted: {held.exit_wanted}")
         if state.working_for(held.strategy_id, held.symbol):
             continue

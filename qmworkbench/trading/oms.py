@@ -24,7 +24,7 @@ from qmworkbench.domain.orders import Arc, IllegalArc, Leg, Order, OrdStatus, ne
 from qmworkbench.domain.sessions import Priority, TradingState
 from qmworkbench.trading.booking import book_fill
 from qmworkbench.trading.decision import Decision
-from qmworkbench.trading.exits import cancel_all
+from qmworkbench.trading.exits import cancel_all, request_exit
 
 __all__ = ["on_cancel_observed", "on_execution", "on_query_answer", "on_submit_observed"]
 
@@ -37,6 +37,7 @@ _ARC: Final[dict[ExecType, Arc]] = {
     ExecType.RESTATED: Arc.RESTATE,
     ExecType.CANCEL_REJECTED: Arc.CANCEL_REJECT,
 }
+_CLOSING: Final = (Leg.STOP, Leg.TARGET, Leg.CLOSE, Leg.EXIT)
 _FROM_BROKER_STATUS: Final[dict[OrdStatus, Arc]] = {
     OrdStatus.ACCEPTED: Arc.ACK,
     OrdStatus.PARTIALLY_FILLED: Arc.ACK,
@@ -78,7 +79,7 @@ def walk(
 
 def _end_legs(decision: Decision, parent: Order, reason: str) -> None:
     """Legs that never came alive end with their entry; those the broker works end by its own reports."""
-    for leg in decision.state.working():
+    for leg in decision.state.working_for(parent.strategy_id, parent.symbol):
         if leg.parent_id == parent.cl_ord_id and leg.is_in_doubt:
             walk(decision, leg, Arc.ABANDON, reason=reason)
 
@@ -154,6 +155,18 @@ def _on_fill(decision: Decision, order: Order, report: ExecutionReport) -> None:
     except IllegalArc as error:
         if not contradiction:
             _contradiction(decision, report, "illegal_arc", str(error))
+    _beyond(decision, order, report)
+
+
+def _beyond(decision: Decision, order: Order, report: ExecutionReport) -> None:
+    """An exit that turned its position around closed more than was held: late news of another exit, mostly. What it
+    opened has no exits of its own, so it is closed again.
+    """
+    held = decision.state.position(order.strategy_id, order.symbol)
+    if order.leg not in _CLOSING or held is None or held.qty * order.side.sign <= 0:
+        return
+    _contradiction(decision, report, "over_exit", f"{order.cl_ord_id} left {held.qty} held the other way")
+    request_exit(decision, held, "flat", "an exit closed more than was held")
 
 
 def _on_bust(decision: Decision, order: Order, report: ExecutionReport) -> None:
@@ -238,7 +251,7 @@ def _contradiction(decision: Decision, report: ExecutionReport, kind: str, detai
     decision.alarm(
         kind,
         report.exec_id,
-        Priority.P0 if owner == "book" or kind == "over_fill" else Priority.P1,
+        Priority.P0 if owner == "book" or kind in ("over_fill", "over_exit") else Priority.P1,
         f"{report.symbol}: execution report {report.exec_id} contradicts our books: {detail}",
         "compare with the broker's order history before anything else (§13 Duplicate Order Suspicion)",
     )

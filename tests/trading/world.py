@@ -8,8 +8,10 @@ import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from qmworkbench.brokers.simulated import SimulatedBroker
@@ -43,7 +45,7 @@ from qmworkbench.domain.events.session import (
     SessionSummarized,
 )
 from qmworkbench.domain.execution import BrokerSnapshot, SubmitOutcome
-from qmworkbench.domain.instruments import us_equity
+from qmworkbench.domain.instruments import forex_pair, us_equity
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.numbers import decimal_of
 from qmworkbench.domain.sessions import Environment, SessionWindow
@@ -60,6 +62,8 @@ from qmworkbench.venue.exchange import Exchange
 OPEN = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
+# Quoted in dollars, in yen and francs whose own pair tells the rate, and in sterling that a third pair tells.
+PAIRS = {"EURGBP": 0.88, "GBPUSD": 1.3, "USDCHF": 0.95, "USDJPY": 110.0}
 
 
 class Crash(Exception):
@@ -79,7 +83,10 @@ class Faults:
 
 @dataclass
 class World:
-    """One session of one book. `signals` are scripted by boundary; None draws them at random."""
+    """One session of one book. `signals` are scripted by boundary; None draws them at random.
+
+    `strategies` run beside each other. `shared` trades four currency pairs that they may all hold at once.
+    """
 
     seed: int = 0
     boundaries: int = 30
@@ -89,16 +96,20 @@ class World:
     unattended: bool = True
     flat_policy: str = "at_close"
     signal_rate: float = 0.25
+    strategies: tuple[str, ...] = ("test-1",)
+    shared: bool = False
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        self.universe = Universe(SYMBOLS)
-        self.exchange = Exchange(":memory:", [us_equity(s) for s in SYMBOLS], self.model, "USD", Decimal(100_000))
+        self.symbols = tuple(PAIRS) if self.shared else SYMBOLS
+        self.instruments = [forex_pair(s) if self.shared else us_equity(s) for s in self.symbols]
+        self.universe = Universe(self.symbols)
+        self.exchange = Exchange(":memory:", self.instruments, self.model, "USD", Decimal(100_000))
         self.broker = SimulatedBroker(self.exchange)
         self.journal: list[bytes] = []
         self.sent: list[str] = []
         self.kernel = Kernel()
-        self.px = {s: 20.0 + 10 * i for i, s in enumerate(SYMBOLS)}
+        self.px = dict(PAIRS) if self.shared else {s: 20.0 + 10 * i for i, s in enumerate(SYMBOLS)}
         self.now = OPEN - timedelta(minutes=10)
         self.crashes = 0
         self.calm = False
@@ -250,12 +261,12 @@ class World:
             half_day=False,
         )
         spec = RunSpec(
-            strategy_id="test-1",
+            strategy_id=self.strategies[0],
             definition_id="test",
             version="1",
             owner="owner",
             status="experimental",
-            asset_classes=("equity",),
+            asset_classes=("forex" if self.shared else "equity",),
             params={},
             params_hash="0" * 16,
             budget_pct=self.budget_pct,
@@ -275,12 +286,14 @@ class World:
                 limits=self.limits,
                 limits_hash=self.limits.content_hash,
                 scan_settings={},
-                runs=(spec,),
-                instruments=tuple(us_equity(s) for s in SYMBOLS),
+                runs=tuple(msgspec.structs.replace(spec, strategy_id=name) for name in self.strategies),
+                instruments=tuple(self.instruments),
                 data_source="test",
                 data_hash="",
                 reference_hash="",
                 unattended=self.unattended,
+                max_owned=len(self.strategies) * len(self.symbols),
+                shared_symbols=self.shared,
             )
         )
         self.exchange.open_session(session_id, self.now)
@@ -304,17 +317,17 @@ class World:
         return self.survive(CommandReceived(at=self.at(), **self._signed(command)))
 
     def bar(self, moves: dict[str, tuple[float, float, float, float]] | None = None) -> BarFrame:
-        """The next minute's bars: random walks on the cent grid, unless told otherwise."""
+        """The next minute's bars: random walks on the tick grid, unless told otherwise."""
         rows: list[tuple[float, float, float, float]] = []
         for symbol in self.universe.symbols:
             if moves is not None and symbol in moves:
                 rows.append(moves[symbol])
                 self.px[symbol] = moves[symbol][3]
                 continue
-            first = self.px[symbol]
-            open_, close = (round(max(1.0, first + self.random.randint(-30, 30) / 100), 2) for _ in range(2))
-            high = round(max(open_, close) + self.random.randint(0, 20) / 100, 2)
-            low = round(max(0.5, min(open_, close) - self.random.randint(0, 20) / 100), 2)
+            first, step, digits = self.px[symbol], self.step(symbol), self.digits(symbol)
+            open_, close = (round(max(100 * step, first + self.random.randint(-30, 30) * step), digits) for _ in "oc")
+            high = round(max(open_, close) + self.random.randint(0, 20) * step, digits)
+            low = round(max(50 * step, min(open_, close) - self.random.randint(0, 20) * step), digits)
             self.px[symbol] = close
             rows.append((open_, high, low, close))
         table = np.array(rows, dtype=np.float64)
@@ -329,8 +342,15 @@ class World:
             high=table[:, 1],
             low=table[:, 2],
             close=table[:, 3],
-            volume=np.full(count, 10_000.0),
+            volume=np.full(count, 1_000_000.0 if self.shared else 10_000.0),
         )
+
+    def step(self, symbol: str) -> float:
+        """What a price moves by: a cent, or a pip."""
+        return (0.01 if symbol.endswith("JPY") else 0.0001) if self.shared else 0.01
+
+    def digits(self, symbol: str) -> int:
+        return 2 if self.step(symbol) == 0.01 else 4
 
     def boundary(
         self, number: int, signals: list[SignalRow] | None = None, moves: dict[str, Any] | None = None
@@ -349,10 +369,10 @@ class World:
                 as_of=self.now,
                 frame_hash=frame.content_hash,
                 radar_hash="",
-                candidates=tuple(self._candidate(i, s) for i, s in enumerate(SYMBOLS, start=1)),
+                candidates=tuple(self._candidate(i, s) for i, s in enumerate(self.symbols, start=1)),
                 near_misses=(),
                 signals=tuple(rows),
-                marks=tuple(Mark(symbol=s, px=decimal_of(self.px[s]), at=self.now) for s in SYMBOLS),
+                marks=tuple(Mark(symbol=s, px=decimal_of(self.px[s]), at=self.now) for s in self.marked()),
             )
         )
 
@@ -369,21 +389,27 @@ class World:
             verdicts=(),
         )
 
-    def row(self, symbol: str, **says: Any) -> SignalRow:
-        return SignalRow(strategy_id="test-1", symbol=symbol, close=decimal_of(self.px[symbol]), **says)
+    def marked(self) -> tuple[str, ...]:
+        """Symbols whose prices the kernel is told."""
+        return self.symbols
+
+    def row(self, symbol: str, strategy_id: str = "", **says: Any) -> SignalRow:
+        name = strategy_id or self.strategies[0]
+        return SignalRow(strategy_id=name, symbol=symbol, close=decimal_of(self.px[symbol]), **says)
 
     def drawn(self) -> list[SignalRow]:
         rows = []
-        for symbol in SYMBOLS:
+        for strategy_id, symbol in product(self.strategies, self.symbols):
             if self.random.random() >= self.signal_rate:
                 continue
             long = self.random.random() < 0.5
             close = decimal_of(self.px[symbol])
-            reach = Decimal(self.random.randint(5, 60)) / 100
+            reach = self.random.randint(5, 60) * decimal_of(self.step(symbol))
             away = reach if long else -reach
             rows.append(
                 self.row(
                     symbol,
+                    strategy_id,
                     entry_long=long,
                     entry_short=not long,
                     exit_long=self.random.random() < 0.2,
