@@ -29,6 +29,7 @@ __all__ = [
     "inspect",
     "load_session",
     "session_from_frame",
+    "session_from_source",
 ]
 
 HISTORY_DAYS = 10
@@ -49,7 +50,9 @@ def load_session(
     it.
     """
     path = Path(path)
-    return _session(open_parquet(path), f"file:{path.name}", day, history_days, interval_s)
+    return session_from_source(
+        open_parquet(path), f"file:{path.name}", day, history_days=history_days, interval_s=interval_s
+    )
 
 
 def session_from_frame(
@@ -64,26 +67,29 @@ def session_from_frame(
 
     `source` is what findings and the journal call the bars.
     """
-    return _session(open_frame(bars, source), source, day, history_days, interval_s)
+    return session_from_source(open_frame(bars, source), source, day, history_days=history_days, interval_s=interval_s)
 
 
-def _session(source: BarSource, name: str, day: date, history_days: int, interval_s: int | None) -> SessionData:
+def session_from_source(
+    source: BarSource, name: str, day: date, *, history_days: int = HISTORY_DAYS, interval_s: int | None = None
+) -> SessionData:
+    """The session of `day` from bars that were opened; `name` is what the journal calls them."""
     if history_days < 0:
         raise ValueError(f"history_days is {history_days}; give 0 or more")
     if interval_s is not None and interval_s < 1:
         raise ValueError(f"interval_s is {interval_s}; give the bar interval in whole seconds, or None to infer it")
     market = source.market()
-    windows = _windows(market, day, history_days, source.file)
+    windows = windows_of(market, day, history_days, source.file)
     end = market.session_window(market.next_session(day)).day_starts_at
     rows = source.read(windows[0].day_starts_at, end)
     if rows.filter(pl.col("ts") >= windows[-1].day_starts_at).is_empty():
         raise DataRefused([_no_rows(source, market, windows[-1]), *source.notes])
     rows = pl.concat([rows, source.rows_without_time()])
     sifted = sift(rows, windows, source.file, interval_s=interval_s)
-    return _assembled(source, name, market, windows, sifted)
+    return assembled(source, name, market, windows, sifted)
 
 
-def _windows(market: SessionCalendar, day: date, history_days: int, file: str) -> list[MarketHours]:
+def windows_of(market: SessionCalendar, day: date, history_days: int, file: str) -> list[MarketHours]:
     """The hours of the history sessions, oldest first, and of the session itself as the last."""
     try:
         last = market.session_window(day)
@@ -108,9 +114,10 @@ def _no_rows(source: BarSource, market: SessionCalendar, hours: MarketHours) -> 
     return refusal("date_not_in_file", f"it has nothing for {day}. {near}", source.file)
 
 
-def _assembled(
+def assembled(
     source: BarSource, name: str, market: SessionCalendar, windows: Sequence[MarketHours], sifted: Sifted
 ) -> SessionData:
+    """The session of the last of `windows` from rows that were told good from bad."""
     hours, grid = windows[-1], sifted.grid
     today = sifted.good.filter(pl.col("session_no") == len(windows) - 1)
     regular_today = regular(today)

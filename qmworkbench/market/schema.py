@@ -13,7 +13,7 @@ ignored.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
@@ -52,6 +52,16 @@ class BarSource:
         if end is not None:
             lazy = lazy.filter(self.ts < end)
         return self._collect(lazy.select(self.selection))
+
+    def only(self, symbols: Sequence[str]) -> "BarSource":
+        """The same bars, those of `symbols` alone."""
+        return replace(self, lazy=self.lazy.filter(pl.col("symbol").cast(pl.String).is_in(list(symbols))))
+
+    def symbols(self) -> list[str]:
+        """Every symbol there is a row of, in alphabetical order."""
+        return self._collect(self.lazy.select(pl.col("symbol").cast(pl.String).unique().drop_nulls().sort()))[
+            "symbol"
+        ].to_list()
 
     def rows_without_time(self) -> pl.DataFrame:
         """The rows whose time is null; they belong to no session."""
