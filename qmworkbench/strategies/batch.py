@@ -28,14 +28,50 @@ class RunFault:
 
 
 @dataclass(frozen=True, eq=False)
-class RunSignals:
-    """One instance's answers for its symbols with a bar at this boundary; `close` is the decision price of each."""
+class Told:
+    """What one set of rules says of some symbols with a bar at this boundary, whoever owns them."""
 
-    instance_id: str
-    strategy_id: str
     symbols: tuple[str, ...]
     close: Floats
     answers: Answers
+
+    @cached_property
+    def enters(self) -> list[bool]:
+        """Whether there is an entry, symbol by symbol."""
+        entering: list[bool] = (self.answers.entry_long | self.answers.entry_short).tolist()
+        return entering
+
+    @cached_property
+    def leaves(self) -> list[bool]:
+        """Whether there is an exit, symbol by symbol."""
+        leaving: list[bool] = (self.answers.exit_long | self.answers.exit_short).tolist()
+        return leaving
+
+
+@dataclass(frozen=True, eq=False)
+class RunSignals:
+    """One instance's answers for its symbols with a bar at this boundary: those `at` some places of what was told."""
+
+    instance_id: str
+    strategy_id: str
+    told: Told
+    at: tuple[int, ...]
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols, in alphabetical order."""
+        return tuple(self.told.symbols[at] for at in self.at)
+
+    @cached_property
+    def close(self) -> Floats:
+        """The decision price of each."""
+        close: Floats = self.told.close[list(self.at)]
+        return close
+
+    @cached_property
+    def answers(self) -> Answers:
+        """The answers for each."""
+        return taken(self.told.answers, self.at)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +97,9 @@ class SignalBatch:
         """
         found = []
         for run in self.runs:
-            enters = run.answers.entry_long | run.answers.entry_short
-            leaves = run.answers.exit_long | run.answers.exit_short
-            for at in np.flatnonzero(enters | leaves).tolist():
-                if exposed is None or enters[at] or f"{run.instance_id}|{run.symbols[at]}" in exposed:
+            enters, leaves = run.told.enters, run.told.leaves
+            for at in run.at:
+                if enters[at] or (leaves[at] and (exposed is None or _key(run, at) in exposed)):
                     found.append(_row(run, at))
         return tuple(found)
 
@@ -137,14 +172,18 @@ def no_answers(features: Sequence[str]) -> Answers:
     return Answers(**arrays, masked={}, features={name: np.empty(0) for name in features})
 
 
+def _key(run: RunSignals, at: int) -> str:
+    return f"{run.instance_id}|{run.told.symbols[at]}"
+
+
 def _row(run: RunSignals, at: int) -> SignalRow:
-    answers = run.answers
+    answers = run.told.answers
     stop, target = float(answers.stop[at]), float(answers.target[at])
     told = (f"{name[2:]} {values[at]:.6g}" for name, values in answers.features.items() if not np.isnan(values[at]))
     return SignalRow(
         strategy_id=run.instance_id,
-        symbol=run.symbols[at],
-        close=decimal_of(float(run.close[at])),
+        symbol=run.told.symbols[at],
+        close=decimal_of(float(run.told.close[at])),
         entry_long=bool(answers.entry_long[at]),
         entry_short=bool(answers.entry_short[at]),
         exit_long=bool(answers.exit_long[at]),

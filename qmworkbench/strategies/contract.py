@@ -22,6 +22,8 @@ FLAGS: Final = ("entry_long", "entry_short", "exit_long", "exit_short")
 LEVELS: Final = ("stop", "target")
 LIMITS: Final = ("trail_bps", "max_hold_bars")
 
+_FLAG_TYPES: Final = tuple((name, pl.Boolean()) for name in FLAGS)
+
 SIGNAL_SCHEMA: Final[dict[str, pl.DataType]] = {
     "symbol": pl.String(),
     "ts": TS,
@@ -116,9 +118,16 @@ def signalled(program: Program, bars: pl.DataFrame) -> pl.DataFrame:
         raise StrategyFault(program.strategy_id, f"raised {type(error).__name__}: {error}") from error
     if frame.height != bars.height:
         raise StrategyFault(program.strategy_id, f"returned {frame.height} rows for {bars.height} bars")
-    _check_types(
-        program, frame, {**dict.fromkeys(FLAGS, pl.Boolean()), **dict.fromkeys(program.features, pl.Float64())}
-    )
+    return checked(program, frame)
+
+
+def checked(program: Program, frame: pl.DataFrame) -> pl.DataFrame:
+    """`frame`, which has the flags and features of `program` in the types agreed; StrategyFault if it has not."""
+    types = dict(zip(frame.columns, frame.dtypes, strict=True))
+    for name, dtype in (*_FLAG_TYPES, *((name, pl.Float64()) for name in program.features)):
+        if types.get(name) != dtype:
+            found = f"is {types[name]}, expected {dtype}" if name in types else "is missing"
+            raise StrategyFault(program.strategy_id, f"column {name!r} {found}")
     return frame
 
 
@@ -205,11 +214,3 @@ def _plan_problem(plan: ExitPlan, entries: Entries) -> str | None:
         if limit is not None and (not isinstance(limit, int) or limit <= 0):
             return f"{name} is {limit!r}, expected a whole number above zero; None means none"
     return None
-
-
-def _check_types(program: Program, frame: pl.DataFrame, expected: dict[str, pl.DataType]) -> None:
-    types = dict(zip(frame.columns, frame.dtypes, strict=True))
-    for name, dtype in expected.items():
-        if types.get(name) != dtype:
-            found = f"is {types[name]}, expected {dtype}" if name in types else "is missing"
-            raise StrategyFault(program.strategy_id, f"column {name!r} {found}")

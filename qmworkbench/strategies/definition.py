@@ -104,10 +104,13 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
 
     `bars`: how many earlier bars of a symbol can matter; 0 if only the session itself does, None if every bar since
     the start matters (recursive indicators), in which case `sessions` alone defines the start.
+    `moving`: nothing older than `bars` before a bar matters to it, and a start anywhere before that gives the same
+    bits; then a boundary needs no more than that many bars of a symbol.
     """
 
     sessions: int = 0
     bars: int | None = 0
+    moving: bool = False
 
     def reach(self, boundaries: int) -> int:
         """Whole sessions of `boundaries` bars to load before: one more than full ones would need, for thin ones."""
@@ -212,7 +215,7 @@ class StrategyDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return data
 
 
-_THREADED_ROWS = 50_000
+THREADED_ROWS = 50_000
 
 
 class Program:
@@ -222,23 +225,23 @@ class Program:
         self.strategy_id = definition.strategy_id
         self.features = tuple(definition.features)
         self._params, self._plan = params, definition.plan
-        self._signals = [[(expr.meta.output_name(), expr) for expr in stage] for stage in definition.signals(params)]
+        self.stages = [[(expr.meta.output_name(), expr) for expr in stage] for stage in definition.signals(params)]
 
     def names(self) -> tuple[str, ...]:
         """Every column the stages for all bars yield, causes before effects."""
-        return tuple(name for stage in self._signals for name, _ in stage)
+        return tuple(name for stage in self.stages for name, _ in stage)
 
     def reads(self) -> frozenset[str]:
         """Every column the stages for all bars look at, their own among them."""
-        return frozenset(name for stage in self._signals for _, expr in stage for name in expr.meta.root_names())
+        return frozenset(name for stage in self.stages for _, expr in stage for name in expr.meta.root_names())
 
     def with_signals(self, bars: pl.DataFrame) -> pl.DataFrame:
         """Prepared `bars` with flags and features. Indicators that another strategy left there are kept."""
-        for stage in self._signals:
+        for stage in self.stages:
             there = set(bars.columns)
             missing = [expr for name, expr in stage if name not in there or not name.startswith("i_")]
             # Below this height handing columns to threads costs more than it saves; the values are the same.
-            bars = bars.with_columns(missing) if bars.height > _THREADED_ROWS else bars.with_columns_seq(missing)
+            bars = bars.with_columns(missing) if bars.height > THREADED_ROWS else bars.with_columns_seq(missing)
         return bars
 
     def plan(self, entries: Entries) -> ExitPlan:

@@ -1,7 +1,6 @@
 """Signals boundary by boundary, anchored, from owned symbols' bars; a fault ends one run only (§9; DESIGN "Frames")."""
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,12 +9,12 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS, SessionGrid, check_tick, last_of_each, session_bars
-from qmworkbench.strategies.batch import RunFault, RunSignals, SignalBatch, no_answers, taken
-from qmworkbench.strategies.catalog import catalog
-from qmworkbench.strategies.contract import FLAGS, Answers, StrategyFault, answers, signalled
-from qmworkbench.strategies.definition import Anchor, Program, StrategyDefinition, StrategyInstance
-from qmworkbench.strategies.parameters import Params
+from qmworkbench.strategies.bars import BARS_SCHEMA, SessionGrid, check_tick, last_of_each, session_bars
+from qmworkbench.strategies.batch import RunFault, RunSignals, SignalBatch, Told, no_answers
+from qmworkbench.strategies.contract import Answers, StrategyFault, answers
+from qmworkbench.strategies.definition import Anchor, StrategyDefinition, StrategyInstance
+from qmworkbench.strategies.last_rows import LastRows
+from qmworkbench.strategies.rules import RuleBook, Rules
 from qmworkbench.strategies.session_store import Floats, Index, Ints, SessionStore
 
 Owned = Sequence[tuple[str, Sequence[str]]]
@@ -45,77 +44,37 @@ class ClosedBars(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Rules:
-    """One strategy with one parameter set, named by its running hash: instances that share it are computed together.
+class _Group:
+    """Instances of the same rules: `union` is what they own together, `members` where in it each one's symbols are."""
 
-    `row_reads` are the columns that answering for a row looks at.
-    """
-
-    key: str
-    program: Program
-    anchor: Anchor
-    row_reads: frozenset[str]
-
-    @staticmethod
-    def of(definition: StrategyDefinition, params: Params) -> "Rules":
-        """The rules of a full parameter set."""
-        program = definition.program(params)
-        row_reads = {*FLAGS, *program.features, "close", "tick", "bars_left"}
-        return Rules(definition.hash(params), program, definition.anchor(params), frozenset(row_reads))
+    rules: Rules
+    names: tuple[str, ...]
+    union: Index
+    members: tuple[tuple[int, ...], ...]
 
 
 class SignalSource(ABC):
-    """The signals of one session, in two ways that agree bit for bit: `SignalEngine` and `one_pass.SessionSignals`.
+    """The signals of one session, however computed: the ways agree bit for bit.
 
-    `symbols` is the universe in alphabetical order, `ticks` the price increment of each. `grids` are the sessions in
-    date order, the current one last; `history` holds the raw bars (bars.RAW_SCHEMA) of the earlier ones, or None.
-    Raises ParameterError, ValueError or BarsFault for instances, grids, ticks or history that make no sense.
+    `symbols` is the universe in alphabetical order, `grid` the session's, `given_sessions` how many earlier ones are
+    known.
     """
 
-    def __init__(
-        self,
-        instances: Sequence[StrategyInstance],
-        *,
-        symbols: Sequence[str],
-        ticks: Floats,
-        grids: Sequence[SessionGrid],
-        history: pl.DataFrame | None = None,
-        definitions: Mapping[str, StrategyDefinition] | None = None,
-    ) -> None:
-        known = catalog() if definitions is None else definitions
-        self.symbols = tuple(symbols)
-        self.grid = grids[-1]
-        self.bar, self._as_of = -1, grids[-1].opens_at
+    def __init__(self, book: RuleBook, symbols: Sequence[str], grid: SessionGrid, given_sessions: int) -> None:
+        self.symbols, self.grid = tuple(symbols), grid
+        self.bar, self._as_of = -1, grid.opens_at
+        self._book, self._given_sessions = book, given_sessions
         self._index = {symbol: at for at, symbol in enumerate(self.symbols)}
-        if list(self.symbols) != sorted(self._index):
-            raise ValueError("symbols must be in alphabetical order, each once; use the universe's own order")
-        if len(ticks) != len(self.symbols):
-            raise ValueError(f"{len(ticks)} ticks for {len(self.symbols)} symbols; give one increment for each")
-        self.ticks = dict(zip(self.symbols, ticks.tolist(), strict=True))
-        for symbol, tick in self.ticks.items():
-            check_tick(symbol, tick)
-        self._strategy: dict[str, str] = {}
-        self._rules: dict[str, Rules] = {}
-        self._distinct: dict[str, Rules] = {}
-        for instance in instances:
-            definition = known[instance.strategy_id]
-            params = definition.parameters(instance.params)
-            if instance.instance_id in self._rules:
-                raise ValueError(f"instance {instance.instance_id} is there twice; instance ids are unique")
-            rules = Rules.of(definition, params)
-            self._rules[instance.instance_id] = self._distinct.setdefault(rules.key, rules)
-            self._strategy[instance.instance_id] = instance.strategy_id
-        every = (name for rules in self._distinct.values() for name in rules.program.features)
-        self._features = tuple(sorted(set(every)))
-        self.grids, self._history = self._reach_back(grids, history)
+        self._owned: Owned = ()
+        self._groups: tuple[_Group, ...] = ()
 
     def short_history(self) -> list[tuple[str, int, int]]:
         """Instances that were given less history than they ask for: (instance_id, sessions asked for, sessions given).
 
         They run all the same, and say nothing of a symbol until it has enough bars.
         """
-        given = len(self.grids) - 1 if self._history is not None else 0
-        needs = {name: rules.anchor.reach(self.grid.boundaries) for name, rules in self._rules.items()}
+        needs = {name: rules.anchor.reach(self.grid.boundaries) for name, rules in self._book.rules.items()}
+        given = self._given_sessions
         return [(name, needed, given) for name, needed in sorted(needs.items()) if needed > given]
 
     def append(self, frame: ClosedBars) -> None:
@@ -138,82 +97,67 @@ class SignalSource(ABC):
         """
         if self.bar < 0:
             raise ValueError("no boundary has closed yet; append its bars before asking for signals")
-        asked = self._asked(owned)
-        together: dict[str, list[str]] = {}
-        for name in asked:
-            together.setdefault(self._rules[name].key, []).append(name)
+        if owned != self._owned:
+            self._groups, self._owned = self._grouped(owned), [(name, tuple(symbols)) for name, symbols in owned]
         runs: list[RunSignals] = []
         faults: list[RunFault] = []
-        for names in together.values():
-            self._run_together(names, asked, runs, faults)
+        self._run(self._groups, runs, faults)
         return SignalBatch(
             as_of=self._as_of,
             ts=self.grid.opened_at(self.bar),
             runs=tuple(sorted(runs, key=lambda run: run.instance_id)),
             faults=tuple(sorted(faults, key=lambda fault: fault.instance_id)),
-            features=self._features,
+            features=self._book.features,
         )
 
-    def _reach_back(
-        self, grids: Sequence[SessionGrid], history: pl.DataFrame | None
-    ) -> tuple[tuple[SessionGrid, ...], pl.DataFrame | None]:
-        """The sessions any of the strategies reaches, the current one last, and what of their bars can matter."""
-        anchors = [rules.anchor for rules in self._distinct.values()]
-        reach = max((anchor.reach(grids[-1].boundaries) for anchor in anchors), default=0)
-        kept = tuple(grids[max(0, len(grids) - 1 - reach) :])
-        if history is None or len(kept) == 1:
-            return kept, None
-        bars = session_bars(self._known(history), kept[:-1], self.ticks)
-        longest = [anchor.bars for anchor in anchors if anchor.bars is not None]
-        return kept, bars if len(longest) < len(anchors) else last_of_each(bars, max(longest))
-
-    def _known(self, raw: pl.DataFrame) -> pl.DataFrame:
-        """The bars of symbols in the universe."""
-        return raw.filter(pl.col("symbol").is_in(self.symbols)) if "symbol" in raw.columns else raw
-
-    def _asked(self, owned: Owned) -> dict[str, Index]:
+    def _grouped(self, owned: Owned) -> tuple[_Group, ...]:
         asked: dict[str, Index] = {}
         for name, symbols in owned:
-            if name not in self._rules or name in asked:
-                trouble = "is asked for twice" if name in asked else f"is unknown; there are {', '.join(self._rules)}"
+            if name not in self._book.rules or name in asked:
+                trouble = (
+                    "is asked for twice" if name in asked else f"is unknown; there are {', '.join(self._book.rules)}"
+                )
                 raise ValueError(f"instance {name!r} {trouble}")
             strangers = [symbol for symbol in symbols if symbol not in self._index]
             if strangers:
                 raise ValueError(f"instance {name} owns {', '.join(strangers[:5])}, not in the session's universe")
             asked[name] = np.unique(np.array([self._index[symbol] for symbol in symbols], dtype=np.int64))
-        return asked
+        together: dict[str, dict[str, Index]] = {}
+        for name, index in asked.items():
+            together.setdefault(self._book.rules[name].key, {})[name] = index
+        return tuple(_group(self._book.distinct[key], indices) for key, indices in together.items())
 
-    def _run_together(
-        self, names: Sequence[str], asked: Mapping[str, Index], runs: list[RunSignals], faults: list[RunFault]
-    ) -> None:
+    def _run(self, groups: Sequence[_Group], runs: list[RunSignals], faults: list[RunFault]) -> None:
         """Compute instances of the same rules at once; if that fails, one by one, so that a fault finds its own run."""
-        rules = self._rules[names[0]]
-        found = self._trading(self._union([asked[name] for name in names]))
-        nothing = np.empty(0), no_answers(rules.program.features)
-        try:
-            close, answered = self._answers(rules, found) if len(found) else nothing
-        except StrategyFault as fault:
-            if len(names) == 1:
-                faults.append(RunFault(names[0], self._strategy[names[0]], fault.problem))
-                return
-            for name in names:
-                self._run_together([name], asked, runs, faults)
-            return
-        for name in names:
-            at = np.flatnonzero(np.isin(found, asked[name])) if len(names) > 1 else np.arange(len(found))
-            runs.append(
-                RunSignals(
-                    instance_id=name,
-                    strategy_id=self._strategy[name],
-                    symbols=tuple(self.symbols[symbol] for symbol in found[at].tolist()),
-                    close=close[at],
-                    answers=answered if len(at) == len(found) else taken(answered, at.tolist()),
+        found = [self._trading(group.union) for group in groups]
+        told = self._told([(group.rules, index) for group, index in zip(groups, found, strict=True)])
+        for group, index, said in zip(groups, found, told, strict=True):
+            if isinstance(said, Told):
+                places = None if len(index) == len(group.union) else np.flatnonzero(np.isin(group.union, index))
+                runs += (
+                    RunSignals(name, self._book.strategy[name], said, at if places is None else _still(at, places))
+                    for name, at in zip(group.names, group.members, strict=True)
                 )
-            )
+            elif len(group.names) == 1:
+                faults.append(RunFault(group.names[0], self._book.strategy[group.names[0]], said.problem))
+            else:
+                members = zip(group.names, group.members, strict=True)
+                self._run([_group(group.rules, {name: group.union[list(at)]}) for name, at in members], runs, faults)
 
-    @staticmethod
-    def _union(indices: Sequence[Index]) -> Index:
-        return indices[0] if len(indices) == 1 else np.unique(np.concatenate(indices))
+    def _told(self, asked: Sequence[tuple[Rules, Index]]) -> list[Told | StrategyFault]:
+        """What each of the rules says of the symbols beside it, all with a bar at the boundary, or its fault."""
+        return [self._told_by(rules, index) for rules, index in asked]
+
+    def _told_by(self, rules: Rules, index: Index) -> Told | StrategyFault:
+        if not len(index):
+            return Told((), np.empty(0), no_answers(rules.program.features))
+        try:
+            return Told(self._names(index), *self._answers(rules, index))
+        except StrategyFault as fault:
+            return fault
+
+    def _names(self, index: Index) -> tuple[str, ...]:
+        return tuple(self.symbols[at] for at in index.tolist())
 
     @abstractmethod
     def _take_in(self, bar: int, frame: ClosedBars) -> None:
@@ -228,10 +172,71 @@ class SignalSource(ABC):
         """Closes, and what the rules say, of the symbols at `index`: at least one, all with a bar at the boundary."""
 
 
-class SignalEngine(SignalSource):
+def _group(rules: Rules, indices: Mapping[str, Index]) -> _Group:
+    union = np.unique(np.concatenate(list(indices.values())))
+    members = tuple(tuple(np.searchsorted(union, index).tolist()) for index in indices.values())
+    return _Group(rules, tuple(indices), union, members)
+
+
+def _still(at: tuple[int, ...], places: Index) -> tuple[int, ...]:
+    """Where the members of a union are among those of its `places` that are left."""
+    left = {int(place): new for new, place in enumerate(places)}
+    return tuple(left[place] for place in at if place in left)
+
+
+class SessionSource(SignalSource):
+    """Signals computed from the bars of one session and of those before it: `SignalEngine`, `one_pass.SessionSignals`.
+
+    `symbols` is the universe in alphabetical order, `ticks` the price increment of each. `grids` are the sessions in
+    date order, the current one last; `history` holds the raw bars (bars.RAW_SCHEMA) of the earlier ones, or None.
+    Raises ParameterError, ValueError or BarsFault for instances, grids, ticks or history that make no sense.
+    """
+
+    def __init__(
+        self,
+        instances: Sequence[StrategyInstance],
+        *,
+        symbols: Sequence[str],
+        ticks: Floats,
+        grids: Sequence[SessionGrid],
+        history: pl.DataFrame | None = None,
+        definitions: Mapping[str, StrategyDefinition] | None = None,
+    ) -> None:
+        super().__init__(RuleBook(instances, definitions), symbols, grids[-1], 0)
+        if list(self.symbols) != sorted(self._index):
+            raise ValueError("symbols must be in alphabetical order, each once; use the universe's own order")
+        if len(ticks) != len(self.symbols):
+            raise ValueError(f"{len(ticks)} ticks for {len(self.symbols)} symbols; give one increment for each")
+        self.ticks = dict(zip(self.symbols, ticks.tolist(), strict=True))
+        for symbol, tick in self.ticks.items():
+            check_tick(symbol, tick)
+        self.grids, self._history = self._reach_back(grids, history)
+        self._given_sessions = len(self.grids) - 1 if self._history is not None else 0
+
+    def _reach_back(
+        self, grids: Sequence[SessionGrid], history: pl.DataFrame | None
+    ) -> tuple[tuple[SessionGrid, ...], pl.DataFrame | None]:
+        """The sessions any of the strategies reaches, the current one last, and what of their bars can matter."""
+        anchors = self._book.anchors
+        reach = max((anchor.reach(grids[-1].boundaries) for anchor in anchors), default=0)
+        kept = tuple(grids[max(0, len(grids) - 1 - reach) :])
+        if history is None or len(kept) == 1:
+            return kept, None
+        bars = session_bars(self._known(history), kept[:-1], self.ticks)
+        longest = [anchor.bars for anchor in anchors if anchor.bars is not None]
+        return kept, bars if len(longest) < len(anchors) else last_of_each(bars, max(longest))
+
+    def _known(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """The bars of symbols in the universe."""
+        return raw.filter(pl.col("symbol").is_in(self.symbols)) if "symbol" in raw.columns else raw
+
+
+class SignalEngine(SessionSource):
     """The incremental way: at each boundary the owned symbols' bars since the anchor are computed anew.
 
-    What a boundary costs depends on the symbols owned and the bars so far, not on the universe.
+    What a boundary costs depends on the symbols owned and the bars so far, not on the universe. Rules that look at the
+    same bars of the same symbols are computed together. Rules with a moving anchor get no more bars than they look
+    back, as soon as there are that many.
     """
 
     def __init__(
@@ -245,39 +250,51 @@ class SignalEngine(SignalSource):
         definitions: Mapping[str, StrategyDefinition] | None = None,
     ) -> None:
         super().__init__(instances, symbols=symbols, ticks=ticks, grids=grids, history=history, definitions=definitions)
-        anchors = [rules.anchor for rules in self._distinct.values()]
-        self._store = SessionStore(self.symbols, np.asarray(ticks, np.float64), self.grids, self._history, anchors)
-        self._reads = {anchor: self._bars_read(anchor) for anchor in anchors}
-        self._alike = Counter(anchors)
-        self._shared: tuple[Anchor, bytes, pl.DataFrame, Index] | None = None
+        ticked = np.asarray(ticks, np.float64)
+        self._store = SessionStore(self.symbols, ticked, self.grids, self._history, self._book.anchors)
+        self._compiled: dict[tuple[str, ...], LastRows] = {}
 
     def _take_in(self, bar: int, frame: ClosedBars) -> None:
-        self._shared = None
         self._store.append(bar, frame.index, (frame.open, frame.high, frame.low, frame.close, frame.volume))
 
     def _trading(self, index: Index) -> Index:
         return self._store.trading(index)
 
+    def _told(self, asked: Sequence[tuple[Rules, Index]]) -> list[Told | StrategyFault]:
+        alike: dict[tuple[Anchor | None, bytes], list[int]] = {}
+        for at, (rules, index) in enumerate(asked):
+            if len(index):
+                deep = rules.anchor.moving and self._store.depth(index, rules.anchor) > (rules.anchor.bars or 0)
+                alike.setdefault((None if deep else rules.anchor, index.tobytes()), []).append(at)
+        told: dict[int, Told | StrategyFault] = {}
+        for places in alike.values():
+            together = [asked[at][0] for at in places]
+            try:
+                found = self._computed(together, asked[places[0]][1])
+            except StrategyFault:
+                continue  # computed one by one below
+            told.update(zip(places, found, strict=True))
+        return [told[at] if at in told else self._told_by(*pair) for at, pair in enumerate(asked)]
+
     def _answers(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
-        frame, last = self._frame(rules.anchor, index)
-        table = signalled(rules.program, frame)
-        if self._alike[rules.anchor] > 1:
-            self._shared = (rules.anchor, index.tobytes(), table.select(shared_columns(table)), last)
-        rows = table.select([name for name in table.columns if name in rules.row_reads])[last]
-        missing = [name for name in BARS_SCHEMA if name in rules.row_reads and name not in rows.columns]
-        rows = rows.hstack([self._store.at_boundary(name, index) for name in missing])
-        return rows["close"].to_numpy(), answers(rules.program, rows)
+        told = self._computed([rules], index)[0]
+        return told.close, told.answers
 
-    def _frame(self, anchor: Anchor, index: Index) -> tuple[pl.DataFrame, Index]:
-        """The anchored frame of some symbols: the last one, with the indicators it has by now, if it is the same."""
-        if self._shared is not None and self._shared[:2] == (anchor, index.tobytes()):
-            return self._shared[2:]
-        return self._store.frame(self._reads[anchor], index, anchor)
-
-    def _bars_read(self, anchor: Anchor) -> tuple[str, ...]:
-        """The columns of bars and keys that any rules of this anchor look at; frames need no others but a height."""
-        reads = {"close"}.union(*(r.program.reads() for r in self._distinct.values() if r.anchor == anchor))
-        return tuple(name for name in (*BARS_SCHEMA, *KEYS) if name in reads)
+    def _computed(self, together: Sequence[Rules], index: Index) -> list[Told]:
+        """What rules of the same anchor, or moving ones of enough bars, say of the same symbols."""
+        keys = tuple(rules.key for rules in together)
+        if keys not in self._compiled:
+            self._compiled[keys] = LastRows(together)
+        compiled, store, names = self._compiled[keys], self._store, self._names(index)
+        tail = None
+        if all(r.anchor.moving and store.depth(index, r.anchor) > (r.anchor.bars or 0) for r in together):
+            tail = max(r.anchor.bars or 0 for r in together) + 1
+        frame, last = store.frame(compiled.frame_reads, index, together[0].anchor, tail)
+        rows = compiled.of(frame, last, lambda name: store.at_boundary(name, index))
+        return [
+            Told(names, table["close"].to_numpy(), answers(rules.program, table))
+            for rules, table in zip(together, rows, strict=True)
+        ]
 
 
 def shared_columns(table: pl.DataFrame) -> list[str]:

@@ -11,19 +11,21 @@ from qmworkbench.strategies.bars import SessionGrid, anchored, positions, prepar
 from qmworkbench.strategies.batch import joined, no_answers, taken
 from qmworkbench.strategies.contract import Answers, StrategyFault, answers, signalled
 from qmworkbench.strategies.definition import Anchor, StrategyDefinition, StrategyInstance
-from qmworkbench.strategies.frames import ClosedBars, Rules, SignalSource, shared_columns
+from qmworkbench.strategies.frames import ClosedBars, SessionSource, shared_columns
+from qmworkbench.strategies.last_rows import LastRows
 from qmworkbench.strategies.parameters import Params
+from qmworkbench.strategies.rules import Rules
 from qmworkbench.strategies.session_store import Floats, Index
 
 # Up to this many bars a session is computed for every symbol at once; above it, for symbols as they come to be owned.
 WHOLE_SESSION_BARS: Final = 400_000
 
 
-class SessionSignals(SignalSource):
+class SessionSignals(SessionSource):
     """The one-pass way: each strategy sees the whole session once, and answers are handed out by boundary.
 
     `bars` are the session's raw bars (bars.RAW_SCHEMA), the same that are appended frame by frame; a boundary whose
-    frame differs from them is refused. Otherwise as `SignalSource`. Should a strategy break its contract on the whole
+    frame differs from them is refused. Otherwise as `SessionSource`. Should a strategy break its contract on the whole
     session, its instances are computed anew at each boundary from the bars until then, as the incremental way does:
     a fault appears at the same boundary in both.
     """
@@ -92,10 +94,12 @@ class SessionSignals(SignalSource):
         done.add(missing, of, rows["bar"].to_numpy(), rows["close"].to_numpy(), answers(rules.program, rows))
 
     def _until_now(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
-        """The answers from the bars until the current boundary alone."""
+        """The answers from the bars until the current boundary alone, computed as the incremental way computes them."""
         so_far = (pl.col("session") < self.grid.session) | (pl.col("bar") <= self.bar)
-        table = signalled(rules.program, self._anchored(rules.anchor, self._of(index).filter(so_far)))
-        rows = table.filter((pl.col("session") == self.grid.session) & (pl.col("bar") == self.bar))
+        compiled = LastRows([rules])
+        frame = self._anchored(rules.anchor, self._of(index).filter(so_far))
+        last = np.append(np.flatnonzero(np.diff(frame["i_symbol"].to_numpy())), frame.height - 1)
+        rows = compiled.of(frame.select(compiled.frame_reads), last, lambda name: frame[name][last])[0]
         return rows["close"].to_numpy(), answers(rules.program, rows)
 
     def _of(self, index: Index) -> pl.DataFrame:

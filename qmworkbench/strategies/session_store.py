@@ -17,6 +17,7 @@ Index = npt.NDArray[np.int64]
 _PX: Final = ("open", "high", "low", "close", "volume")
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _FIRST_SLOTS: Final = 16
+_NEVER: Final = 2**31
 
 
 class SessionStore:
@@ -74,14 +75,25 @@ class SessionStore:
         """Those of `index` that have a bar at the current boundary."""
         return index[self._traded[self.bar, index]] if self.bar >= 0 else index[:0]
 
-    def frame(self, names: Sequence[str], index: Index, anchor: Anchor) -> tuple[pl.DataFrame, Index]:
+    def depth(self, index: Index, anchor: Anchor) -> int:
+        """How many bars since the anchor each of the symbols at ascending `index` has, at the least."""
+        self._own(index)
+        slots = self._slot[index]
+        return int((self._length[slots] - self._start[self._anchors[anchor], slots]).min(initial=_NEVER))
+
+    def frame(
+        self, names: Sequence[str], index: Index, anchor: Anchor, tail: int | None = None
+    ) -> tuple[pl.DataFrame, Index]:
         """The anchored frame of the symbols at ascending `index`, and the row of each one's last bar.
 
-        It holds the columns asked for, of BARS_SCHEMA and the keys of `bars.prepared`.
+        It holds the columns asked for, of BARS_SCHEMA and the keys of `bars.prepared`; with `tail` only each symbol's
+        last so many bars, whether or not they reach back to the anchor.
         """
         self._own(index)
         slots = self._slot[index]
         start = self._start[self._anchors[anchor], slots]
+        if tail is not None:
+            start = self._length[slots] - np.minimum(self._length[slots], tail)
         lengths = self._length[slots] - start
         ends = np.cumsum(lengths)
         begins = ends - lengths

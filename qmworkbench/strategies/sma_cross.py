@@ -147,7 +147,7 @@ DEFINITION = StrategyDefinition(
     validation=(),
     signals=_signals,
     plan=_plan,
-    anchor=lambda params: Anchor(bars=_look_back(params)),
+    anchor=lambda params: Anchor(bars=_look_back(params), moving=True),
     warmup_bars=lambda params: max(whole(params, "slow_bars"), whole(params, "atr_bars")),
     contradiction=_contradiction,
 )

@@ -156,11 +156,7 @@ class FrameComputer:
         if not owned:
             return [], []
         batch = self._signals.signals(list(owned.items()))
-        rows = [
-            row
-            for row in batch.rows()
-            if row.entry_long or row.entry_short or position_key(row.strategy_id, row.symbol) in request.exposed
-        ]
+        rows = list(batch.rows(request.exposed))
         return rows, [(fault.instance_id, fault.problem) for fault in batch.faults]
 
     def _marks(self, radar: RadarSnapshot, wanted: Sequence[str]) -> tuple[Mark, ...]:

@@ -1,6 +1,6 @@
 """Between bars and decisions: what is asked, what is answered, and that both ways of signals agree."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -44,8 +44,12 @@ class ScriptedSignals:
     def signals(self, owned: Sequence[tuple[str, Sequence[str]]]) -> SignalBatch:
         self.asked.append(list(owned))
         batch = SignalBatch(as_of=OPEN, ts=OPEN, runs=(), faults=self.faults, features=())
-        object.__setattr__(batch, "rows", lambda: tuple(self.rows))
+        object.__setattr__(batch, "rows", lambda exposed: tuple(row for row in self.rows if _matters(row, exposed)))
         return batch
+
+
+def _matters(row: SignalRow, exposed: Container[str]) -> bool:
+    return row.entry_long or row.entry_short or position_key(row.strategy_id, row.symbol) in exposed
 
 
 def computer(

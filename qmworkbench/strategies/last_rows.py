@@ -1,0 +1,145 @@
+"""What rules say of each symbol's last bar, several rules in one pass and no more rows than they need (§9)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+from polars.exceptions import PanicException
+
+from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS
+from qmworkbench.strategies.contract import StrategyFault, checked
+from qmworkbench.strategies.definition import THREADED_ROWS
+from qmworkbench.strategies.expression_tree import NO_NUMBER, Node, Unreadable, read
+from qmworkbench.strategies.rules import Rules
+from qmworkbench.strategies.session_store import Index
+
+Named = tuple[tuple[str, pl.Expr], ...]
+_PLAIN: Final = frozenset({"column", "operator", "ternary", "cast"})
+_ROW_BY_ROW: Final = frozenset(
+    {
+        *("Abs", "Sign", "Negate", "Round", "Floor", "Ceil", "Clip", "FillNull", "Coalesce", "FillNan"),
+        *("MaxHorizontal", "MinHorizontal", "Boolean.AnyHorizontal", "Boolean.AllHorizontal"),
+        *("Boolean.IsBetween", "Boolean.Not", "Boolean.IsNull", "Boolean.IsNotNull"),
+        *("Boolean.IsFinite", "Boolean.IsInfinite", "Boolean.IsNan", "Boolean.IsNotNan"),
+    }
+)
+
+
+def row_by_row(expr: pl.Expr) -> bool:
+    """Whether the expression surely looks at nothing but its own row; False where that cannot be told."""
+    try:
+        tree = read(expr)
+    except Unreadable:
+        return False
+    return all(map(_is_row_by_row, tree.walk()))
+
+
+def _is_row_by_row(node: Node) -> bool:
+    if node.kind == "literal":
+        return node.options is not NO_NUMBER
+    return node.kind in _PLAIN or (node.kind == "function" and node.name in _ROW_BY_ROW)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One program in two: `early` stages that need whole columns, and `late` ones that need the last rows alone."""
+
+    rules: Rules
+    early: tuple[Named, ...]
+    late: tuple[Named, ...]
+
+    @staticmethod
+    def of(rules: Rules) -> "_Part":
+        needed: set[str] = set()
+        early: list[Named] = []
+        late: list[Named] = []
+        for stage in reversed(rules.program.stages):
+            whole = tuple((n, e) for n, e in stage if n in needed or not row_by_row(e))
+            kept = {name for name, _ in whole}
+            needed.update(name for _, expr in whole for name in expr.meta.root_names())
+            early.append(whole)
+            late.append(tuple((n, e) for n, e in stage if n not in kept))
+        return _Part(rules, tuple(s for s in reversed(early) if s), tuple(s for s in reversed(late) if s))
+
+    @property
+    def row_reads(self) -> frozenset[str]:
+        """Every column the late stages and the answers look at, those that late stages make left out."""
+        made: set[str] = set()
+        reads: set[str] = set()
+        for stage in self.late:
+            reads.update(name for _, expr in stage for name in expr.meta.root_names() if name not in made)
+            made.update(name for name, _ in stage)
+        return frozenset(reads | (self.rules.row_reads - made))
+
+
+class LastRows:
+    """Several rules compiled to be computed together over one frame; `frame_reads` are the columns it must have.
+
+    An indicator that several need is computed once. What looks at its own row alone, and is not asked for earlier
+    rows by anything else, is computed for the last rows only: the values are the same.
+    """
+
+    def __init__(self, rules: Sequence[Rules]) -> None:
+        self.rules = tuple(rules)
+        self._parts = tuple(_Part.of(one) for one in rules)
+        self._stages: list[list[pl.Expr]] = []
+        self._picks: list[dict[str, str]] = []  # for each part: its column, and the name it is kept under
+        shared: set[str] = set()
+        frame_reads = {"close"}
+        for number, part in enumerate(self._parts):
+            own: set[str] = set()
+            for stage in part.early:
+                new = [expr.alias(name) for name, expr in stage if name not in shared]
+                self._stages += [new] if new else []
+                frame_reads.update(name for _, expr in stage for name in expr.meta.root_names())
+                shared.update(name for name, _ in stage if name.startswith("i_"))
+                own.update(name for name, _ in stage)
+            picks = {name: name for name in part.row_reads if name in KEYS or name in own}
+            # The next program's steps may have the same names: what is read later is put aside.
+            picks |= {name: f"{number}|{name}" for name in picks if name in own and not name.startswith("i_")}
+            aside = [pl.col(name).alias(kept) for name, kept in picks.items() if kept != name]
+            self._stages += [aside] if aside else []
+            self._picks.append(picks)
+            frame_reads.update(name for name in picks if name in KEYS)
+        self.frame_reads = tuple(name for name in (*BARS_SCHEMA, *KEYS) if name in frame_reads)
+        self._kept = sorted({kept for picks in self._picks for kept in picks.values()})
+
+    def of(self, frame: pl.DataFrame, last: Index, at_boundary: Callable[[str], pl.Series]) -> list[pl.DataFrame]:
+        """For each of the rules the rows `last` of `frame` with all that `contract.answers` reads.
+
+        `at_boundary` gives a bars column for these rows. Raises StrategyFault if any of the rules raises or yields
+        other types than agreed; computed one by one, the others are well.
+        """
+        try:
+            rows = self._rows(frame, last)
+            parts = zip(self._parts, self._picks, strict=True)
+            return [self._told(part, picks, rows, at_boundary) for part, picks in parts]
+        except StrategyFault:
+            raise
+        except (Exception, PanicException) as error:  # foreign code to the platform: it ends its own run only
+            told = str(error).partition("\n")[0]
+            raise StrategyFault(self.rules[0].program.strategy_id, f"raised {type(error).__name__}: {told}") from error
+
+    def _rows(self, frame: pl.DataFrame, last: Index) -> pl.DataFrame:
+        """The columns kept of the rows `last`, after all early stages."""
+        if not self._kept:
+            return pl.DataFrame()
+        lazy, wide = frame.lazy(), frame.height > THREADED_ROWS
+        for stage in self._stages:
+            lazy = lazy.with_columns(stage) if wide else lazy.with_columns_seq(stage)
+        return lazy.select(self._kept).collect(engine="in-memory", optimizations=_AS_WRITTEN)[last]
+
+    @staticmethod
+    def _told(
+        part: _Part, picks: dict[str, str], rows: pl.DataFrame, at_boundary: Callable[[str], pl.Series]
+    ) -> pl.DataFrame:
+        columns = [rows[kept].alias(name) for name, kept in picks.items()]
+        columns += [at_boundary(name) for name in BARS_SCHEMA if name in part.row_reads]
+        table = pl.DataFrame(columns)
+        for stage in part.late:
+            table = table.with_columns_seq([expr.alias(name) for name, expr in stage])
+        return checked(part.rules.program, table)
+
+
+_AS_WRITTEN: Final = pl.QueryOptFlags.none()
