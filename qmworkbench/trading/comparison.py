@@ -122,7 +122,7 @@ def _orders(state: State, snapshot: BrokerSnapshot) -> list[BreakFound]:
 def _money(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -> list[BreakFound]:
     """Realized P&L and fees of the day against the account statement; only when both cover the same executions."""
     account = snapshot.account
-    if account is None or account.cursor < state.exec_cursor or state.day.start_equity is None:
+    if account is None or account.cursor < state.heard_cursor or state.day.start_equity is None:
         return []
     breaks: list[BreakFound] = []
     ours, theirs = state.day.net_realized_pnl, account.realized_pnl
@@ -151,7 +151,7 @@ def _cash(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -> lis
     if account is None or day.start_equity is None:
         return []
     moved = account.unrealized_pnl - day.start_unrealized
-    expected = day.start_equity + day.net_realized_pnl - day.fees + moved
+    expected = day.start_equity + day.net_realized_pnl - day.fees + day.activity_pnl + moved
     if abs(expected - account.equity) <= tolerances.money:
         return []
     cause = "equity is not what the day began with plus what it made: money or shares moved outside our orders"

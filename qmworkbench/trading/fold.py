@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
-from qmworkbench.domain.events import DECISION_TYPES, Event, analytics, control, market, orders, overnight, session
+from qmworkbench.domain.events import DECISION_TYPES, Event, analytics, control, market, orders, session
 from qmworkbench.domain.events.market import WatchState
 from qmworkbench.domain.sessions import BlockScope
-from qmworkbench.trading import fold_control, fold_orders
+from qmworkbench.trading import fold_control, fold_orders, fold_overnight
 from qmworkbench.trading.state import (
     Assignment,
     Block,
@@ -23,7 +23,11 @@ from qmworkbench.trading.state import (
 )
 
 E = TypeVar("E", bound=Event)
-_APPLY: dict[type[Event], Callable[[State, Any], None]] = {**fold_orders.APPLY, **fold_control.APPLY}
+_APPLY: dict[type[Event], Callable[[State, Any], None]] = {
+    **fold_orders.APPLY,
+    **fold_control.APPLY,
+    **fold_overnight.APPLY,
+}
 
 # Facts that matter to readers and reports but change nothing that a rule looks at.
 INERT: frozenset[type[Event]] = frozenset(
@@ -42,10 +46,6 @@ INERT: frozenset[type[Event]] = frozenset(
         orders.OrderQueried,
         orders.SubmitObserved,
         orders.ReportQuarantined,
-        overnight.ActivitiesObserved,
-        overnight.CashBooked,
-        overnight.OrderRestated,
-        overnight.PositionRestated,
         session.PhaseRefused,
         session.ServiceStopped,
         session.SessionSummarized,
@@ -104,6 +104,7 @@ def _session_opened(state: State, event: session.SessionOpened) -> None:
     state.orders = {cl_ord_id: state.orders[cl_ord_id] for cl_ord_id in state.open_orders}
     state.intents = {cl_ord_id: i for cl_ord_id, i in state.intents.items() if cl_ord_id in state.open_orders}
     state.exec_ids = {}
+    state.activity_ids = {}
     state.fills = {}
     state.day.first_cursor = state.exec_cursor
     state.marks = {}

@@ -81,11 +81,11 @@ def on_snapshot(decision: Decision, event: BrokerSnapshotObserved) -> None:
     for report in snapshot.executions:
         oms.on_execution(decision, ExecutionReported(at=decision.at, report=report))
     set_equity(decision)
-    if snapshot.cursor > state.exec_cursor:
+    if snapshot.cursor > state.heard_cursor:
         # The broker has said more than has reached us: comparing now would call news a difference.
         for item in found:
             decision.emit(item)
-        detail = f"transactions {state.exec_cursor + 1} to {snapshot.cursor} have not been read yet"
+        detail = f"transactions {state.heard_cursor + 1} to {snapshot.cursor} have not been read yet"
         _complete(decision, event.trigger, ReconciliationResult.INCOMPLETE, found, 0, detail)
         start(decision, event.trigger)
         return
@@ -96,6 +96,7 @@ def on_snapshot(decision: Decision, event: BrokerSnapshotObserved) -> None:
     if event.trigger is Trigger.EMERGENCY or emergency.running(state):
         emergency.on_positions(decision, snapshot)
     repaired = sum(_repair(decision, item, snapshot, seen_before=item.break_id in before) for item in found)
+    emergency.offset_remains(decision, snapshot)
     unresolved = len(found) - repaired
     result = (
         ReconciliationResult.UNRESOLVED
@@ -183,7 +184,7 @@ def _repair(decision: Decision, item: BreakFound, snapshot: BrokerSnapshot, *, s
 def _repair_position(decision: Decision, item: BreakFound, snapshot: BrokerSnapshot) -> bool:
     """The difference goes to the symbol's owner where there is exactly one, else to EXTERNAL."""
     state = decision.state
-    owners = [p for p in state.positions.values() if p.symbol == item.symbol]
+    owners = state.holders(item.symbol)
     theirs = next((p for p in snapshot.positions if p.symbol == item.symbol), None)
     their_qty = theirs.qty if theirs is not None else ZERO
     if len(owners) > 1:

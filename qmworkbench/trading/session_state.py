@@ -75,7 +75,8 @@ class Session(msgspec.Struct, kw_only=True):
 
     `assignments` are keyed by position_key; `owners` names the instances of each symbol, in the order they came: one
     at most, unless `shared_symbols`. `realized_pnl` sums what instances realized, each against its own cost;
-    `net_realized_pnl` is the broker's figure, against the net cost. They meet when all is flat.
+    `net_realized_pnl` is the broker's figure, against the net cost. They meet when all is flat. `start_equity` holds
+    the broker's transactions up to `start_cursor`, `activity_pnl` is what moved equity without an order after that.
     """
 
     session_id: str
@@ -108,6 +109,8 @@ class Session(msgspec.Struct, kw_only=True):
     submits: list[datetime] = []
     start_equity: Decimal | None = None
     start_unrealized: Decimal = ZERO
+    start_cursor: int = 0
+    activity_pnl: Decimal = ZERO
     first_cursor: int = 0
     realized_pnl: Decimal = ZERO
     net_realized_pnl: Decimal = ZERO

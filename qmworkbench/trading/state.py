@@ -129,6 +129,9 @@ class State(msgspec.Struct, kw_only=True):
     # This session's executions in our books, by the broker's id.
     fills: dict[str, str] = {}
     exec_cursor: int = 0
+    # This session's account activities in our books, and the newest ever.
+    activity_ids: dict[str, str] = {}
+    activity_cursor: int = 0
     account: Account | None = None
     # Notional opened by executions newer than the account statement, by cursor.
     spent: dict[str, Decimal] = {}
@@ -157,6 +160,11 @@ class State(msgspec.Struct, kw_only=True):
         if self.now is None:
             raise RuntimeError("no input has been seen yet, so there is no time")
         return self.now
+
+    @property
+    def heard_cursor(self) -> int:
+        """The broker's newest transaction that has reached us, of either kind."""
+        return max(self.exec_cursor, self.activity_cursor)
 
     def working(self) -> list[Order]:
         """Orders that may still fill, oldest first; in-doubt ones included."""

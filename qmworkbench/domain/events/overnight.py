@@ -21,7 +21,8 @@ class PositionRestated(Event, frozen=True, kw_only=True, tag="position.restated"
     """One instance's position goes on as another quantity, cost or symbol; no trade took place.
 
     `cost` is the signed cost in the instrument's currency. `realized_pnl` is in account currency, not zero only where
-    a position or a fraction of it was paid out.
+    a position or a fraction of it was paid out, at `px`. `ratio` is a split's, 0 else; `cursor` the activity's.
+    `net_cost` is what the broker's net position costs from now on, told with the last instance of an activity.
     """
 
     activity_id: str
@@ -35,10 +36,17 @@ class PositionRestated(Event, frozen=True, kw_only=True, tag="position.restated"
     cost_after: Decimal
     cause: str
     realized_pnl: Decimal = ZERO
+    ratio: Decimal = ZERO
+    px: Decimal = ZERO
+    cursor: int = 0
+    net_cost: Decimal | None = None
 
 
 class OrderRestated(Event, frozen=True, kw_only=True, tag="order.restated"):
-    """A resting order goes on with another quantity, price or symbol, as the broker restated it (FIX 150=D)."""
+    """A resting order goes on with another quantity, price or symbol, as the broker restated it (FIX 150=D).
+
+    `cum_qty` is what it had filled, in new shares; `ratio` a split's, 0 else.
+    """
 
     activity_id: str
     cl_ord_id: str
@@ -47,12 +55,15 @@ class OrderRestated(Event, frozen=True, kw_only=True, tag="order.restated"):
     cause: str
     stop_px: Decimal | None = None
     limit_px: Decimal | None = None
+    cum_qty: Decimal = ZERO
+    ratio: Decimal = ZERO
 
 
 class CashBooked(Event, frozen=True, kw_only=True, tag="cash.booked"):
-    """Cash that came or went without a trade: a dividend, financing. `amount` in account currency, signed.
+    """Cash that came or went without a trade: a dividend, financing, a payout. `amount` in account currency, signed.
 
-    `strategy_id` is whose position it belongs to; one activity may be shared out over several.
+    `strategy_id` is whose position it belongs to; one activity may be shared out over several, to the last digit.
+    `cursor` is the activity's.
     """
 
     activity_id: str
@@ -61,3 +72,4 @@ class CashBooked(Event, frozen=True, kw_only=True, tag="cash.booked"):
     symbol: str
     amount: Decimal
     cause: str
+    cursor: int = 0
