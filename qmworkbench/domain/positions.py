@@ -57,6 +57,24 @@ class Position(msgspec.Struct, kw_only=True):
         return self.qty * mark_px - self.cost
 
 
+class NetPosition(msgspec.Struct, kw_only=True):
+    """What a book holds of one symbol over all its owners, as a broker that nets has it: no more than a signed quantity
+    and the signed price paid for it, in the instrument's currency. Mutable, and changed by the fold alone.
+    """
+
+    qty: Decimal = ZERO
+    cost: Decimal = ZERO
+
+    @property
+    def avg_px(self) -> Decimal:
+        """Average price of what is held; 0 when flat."""
+        return self.cost / self.qty if self.qty else ZERO
+
+    def unrealized(self, mark_px: Decimal) -> Decimal:
+        """P&L of what is held at `mark_px`, in the instrument's currency."""
+        return self.qty * mark_px - self.cost
+
+
 class PositionDelta(msgspec.Struct, frozen=True, kw_only=True):
     """What a fill does to a position: the new quantity and cost, the P&L it realizes, and how the fill splits."""
 
