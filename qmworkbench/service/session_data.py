@@ -1,39 +1,117 @@
 """The session's market data as the configuration names it: a file's day or the demo market's (§5 Environment Check)."""
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import polars as pl
 
-from qmworkbench.market.bars import load_session, session_from_frame
+from qmworkbench.market.bars import session_from_frame
 from qmworkbench.market.calendars import SessionCalendar
-from qmworkbench.market.demo import demo_bars, demo_session, demo_symbols
+from qmworkbench.market.demo import DEMO_SYMBOLS, demo_bars, demo_session, demo_symbols
 from qmworkbench.market.findings import DataRefused, Finding, Severity, listed, refusal
+from qmworkbench.market.period import BarPeriod
 from qmworkbench.market.schema import BarSource, open_parquet
 from qmworkbench.market.session import SessionData
 from qmworkbench.service.config import Config
 
 # The demo market's day where none is given: a plain full Friday.
 DEMO_DATE: Final = date(2024, 3, 8)
-_DEMO_SYMBOLS: Final = 200
 
 
-def load_data(config: Config, *, fresh: bool = False) -> SessionData:
+class Sessions(Protocol):
+    """Where a book's sessions come from, opened once and asked for one after another."""
+
+    @property
+    def market(self) -> SessionCalendar: ...
+
+    @property
+    def span(self) -> tuple[date, date] | None:
+        """The first and the last trading date there are bars of; None where there is no end to them."""
+        ...
+
+    def trades_on(self, day: date) -> bool:
+        """Whether there is a bar of that trading date."""
+        ...
+
+    def session(self, day: date, *, until: date | None = None) -> SessionData:
+        """The session of `day`; `until` is the last that will be asked for, None where this is the only one.
+
+        Raises DataRefused; NotASession for a demo day on which its market is closed.
+        """
+        ...
+
+
+class FileSessions:
+    """The sessions of a bar file; `symbols` are those to trade among, empty for all."""
+
+    def __init__(self, path: Path, *, history_days: int, symbols: Sequence[str] = ()) -> None:
+        source = open_parquet(path)  # refuses what is no bar file before anything of it is read
+        missing = sorted(set(symbols) - set(source.symbols())) if symbols else []
+        if missing:
+            raise DataRefused([_no_such(missing, str(path))])
+        self._period = BarPeriod(source, f"file:{path.name}", history_days=history_days, symbols=symbols)
+        self.market = self._period.market
+        self.source = source
+
+    @property
+    def span(self) -> tuple[date, date] | None:
+        dates = list(self._period.rows_by_date)
+        return (dates[0], dates[-1]) if dates else None
+
+    def trades_on(self, day: date) -> bool:
+        return self._period.rows_by_date.get(day, 0) > 0
+
+    def session(self, day: date, *, until: date | None = None) -> SessionData:
+        return self._period.session(day, until=until)
+
+
+class DemoSessions:
+    """The demo market's sessions of a seed; `symbols` are names to trade among, or how many."""
+
+    span = None
+
+    def __init__(self, seed: int, *, history_days: int, symbols: Sequence[str] | int = ()) -> None:
+        self.market = SessionCalendar("XNYS")
+        self._seed = seed
+        self._history_days = history_days
+        self._symbols = symbols
+
+    def trades_on(self, day: date) -> bool:
+        return self.market.is_session(day)
+
+    def session(self, day: date, *, until: date | None = None) -> SessionData:
+        if isinstance(self._symbols, int):
+            return demo_session(day, self._seed, self._symbols, history_days=self._history_days)
+        return _demo(day, self._seed, self._history_days, tuple(self._symbols))
+
+
+def open_sessions(config: Config, *, count: int | None = None) -> Sessions:
+    """The sessions of a configuration's market data. `count`: the first so many symbols by name of a file, or a demo
+    market of so many. Raises DataRefused.
+    """
+    chosen = config.settings.data
+    if config.data_file is None:
+        return DemoSessions(chosen.seed, history_days=chosen.history_days, symbols=count or chosen.symbols)
+    symbols = chosen.symbols
+    if count is not None:
+        symbols = tuple(open_parquet(config.data_file).symbols()[:count])
+    return FileSessions(config.data_file, history_days=chosen.history_days, symbols=symbols)
+
+
+def load_data(config: Config, *, fresh: bool = False, count: int | None = None) -> SessionData:
     """The session data of a configuration. Where no date is given: a file's last session, the demo's next for the book.
 
-    `fresh`: the book is about to be a new one, so the demo begins at its beginning.
+    `fresh`: the book is about to be a new one, so the demo begins at its beginning. `count` as for `open_sessions`.
 
     Raises DataRefused, its findings naming the fault, the file and the remedy; NotASession for a day on which the
     demo market is closed.
     """
-    chosen = config.settings.data
-    if config.data_file is None:
-        return _demo(chosen.date or demo_date(config, fresh=fresh), chosen.seed, chosen.history_days, chosen.symbols)
-    day = chosen.date or last_session(open_parquet(config.data_file))
-    if not chosen.symbols:
-        return load_session(config.data_file, day, history_days=chosen.history_days)
-    return _restricted(config.data_file, day, chosen.history_days, chosen.symbols)
+    chosen, sessions = config.settings.data, open_sessions(config, count=count)
+    if isinstance(sessions, FileSessions):
+        return sessions.session(chosen.date or last_session(sessions.source))
+    return sessions.session(chosen.date or demo_date(config, fresh=fresh))
 
 
 def demo_date(config: Config, *, fresh: bool = False) -> date:
@@ -63,19 +141,10 @@ def last_session(source: BarSource) -> date:
     raise DataRefused([refusal("no_usable_rows", f"not one row lies on a session of {market.name}.", source.file)])
 
 
-def _restricted(path: Path, day: date, history_days: int, symbols: tuple[str, ...]) -> SessionData:
-    """The session with a universe of these symbols alone."""
-    bars = pl.scan_parquet(path).filter(pl.col("symbol").is_in(list(symbols))).collect(engine="in-memory")
-    missing = sorted(set(symbols) - set(bars["symbol"].unique().to_list()))
-    if missing:
-        raise DataRefused([_no_such(missing, str(path))])
-    return session_from_frame(bars, day, history_days=history_days, source=f"file:{path.name}")
-
-
 def _demo(day: date, seed: int, history_days: int, symbols: tuple[str, ...]) -> SessionData:
     if not symbols:
-        return demo_session(day, seed, _DEMO_SYMBOLS, history_days=history_days)
-    names = demo_symbols(_DEMO_SYMBOLS)
+        return demo_session(day, seed, DEMO_SYMBOLS, history_days=history_days)
+    names = demo_symbols(DEMO_SYMBOLS, day)
     missing = sorted(set(symbols) - set(names))
     if missing:
         raise DataRefused([_no_such(missing, "the demo market")])
