@@ -18,6 +18,7 @@ from qmworkbench.analytics.signal_settings import SignalSettings
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
+from qmworkbench.service.config_ownership import ownership_problems
 from qmworkbench.service.config_problems import ConfigProblem, ConfigRefused, as_checks, dotted, shown
 from qmworkbench.service.config_reading import canonical, leaves, place, read
 from qmworkbench.service.config_rules import (
@@ -47,6 +48,8 @@ __all__ = ["Config", "ConfigProblem", "ConfigRefused", "Flags", "Provenance", "a
 
 Flags = Mapping[str, tuple[Any, str]]
 """Settings given on the command line: dotted key -> (value, the flag as typed)."""
+
+FOREX_TRADES_PER_DAY: Final = 200
 
 # What a decision can depend on. Where things are written, how fast bars are played and what is kept cannot change
 # one.
@@ -126,10 +129,13 @@ class Config:
         return tuple(layer.file for layer in self._layers if layer.file is not None)
 
     def limits(self, market: AssetClass) -> Limits:
-        """The Risk Manager's limits. A count of shares says nothing of currency units: there it applies only if set."""
+        """The Risk Manager's limits. A count of shares says nothing of currency units: there it applies only if set.
+        Pairs trade around the clock, each by several instances: there the usual count of trades is larger.
+        """
         values = plain(self.settings.limits)
-        if market is AssetClass.FOREX and self.source("limits.max_position_qty") == "default":
-            values["max_position_qty"] = None
+        usual = {"max_position_qty": None, "max_trades_per_day": FOREX_TRADES_PER_DAY}
+        if market is AssetClass.FOREX:
+            values |= {name: limit for name, limit in usual.items() if self.source(f"limits.{name}") == "default"}
         return Limits(**values)
 
     def scan(self, market: AssetClass) -> ScanSettings:
@@ -235,7 +241,7 @@ def check(
     if settings is not None:
         problems += environment_problems(settings, layers)
         problems += value_problems(settings, layers)
-        faulty = strategy_problems(settings, layers)
+        faulty = [*strategy_problems(settings, layers), *ownership_problems(settings, layers)]
         left_out = left_out_of(settings, faulty)
         # Where the configuration is refused anyway, everything that is wrong with it is told at once.
         problems += faulty if problems or not left_out else []

@@ -11,6 +11,7 @@ from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.limits import Limits
 from qmworkbench.service.code_version import code_version
 from qmworkbench.service.config import Config
+from qmworkbench.service.config_ownership import MAX_OWNED, most_owned, shares_symbols
 from qmworkbench.service.config_problems import shown
 from qmworkbench.service.offline import BookEmpty, read_state
 from qmworkbench.service.plan import as_plain
@@ -130,10 +131,16 @@ def _blocked(opened: SessionOpened, state: State, now: Limits) -> Iterator[Chang
 
 def _plain(opened: SessionOpened, config: Config) -> Iterator[Change]:
     allocator = config.settings.allocator
-    pairs = {
+    market = opened.instruments[0].asset_class
+    shared = {True: "shared", False: "exclusive"}
+    pairs: dict[str, tuple[object, object]] = {
         "environment": (opened.environment.value, config.environment.value),
         "account_currency": (opened.account_currency, config.settings.account_currency),
-        "allocator.max_owned": (opened.max_owned, allocator.max_owned),
+        "allocator.ownership": (
+            shared[opened.shared_symbols],
+            shared[shares_symbols(config.settings, market)],
+        ),
+        MAX_OWNED: (opened.max_owned, most_owned(config, market, opened.runs)),
         "allocator.max_candidates": (opened.max_candidates, allocator.max_candidates),
     }
     for key, (was, now) in pairs.items():

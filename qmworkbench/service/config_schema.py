@@ -148,8 +148,14 @@ class ScanSection(Section):
 
 
 class AllocatorSection(Section):
-    """How many symbols may be owned at once over all strategies, and how many candidates are followed."""
+    """How many symbols may be owned at once over all strategies, and how many candidates are followed.
 
+    `ownership`: a symbol has one owner at a time ("exclusive"), or as many as want it ("shared", and `max_owned` counts
+    each); "off": exclusive for equities, shared for currency pairs. Where symbols are shared, `max_owned` not set is
+    what the instances' own max_symbols add up to.
+    """
+
+    ownership: Literal["exclusive", "shared"] | None = None
     max_owned: int = Field(default=20, ge=1, le=1000)
     max_candidates: int = Field(default=20, ge=1, le=1000)
 

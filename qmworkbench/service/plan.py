@@ -17,6 +17,7 @@ from qmworkbench.domain.sessions import Environment
 from qmworkbench.market.session import SessionData
 from qmworkbench.service.code_version import code_version
 from qmworkbench.service.config import Config
+from qmworkbench.service.config_ownership import most_owned, shares_symbols
 from qmworkbench.service.runs import ScheduleRefused, schedule
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.trading.scanner_settings import ScanSettings
@@ -133,7 +134,8 @@ def plan_of(config: Config, data: SessionData) -> DayPlan:
         initial_cash=config.settings.initial_cash,
         config_hash=config.config_hash,
         max_candidates=allocator.max_candidates,
-        max_owned=allocator.max_owned,
+        max_owned=most_owned(config, market, scheduled.runs),
+        shared_symbols=shares_symbols(config.settings, market),
         analytics=config.analytics(),
         compute=feed.compute,
         speed=None if feed.speed == "max" else feed.speed,

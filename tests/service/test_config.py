@@ -414,6 +414,7 @@ def test_the_hash_changes_with_everything_a_decision_depends_on(tmp_path: Path) 
         "venue.equity.slippage_bps = 3",
         'venue.model = "ideal"',
         "allocator.max_owned = 3",
+        'allocator.ownership = "shared"',
         "initial_cash = 50000",
         "data.history_days = 3",
         'data.symbols = ["SPY"]',
