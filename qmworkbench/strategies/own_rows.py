@@ -207,8 +207,9 @@ class _Reading:
             return replace(total, column=self._column)
         found = self._all(node, mine, grouped)
         counts = node.name in {"Plus", "Minus", "Multiply"} and all(self.of(one).whole for one in node.inputs)
-        truth = node.name in _COMPARISONS or node.name in {"Or", "Xor"}
-        return replace(found, whole=counts or truth, proof=self.proof(node, True) if truth else NOTHING)
+        compares = node.name in _COMPARISONS
+        whole = counts or compares or node.name in {"Or", "Xor"}
+        return replace(found, whole=whole, proof=self.proof(node, True) if compares else NOTHING)
 
     def _is_after(self, node: Node, mine: frozenset[Node]) -> bool:
         """An event anywhere before one of the session's own: true of any neighbour's, which only come before."""
