@@ -1,17 +1,22 @@
-"""`qm strategy`: the catalog, and each entry's card (§3, §8)."""
+"""`qm strategy`: the catalog, each entry's card, the instances of a book, and whether a strategy keeps its word
+(§3, §8).
+"""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qmworkbench.cli.failures import guarded
-from qmworkbench.cli.options import AsJson
-from qmworkbench.cli.output import Output, begin
+from qmworkbench.cli.failures import Cannot, guarded
+from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, config_of
+from qmworkbench.cli.output import begin
+from qmworkbench.cli.strategy_changes import approve, diff, history, propose, revert, withdraw
+from qmworkbench.cli.strategy_check import check
 
 if TYPE_CHECKING:
-    from qmworkbench.strategies.definition import StrategyDefinition
+    from qmworkbench.service.approvals import InstanceView
 
-app = typer.Typer(help="The strategy catalog.", no_args_is_help=True)
+app = typer.Typer(help="The strategy catalog, and the parameters its owners have approved.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -34,50 +39,151 @@ def list_(json: AsJson = False) -> None:
         for e in entries
     ]
     columns = ["id", "version", "title", "markets", "status", "owner"]
-    out.result({"strategies": [_plain(entry) for entry in entries]}, lambda: out.table(columns, rows))
+    out.result({"strategies": [entry.as_data() for entry in entries]}, lambda: out.table(columns, rows))
 
 
-@app.command("show")
+@app.command("card")
 @guarded
-def show(
+def card(
     strategy: Annotated[str, typer.Argument(help="A catalog id, such as opening-range.", show_default=False)],
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page.", show_default=False)
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """One strategy: its rules, its parameters with their bounds, what is assumed and what was validated."""
-    from qmworkbench.strategies.catalog import get
+    from qmworkbench.cli.strategy_card import page, print_card, sections
+    from qmworkbench.domain.instruments import AssetClass
+    from qmworkbench.storage.atomic import write_whole
+    from qmworkbench.strategies.catalog import default_instances, get
 
     out = begin(json=json)
-    plain = _plain(get(strategy))
-    out.result(plain, lambda: _shown(out, plain))
+    entry = get(strategy)
+    published = [one for market in AssetClass for one in default_instances(market) if one.strategy_id == strategy]
+    parts = sections(entry, published)
+    if html is not None:
+        try:
+            write_whole(html, page(entry, parts).encode())
+        except OSError as error:
+            raise Cannot(
+                f"{html} cannot be written ({error.strerror})", "name a file in a directory you may write to"
+            ) from error
+        out.result({"strategy": strategy, "file": html}, lambda: out.line(f"{entry.title}: {html}"))
+        return
+    out.result(
+        entry.as_data() | {"instances": [one.instance_id for one in published]}, lambda: print_card(entry, parts)
+    )
 
 
-def _shown(out: Output, card: dict[str, Any]) -> None:
-    for key, value in card.items():
-        title = key.replace("_", " ")
-        if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
-            columns = list(value[0])
-            out.table(columns, [[_text(row.get(name)) for name in columns] for row in value], title=title)
-        elif isinstance(value, list | tuple) and len(value) > 1:
-            out.line(title)
-            for part in value:
-                out.line(f"    {_text(part)}")
-        elif isinstance(value, dict):
-            out.line(title)
-            for name, inner in value.items():
-                out.line(f"    {name.replace('_', ' ')}: {_text(inner)}")
-        else:
-            out.line(f"{title}: {_text(value)}")
+@app.command("instances")
+@guarded
+def instances(
+    every: Annotated[bool, typer.Option("--all", help="Each on a line of its own.")] = False,
+    book: Book = None,
+    environment: Environment = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """The instances of a book: which set each runs next, who approved it, since when, and what waits.
+
+    Those that run the same set on the same terms are one line, with their count.
+    """
+    from qmworkbench.service.approvals import Desk
+
+    out = begin(json=json)
+    found = config_of(book, environment, config)
+    desk = Desk(found)
+    views, calendar = desk.views(), desk.calendar()
+
+    def human() -> None:
+        differ = sum(1 for view in views if not view.as_approved)
+        waiting = sum(1 for view in views if view.pending is not None)
+        out.line(
+            f"{len(views)} instances: {len(views) - differ} as approved, {differ} not, {waiting} with a change that "
+            f"waits; the next session is {calendar.next_session or 'the first of this book'}"
+        )
+        rows = [[*names, *row] for row, names in _grouped(views, every)]
+        out.table(["", "instance", *_COLUMNS], rows)
+        for name, problems in found.left_out.items():
+            out.line(f"{name} cannot run and is left out: {'; '.join(map(str, problems))}")
+
+    content = {
+        "book": found.book,
+        "next_session": calendar.next_session,
+        "instances": [as_data(view) for view in views],
+        "left_out": {name: [str(problem) for problem in problems] for name, problems in found.left_out.items()},
+    }
+    out.result(content, human)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(_text(part) for part in value)
-    return "–" if value is None else str(value)
+_COLUMNS = ["strategy", "version", "running", "approved", "set", "signed by", "from", ""]
 
 
-def _plain(entry: "StrategyDefinition") -> dict[str, Any]:
-    """An entry as plain data, without its functions."""
-    import msgspec
+def _grouped(views: "list[InstanceView]", every: bool) -> list[tuple[list[str], tuple[str, str]]]:
+    """The rows, each with a count and a name or two; one for each instance where `every` is asked for."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for at, view in enumerate(views):
+        alike.setdefault((*_row(view), str(at) if every else ""), []).append(view.instance.instance_id)
+    return [
+        (list(row[:-1]), (f"{len(names)} ×" if len(names) > 1 else "", _some(names))) for row, names in alike.items()
+    ]
 
-    fields = ((field.name, getattr(entry, field.name)) for field in msgspec.structs.fields(entry))
-    return {name: msgspec.to_builtins(value, enc_hook=str) for name, value in fields if not callable(value)}
+
+def _some(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+
+
+def _row(view: "InstanceView") -> list[str]:
+    approved = view.approved
+    number = str(approved.version) if approved.version else "catalog"
+    if view.fault:
+        note = f"cannot run: {view.fault}"
+    elif not view.as_approved:
+        note = f"differs: {', '.join(map(str, view.differences)) or 'another version of the strategy'}"
+    else:
+        note = f"version {view.pending.number} waits for a signature" if view.pending is not None else ""
+    return [
+        view.definition.strategy_id,
+        view.definition.version,
+        view.running_hash or "–",
+        approved.hash,
+        number,
+        approved.by or view.definition.owner,
+        approved.effective_from or "–",
+        note,
+    ]
+
+
+def as_data(view: "InstanceView") -> dict[str, Any]:
+    """An instance as plain data."""
+    approved = view.approved
+    return {
+        "instance": view.instance.instance_id,
+        "strategy": view.definition.strategy_id,
+        "version": view.definition.version,
+        "status": view.definition.status.value,
+        "owner": view.definition.owner,
+        "running": view.running,
+        "running_hash": view.running_hash,
+        "approved": approved.params,
+        "approved_hash": approved.hash,
+        "params_version": approved.version,
+        "approved_by": approved.by,
+        "approved_at": approved.at,
+        "effective_from": approved.effective_from,
+        "differences": view.differences,
+        "pending": view.pending.number if view.pending is not None else None,
+        "fault": view.fault,
+    }
+
+
+for _name, _command in (
+    ("check", check),
+    ("diff", diff),
+    ("history", history),
+    ("propose", propose),
+    ("approve", approve),
+    ("withdraw", withdraw),
+    ("revert", revert),
+):
+    app.command(_name)(guarded(_command))

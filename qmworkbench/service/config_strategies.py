@@ -111,7 +111,7 @@ def _of_parameters(number: int, entry: StrategySection, layers: Sequence[Layer])
         definition.parameters(entry.params)
     except ParameterError as error:
         for sentence in error.problems:
-            remedy = f"change one of them; `qm strategy show {entry.strategy}` lists every parameter"
+            remedy = f"change one of them; `qm strategy card {entry.strategy}` lists every parameter"
             yield _problem(number, "params", entry.params, f"contradict each other: {sentence}", remedy, layers)
 
 

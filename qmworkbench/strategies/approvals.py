@@ -235,4 +235,4 @@ def _shown(value: Value | None) -> str:
         return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -48,7 +48,7 @@ def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> N
         (("data", "check", "missing.parquet"), 1, "missing.parquet"),
         (("journal", "verify"), 2, "qm day"),
         (("journal", "tail", "--stream", "gossip"), 2, "gossip"),
-        (("strategy", "show", "donchain"), 2, "donchian"),
+        (("strategy", "card", "donchain"), 2, "donchian"),
         (("report", "nope"), 2, "qm day"),
         (("why", "ALTANT", "10:04"), 2, "qm day"),
         (("status",), 2, "qm day"),

@@ -119,11 +119,11 @@ def test_the_catalog_is_listed_and_each_entry_shown(tmp_path: Path) -> None:
     listed = answer(qm(tmp_path, "strategy", "list", "--json"))["strategies"]
     assert {entry["strategy_id"] for entry in listed} >= {"donchian", "opening-range"}
     for entry in listed:
-        shown = qm(tmp_path, "strategy", "show", entry["strategy_id"])
+        shown = qm(tmp_path, "strategy", "card", entry["strategy_id"])
         assert shown.returncode == Exit.OK
         for spec in entry["parameter_specs"]:
             assert spec["name"] in shown.stdout
-    unknown = qm(tmp_path, "strategy", "show", "donchain")
+    unknown = qm(tmp_path, "strategy", "card", "donchain")
     assert unknown.returncode == Exit.FAILED
     assert "did you mean 'donchian'?" in unknown.stderr
 
