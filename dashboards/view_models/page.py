@@ -4,7 +4,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dashboards.reading import Reading
-from dashboards.view_models import attention, cards, desk, market_tables, platform_tables, status, trading_tables
+from dashboards.view_models import (
+    attention,
+    cards,
+    desk,
+    market_tables,
+    platform_tables,
+    signals,
+    status,
+    trading_tables,
+)
 from dashboards.view_models.verdict import judge
 
 
@@ -29,6 +38,7 @@ def page_view(reading: Reading, zone: ZoneInfo) -> dict[str, Any]:
         "watchlist": market_tables.watchlist(reading, verdict, zone),
         "health": platform_tables.health(reading),
         "risk": platform_tables.risk(reading, verdict),
+        "signals": signals.signals(reading, verdict, zone),
         "denials": platform_tables.denials(reading, zone),
         "blocked": platform_tables.blocked(reading),
         "runs": platform_tables.runs(reading, zone, verdict),

@@ -102,6 +102,15 @@ def until(holds: Callable[[], bool]) -> None:
 # --- what is shown --------------------------------------------------------------------------------------------------
 
 
+def test_the_signals_say_what_speaks_and_what_has_not_seen_enough(opened: Callable[[], Page], stage: Stage) -> None:
+    panel = region(opened(), "Analytics signals")
+    shows(panel, "1 speaks", "Repeated failed entries", "speaks", "2 stopped out at once", "too few", "4 of 5")
+    snapshot = scenarios.day(version=41)
+    scenarios.unseen(snapshot)
+    stage.set(snapshot)
+    shows(panel, "not looked at yet", "none yet", "no entry yet")
+
+
 def test_a_halt_is_shown_in_full_words_at_every_load(opened: Callable[[], Page], stage: Stage) -> None:
     """An update written once was lost in most loads of an earlier trial: the state is drawn from the start."""
     stage.set(scenarios.daily_loss())

@@ -72,6 +72,14 @@ def empty() -> dict[str, Any]:
     }
 
 
+def unseen(snapshot: dict[str, Any]) -> None:
+    """Nothing has been observed for the analytics signals yet."""
+    snapshot["analytics"]["observed_at"] = None
+    for signal in snapshot["analytics"]["signals"]:
+        signal |= {"state": "none", "subject": "", "value": None, "threshold": None, "unit": "", "sample": 0}
+        signal |= {"needed": 0, "text": "no entry yet"}
+
+
 def halted(snapshot: dict[str, Any], state: str, shown: str, **why: str) -> None:
     snapshot["trading_state"] = {
         "state": state,
