@@ -233,6 +233,24 @@ def _fill_reversed(rows: Rows, seq: int, event: orders.FillReversed) -> None:
         rows.put_row(tables.ORDERS, order, cum_qty=str(left))
 
 
+def _positions_offset(rows: Rows, seq: int, event: orders.PositionsOffset) -> None:
+    """Parts that cancelled out, each closed at the same price without an execution."""
+    for strategy_id in event.strategy_ids:
+        held = rows.find(tables.POSITIONS, strategy_id, event.symbol) or {}
+        qty, cost = Decimal(held.get("qty") or 0), Decimal(held.get("cost") or 0)
+        realized = Decimal(held.get("realized_pnl") or 0) + (qty * event.px - cost) * event.conversion_rate
+        rows.put(
+            tables.POSITIONS,
+            strategy_id,
+            event.symbol,
+            **{"qty": str(ZERO), "cost": str(ZERO), "avg_px": None},
+            session_id=rows.session_id,
+            realized_pnl=str(realized),
+            last_at=stored_time(event.at),
+            seq=seq,
+        )
+
+
 def _repair_applied(rows: Rows, seq: int, event: RepairApplied) -> None:
     rows.add(
         tables.REPAIRS,
@@ -326,5 +344,6 @@ PROJECT: Final[dict[type[Event], Callable[[Rows, int, Any], None]]] = {
     orders.FillReversed: _fill_reversed,
     orders.ReportQuarantined: _report_quarantined,
     orders.TradeClosed: _trade_closed,
+    orders.PositionsOffset: _positions_offset,
     RepairApplied: _repair_applied,
 }

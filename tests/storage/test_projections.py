@@ -19,13 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmworkbench.bus.in_process import InProcessBus
-from qmworkbench.domain.commands import Pause
+from qmworkbench.domain.commands import EmergencyLiquidateAndHalt, Pause
 from qmworkbench.domain.events import (
     DECISION_TYPES,
     TELEMETRY_TYPES,
     Event,
     analytics,
     control,
+    decode,
     encode,
     market,
     orders,
@@ -47,6 +48,7 @@ from qmworkbench.storage.times import stored_time
 from tests.storage.days import day, folded
 from tests.storage.events import OPEN, decisions, timing
 from tests.storage.test_fallback import emergency
+from tests.trading.test_shared_symbols import opposed, step
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,7 +62,6 @@ NOT_PROJECTED = {
     overnight.CashBooked,
     overnight.OrderRestated,
     overnight.PositionRestated,
-    orders.PositionsOffset,
     market.NearMissSeen,  # frame.computed holds them all
     orders.ExecutionReported,
     orders.ExitRequested,
@@ -132,6 +133,22 @@ def test_orders_positions_and_trades_are_the_kernels_own(projector: Projector, s
     assert all(row["phase"] == "closed" and row["closed_seq"] for row in sessions)
     assert {row["status"] for row in rows(projector, "runs")} == {"experimental"}
     assert all(row["ended_at"] for row in rows(projector, "runs"))
+
+
+def test_parts_that_cancelled_out_are_flat_in_the_tables_too(projector: Projector) -> None:
+    world = opposed()
+    world.command(EmergencyLiquidateAndHalt(reason="out"))
+    for _ in range(3):
+        step(world)
+    events = [decode(line) for line in world.journal]
+    assert sum(isinstance(event, orders.PositionsOffset) for event in events) == 1
+    projector.catch_up(recorded(events))
+    held = rows(projector, "positions")
+    assert [row["qty"] for row in held] == ["0", "0"]
+    earned = sum(Decimal(str(row["realized_pnl"])) for row in held)
+    assert (
+        earned == world.state.day.realized_pnl == sum(Decimal(str(r["gross_pnl"])) for r in rows(projector, "trades"))
+    )
 
 
 @settings(max_examples=8)
