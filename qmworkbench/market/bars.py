@@ -7,8 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
+from qmworkbench.domain.corporate_actions import CorporateAction
+from qmworkbench.domain.instruments import instrument_for
 from qmworkbench.market.calendars import CalendarUnknown, MarketHours, NotASession, SessionCalendar
 from qmworkbench.market.checks import QUARANTINE_SCHEMA, Sifted, sift
+from qmworkbench.market.corporate_actions_applied import in_todays_terms, known_by
 from qmworkbench.market.findings import DataRefused, Finding, Severity, refusal
 from qmworkbench.market.framing import frames_of, reference_of, regular, warmup_of
 from qmworkbench.market.grid import AFTER_CLOSE, moment
@@ -41,17 +44,23 @@ def load_session(
     *,
     history_days: int = HISTORY_DAYS,
     interval_s: int | None = None,
+    actions: Sequence[CorporateAction] = (),
 ) -> SessionData:
     """The session of `day` from a Parquet file, with up to `history_days` sessions before it.
 
     Only the rows of these sessions are read. The calendar is that of the file's symbols; `interval_s` None:
-    inferred from the bars.
+    inferred from the bars. With corporate `actions` the bars are raw, and the history is told in the day's shares.
     Raises DataRefused, its findings naming the fault, the file and the remedy, when no session can be made of
     it.
     """
     path = Path(path)
     return session_from_source(
-        open_parquet(path), f"file:{path.name}", day, history_days=history_days, interval_s=interval_s
+        open_parquet(path),
+        f"file:{path.name}",
+        day,
+        history_days=history_days,
+        interval_s=interval_s,
+        actions=actions,
     )
 
 
@@ -62,16 +71,24 @@ def session_from_frame(
     history_days: int = HISTORY_DAYS,
     interval_s: int | None = None,
     source: str = "frame",
+    actions: Sequence[CorporateAction] = (),
 ) -> SessionData:
     """The session of `day` from bars in memory, under the same rules and with the same findings as a file.
 
     `source` is what findings and the journal call the bars.
     """
-    return session_from_source(open_frame(bars, source), source, day, history_days=history_days, interval_s=interval_s)
+    opened = open_frame(bars, source)
+    return session_from_source(opened, source, day, history_days=history_days, interval_s=interval_s, actions=actions)
 
 
 def session_from_source(
-    source: BarSource, name: str, day: date, *, history_days: int = HISTORY_DAYS, interval_s: int | None = None
+    source: BarSource,
+    name: str,
+    day: date,
+    *,
+    history_days: int = HISTORY_DAYS,
+    interval_s: int | None = None,
+    actions: Sequence[CorporateAction] = (),
 ) -> SessionData:
     """The session of `day` from bars that were opened; `name` is what the journal calls them."""
     if history_days < 0:
@@ -86,7 +103,7 @@ def session_from_source(
         raise DataRefused([_no_rows(source, market, windows[-1]), *source.notes])
     rows = pl.concat([rows, source.rows_without_time()])
     sifted = sift(rows, windows, source.file, interval_s=interval_s)
-    return assembled(source, name, market, windows, sifted)
+    return assembled(source, name, market, windows, sifted, actions)
 
 
 def windows_of(market: SessionCalendar, day: date, history_days: int, file: str) -> list[MarketHours]:
@@ -115,7 +132,12 @@ def _no_rows(source: BarSource, market: SessionCalendar, hours: MarketHours) -> 
 
 
 def assembled(
-    source: BarSource, name: str, market: SessionCalendar, windows: Sequence[MarketHours], sifted: Sifted
+    source: BarSource,
+    name: str,
+    market: SessionCalendar,
+    windows: Sequence[MarketHours],
+    sifted: Sifted,
+    actions: Sequence[CorporateAction] = (),
 ) -> SessionData:
     """The session of the last of `windows` from rows that were told good from bad."""
     hours, grid = windows[-1], sifted.grid
@@ -126,6 +148,7 @@ def assembled(
         raise DataRefused([*refusals, *source.notes, *sifted.findings])
     tradable = today.filter(pl.col("part") < AFTER_CLOSE)
     history = regular(sifted.good.filter(pl.col("session_no") < len(windows) - 1))
+    history = in_todays_terms(history, actions, [window.date for window in windows[:-1]], hours.date)
     universe = Universe(pl.concat([tradable["symbol"], history["symbol"]]).unique().to_list())
     framed = frames_of(tradable, universe, grid, hours)
     held = set(history["session_no"].unique().to_list())
@@ -135,7 +158,7 @@ def assembled(
         window=hours,
         grid=grid,
         universe=universe,
-        instruments={symbol: sifted.instruments[symbol] for symbol in universe.symbols},
+        instruments={s: sifted.instruments.get(s) or instrument_for(s) for s in universe.symbols},
         frames=framed.frames,
         reference=reference_of(history, universe, grid, windows[:-1], hours),
         history=tuple(window for number, window in enumerate(windows) if number in held),
@@ -145,6 +168,7 @@ def assembled(
         after_close=today.filter(pl.col("part") == AFTER_CLOSE).select(COLUMNS),
         stops=stopped_symbols(regular_today, grid, hours),
         spreads_bps=framed.spreads_bps,
+        actions=known_by(actions, hours.date),
     )
     found = (*source.notes, *sifted.findings, *observe(data, windows[:-1], source.file))
     return replace(data, findings=found)

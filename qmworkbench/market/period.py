@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from qmworkbench.domain.corporate_actions import CorporateAction
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.market.bars import HISTORY_DAYS, assembled, session_from_source, windows_of
 from qmworkbench.market.calendars import MarketHours, SessionCalendar
@@ -40,12 +41,14 @@ class BarPeriod:
         *,
         history_days: int = HISTORY_DAYS,
         symbols: Sequence[str] = (),
+        actions: Sequence[CorporateAction] = (),
         block_rows: int = BLOCK_ROWS,
     ) -> None:
         self.source = source.only(symbols) if symbols else source
         self.name = name
         self.market: SessionCalendar = source.market()
         self._history_days = history_days
+        self._actions = actions
         self._block_rows = block_rows
         self._block: _Block | None = None
 
@@ -66,8 +69,10 @@ class BarPeriod:
         windows = windows_of(self.market, day, self._history_days, self.source.file)
         sifted = None if block is None else block.cut(windows)
         if sifted is None:
-            return session_from_source(self.source, self.name, day, history_days=self._history_days)
-        return assembled(self.source, self.name, self.market, windows, sifted)
+            return session_from_source(
+                self.source, self.name, day, history_days=self._history_days, actions=self._actions
+            )
+        return assembled(self.source, self.name, self.market, windows, sifted, self._actions)
 
     def _read(self, day: date, until: date) -> "_Block | None":
         """A block of sessions that begins with `day`; None where it is too large, or cannot be checked as a whole."""

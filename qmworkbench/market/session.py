@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from qmworkbench.domain.corporate_actions import CorporateAction
 from qmworkbench.domain.events.market import BarsQuarantined
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.sessions import SessionWindow
@@ -38,6 +39,8 @@ class SessionData:
       `after_close`: legal bars of after hours, which no boundary of the session holds.
     - `stops`: symbols whose bars end well before the market's, with their last bar's open time. Hindsight:
       for reports and never for decisions.
+    - `actions`: the corporate actions known by then, which the venue books; `reference` and `warmup` are told in the
+      shares and tickers of the day.
     - `spreads_bps`: beside each frame the quoted spread of its rows, None where the source has no quotes.
     """
 
@@ -56,6 +59,7 @@ class SessionData:
     after_close: pl.DataFrame
     stops: dict[str, datetime]
     spreads_bps: tuple[Floats, ...] | None = None
+    actions: tuple[CorporateAction, ...] = ()
 
     def __repr__(self) -> str:
         """Short: the whole would fill pages of a notebook or of a test's report."""
