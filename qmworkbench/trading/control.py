@@ -19,7 +19,6 @@ from qmworkbench.domain.events.control import (
 from qmworkbench.domain.events.market import WatchState
 from qmworkbench.domain.events.reconciliation import ReconciliationResult, Trigger
 from qmworkbench.domain.ids import content_id
-from qmworkbench.domain.orders import Leg
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.trading import emergency, reconciliation, watchlist
 from qmworkbench.trading.decision import Decision
@@ -140,7 +139,7 @@ def _block(decision: Decision, event: CommandReceived, command: commands.BlockSy
         )
     )
     if state.session is not None:
-        entries = [o for o in state.working() if o.symbol == command.symbol and o.leg is Leg.ENTRY]
+        entries = [o for o in state.working_entries() if o.symbol == command.symbol]
         cancel_all(decision, entries, "symbol blocked")
         watchlist.let_go(decision, command.symbol, WatchState.BLOCKED, f"blocked by {event.operator}: {command.reason}")
     return f"{command.symbol} is blocked ({command.scope})"

@@ -1,17 +1,43 @@
 """A decision in progress: each event is applied as it is emitted, so the next rule sees it (DESIGN "Kernel")."""
 
 from datetime import datetime
+from typing import Final
 
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import Alert, AlertCleared, AlertRaised, TradingStateChanged
-from qmworkbench.domain.events.orders import CancelRequested
-from qmworkbench.domain.events.reconciliation import ReconciliationStarted, Trigger
+from qmworkbench.domain.events.market import FrameComputed, WatchlistChanged
+from qmworkbench.domain.events.orders import CancelRequested, FillRecorded, FillReversed, PositionsOffset, TradeClosed
+from qmworkbench.domain.events.overnight import CashBooked, PositionRestated
+from qmworkbench.domain.events.reconciliation import (
+    ReconciliationStarted,
+    RepairApplied,
+    SessionEquitySet,
+    SessionRecovered,
+    Trigger,
+)
 from qmworkbench.domain.ids import content_id
 from qmworkbench.domain.sessions import Priority, TradingState
 from qmworkbench.trading.fold import apply
 from qmworkbench.trading.state import State
 
 UNATTENDED = "policy:unattended"
+
+# After these, what is held, what it is worth or who is watched may be another: the watches over it look again.
+_MOVES_EXPOSURE: Final = frozenset(
+    {
+        CashBooked,
+        FillRecorded,
+        FillReversed,
+        FrameComputed,
+        PositionRestated,
+        PositionsOffset,
+        RepairApplied,
+        SessionEquitySet,
+        SessionRecovered,
+        TradeClosed,
+        WatchlistChanged,
+    }
+)
 
 
 class Decision:
@@ -25,11 +51,15 @@ class Decision:
         self.want_reconciliation = False
         # Set while the summary that ends a session is being answered.
         self.summarized = False
+        # Whether anything of this step touched holdings, prices or the watchlist.
+        self.exposure_moved = False
 
     def emit(self, event: Event) -> None:
         """Apply `event` and keep it for the journal."""
         apply(self.state, event)
         self.events.append(event)
+        if type(event) in _MOVES_EXPOSURE:
+            self.exposure_moved = True
 
     def alarm(self, kind: str, key: str, priority: Priority, text: str, remedy: str) -> None:
         """Raise an alert once: the same kind about the same key stays one alert until it is cleared."""

@@ -12,7 +12,7 @@ from qmworkbench.domain.orders import Leg, Order, OrdStatus
 from qmworkbench.domain.positions import Position
 from qmworkbench.domain.sessions import Phase, Priority, TradingState
 from qmworkbench.trading.decision import Decision
-from qmworkbench.trading.intents import intend_exit
+from qmworkbench.trading.intents import exits_sent, intend_exit
 from qmworkbench.trading.state import EXTERNAL, State
 
 # Without a resting order for the close, a position is closed this many minutes before it.
@@ -54,9 +54,12 @@ def request_exit(decision: Decision, held: Position, kind: str, reason: str, why
 def exit_rules(decision: Decision, signals: dict[str, SignalRow]) -> None:
     """Every reason to leave a position at this boundary: the strategy's signal, its time limit, the session's end."""
     state = decision.state
+    if not state.positions:
+        return
+    near_close = state.minutes_to_close() <= max(FLAT_LEAD_MIN, state.day.window.interval_s / 60)
     for key in sorted(state.positions):
         held = state.positions[key]
-        if held.strategy_id == EXTERNAL or held.qty == 0:
+        if held.strategy_id == EXTERNAL or held.qty == 0 or held.exit_wanted:
             continue
         row = signals.get(key)
         long = held.qty > 0
@@ -66,14 +69,12 @@ def exit_rules(decision: Decision, signals: dict[str, SignalRow]) -> None:
             request_exit(decision, held, "exit", "opposite entry signal", row.why)
         elif held.max_hold_bars is not None and held.bars_held >= held.max_hold_bars:
             request_exit(decision, held, "time_exit", f"held {held.bars_held} bars, the limit is {held.max_hold_bars}")
-        elif _must_be_flat(state, held):
+        elif near_close and _must_be_flat(state, held):
             request_exit(decision, held, "flat", "flat before the close: no closing order rests at the broker")
 
 
 def _must_be_flat(state: State, held: Position) -> bool:
-    if held.flat_policy != "at_close" or state.minutes_to_close() > max(
-        FLAT_LEAD_MIN, state.day.window.interval_s / 60
-    ):
+    if held.flat_policy != "at_close":
         return False
     legs = state.exit_legs(held.strategy_id, held.symbol)
     return not any(o.leg is Leg.CLOSE and o.status is OrdStatus.ACCEPTED for o in legs)
@@ -107,11 +108,7 @@ def progress_exits(decision: Decision) -> None:
 
 def _exhausted(decision: Decision, held: Position) -> bool:
     """Exits are retried at later boundaries, and a row of refusals becomes a person's problem."""
-    mine = [
-        o
-        for o in decision.state.orders.values()
-        if o.signal_id == held.exit_signal_id and o.symbol == held.symbol and o.leg is Leg.EXIT
-    ]
+    mine = exits_sent(decision.state, held)
     refused = [o for o in mine if o.status in (OrdStatus.REJECTED, OrdStatus.DENIED, OrdStatus.EXPIRED)]
     if len(refused) >= _MAX_EXIT_ATTEMPTS:
         decision.alarm(
@@ -136,4 +133,4 @@ def cancel_all(decision: Decision, orders: list[Order], reason: str) -> None:
 
 def cancel_entries(decision: Decision, reason: str) -> None:
     """Cancel every entry order of the book that could still fill."""
-    cancel_all(decision, [o for o in decision.state.working() if o.leg is Leg.ENTRY], reason)
+    cancel_all(decision, decision.state.working_entries(), reason)

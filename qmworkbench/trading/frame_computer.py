@@ -45,13 +45,13 @@ def request_for(state: State) -> FrameRequest:
     """The request of a state between two inputs."""
     day = state.day
     running = {strategy_id for strategy_id, run in day.runs.items() if not run.ended}
-    working = state.working()
+    worked = {(strategy_id, symbol) for symbol, owners in state.open_at.items() for strategy_id in owners}
     pairs = {(owned.strategy_id, owned.symbol) for owned in day.assignments.values()}
     pairs |= {(held.strategy_id, held.symbol) for held in state.positions.values()}
-    symbols = {symbol for _, symbol in pairs} | {order.symbol for order in working}
+    symbols = {symbol for _, symbol in pairs} | state.open_at.keys()
     watched = {symbol for symbol in day.watchlist if is_active(state, symbol)}
     symbols |= watched
-    exposed = {position_key(order.strategy_id, order.symbol) for order in working} | state.positions.keys()
+    exposed = {position_key(*pair) for pair in worked} | state.positions.keys()
     halt = state.halt
     entries_reason = day.entries_held
     if not entries_reason and halt.state is not TradingState.ACTIVE:

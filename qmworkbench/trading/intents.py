@@ -7,7 +7,7 @@ from qmworkbench.domain.events.orders import OrderDenied, OrderIntended, RiskDec
 from qmworkbench.domain.execution import LegRequest, OrderRequest
 from qmworkbench.domain.ids import cl_ord_id
 from qmworkbench.domain.numbers import ZERO, floor_to
-from qmworkbench.domain.orders import Leg, OrdType, PositionEffect, Side, TimeInForce
+from qmworkbench.domain.orders import Leg, Order, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.domain.positions import Position
 from qmworkbench.domain.sessions import Priority
 from qmworkbench.trading import risk
@@ -107,15 +107,26 @@ def intend_entry(decision: Decision, raised: SignalRaised) -> None:
     )
 
 
+def _attempts(state: State, held: Position, signal_id: str, leg: Leg) -> list[Order]:
+    """The orders that have tried to do this already, first to last: their ids count up."""
+    found: list[Order] = []
+    while True:
+        order = state.orders.get(_id(state, held.strategy_id, held.symbol, signal_id, leg, len(found) + 1))
+        if order is None:
+            return found
+        found.append(order)
+
+
+def exits_sent(state: State, held: Position) -> list[Order]:
+    """This session's orders for the exit that is wanted of `held`, refused ones included."""
+    return _attempts(state, held, held.exit_signal_id, Leg.EXIT)
+
+
 def intend_exit(decision: Decision, held: Position, leg: Leg, qty: Decimal, reason: str, signal_id: str) -> bool:
     """Record a market exit for `qty` of what is held; says whether it was allowed."""
     state = decision.state
-    attempt = 1
-    while True:
-        name = _id(state, held.strategy_id, held.symbol, signal_id, leg, attempt)
-        if name not in state.orders:
-            break
-        attempt += 1
+    attempt = len(_attempts(state, held, signal_id, leg)) + 1
+    name = _id(state, held.strategy_id, held.symbol, signal_id, leg, attempt)
     side = Side.SELL if held.qty > 0 else Side.BUY
     mark = state.marks.get(held.symbol)
     request = OrderRequest(

@@ -1,6 +1,9 @@
-"""What is looked at after every input: daily loss, timeouts, halts, escalations, recovery (§11, §13, §19)."""
+"""What is looked at after every input: daily loss, timeouts, halts, escalations, recovery (§11, §13, §19).
 
-from datetime import timedelta
+Each watch knows what it can depend on, and is idle while that stands still: most inputs change little.
+"""
+
+from datetime import datetime, timedelta
 from typing import Final
 
 from qmworkbench.domain.events.control import (
@@ -20,7 +23,7 @@ from qmworkbench.domain.events.reconciliation import (
 )
 from qmworkbench.domain.ids import content_id
 from qmworkbench.domain.numbers import cents
-from qmworkbench.domain.orders import Leg, OrdStatus
+from qmworkbench.domain.orders import Order, OrdStatus
 from qmworkbench.domain.sessions import Phase, Priority, TradingState
 from qmworkbench.trading import emergency, exits, reconciliation, watchlist
 from qmworkbench.trading.decision import UNATTENDED, Decision
@@ -35,10 +38,12 @@ def watch(decision: Decision) -> None:
     """All standing watches, in a fixed order; each is idle unless its condition holds."""
     if decision.state.session is None or decision.state.day.phase is Phase.CLOSED:
         return
-    _daily_loss(decision)
+    if decision.exposure_moved:
+        _daily_loss(decision)
     _halted_entries(decision)
     _in_flight(decision)
-    watchlist.follow_positions(decision)
+    if decision.exposure_moved:
+        watchlist.follow_positions(decision)
     emergency.progress(decision)
     exits.progress_exits(decision)
     _escalate(decision)
@@ -50,10 +55,10 @@ def watch(decision: Decision) -> None:
 def _daily_loss(decision: Decision) -> None:
     """§11 Max Daily Loss: entries stop, exits run, and a person is asked: continue or liquidate."""
     state, day = decision.state, decision.state.day
-    if day.start_equity is None or content_id("max_daily_loss", day.session_id) in state.alerts:
-        return
-    pnl = state.day_pnl()
+    pnl = state.day_pnl() if day.start_equity is not None else None
     if pnl is None or pnl > -day.limits.max_daily_loss:
+        return
+    if content_id("max_daily_loss", day.session_id) in state.alerts:
         return
     text = f"day P&L {cents(pnl)} is beyond the limit of -{day.limits.max_daily_loss} {day.account_currency}"
     # A book that was paused before is no stricter for it, but the question still needs its answer.
@@ -83,26 +88,31 @@ def _daily_loss(decision: Decision) -> None:
 def _halted_entries(decision: Decision) -> None:
     """No entry order outlives a halt: of the book, or of its own strategy."""
     state = decision.state
-    for order in state.working():
-        if order.leg is Leg.ENTRY and state.trading_state(order.strategy_id) is not TradingState.ACTIVE:
+    for order in state.working_entries():
+        if state.trading_state(order.strategy_id) is not TradingState.ACTIVE:
             exits.cancel_all(decision, [order], "entries are blocked")
 
 
 def _in_flight(decision: Decision) -> None:
     """Orders whose answer is overdue are asked for by id (§13); nothing is concluded from silence."""
     state = decision.state
-    if not state.connected:
+    if not state.unsettled or not state.connected:
         return
-    for order in state.working():
-        waiting = order.status in (OrdStatus.SUBMITTED, OrdStatus.UNKNOWN, OrdStatus.PENDING_CANCEL)
-        # Legs come alive with their entry; until then there is nothing of their own to ask for.
-        if not waiting or (order.parent_id is not None and order.is_in_doubt):
-            continue
-        since = order.queried_at or order.last_at or order.intended_at
-        due = order.status is OrdStatus.UNKNOWN and order.queried_at is None
-        if due or decision.at - since >= IN_FLIGHT_AFTER:
+    due = {name for name in state.unsettled if _is_overdue(state.orders[name], decision.at)}
+    for name in state.open_orders if due else ():  # oldest first
+        if name in due:
+            order = state.orders[name]
+            since = order.queried_at or order.last_at or order.intended_at
             reason = f"{order.status} for {(decision.at - since).total_seconds():.0f} s"
-            decision.emit(OrderQueryRequested(at=decision.at, cl_ord_id=order.cl_ord_id, reason=reason))
+            decision.emit(OrderQueryRequested(at=decision.at, cl_ord_id=name, reason=reason))
+
+
+def _is_overdue(order: Order, at: datetime) -> bool:
+    # Legs come alive with their entry; until then there is nothing of their own to ask for.
+    if order.parent_id is not None and order.is_in_doubt:
+        return False
+    since = order.queried_at or order.last_at or order.intended_at
+    return (order.status is OrdStatus.UNKNOWN and order.queried_at is None) or at - since >= IN_FLIGHT_AFTER
 
 
 def _escalate(decision: Decision) -> None:
