@@ -19,6 +19,7 @@ from qmworkbench.strategies.bars import RAW_SCHEMA
 from qmworkbench.strategies.batch import SignalBatch
 from qmworkbench.strategies.frames import SignalEngine, SignalSource
 from qmworkbench.strategies.one_pass import SessionSignals
+from qmworkbench.strategies.period import PeriodDiffers, PeriodSignals
 from qmworkbench.trading.frame_computer import Computed, FrameComputer, FrameRequest
 from qmworkbench.trading.frames import BarFrame, Floats
 from qmworkbench.trading.radar_snapshot import RadarSnapshot
@@ -31,11 +32,18 @@ class Frames:
 
     Runs and scan settings are those on record: a resumed session goes on under the facts it was opened with,
     whatever the configuration says by now. `bars`: the whole session's, where signals are computed in one pass over it.
+    `period`: those of many sessions, this one among them.
     """
 
-    def __init__(self, ground: Ground, session: Session, bars: pl.DataFrame | None = None) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        session: Session,
+        bars: pl.DataFrame | None = None,
+        period: PeriodSignals | None = None,
+    ) -> None:
         runs = [run.spec for run in session.runs.values()]
-        self._timed = _TimedSignals(signal_source(ground, session.instruments, runs, bars))
+        self._timed = _TimedSignals(signal_source(ground, session.instruments, runs, bars, period))
         self._computer = FrameComputer(
             ground.universe,
             session.instruments,
@@ -82,17 +90,43 @@ class _TimedSignals:
 
 
 def signal_source(
-    ground: Ground, instruments: Mapping[str, Instrument], runs: Sequence[RunSpec], bars: pl.DataFrame | None = None
+    ground: Ground,
+    instruments: Mapping[str, Instrument],
+    runs: Sequence[RunSpec],
+    bars: pl.DataFrame | None = None,
+    period: PeriodSignals | None = None,
 ) -> SignalSource:
-    """The signals of a session's runs: computed anew at each boundary, or in one pass over `bars` where given."""
-    common: dict[str, Any] = {
-        "symbols": ground.universe.symbols,
-        "ticks": np.array([float(instruments[symbol].tick_size) for symbol in ground.universe.symbols]),
-        "grids": ground.grids,
-        "history": ground.history,
-    }
+    """The signals of a session's runs: computed anew at each boundary, or in one pass over `bars` where given.
+
+    `period` hands out what was computed for many sessions at once, where it was for such runs and this session's bars.
+    """
     instances = [instance_of(spec) for spec in runs]
+    symbols, grids, history = ground.universe.symbols, ground.grids, ground.history
+    ticks = np.array([float(instruments[symbol].tick_size) for symbol in symbols])
+    if period is not None and {i.instance_id: i for i in instances} == {i.instance_id: i for i in period.instances}:
+        try:
+            return period.session(ground.grid.session, symbols, grids=grids, ticks=ticks, history=history)
+        except PeriodDiffers:
+            pass  # a split overnight, a symbol of another day: the session is computed by itself, with the same answers
+    common: dict[str, Any] = {"symbols": symbols, "ticks": ticks, "grids": grids, "history": history}
     return SignalEngine(instances, **common) if bars is None else SessionSignals(instances, bars=bars, **common)
+
+
+def period_signals(runs: Sequence[RunSpec], sessions: Sequence[SessionData]) -> PeriodSignals:
+    """The signals of these runs for sessions that follow each other, computed some sessions at a time.
+
+    The first session's history is the period's; the others' must be the sessions before them.
+    """
+    first = sessions[0]
+    grids = {grid.session: grid for data in sessions for grid in data.grids()}
+    ticks = {name: float(one.tick_size) for data in sessions for name, one in data.instruments.items()}
+    return PeriodSignals(
+        [instance_of(spec) for spec in runs],
+        bars=pl.concat([first.warmup.select(list(RAW_SCHEMA)), *(raw_bars(data) for data in sessions)]),
+        grids=[grids[day] for day in sorted(grids)],
+        ticks=ticks,
+        history_sessions=max(len(data.history) for data in sessions),
+    )
 
 
 def raw_bars(data: SessionData) -> pl.DataFrame:

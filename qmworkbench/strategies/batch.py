@@ -152,6 +152,14 @@ def taken(answers: Answers, at: Sequence[int]) -> Answers:
     return Answers(**arrays, masked=masked, features={name: v[rows] for name, v in answers.features.items()})
 
 
+def sliced(answers: Answers, first: int, last: int) -> Answers:
+    """The answers of the rows from `first` up to `last`, without copying them."""
+    rows = slice(first, last)
+    masked = {row - first: why for row, why in answers.masked.items() if first <= row < last}
+    arrays = {name: getattr(answers, name)[rows] for name in (*FLAGS, *LEVELS, *LIMITS)}
+    return Answers(**arrays, masked=masked, features={name: v[rows] for name, v in answers.features.items()})
+
+
 def joined(parts: Sequence[Answers]) -> Answers:
     """The answers of several lots of rows of one strategy, one lot after the other."""
     masked: dict[int, str] = {}

@@ -65,7 +65,7 @@ class SignalSource(ABC):
         self.bar, self._as_of = -1, grid.opens_at
         self._book, self._given_sessions = book, given_sessions
         self._index = {symbol: at for at, symbol in enumerate(self.symbols)}
-        self._owned: Owned = ()
+        self._owned: tuple[tuple[str, tuple[str, ...]], ...] = ()
         self._groups: tuple[_Group, ...] = ()
 
     def short_history(self) -> list[tuple[str, int, int]]:
@@ -97,8 +97,9 @@ class SignalSource(ABC):
         """
         if self.bar < 0:
             raise ValueError("no boundary has closed yet; append its bars before asking for signals")
-        if owned != self._owned:
-            self._groups, self._owned = self._grouped(owned), [(name, tuple(symbols)) for name, symbols in owned]
+        asked = tuple((name, tuple(symbols)) for name, symbols in owned)
+        if asked != self._owned:
+            self._groups, self._owned = self._grouped(owned), asked
         runs: list[RunSignals] = []
         faults: list[RunFault] = []
         self._run(self._groups, runs, faults)

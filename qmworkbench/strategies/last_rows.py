@@ -48,6 +48,7 @@ class _Part:
     rules: Rules
     early: tuple[Named, ...]
     late: tuple[Named, ...]
+    row_reads: frozenset[str]
 
     @staticmethod
     def of(rules: Rules) -> "_Part":
@@ -60,17 +61,18 @@ class _Part:
             needed.update(name for _, expr in whole for name in expr.meta.root_names())
             early.append(whole)
             late.append(tuple((n, e) for n, e in stage if n not in kept))
-        return _Part(rules, tuple(s for s in reversed(early) if s), tuple(s for s in reversed(late) if s))
+        late = [stage for stage in reversed(late) if stage]
+        return _Part(rules, tuple(s for s in reversed(early) if s), tuple(late), _row_reads(rules, late))
 
-    @property
-    def row_reads(self) -> frozenset[str]:
-        """Every column the late stages and the answers look at, those that late stages make left out."""
-        made: set[str] = set()
-        reads: set[str] = set()
-        for stage in self.late:
-            reads.update(name for _, expr in stage for name in expr.meta.root_names() if name not in made)
-            made.update(name for name, _ in stage)
-        return frozenset(reads | (self.rules.row_reads - made))
+
+def _row_reads(rules: Rules, late: Sequence[Named]) -> frozenset[str]:
+    """Every column the late stages and the answers look at, those that late stages make left out."""
+    made: set[str] = set()
+    reads: set[str] = set()
+    for stage in late:
+        reads.update(name for _, expr in stage for name in expr.meta.root_names() if name not in made)
+        made.update(name for name, _ in stage)
+    return frozenset(reads | (rules.row_reads - made))
 
 
 class LastRows:
