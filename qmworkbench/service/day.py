@@ -27,6 +27,7 @@ from qmworkbench.operations.recovery import recovery_checks
 from qmworkbench.ports import BrokerUnreachable
 from qmworkbench.service import pre_open, resume, startup
 from qmworkbench.service.boundary import checkpoint, compute_and_decide
+from qmworkbench.service.overnight import open_the_venue
 from qmworkbench.service.plan import DayRefused
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.recovery import import_fallback
@@ -88,11 +89,10 @@ async def pre_start(stage: S, preflight: Look[S]) -> None:
 
 
 async def connect(stage: Stage) -> None:
-    """Open the venue's session and see that the broker answers."""
-    plan, shell = stage.plan, stage.shell
+    """Open the venue's session, see that the broker answers, and take in what it booked overnight."""
+    shell = stage.shell
     try:
-        await shell.at_the_venue(lambda: stage.exchange.open_session(plan.session_id, shell.now()))
-        await shell.at_the_venue(stage.broker.account)
+        await open_the_venue(stage)
     except BrokerUnreachable as error:
         raise DayRefused(
             f"the execution broker does not answer ({error}): restore the connection and start again"

@@ -15,6 +15,7 @@ from qmworkbench.domain.events.market import BoundaryClosed, FrameComputed
 from qmworkbench.domain.events.reconciliation import BrokerConnectionChanged, SessionRecovered
 from qmworkbench.domain.events.session import ServiceStopped, SessionOpened
 from qmworkbench.ports import BrokerUnreachable
+from qmworkbench.service.overnight import open_the_venue
 from qmworkbench.service.plan import DayRefused
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.recovery import session_events
@@ -35,8 +36,7 @@ async def resume(platform: Platform) -> None:
     platform.stopped += [event.service for _, event in story if isinstance(event, ServiceStopped)]
     platform.end_early = _ended_early_by(story)
     try:
-        await shell.at_the_venue(lambda: platform.exchange.open_session(platform.plan.session_id, shell.now()))
-        await shell.at_the_venue(platform.broker.account)
+        await open_the_venue(platform)
     except BrokerUnreachable as error:
         raise DayRefused(
             f"the execution broker does not answer ({error}), so nothing can be recovered: restore the connection and "

@@ -1,15 +1,18 @@
 """The session's market data as the configuration names it: a file's day or the demo market's (§5 Environment Check)."""
 
 from collections.abc import Sequence
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
 import polars as pl
 
+from qmworkbench.domain.corporate_actions import CorporateAction
 from qmworkbench.market.bars import session_from_frame
 from qmworkbench.market.calendars import SessionCalendar
-from qmworkbench.market.demo import DEMO_SYMBOLS, demo_bars, demo_session, demo_symbols
+from qmworkbench.market.corporate_actions import load_actions
+from qmworkbench.market.demo import DEMO_SYMBOLS, demo_actions, demo_bars, demo_session, demo_symbols
 from qmworkbench.market.findings import DataRefused, Finding, Severity, listed, refusal
 from qmworkbench.market.period import BarPeriod
 from qmworkbench.market.schema import BarSource, open_parquet
@@ -18,6 +21,8 @@ from qmworkbench.service.config import Config
 
 # The demo market's day where none is given: a plain full Friday.
 DEMO_DATE: Final = date(2024, 3, 8)
+# How far back the venue is told of the demo's corporate actions.
+_DEMO_ACTIONS_REACH: Final = timedelta(days=31)
 
 
 class Sessions(Protocol):
@@ -46,12 +51,21 @@ class Sessions(Protocol):
 class FileSessions:
     """The sessions of a bar file; `symbols` are those to trade among, empty for all."""
 
-    def __init__(self, path: Path, *, history_days: int, symbols: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        history_days: int,
+        symbols: Sequence[str] = (),
+        actions: Sequence[CorporateAction] = (),
+    ) -> None:
         source = open_parquet(path)  # refuses what is no bar file before anything of it is read
         missing = sorted(set(symbols) - set(source.symbols())) if symbols else []
         if missing:
             raise DataRefused([_no_such(missing, str(path))])
-        self._period = BarPeriod(source, f"file:{path.name}", history_days=history_days, symbols=symbols)
+        self._period = BarPeriod(
+            source, f"file:{path.name}", history_days=history_days, symbols=symbols, actions=actions
+        )
         self.market = self._period.market
         self.source = source
 
@@ -82,22 +96,29 @@ class DemoSessions:
         return self.market.is_session(day)
 
     def session(self, day: date, *, until: date | None = None) -> SessionData:
+        count = self._symbols if isinstance(self._symbols, int) else DEMO_SYMBOLS
         if isinstance(self._symbols, int):
-            return demo_session(day, self._seed, self._symbols, history_days=self._history_days)
-        return _demo(day, self._seed, self._history_days, tuple(self._symbols))
+            data = demo_session(day, self._seed, count, history_days=self._history_days)
+        else:
+            data = _demo(day, self._seed, self._history_days, tuple(self._symbols))
+        # Its history is told in the day's shares already; the venue books what a book may have slept through.
+        return replace(data, actions=demo_actions(day - _DEMO_ACTIONS_REACH, day, self._seed, count))
 
 
 def open_sessions(config: Config, *, count: int | None = None) -> Sessions:
     """The sessions of a configuration's market data. `count`: the first so many symbols by name of a file, or a demo
     market of so many. Raises DataRefused.
     """
-    chosen = config.settings.data
+    chosen, told = config.settings.data, config.actions_file
     if config.data_file is None:
+        if told is not None:
+            raise DataRefused([_actions_alone(str(told))])
         return DemoSessions(chosen.seed, history_days=chosen.history_days, symbols=count or chosen.symbols)
     symbols = chosen.symbols
     if count is not None:
         symbols = tuple(open_parquet(config.data_file).symbols()[:count])
-    return FileSessions(config.data_file, history_days=chosen.history_days, symbols=symbols)
+    actions = () if told is None else load_actions(told)
+    return FileSessions(config.data_file, history_days=chosen.history_days, symbols=symbols, actions=actions)
 
 
 def load_data(config: Config, *, fresh: bool = False, count: int | None = None) -> SessionData:
@@ -150,6 +171,16 @@ def _demo(day: date, seed: int, history_days: int, symbols: tuple[str, ...]) -> 
         raise DataRefused([_no_such(missing, "the demo market")])
     bars = demo_bars(day, seed, names, history_days=history_days).filter(pl.col("symbol").is_in(list(symbols)))
     return session_from_frame(bars, day, history_days=history_days, source=f"demo:{seed}")
+
+
+def _actions_alone(file: str) -> Finding:
+    return Finding(
+        code="actions_alone",
+        severity=Severity.REFUSE,
+        message="data.actions tells of the companies of a bar file, and data.file names none.",
+        file=file,
+        remedy="Name the bars in data.file, or leave data.actions out: the demo market has actions of its own.",
+    )
 
 
 def _no_such(missing: list[str], where: str) -> Finding:

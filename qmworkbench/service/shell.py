@@ -10,11 +10,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
 from qmworkbench.domain.events import Alert, Event, Input
 from qmworkbench.domain.events.orders import CancelObserved, ExecutionReported, OrderQueried, SubmitObserved
+from qmworkbench.domain.events.overnight import ActivitiesObserved
 from qmworkbench.domain.events.reconciliation import (
     AccountObserved,
     BrokerConnectionChanged,
@@ -176,6 +178,11 @@ class Shell:
                     break
         self._publish()
 
+    async def hear_activities(self) -> None:
+        """Take in what the broker booked without an order since we last heard. Raises BrokerUnreachable."""
+        if told := await self._work.do(lambda: self.broker.activities(self.state.activity_cursor)):
+            self.decide(ActivitiesObserved(at=self.now(), activities=tuple(told)))
+
     async def durable(self) -> int:
         """Wait until everything decided so far is on disk; returns the durable sequence. Raises JournalFailed."""
         self._refuse_if_failed()
@@ -285,6 +292,8 @@ class Shell:
 
     async def _broker_queried(self, query: QueryBroker) -> BrokerSnapshotObserved:
         # What the broker has said by now belongs before the reading: else news on its way looks like a break.
+        with suppress(BrokerUnreachable):  # the reading that follows says so
+            await self.hear_activities()
         await self._hear_the_broker()
         snapshot = await self._work.do(lambda: self._snapshot(self.broker, query.after_cursor))
         return BrokerSnapshotObserved(at=self.now(), trigger=query.trigger, snapshot=snapshot)
