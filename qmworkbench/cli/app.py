@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from qmworkbench.cli import (
     config,
@@ -23,6 +24,7 @@ from qmworkbench.cli import (
     version,
     why,
 )
+from qmworkbench.cli.day_options import WithBareReports
 from qmworkbench.cli.exit_codes import EPILOG
 from qmworkbench.cli.failures import guarded
 
@@ -38,9 +40,9 @@ app = typer.Typer(
 )
 
 
-def _add(name: str, command: Callable[..., Any]) -> None:
+def _add(name: str, command: Callable[..., Any], kind: type[TyperCommand] | None = None) -> None:
     """A command of its own; what stops it becomes a block of words and an exit code."""
-    app.command(name, epilog=EPILOG)(guarded(command))
+    app.command(name, cls=kind, epilog=EPILOG)(guarded(command))
 
 
 def _add_group(name: str, group: typer.Typer) -> None:
@@ -50,7 +52,7 @@ def _add_group(name: str, group: typer.Typer) -> None:
     app.add_typer(group, name=name, epilog=EPILOG)
 
 
-_add("day", day.day)
+_add("day", day.day, WithBareReports)
 _add("preflight", preflight.preflight)
 _add("status", status.status)
 _add("why", why.why)

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qmworkbench.cli.day_options import DataFile, Day, data_flags
+from qmworkbench.cli.day_options import (
+    DataFile,
+    Day,
+    From,
+    KeepGoing,
+    NoReports,
+    Reports,
+    ReportsOf,
+    To,
+    data_flags,
+    reports_of,
+)
 from qmworkbench.cli.failures import Cannot
 from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, config_of
 from qmworkbench.cli.output import Output, begin
@@ -19,6 +30,9 @@ if TYPE_CHECKING:
 def day(
     data: DataFile = None,
     date: Day = None,
+    first: From = None,
+    last: To = None,
+    keep_going: KeepGoing = False,
     headless: Annotated[bool, typer.Option("--headless", help="As fast as it goes, without page and API.")] = False,
     stay: Annotated[bool, typer.Option("--stay", help="Keep page and API after the close, until Ctrl-C.")] = False,
     fresh: Annotated[
@@ -43,7 +57,8 @@ def day(
             "--one-pass/--incremental", help="Signals for the day at once, or boundary by boundary.", show_default=False
         ),
     ] = None,
-    reports: Annotated[bool, typer.Option("--reports/--no-reports", help="Make the session's reports.")] = True,
+    reports: Reports = None,
+    no_reports: NoReports = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print the log's lines as they come.")] = False,
     environment: Environment = None,
     book: Book = None,
@@ -52,14 +67,33 @@ def day(
 ) -> None:
     """Run one trading day: preflight, startup, session, shutdown, reconciliation, reports.
 
-    A day that was interrupted goes on where it was when the same command is given again.
+    With --from and --to every session of a period, one after another on one book, without page and API.
+    What was interrupted goes on where it was when the same command is given again.
     """
     began_s = time.perf_counter()
     out = begin(json=json)
     if stay and headless:
         raise Cannot("--stay keeps a page, and --headless has none", "give one of them")
+    many = first is not None or last is not None
+    _demand_one_way(many, keep_going=keep_going, date=date, stay=stay, speed=speed)
+    wanted = reports_of(reports, no_reports)
     flags = data_flags(data, date) | _flags(speed, seed, owned, one_pass)
     settings = config_of(book, environment, config, flags)
+    if many:
+        from qmworkbench.cli.days import ManyDays
+
+        ManyDays(
+            settings,
+            out,
+            first=first,
+            last=last,
+            symbols=symbols,
+            fresh=fresh,
+            keep_going=keep_going,
+            reports=wanted,
+            verbose=verbose,
+        ).run()
+        return
 
     from qmworkbench.cli.day_reports import DayReports
     from qmworkbench.cli.day_run import DayRun
@@ -68,7 +102,9 @@ def day(
     run = DayRun(
         settings, out, symbols=symbols, headless=headless, stay=stay, paced=paced, verbose=verbose, fresh=fresh
     )
-    made = DayReports(settings, run.session_id, out, wanted=reports and settings.settings.reports.enabled)
+    made = DayReports(
+        settings, run.session_id, out, wanted=wanted is not ReportsOf.NONE and settings.settings.reports.enabled
+    )
     run.begin()
     try:
         result = run.to_the_close(on_closed=made.after_close, on_first_boundary=made.beside_the_session)
@@ -81,6 +117,20 @@ def day(
     _tell(out, result, made, run, began_s)
     if made.exit_code:
         raise typer.Exit(made.exit_code)
+
+
+def _demand_one_way(many: bool, *, keep_going: bool, date: str | None, stay: bool, speed: str | None) -> None:
+    """Options that make sense together. Raises Cannot naming those that do not."""
+    if keep_going and not many:
+        raise Cannot("--keep-going is for a period", "give --from and --to as well, or leave it out")
+    if not many:
+        return
+    if date is not None:
+        raise Cannot(f"--date {date} names one day, --from and --to a period", "give one or the other")
+    if stay:
+        raise Cannot("--stay keeps a page, and a period runs without one", "leave it out")
+    if speed not in (None, "max"):
+        raise Cannot(f"--speed {speed} sets a pace, and a period runs as fast as it goes", "leave it out")
 
 
 def _flags(speed: str | None, seed: int | None, owned: int | None, one_pass: bool | None) -> dict[str, tuple[Any, str]]:

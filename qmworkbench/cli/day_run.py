@@ -69,12 +69,8 @@ class DayRun:
 
     def begin(self) -> None:
         """Make room for a new book where that was asked for. Raises LeaseTaken, AlreadyClosed."""
-        from qmworkbench.service.fresh import move_aside
-
         if self._fresh:
-            aside = move_aside(self.plan.paths)
-            if aside is not None:
-                self._out.say(f"the book that was there is kept as {aside}")
+            begin_anew(self._config, self._out)
 
     def to_the_close(self, *, on_closed: Callable[[], None], on_first_boundary: Callable[[], None]) -> "DayResult":
         """Run or resume the day. Raises what run_headless and serve_day raise; a stop says how to go on."""
@@ -90,7 +86,7 @@ class DayRun:
                 from qmworkbench.service.headless import run_headless
 
                 result = run_headless(
-                    self.plan, preflight, on_open=self._on_open, on_boundary=self._on_boundary, command=_typed()
+                    self.plan, preflight, on_open=self._on_open, on_boundary=self._on_boundary, command=typed()
                 )
             on_closed()
             return result
@@ -129,7 +125,7 @@ class DayRun:
                 direct_emergency=emergency,
                 on_open=opened,
                 on_closed=closed,
-                command=_typed(),
+                command=typed(),
             )
         finally:
             if page is not None:
@@ -138,24 +134,10 @@ class DayRun:
     # --- following the day ------------------------------------------------------------------------------------
 
     def _on_open(self, platform: "Platform") -> None:
-        """Log what happens, from the last line an earlier process wrote."""
-        from qmworkbench.cli.log_lines import human_lines
-        from qmworkbench.service.logs import SessionLog
-        from qmworkbench.service.recovery import session_events
-        from qmworkbench.service.redaction import Redactor
-
+        """Log what happens, and say where an interrupted session goes on."""
         if platform.restored.unfinished:
             self._out.say(f"session {self.session_id} was not finished: going on where it stopped")
-        log = SessionLog(
-            platform.session_paths.logs,
-            process_id=platform.lease.holder.process_id,
-            session_id=self.session_id,
-            redactor=Redactor(self._config.secrets),
-            human=human_lines() if self._verbose else None,
-        )
-        platform.on_close(log.close)
-        log.catch_up(session_events(platform.journal, self.session_id))
-        platform.bus.follow(log.receive)
+        keep_log(self._config, platform, verbose=self._verbose)
         if self._served:
             platform.boundary_listeners.append(self._on_boundary)
 
@@ -194,51 +176,69 @@ class DayRun:
         return self._progress
 
 
+def checked_count(config: "Config", count: int | None) -> int | None:
+    """`--symbols N` where the configuration's market has that many. Raises Cannot, DataRefused."""
+    if count is None:
+        return None
+    if config.settings.data.symbols:
+        raise Cannot(
+            f"--symbols {count} and data.symbols ({config.source('data.symbols')}) both choose the universe",
+            "give one of them",
+        )
+    if config.data_file is None:
+        from qmworkbench.market.demo import MOST_SYMBOLS
+
+        if count > MOST_SYMBOLS:
+            raise Cannot(f"--symbols {count}: the demo market has {MOST_SYMBOLS} names", f"give 1 to {MOST_SYMBOLS}")
+        return count
+    from qmworkbench.market.schema import open_parquet
+
+    held = len(open_parquet(config.data_file).symbols())
+    if count > held:
+        raise Cannot(f"--symbols {count}: {config.data_file} has {held}", f"give 1 to {held}")
+    return count
+
+
 def _data(config: "Config", symbols: int | None, fresh: bool) -> "SessionData":
     """The session's bars; `symbols` N takes the first N by name of a file, or a demo market of N.
 
     Without a date the demo goes on with the book's next session; a fresh book begins at the beginning.
     """
-    from qmworkbench.service.session_data import demo_date, load_data
+    from qmworkbench.service.session_data import load_data
 
-    if symbols is None:
-        return load_data(config, fresh=fresh)
-    chosen = config.settings.data
-    if chosen.symbols:
-        raise Cannot(
-            f"--symbols {symbols} and data.symbols ({config.source('data.symbols')}) both choose the universe",
-            "give one of them",
-        )
-    if config.data_file is None:
-        from qmworkbench.market.demo import MOST_SYMBOLS, demo_session
-
-        if symbols > MOST_SYMBOLS:
-            raise Cannot(f"--symbols {symbols}: the demo market has {MOST_SYMBOLS} names", f"give 1 to {MOST_SYMBOLS}")
-        day = chosen.date or demo_date(config, fresh=fresh)
-        return demo_session(day, chosen.seed, symbols, history_days=chosen.history_days)
-    return _first_of_the_file(config, symbols)
+    return load_data(config, fresh=fresh, count=checked_count(config, symbols))
 
 
-def _first_of_the_file(config: "Config", symbols: int) -> "SessionData":
-    import polars as pl
+def begin_anew(config: "Config", out: Output) -> None:
+    """Make room for a new book. Raises LeaseTaken."""
+    from qmworkbench.service.fresh import move_aside
 
-    from qmworkbench.market.bars import session_from_frame
-    from qmworkbench.market.schema import open_parquet
-    from qmworkbench.service.session_data import last_session
+    aside = move_aside(config.paths)
+    if aside is not None:
+        out.say(f"the book that was there is kept as {aside}")
 
-    path, chosen = config.data_file, config.settings.data
-    assert path is not None, "there is a file here"
-    source = open_parquet(path)  # refuses what is no bar file before anything of it is read
-    day = chosen.date or last_session(source)
-    names = pl.scan_parquet(path).select(pl.col("symbol").unique().sort()).collect(engine="in-memory")["symbol"]
-    if symbols > len(names):
-        raise Cannot(f"--symbols {symbols}: {path} has {len(names)}", f"give 1 to {len(names)}")
-    bars = pl.scan_parquet(path).filter(pl.col("symbol").is_in(names.head(symbols).to_list()))
-    return session_from_frame(
-        bars.collect(engine="in-memory"), day, history_days=chosen.history_days, source=f"file:{path.name}"
+
+def keep_log(config: "Config", platform: "Platform", *, verbose: bool) -> None:
+    """Log what happens in the session, from the last line an earlier process wrote."""
+    from qmworkbench.cli.log_lines import human_lines
+    from qmworkbench.service.logs import SessionLog
+    from qmworkbench.service.recovery import session_events
+    from qmworkbench.service.redaction import Redactor
+
+    session_id = platform.plan.session_id
+    log = SessionLog(
+        platform.session_paths.logs,
+        process_id=platform.lease.holder.process_id,
+        session_id=session_id,
+        redactor=Redactor(config.secrets),
+        human=human_lines() if verbose else None,
     )
+    platform.on_close(log.close)
+    if platform.restored.unfinished:
+        log.catch_up(session_events(platform.journal, session_id))
+    platform.bus.follow(log.receive)
 
 
-def _typed() -> str:
+def typed() -> str:
     """The command as the lease shows it to others."""
     return shlex.join(["qm", *sys.argv[1:]]) if os.path.basename(sys.argv[0]).startswith("qm") else "qm day"

@@ -28,6 +28,7 @@ from qmworkbench.ports import BrokerUnreachable
 from qmworkbench.service import pre_open, resume, startup
 from qmworkbench.service.boundary import checkpoint, compute_and_decide
 from qmworkbench.service.overnight import open_the_venue
+from qmworkbench.service.day_record import keep_line, line_of
 from qmworkbench.service.plan import DayRefused
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.recovery import import_fallback
@@ -62,8 +63,7 @@ async def trading_day(platform: Platform, preflight: Preflight) -> DayResult:
     await market_session(platform)
     await shut_down(platform)
     await reconcile_and_review(platform)
-    await put_away(platform)
-    return result_of(platform)
+    return await put_away(platform)
 
 
 async def open_or_resume(platform: Platform) -> None:
@@ -261,10 +261,14 @@ async def reconcile_and_review(stage: Stage) -> None:
     stage.trading(False)
 
 
-async def put_away(platform: Platform) -> None:
-    """Keep what a recovery or the next day starts from, and make the closed session's files final (§5, §19)."""
+async def put_away(platform: Platform) -> DayResult:
+    """Keep what the next day starts from and what this one came to; make the session's files final (§5, §16, §19)."""
     await checkpoint(platform)
     await platform.shell.beside(platform.put_away)
+    result = result_of(platform, platform.journal.head[1], platform.chronicle.bars)
+    line = line_of(result, platform.day.window.date)
+    await platform.shell.beside(lambda: keep_line(platform.session_paths.root, line))
+    return result
 
 
 async def stop_services(stage: Stage, *, upto: str) -> None:
