@@ -133,7 +133,7 @@ def _sets(running: Sequence[StrategySeen], same: int) -> str:
 
 
 def _difference(strategy: StrategySeen) -> str:
-    what = ", ".join(strategy.changed) or "not the approved set"
+    what = listed(strategy.changed) if strategy.changed else "not the approved set"
     version = _version(strategy)
     return f"runs {strategy.params_hash}, approved is {strategy.approved_hash} ({version}): {what}"
 
