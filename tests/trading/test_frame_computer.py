@@ -1,22 +1,27 @@
 """Between bars and decisions: what is asked, what is answered, and that both ways of signals agree."""
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from qmworkbench.domain.events.market import FeedChanged, FeedState, SignalRow
-from qmworkbench.domain.instruments import forex_pair, us_equity
+from qmworkbench.domain.instruments import AssetClass, forex_pair, us_equity
 from qmworkbench.domain.sessions import TradingState
+from qmworkbench.market.bars import load_session
 from qmworkbench.market.demo import demo_session
 from qmworkbench.market.session import SessionData
-from qmworkbench.service.frames import raw_bars, signal_source
+from qmworkbench.service.frames import period_signals, raw_bars, signal_source
 from qmworkbench.service.ground import ground_of
 from qmworkbench.service.runs import default_runs
 from qmworkbench.strategies.batch import RunFault, SignalBatch
+from qmworkbench.strategies.one_pass import SessionSignals
+from qmworkbench.strategies.period import PeriodSignals
 from qmworkbench.trading.fold import apply
 from qmworkbench.trading.frame_computer import BEFORE_OPEN, Computed, FrameComputer, FrameRequest, request_for
 from qmworkbench.trading.frames import BarFrame, Reference, Universe
@@ -201,10 +206,12 @@ def session() -> SessionData:
     return demo_session(date(2024, 3, 8), 11, 25)
 
 
-def whole_day(data: SessionData, *, one_pass: bool, owned_from: int = 0) -> list[Computed]:
+def whole_day(
+    data: SessionData, *, one_pass: bool, owned_from: int = 0, period: PeriodSignals | None = None
+) -> list[Computed]:
     ground, runs = ground_of(data), default_runs(next(iter(data.instruments.values())).asset_class)
     bars = raw_bars(data) if one_pass else None
-    signals = signal_source(ground, data.instruments, runs, bars)
+    signals = signal_source(ground, data.instruments, runs, bars, period)
     made = FrameComputer(data.universe, data.instruments, ground.radar(), ScanSettings(), signals)
     everything = tuple(sorted((run.strategy_id, symbol) for run in runs for symbol in data.universe.symbols))
     exposed = frozenset(position_key(*pair) for pair in everything)
@@ -220,6 +227,23 @@ def test_incremental_and_one_pass_give_the_same_answers_bit_for_bit(session: Ses
     assert [computed.answer for computed in incremental] == [computed.answer for computed in one_pass]
     said = [signal for computed in incremental for signal in computed.answer.signals]
     assert any(signal.entry_long for signal in said), "a day on which nothing was said would prove nothing"
+
+
+def test_sessions_of_a_period_give_the_same_answers_and_other_runs_or_history_are_computed_by_themselves(
+    shared_data: Path,
+) -> None:
+    file = shared_data / "forex_hourly_9pairs_2015_2018.parquet"
+    sessions = [load_session(file, day) for day in (date(2016, 6, 23), date(2016, 6, 24))]
+    runs = default_runs(AssetClass.FOREX)
+    period = period_signals(runs, sessions)
+    for data in sessions:
+        alone, together = whole_day(data, one_pass=True), whole_day(data, one_pass=True, period=period)
+        assert [computed.answer for computed in alone] == [computed.answer for computed in together]
+    ground, instruments = ground_of(data), data.instruments
+    assert not isinstance(signal_source(ground, instruments, runs, raw_bars(data), period), SessionSignals)
+    assert isinstance(signal_source(ground, instruments, runs[1:], raw_bars(data), period), SessionSignals)
+    split = replace(ground, warmup=ground.warmup.with_columns(pl.col("close") * 2))
+    assert isinstance(signal_source(split, instruments, runs, raw_bars(data), period), SessionSignals)
 
 
 def test_what_is_said_does_not_depend_on_since_when_a_symbol_is_owned(session: SessionData) -> None:
