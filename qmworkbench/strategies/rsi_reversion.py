@@ -16,6 +16,7 @@ from qmworkbench.strategies.definition import (
     Requirements,
     StrategyDefinition,
     StrategyStatus,
+    Validation,
 )
 from qmworkbench.strategies.exits import Entries, ExitPlan, exit_plan, levels_ahead, levels_behind
 from qmworkbench.strategies.indicators import Indicator, Stages
@@ -157,7 +158,18 @@ DEFINITION = StrategyDefinition(
         "The index is anchored: it starts a fixed number of bars before the session, far enough for its start to fade.",
         "Wins are small and frequent, losses rare and large: a strong trend is where it loses.",
     ),
-    validation=(),
+    validation=(
+        Validation(
+            data="194 US symbols, minutes, all 20 sessions from 2018-02-16 to 2018-03-16",
+            method="30,952 truncations, each symbol alone and in company, more history (strategies.truncation)",
+            result="no finding in 3,869 symbol sessions: from the anchor on, no older bar changes a tenth of the index",
+        ),
+        Validation(
+            data="nine forex pairs, hours, every fourth session from 2015 to 2018",
+            method="27,730 truncations, each pair alone and in company, 25 sessions of history instead of the anchor's",
+            result="no finding in 2,331 pair sessions",
+        ),
+    ),
     signals=_signals,
     plan=_plan,
     anchor=lambda params: Anchor(bars=_anchor_bars(params)),
