@@ -11,7 +11,7 @@ from qmworkbench.domain.execution import ActivityKind
 from qmworkbench.market.demo.daily import days_with
 from qmworkbench.market.demo.directory import SEATS
 from qmworkbench.market.demo.exact import exp
-from qmworkbench.market.demo.listings import CALENDAR, FIRST_DAY, number_of, pays_on, split_between, terms, ticker_of
+from qmworkbench.market.demo.listings import CALENDAR, FIRST_DAY, number_of, pays_on, split_between, terms, tickers
 
 _CENT: Final = Decimal("0.01")
 
@@ -36,11 +36,12 @@ def _actions_of(day: date, number: int, seed: int, symbols: int) -> list[Corpora
     before, above = days_with(seed, number - 1)
     who, holder = days.companies, days.holder[row]
     paid = pays_on(who.payout[holder], who.phase[holder], number, both.deal[1], both.old[1])
+    old_names, names = tickers(number - 1), tickers(number)
     found = []
     for seat in range(min(symbols, SEATS)):
         if not both.listed[0, seat]:
             continue
-        symbol, later = ticker_of(seat, number - 1), ticker_of(seat, number)
+        symbol, later = old_names[seat], names[seat]
         source = f"demo:{seed}"
         if not both.listed[1, seat]:
             found.append(CorporateAction(symbol=symbol, ex_date=day, kind=ActivityKind.DELISTING, source=source))

@@ -23,17 +23,41 @@ ANCHOR: Final = date(2024, 3, 8)  # the rota's first cycle starts here, so that 
 CYCLE: Final = 20
 _QUARTER: Final = 63
 DEAL_SESSIONS: Final = 30  # from the announcement of a takeover to the last session
-_SPLIT, _RENAME, _DELIST, _LIST, _REVERSE = 3, 6, 9, 11, 14
 
-_ROTA: Final = range(300)
-_GROWING: Final = tuple(k for k in _ROTA if k % 10 in (0, 6))
-_FALLING: Final = tuple(k for k in _ROTA if k % 10 in (2, 5))
-_RENAMED: Final = tuple(k for k in _ROTA if k % 10 in (1, 3))
-_PASSING: Final = tuple(k for k in range(240) if k % 10 == 4)
-_SPLIT_RATIOS: Final = (2, 3, 2, 4)
-_REVERSE_RATIOS: Final = (5, 4, 5, 8)
+
+@dataclass(frozen=True, eq=False)
+class _Rota:
+    """Seats that take turns, one a cycle; a turn takes effect `at` so many sessions into its cycle."""
+
+    at: int
+    seats: tuple[int, ...]
+
+    @property
+    def period(self) -> int:
+        """Sessions from one turn of a seat to its next."""
+        return CYCLE * len(self.seats)
+
+    def turns(self, numbers: Ints) -> tuple[Ints, Ints]:
+        """By session and seat of the rota: how many turns it has had, and how many sessions ago the last one was."""
+        first = CYCLE * np.arange(len(self.seats)) + self.at
+        rounds, since = np.divmod(numbers[:, None] - _anchor() - first[None, :], self.period)
+        return rounds, since
+
+
+def _every_tenth(within: int, *places: int) -> tuple[int, ...]:
+    return tuple(seat for seat in range(within) if seat % 10 in places)
+
+
+_GROWING: Final = _Rota(3, _every_tenth(300, 0, 6))  # split
+_RENAMED: Final = _Rota(6, _every_tenth(300, 1, 3))
+_PASSING: Final = _Rota(11, _every_tenth(240, 4))  # listed, and delisted _EMPTY sessions before the next one is
+_FALLING: Final = _Rota(14, _every_tenth(300, 2, 5))  # split in reverse
+_EMPTY: Final = 2
+_LIFE: Final = _PASSING.period - _EMPTY
+_SPLITS: Final = (2, 3, 2, 4)  # new shares for one, taken in turn by the seats of the rota
+_REVERSE_SPLITS: Final = (5, 4, 5, 8)
 _SPARE: Final = SEATS  # ticker numbers from here on are those of renamed and of later companies
-_LIFE: Final = CYCLE * len(_PASSING) - (_LIST - _DELIST)
+_LATER: Final = _SPARE + 2 * len(_RENAMED.seats)
 
 
 @lru_cache(maxsize=64)
@@ -54,12 +78,6 @@ def number_of(day: date) -> int:
 @lru_cache(maxsize=1)
 def _anchor() -> int:
     return number_of(ANCHOR)
-
-
-def _turn(number: int | Ints, place: int, at: int, rota: tuple[int, ...]) -> tuple[Ints, Ints]:
-    """Of the seat in the rota's `place`: how many times its turn has come, and how many sessions ago it last did."""
-    rounds, since = np.divmod(np.asarray(number) - _anchor() - CYCLE * place - at, CYCLE * len(rota))
-    return rounds, since
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,38 +101,43 @@ def terms(numbers: Ints) -> Terms:
     shape = (len(numbers), SEATS)
     scale, generation = np.zeros(shape), np.zeros(shape, dtype=np.int64)
     listed, deal, old = np.ones(shape, dtype=np.bool_), np.full(shape, -1), np.full(shape, 1 << 30)
-    for place, seat in enumerate(_GROWING):
-        _, since = _turn(numbers, place, _SPLIT, _GROWING)
-        scale[:, seat] = log(_SPLIT_RATIOS[place % 4]) * (since / (CYCLE * len(_GROWING)) - 0.5)
-    for place, seat in enumerate(_FALLING):
-        _, since = _turn(numbers, place, _REVERSE, _FALLING)
-        scale[:, seat] = log(_REVERSE_RATIOS[place % 4]) * (0.5 - since / (CYCLE * len(_FALLING)))
-    for place, seat in enumerate(_PASSING):
-        generation[:, seat], old[:, seat] = _turn(numbers, place, _LIST, _PASSING)
-        listed[:, seat] = old[:, seat] < _LIFE
-        deal[:, seat] = np.where(listed[:, seat], np.maximum(old[:, seat] - (_LIFE - DEAL_SESSIONS), -1), -1)
+    _, since = _GROWING.turns(numbers)
+    scale[:, _GROWING.seats] = _logs(_SPLITS, _GROWING) * (since / _GROWING.period - 0.5)
+    _, since = _FALLING.turns(numbers)
+    scale[:, _FALLING.seats] = _logs(_REVERSE_SPLITS, _FALLING) * (0.5 - since / _FALLING.period)
+    seats = list(_PASSING.seats)
+    generation[:, seats], old[:, seats] = _PASSING.turns(numbers)
+    listed[:, seats] = old[:, seats] < _LIFE
+    announced = np.maximum(old[:, seats] - (_LIFE - DEAL_SESSIONS), -1)
+    deal[:, seats] = np.where(listed[:, seats], announced, -1)
     return Terms(scale, generation, listed, deal, old)
 
 
-def ticker_of(seat: int, number: int) -> str:
-    """The seat's ticker in a session."""
-    if seat in _RENAMED:
-        place = _RENAMED.index(seat)
-        rounds, _ = _turn(number, place, _RENAME, _RENAMED)
-        return ticker(_SPARE + (place + len(_RENAMED) * int(rounds)) % (2 * len(_RENAMED)))
-    if seat in _PASSING:
-        place = _PASSING.index(seat)
-        rounds, _ = _turn(number, place, _LIST, _PASSING)
-        spare = _SPARE + 2 * len(_RENAMED)
-        return ticker(spare + (place + len(_PASSING) * int(rounds)) % (2 * len(_PASSING)))
-    return ticker(seat)
+def _ratios(ratios: tuple[int, ...], rota: _Rota) -> list[int]:
+    return [ratios[place % len(ratios)] for place in range(len(rota.seats))]
 
 
-@lru_cache(maxsize=512)
+def _logs(ratios: tuple[int, ...], rota: _Rota) -> Floats:
+    return np.array([log(ratio) for ratio in _ratios(ratios, rota)])
+
+
+@lru_cache(maxsize=1024)
+def tickers(number: int) -> tuple[str, ...]:
+    """Every seat's ticker in a session; an empty seat still has its last company's."""
+    names = [ticker(seat) for seat in range(SEATS)]
+    for rota, start in ((_RENAMED, _SPARE), (_PASSING, _LATER)):
+        rounds = rota.turns(np.array([number]))[0][0].tolist()
+        size = len(rota.seats)
+        for place, seat in enumerate(rota.seats):
+            names[seat] = ticker(start + (place + size * rounds[place]) % (2 * size))
+    return tuple(names)
+
+
+@lru_cache(maxsize=1024)
 def listed_on(number: int) -> dict[str, int]:
     """Ticker and seat of everything listed in a session, in the seats' order."""
-    here = terms(np.array([number]))
-    return {ticker_of(seat, number): seat for seat in range(SEATS) if here.listed[0, seat]}
+    listed = terms(np.array([number])).listed[0]
+    return {name: seat for seat, name in enumerate(tickers(number)) if listed[seat]}
 
 
 def same_company(number: int, later: int) -> Flags:
@@ -127,14 +150,12 @@ def same_company(number: int, later: int) -> Flags:
 def split_between(number: int, later: int) -> Floats:
     """Over all seats: shares of the later session for one of the earlier one."""
     ratio = np.ones(SEATS)
-    for at, rota, ratios, inverse in (
-        (_SPLIT, _GROWING, _SPLIT_RATIOS, False),
-        (_REVERSE, _FALLING, _REVERSE_RATIOS, True),
-    ):
-        for place, seat in enumerate(rota):
-            times = int(_turn(later, place, at, rota)[0] - _turn(number, place, at, rota)[0])
-            for _ in range(times):
-                ratio[seat] = ratio[seat] / ratios[place % 4] if inverse else ratio[seat] * ratios[place % 4]
+    for rota, ratios, reverse in ((_GROWING, _SPLITS, False), (_FALLING, _REVERSE_SPLITS, True)):
+        rounds, _ = rota.turns(np.array([number, later]))
+        times = rounds[1] - rounds[0]
+        for place in np.flatnonzero(times).tolist():
+            many = float(_ratios(ratios, rota)[place] ** int(times[place]))
+            ratio[rota.seats[place]] = 1.0 / many if reverse else many
     return ratio
 
 
