@@ -10,7 +10,7 @@ from qmworkbench.domain.numbers import ZERO, floor_to
 from qmworkbench.domain.orders import Leg, Order, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.domain.positions import Position
 from qmworkbench.domain.sessions import Priority
-from qmworkbench.trading import risk
+from qmworkbench.trading import denials, risk
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.state import EXTERNAL, State
 
@@ -62,12 +62,16 @@ def _legs(state: State, raised: SignalRaised, flat_policy: str) -> tuple[LegRequ
 
 
 def intend_entry(decision: Decision, raised: SignalRaised) -> None:
-    """Size, judge and record an entry; the shell sends it once it is durable."""
+    """Size, judge and record an entry; the shell sends it once it is durable.
+
+    Who does not own the symbol has no budget, and without a rate between the currencies none can be turned into a
+    size: then what can be judged without one is, and the denial names it.
+    """
     state, day = decision.state, decision.state.day
     owned = day.assignment(raised.strategy_id, raised.symbol)
     budget = owned.budget if owned is not None else ZERO
     qty = entry_qty(state, raised.symbol, budget, raised.decision_px)
-    if qty <= 0:
+    if qty <= 0 and owned is not None and not state.missing_rate(raised.symbol):
         reason = f"a budget of {budget:.2f} buys nothing at {raised.decision_px}"
         decision.emit(SignalIgnored(at=decision.at, signal_id=raised.signal_id, reason=reason))
         return
@@ -207,7 +211,8 @@ def _record(
     reason: str = "",
     max_hold_bars: int | None = None,
 ) -> bool:
-    rules = risk.judge(decision.state, intent)
+    sized = intent.request.order_qty > 0
+    rules = risk.judge(decision.state, intent) if sized else risk.judge_unsized(decision.state, intent)
     failed = [rule for rule in rules if not rule.passed]
     decision.emit(
         RiskDecided(
@@ -222,7 +227,7 @@ def _record(
         )
     )
     if failed:
-        _deny(decision, intent, signal_id, "; ".join(f"{r.code}: {r.value} against {r.limit}" for r in failed))
+        _deny(decision, intent, signal_id, "; ".join(map(denials.sentence, failed)))
         return False
     decision.emit(
         OrderIntended(

@@ -244,6 +244,22 @@ class State(msgspec.Struct, kw_only=True):
             total += held.unrealized(mark.px) * rate
         return total
 
+    def missing_rate(self, symbol: str) -> str:
+        """Which rate is missing to count the symbol's money in the account's currency; "" where none is."""
+        instrument = self.instrument(symbol)
+        if instrument is None or self.rate(instrument.currency) is not None:
+            return ""
+        return f"no rate from {instrument.currency} to {self.day.account_currency} is recorded"
+
+    def unvalued(self) -> list[str]:
+        """What is missing to value everything that is held, by symbol; empty where nothing is."""
+        missing = []
+        for symbol in sorted(self.net):
+            lacks = self.missing_rate(symbol) or ("" if symbol in self.marks else "no price yet")
+            if lacks or self.instrument(symbol) is None:
+                missing.append(f"{symbol}: {lacks or 'not in this session'}")
+        return missing
+
     def day_pnl(self) -> Decimal | None:
         """What this session made or lost: realized, plus how far open P&L moved since the start, less fees (§11).
 

@@ -40,6 +40,7 @@ def watch(decision: Decision) -> None:
         return
     if decision.exposure_moved:
         _daily_loss(decision)
+        _rates(decision)
     _halted_entries(decision)
     _in_flight(decision)
     if decision.exposure_moved:
@@ -83,6 +84,24 @@ def _daily_loss(decision: Decision) -> None:
                 reason="nobody attends; liquidation is a person's command",
             )
         )
+
+
+def _rates(decision: Decision) -> None:
+    """A position whose money cannot be counted keeps its exits; but nobody watches the daily loss then (§11)."""
+    state, day = decision.state, decision.state.day
+    if day.frame_at is None:
+        return  # the session's first prices are still to come
+    missing = [f"{symbol} ({why})" for symbol in sorted(state.net) if (why := state.missing_rate(symbol))]
+    if not missing:
+        decision.all_clear("conversion_rate_missing", day.session_id, "every position can be valued")
+        return
+    decision.alarm(
+        "conversion_rate_missing",
+        day.session_id,
+        Priority.P1,
+        f"held and not to be valued: {', '.join(missing)}; the day's P&L is unknown, entries are denied, exits go on",
+        "see that the pair between the two currencies is in the session's data; watch the loss at the broker meanwhile",
+    )
 
 
 def _halted_entries(decision: Decision) -> None:
