@@ -19,7 +19,14 @@ from qmworkbench.domain.events import Event, imported
 from qmworkbench.domain.events.orders import OrderIntended
 from qmworkbench.domain.events.reconciliation import FallbackImported
 from qmworkbench.domain.events.session import SessionClosed
-from qmworkbench.storage import projected_control, projected_market, projected_orders, projected_session, tables
+from qmworkbench.storage import (
+    projected_control,
+    projected_market,
+    projected_orders,
+    projected_overnight,
+    projected_session,
+    tables,
+)
 from qmworkbench.storage.journal_file import STREAMS
 from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.paths import BookPaths
@@ -47,6 +54,7 @@ def _fallback_imported(rows: Rows, seq: int, event: FallbackImported) -> None:
 
 PROJECT: Final[Mapping[type[Event], Callable[[Rows, int, Any], None]]] = {
     **projected_orders.PROJECT,
+    **projected_overnight.PROJECT,
     **projected_market.PROJECT,
     **projected_session.PROJECT,
     **projected_control.PROJECT,

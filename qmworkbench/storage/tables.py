@@ -13,7 +13,7 @@ from sqlalchemy import Column, Index, MetaData, Table
 
 from qmworkbench.storage.column_types import TYPES
 
-LAYOUT: Final = 1  # counts changes of these tables; another one is made again from the journal
+LAYOUT: Final = 2  # counts changes of these tables; another one is made again from the journal
 
 METADATA: Final = MetaData()
 
@@ -111,6 +111,21 @@ positions (strategy_id symbol)
   exact qty cost avg_px realized_pnl fees
   moment opened_at last_at
   whole seq
+
+restatements (seq)
+  whole seq
+  text session_id activity_id kind strategy_id symbol new_symbol
+  exact qty_before qty_after cost_before cost_after realized_pnl px
+  text cause
+  moment at
+
+cash_activities (seq)
+  whole seq
+  text session_id activity_id kind strategy_id symbol
+  exact amount
+  text cause
+  whole cursor
+  moment at
 
 trades (session_id trade_id)
   text session_id trade_id strategy_id symbol side
@@ -302,6 +317,8 @@ ORDERS: Final = _made["orders"]
 EXECUTIONS: Final = _made["executions"]
 QUARANTINED_REPORTS: Final = _made["quarantined_reports"]
 POSITIONS: Final = _made["positions"]
+RESTATEMENTS: Final = _made["restatements"]
+CASH_ACTIVITIES: Final = _made["cash_activities"]
 TRADES: Final = _made["trades"]
 CANDIDATES: Final = _made["candidates"]
 WATCHLIST: Final = _made["watchlist"]

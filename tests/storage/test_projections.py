@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from qmworkbench.bus.in_process import InProcessBus
 from qmworkbench.domain.commands import EmergencyLiquidateAndHalt, Pause
+from qmworkbench.domain.corporate_actions import CorporateAction
 from qmworkbench.domain.events import (
     DECISION_TYPES,
     TELEMETRY_TYPES,
@@ -36,6 +37,7 @@ from qmworkbench.domain.events import (
     telemetry,
 )
 from qmworkbench.domain.events.orders import FillRecorded, FillReversed
+from qmworkbench.domain.execution import ActivityKind
 from qmworkbench.domain.orders import Side
 from qmworkbench.domain.sessions import BlockScope, Priority, TradingState
 from qmworkbench.storage import tables
@@ -48,6 +50,7 @@ from qmworkbench.storage.times import stored_time
 from tests.storage.days import day, folded
 from tests.storage.events import OPEN, decisions, timing
 from tests.storage.test_fallback import emergency
+from tests.trading.test_corporate_actions import Nights, action, split
 from tests.trading.test_shared_symbols import opposed, step
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,9 +62,6 @@ NOT_PROJECTED = {
     market.BoundaryClosed,
     market.PreOpenScanned,
     overnight.ActivitiesObserved,
-    overnight.CashBooked,
-    overnight.OrderRestated,
-    overnight.PositionRestated,
     market.NearMissSeen,  # frame.computed holds them all
     orders.ExecutionReported,
     orders.ExitRequested,
@@ -97,6 +97,39 @@ def rows(projector: Projector, table: str) -> list[dict[str, object]]:
     with closing(sqlite3.connect(projector.path)) as connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        (split("1:8"), action(ActivityKind.DIVIDEND, amount=Decimal("0.37"))),
+        (split("7"), action(ActivityKind.SYMBOL_CHANGE, new_symbol="NEW")),
+        (action(ActivityKind.DELISTING, amount=Decimal("21.5")),),
+    ],
+    ids=("split", "rename", "delisting"),
+)
+def test_what_happens_overnight_is_in_the_tables(projector: Projector, actions: tuple[CorporateAction, ...]) -> None:
+    world = Nights()
+    world.hold()
+    world.night(*actions)
+    projector.catch_up(recorded(world.events()))
+    held = {(r["strategy_id"], r["symbol"]): (r["qty"], r["cost"]) for r in rows(projector, "positions")}
+    state = world.state
+    assert {key: value for key, value in held.items() if Decimal(str(value[0]))} == {
+        (p.strategy_id, p.symbol): (str(p.qty), str(p.cost)) for p in state.positions.values()
+    }
+    open_now = {r["cl_ord_id"]: r for r in rows(projector, "orders") if r["cl_ord_id"] in state.open_orders}
+    for name, row in open_now.items():
+        order = state.orders[name]
+        assert (row["symbol"], row["order_qty"], row["cum_qty"]) == (
+            order.symbol,
+            str(order.order_qty),
+            str(order.cum_qty),
+        )
+        assert row["stop_px"] == (None if order.stop_px is None else str(order.stop_px))
+    booked = [Decimal(str(row["amount"])) for row in rows(projector, "cash_activities")]
+    assert sum(booked, Decimal(0)) == sum((a.amount for a in world.broker.activities(0)), Decimal(0))
+    assert len(rows(projector, "restatements")) >= 1
 
 
 # ── the same as the kernel, and the same however made ──────────────────────────────────────────────────────
@@ -293,7 +326,7 @@ def test_an_older_layout_is_made_again_and_a_newer_one_refused(tmp_path: Path) -
     projector.close()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE watermarks SET layout = ?", (tables.LAYOUT + 1,))
-    with pytest.raises(StoreNewer, match="has layout 2, this version of the workbench writes layout 1"):
+    with pytest.raises(StoreNewer, match="has layout 3, this version of the workbench writes layout 2"):
         Projector(path)
 
 
