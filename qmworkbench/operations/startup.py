@@ -121,7 +121,7 @@ def _scanner(known: dict[str, ComponentSeen]) -> Check:
 
 
 def _runs(seen: PreMarketEvidence) -> Check:
-    scheduled = [strategy.instance_id for strategy in seen.strategies]
+    scheduled = [strategy.instance_id for strategy in seen.strategies if not strategy.left_out]
     missing = [name for name in scheduled if name not in seen.runs]
     return RUNS_STARTED.judged(
         bool(scheduled) and not missing,

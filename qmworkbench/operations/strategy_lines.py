@@ -24,7 +24,7 @@ def strategies_ready(line: Line, strategies: tuple[StrategySeen, ...], environme
         return line.judged(False, "no strategy is scheduled", remedy="schedule at least one strategy")
     wrong = {s.instance_id: why for s in strategies if (why := _why_not_ready(s, environment))}
     odd = {s.instance_id: why for s in strategies if (why := _worth_knowing(s))}
-    value = _counted(strategies, len(strategies) - len(wrong) - sum(1 for s in strategies if s.left_out))
+    value = _counted(strategies, [s.instance_id for s in strategies if s.instance_id in wrong or s.left_out])
     if wrong:
         return line.judged(False, value, detail=_grouped(wrong))
     if odd:
@@ -43,7 +43,7 @@ def parameters_check(
     running = [s for s in strategies if not s.left_out]
     differs = {s.instance_id: _difference(s) for s in running if s.params_hash != s.approved_hash}
     missing = {s.instance_id: s.unrecorded for s in running if s.unrecorded}
-    value = _sets(running, len(running) - len(differs))
+    value = _sets(running, list(differs))
     signed = _signed(running)
     if missing:
         remedy = "restore the ledger (approvals.jsonl) from a backup: records are missing at its end"
@@ -105,7 +105,7 @@ def _remedy(strategies: Iterable[StrategySeen]) -> str:
     return "; ".join(told)
 
 
-def _counted(strategies: Sequence[StrategySeen], ready: int) -> str:
+def _counted(strategies: Sequence[StrategySeen], unready: Sequence[str]) -> str:
     """Such as "36 of 36 ready: 18 donchian, 9 rsi-reversion, 9 sma-cross; all experimental"."""
     running = [s for s in strategies if not s.left_out]
     of = Counter(s.strategy_id for s in running)
@@ -115,10 +115,13 @@ def _counted(strategies: Sequence[StrategySeen], ready: int) -> str:
         standing = f"{'all ' if len(running) > 1 else ''}{next(iter(statuses))}"
     else:
         standing = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
-    return f"{ready} of {len(strategies)} ready: {kinds}; {standing}" if running else f"0 of {len(strategies)} ready"
+    ready = f"{len(strategies) - len(unready)} of {len(strategies)} ready"
+    if unready:
+        ready += f" (not {listed(unready, _NAMES)})"
+    return f"{ready}: {kinds}; {standing}" if running else ready
 
 
-def _sets(running: Sequence[StrategySeen], same: int) -> str:
+def _sets(running: Sequence[StrategySeen], differs: Sequence[str]) -> str:
     """Such as "36 of 36 as approved: 9 × donchian 1.0.0 4f1a…, …": those that run the same set are one entry."""
     if not running:
         return "none"
@@ -129,7 +132,8 @@ def _sets(running: Sequence[StrategySeen], same: int) -> str:
         f"{names[0] if len(names) == 1 else f'{len(names)} × {strategy}'} {version} {params_hash}"
         for (strategy, version, params_hash), names in groups.items()
     ]
-    return f"{same} of {len(running)} as approved: {listed(told)}"
+    same = f"{len(running) - len(differs)} of {len(running)} as approved"
+    return f"{same}{f' (not {listed(differs, _NAMES)})' if differs else ''}: {listed(told)}"
 
 
 def _difference(strategy: StrategySeen) -> str:

@@ -12,7 +12,9 @@ from qmworkbench.domain.sessions import Environment
 from qmworkbench.operations.evidence import StrategySeen
 from qmworkbench.operations.lines import Confirmation, Signatures
 from qmworkbench.operations.manifest_items import STRATEGIES_READY, parameters_check, strategies_ready
+from qmworkbench.operations.preflight import PreflightPhase, preflight
 from qmworkbench.operations.premarket import STRATEGY_PARAMETERS
+from tests.operations.evidence_cases import STRATEGY, pre_market
 
 PASS, WARN, FAIL = CheckStatus.PASS, CheckStatus.WARN, CheckStatus.FAIL
 LOCAL, PAPER, LIVE = Environment.LOCAL, Environment.PAPER, Environment.LIVE
@@ -94,7 +96,7 @@ def test_the_exception_among_many_is_named_with_what_differs() -> None:
     )
     check = parameters(*odd)
     assert check.status is WARN
-    assert check.value.startswith("35 of 36 as approved: ")
+    assert check.value.startswith("35 of 36 as approved (not slow-usdjpy): ")
     assert "slow-usdjpy: runs eeee, approved is bbbb (the catalog's own set, the desk): entry_bars: 55 → 60" in (
         check.detail
     )
@@ -137,7 +139,7 @@ def test_a_proposal_waits_a_warning_in_local_and_a_pending_gate_in_paper_and_liv
     for environment in (PAPER, LIVE):
         check = ready(*waiting, environment=environment)
         assert check.status is FAIL
-        assert check.value.startswith("35 of 36 ready")
+        assert check.value.startswith("35 of 36 ready (not sma-gbpusd): 18 donchian")
         assert "fast_bars: 10 → 12" in check.detail
 
 
@@ -145,7 +147,7 @@ def test_one_left_out_is_named_first_and_the_others_go_on() -> None:
     left = (*many(), StrategySeen(instance_id="bad", strategy_id="", known=True, left_out="qm.toml:9: no such thing"))
     check = ready(*left)
     assert check.status is WARN
-    assert check.value.startswith("36 of 37 ready")
+    assert check.value.startswith("36 of 37 ready (not bad)")
     assert check.detail == "bad: left out, the others go on: qm.toml:9: no such thing"
     assert parameters(*left).value.startswith("36 of 36 as approved")
     assert ready(*left, environment=LIVE).status is FAIL
@@ -159,6 +161,13 @@ def test_records_missing_from_the_ledger_fail_everywhere(environment: Environmen
     assert check.status is FAIL
     assert check.detail == "fast-eurgbp: the last session ran with version 2"
     assert "approvals.jsonl" in check.remedy
+
+
+def test_a_run_is_expected_of_every_strategy_that_was_not_left_out() -> None:
+    left = StrategySeen(instance_id="bad", strategy_id="", known=True, left_out="no such thing")
+    for strategies, expected in (((STRATEGY, left), PASS), ((STRATEGY, one("another")), FAIL)):
+        checks = preflight(PreflightPhase.PRE_MARKET, pre_market(strategies=strategies))
+        assert next(check for check in checks if check.check_id == "startup.runs").status is expected
 
 
 def test_what_holds_for_all_is_said_once() -> None:
