@@ -24,64 +24,7 @@ def values(bars: pl.DataFrame, indicator: Indicator) -> list[float | None]:
     return computed(bars, indicator)[indicator.name].to_list()
 
 
-# ── published values ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture(scope="module")
-def oracles(shared_data: Path) -> Path:
-    folder = shared_data.parent / "oracles" / "lean_indicators"
-    if not folder.is_dir():
-        pytest.skip("the published indicator values (../shared/oracles/lean_indicators) are not beside this checkout")
-    return folder
-
-
-def published(path: Path) -> pl.DataFrame:
-    """A table of prices and published values as the bars of one symbol."""
-    table = pl.read_csv(path, truncate_ragged_lines=True, infer_schema_length=None)
-    table = table.rename({name: name.strip() for name in table.columns})
-    prices = ("open", "high", "low", "close", "volume")
-    table = table.rename({name: name.lower() for name in table.columns if name.lower() in prices})
-    text = [name for name in table.columns if table.schema[name] == pl.String and name.lower() not in ("date", "time")]
-    table = table.with_columns(pl.col(text).cast(pl.Float64, strict=False))
-    missing = [name for name in prices if name not in table.columns]
-    table = table.with_columns(pl.col("close").alias(name) for name in missing)
-    return table.with_columns(symbol=pl.lit("SPY"), session=pl.lit(0))
-
-
 CLOSE = "close"
-ORACLES: list[tuple[str, str, Indicator, float]] = [
-    ("spy_atr_wilder.txt", "Average True Range 14", ind.atr_wilder(14), 6e-6),
-    ("spy_with_vwap.txt", "Moving VWAP 50", ind.moving_vwap(50), 6e-5),
-    ("spy_with_don50.txt", "Donchian Channels 50 Top", ind.donchian_high(50), 1e-12),
-    ("spy_with_don50.txt", "Donchian Channels 50 Bottom", ind.donchian_low(50), 1e-12),
-    ("spy_with_indicators.txt", "SMA14", ind.sma(CLOSE, 14), 6e-3),
-    ("spy_with_indicators.txt", "EMA14", ind.ema(CLOSE, 14), 6e-3),
-    ("spy_with_indicators.txt", "RSI 14 Wilder", ind.rsi(CLOSE, 14), 6e-6),
-    ("spy_with_indicators.txt", "MACD 12 26", ind.macd(CLOSE, 12, 26, 9)[0], 2e-4),
-    ("spy_with_macd.txt", "MACD", ind.macd(CLOSE, 12, 26, 9)[0], 6e-6),
-    ("spy_with_macd.txt", "Signal", ind.macd(CLOSE, 12, 26, 9)[1], 6e-6),
-    ("spy_bollinger_bands.txt", "Bollinger Bands® 20 2 Bottom", ind.bollinger(CLOSE, 20, 2.0)[0], 1e-4),
-    ("spy_bollinger_bands.txt", "Bollinger Bands® 20 2 Top", ind.bollinger(CLOSE, 20, 2.0)[1], 1e-4),
-    ("spy_ema.csv", "EMA14", ind.ema(CLOSE, 14), 1e-9),
-    ("spy_with_rma.csv", "RMA5", ind.relative_ma(CLOSE, 5), 1e-6),
-    ("spy_with_rma.csv", "SMA15", ind.sma(CLOSE, 5), 1e-6),  # the file's SMA columns carry each other's names
-    ("spy_with_rma.csv", "SMA5", ind.sma(CLOSE, 15), 1e-6),
-]
-
-
-@pytest.mark.parametrize(("file", "column", "indicator", "tolerance"), ORACLES, ids=lambda value: str(value)[:40])
-def test_published_values_are_met_to_the_last_row(
-    oracles: Path, file: str, column: str, indicator: Indicator, tolerance: float
-) -> None:
-    table = published(oracles / file)
-    ours = computed(table, indicator)[indicator.name]
-    theirs = table[column].cast(pl.Float64).fill_nan(None)
-    both = pl.DataFrame({"ours": ours, "theirs": theirs}).drop_nulls()
-    assert both.height > 150
-    assert both.select((pl.col("ours") - pl.col("theirs")).abs().max()).item() <= tolerance
-    last = theirs.is_not_null().arg_true()[-1]
-    assert ours[last] == pytest.approx(theirs[last], abs=tolerance)
-
 
 # ── against a plain loop ──────────────────────────────────────────────────────────────────────────────────────────────
 
