@@ -54,7 +54,9 @@ class DayRun:
         self._served = not headless or paced
         with out.working("reading the market data"):
             data = _data(config, symbols, fresh)
-            plan = plan_of(config, data)
+            plan = plan_of(config, data, fresh=fresh)
+        for instance, why in plan.left_out.items():
+            out.say(f"{instance} cannot run and is left out: {why}")
         if self._with_page and config.source("feed.speed") == "default":
             span_s = (data.boundaries[-1] - data.frames[0].as_of).total_seconds()
             plan = dataclasses.replace(plan, speed=max(1.0, span_s / WATCHED_S))

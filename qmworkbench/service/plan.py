@@ -111,12 +111,15 @@ def as_plain(settings: ScanSettings) -> dict[str, Any]:
     return plain
 
 
-def plan_of(config: Config, data: SessionData) -> DayPlan:
-    """The day that a configuration and its data make. Raises DayRefused where its strategies cannot run."""
+def plan_of(config: Config, data: SessionData, *, fresh: bool = False) -> DayPlan:
+    """The day that a configuration and its data make. `fresh`: of a book about to begin, in which nothing is approved.
+
+    Raises DayRefused where its strategies cannot run.
+    """
     market = market_of(data)
     feed, allocator = config.settings.feed, config.settings.allocator
     try:
-        scheduled = schedule(config, market, data.universe.symbols, data.window.date)
+        scheduled = schedule(config, market, data.universe.symbols, data.window.date, fresh=fresh)
     except ScheduleRefused as refused:
         raise DayRefused(str(refused)) from None
     return DayPlan(

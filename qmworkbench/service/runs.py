@@ -41,16 +41,23 @@ class Schedule:
 
 
 def schedule(
-    config: "Config", market: AssetClass, symbols: Sequence[str] = catalog.MAJOR_PAIRS, session: date | None = None
+    config: "Config",
+    market: AssetClass,
+    symbols: Sequence[str] = catalog.MAJOR_PAIRS,
+    session: date | None = None,
+    *,
+    fresh: bool = False,
 ) -> Schedule:
     """The runs of a configuration in the session of that date (None: the next), with the changes approved for it.
 
-    `symbols` is the session's universe: the catalog has an instance for each currency pair of it.
+    `symbols` is the session's universe: the catalog has an instance for each currency pair of it. `fresh`: the book is
+    about to be a new one, in which nothing has been approved.
 
     In local and backtest an instance that cannot run is left out; in paper and live it refuses the day, and so does
     everywhere a day without any run. Raises ScheduleRefused, and StorageRefused where the ledger does not verify.
     """
-    approvals, known = ledger_of(config).approvals(), published(market, symbols)
+    approvals = Approvals() if fresh else ledger_of(config).approvals()
+    known = published(market, symbols)
     left_out = {name: "; ".join(map(str, problems)) for name, problems in config.left_out.items()}
     runs: list[RunSpec] = []
     for instance in instances(config, market, symbols):

@@ -71,6 +71,14 @@ def test_an_approved_change_runs_from_its_session_on_and_bears_its_signature(tmp
     assert run(None) == (2.5, 1, DESK)
 
 
+def test_a_book_about_to_begin_has_approved_nothing(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    desk = Desk(config)
+    desk.propose(ORB, {"target_r": 2.5}, by="ada", reason="nearer")
+    desk.approve(ORB, 1, by=DESK)
+    assert schedule(config, EQUITY, session=FRIDAY, fresh=True).runs == default_runs(EQUITY)
+
+
 def test_what_runs_otherwise_than_it_was_signed_bears_nobodys_name(tmp_path: Path) -> None:
     config = configured(tmp_path, TWO)
     desk = Desk(config)
