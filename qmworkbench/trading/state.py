@@ -212,14 +212,24 @@ class State(msgspec.Struct, kw_only=True):
         return worse(self.halt.state, self.session.runs[strategy_id].state)
 
     def rate(self, currency: str) -> Decimal | None:
-        """Account currency per unit of `currency` at the recorded marks; None where no pair tells it."""
+        """Account currency per unit of `currency` at the recorded marks, by their own pair or through the dollar; None
+        where no pairs tell it.
+        """
         account = self.session.account_currency if self.session else "USD"
         if currency == account:
             return ONE
-        direct = self.marks.get(currency + account)
+        told = self._rate_between(currency, account)
+        if told is not None or "USD" in (currency, account):
+            return told
+        first, second = self._rate_between(currency, "USD"), self._rate_between("USD", account)
+        return None if first is None or second is None else first * second
+
+    def _rate_between(self, currency: str, other: str) -> Decimal | None:
+        """`other` per unit of `currency` by the one pair of both, whichever way it is quoted."""
+        direct = self.marks.get(currency + other)
         if direct is not None and direct.px > 0:
             return direct.px
-        inverse = self.marks.get(account + currency)
+        inverse = self.marks.get(other + currency)
         return ONE / inverse.px if inverse is not None and inverse.px > 0 else None
 
     def instrument(self, symbol: str) -> Instrument | None:

@@ -94,6 +94,59 @@ class TestRates:
         trade = fx.said("in")[-1]
         assert trade.conversion_rate == D("0.008")
 
+    def test_what_no_pair_has_goes_through_the_dollar(self) -> None:
+        pairs = [forex_pair(symbol) for symbol in ("AUDJPY", "AUDUSD", "EURUSD", "USDJPY", "EURGBP")]
+        fx = World(instruments=pairs, cash="100000", currency="EUR")
+        fx.feed({"AUDJPY": flat(80.0), "AUDUSD": flat(0.8)})
+        with pytest.raises(OrderRefused, match="no rate from JPY to EUR"):
+            fx.buy("early", 1000, symbol="AUDJPY")  # the dollar's price in yen and in euros is yet to come
+        fx.feed({"USDJPY": flat(100.0), "EURUSD": flat(1.25)})
+        fx.buy("in", 10000, symbol="AUDJPY")
+        fx.feed({"AUDJPY": flat(80.0)})
+        fx.close_long("out", 10000, symbol="AUDJPY")
+        fx.feed({"AUDJPY": flat(81.0)})
+        account = fx.exchange.account()
+        assert account.realized_pnl == D(80)  # 10,000 yen are 100 dollars are 80 euros
+        assert {rate.source for rate in fx.exchange._books.rates.values()} == {"USDJPY x EURUSD"}
+
+    @pytest.mark.parametrize(
+        ("pair", "moved", "dollars"), [("EURGBP", 0.01, 125), ("GBPJPY", 1.1, 100), ("AUDJPY", 1.1, 100)]
+    )
+    def test_cross_pairs_of_a_dollar_account_are_converted_at_the_fill(
+        self, pair: str, moved: float, dollars: int
+    ) -> None:
+        pairs = [forex_pair(s) for s in ("AUDJPY", "EURGBP", "GBPJPY", "GBPUSD", "USDJPY")]
+        fx = World(instruments=pairs, cash="100000")
+        fx.feed({"USDJPY": flat(110.0), "GBPUSD": flat(1.25), pair: flat(100.0)})
+        fx.buy("in", 10000, symbol=pair)
+        fx.feed({pair: flat(100.0)})
+        fx.close_long("out", 10000, symbol=pair)
+        fx.feed({pair: flat(100.0 + moved), "USDJPY": flat(55.0), "GBPUSD": flat(2.5)})  # too late for this fill
+        assert abs(fx.exchange.account().realized_pnl - dollars) < D("1e-7")
+
+    def test_margin_is_told_in_account_currency_and_refuses_what_exceeds_it(self) -> None:
+        fx = world()
+        most = int(D(100000) / (D("0.0333") * D("0.88") * D("1.25")))
+        with pytest.raises(OrderRefused, match=r"insufficient_buying_power: .* ties up .* USD, there is 100000"):
+            fx.buy("much", most + 2, symbol="EURGBP")
+        fx.buy("fits", most, symbol="EURGBP")
+        fx.feed({"EURGBP": flat(0.88)})
+        assert fx.exchange.account().buying_power < D(1)
+
+    def test_an_account_that_lost_its_margin_gets_no_more_and_may_leave(self) -> None:
+        fx = world()
+        fx.buy("in", 2_000_000, symbol="EURGBP")
+        fx.feed({"EURGBP": flat(0.88)})
+        fx.feed({"EURGBP": flat(0.85)})
+        account = fx.exchange.account()
+        assert account.equity == D(100000) - 2_000_000 * D("0.03") * D("1.25")
+        assert account.buying_power == 0
+        with pytest.raises(OrderRefused, match="insufficient_buying_power"):
+            fx.buy("more", 1000, symbol="EURGBP")
+        fx.close_long("out", 2_000_000, symbol="EURGBP")
+        fx.feed({"EURGBP": flat(0.85)})
+        assert fx.exchange.account().cash == account.equity
+
     def test_rates_survive_a_restart(self, tmp_path) -> None:  # type: ignore[no-untyped-def]
         fx = World(instruments=PAIRS, cash="100000", path=tmp_path / "venue.db")
         fx.feed({"GBPJPY": flat(150.0), "USDJPY": flat(125.0)})

@@ -110,11 +110,13 @@ class World:
         cash: str = "1000000",
         path: Path | str = ":memory:",
         open_now: bool = True,
+        currency: str = "USD",
     ) -> None:
         self.instruments = tuple(instruments)
         self.model = model if model is not None else ideal()
         self.cash = dec(cash)
         self.path = path
+        self.currency = currency
         self.universe = Universe([instrument.symbol for instrument in instruments])
         self.exchange = self._open()
         self.minute = -1
@@ -123,7 +125,7 @@ class World:
             self.exchange.open_session(DAY, OPEN)
 
     def _open(self) -> Exchange:
-        return Exchange(self.path, self.instruments, self.model, "USD", self.cash)
+        return Exchange(self.path, self.instruments, self.model, self.currency, self.cash)
 
     def restart(self) -> None:
         """The venue's process ends and another one opens the same file."""
