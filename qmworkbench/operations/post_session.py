@@ -41,7 +41,7 @@ PNL_MATCHES = Line(
     check_id="post_session.realized_pnl",
     section=_SECTION,
     title="Realized P&L matches the broker's statement",
-    looked_at="realized P&L, fees and equity of the day against the account statement",
+    looked_at="realized P&L, fees and equity of the day against the account statement, and each line of it",
     expectation="equal to the cent",
     remedy="compare fill by fill and fee by fee; money that moved outside our orders must be explained",
 )
@@ -210,7 +210,12 @@ def _realized(seen: PostSessionEvidence) -> Check:
     odd = [
         f"{name} {cents(ours):,} here, {cents(theirs):,} there" for name, ours, theirs in pairs if _apart(ours, theirs)
     ]
-    value = f"realized {cents(said.our_realized):+,}, fees {cents(said.our_fees):,} {said.currency}"
+    apart = [line for line in seen.money_lines if line.one_sided or line.apart >= CENT / 2]
+    if apart:
+        named = [f"{line.ref} ({line.symbol}, {line.what}) by {cents(line.apart):,}" for line in apart]
+        odd.append(f"{several(len(apart), 'line')} differ: {listed(named, 4)}")
+    lines = several(len(seen.money_lines), "line")
+    value = f"realized {cents(said.our_realized):+,}, fees {cents(said.our_fees):,} {said.currency}; {lines} compared"
     return PNL_MATCHES.judged(
         not odd, value, detail="; ".join(odd), threshold=f"{CENT}", threshold_source="the broker's statement"
     )

@@ -53,6 +53,40 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     their_equity: Decimal | None = None
 
 
+class MoneyLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the account's statement beside ours of the same id: P&L before fees and fees, account currency.
+
+    `what` is trade, trade_cancel or a kind of activity. None on a side: it has no such line. `their_cash` is what the
+    line moved, fee included. A line of an activity is compared by its cash, ours in `our_cash`.
+    """
+
+    ref: str
+    at: str
+    what: str
+    symbol: str
+    said: str
+    our_realized: Decimal | None = None
+    their_realized: Decimal | None = None
+    our_fee: Decimal | None = None
+    their_fee: Decimal | None = None
+    our_cash: Decimal | None = None
+    their_cash: Decimal | None = None
+
+    @property
+    def apart(self) -> Decimal:
+        """By how much the sides differ, in account currency; a line that one side lacks differs by all of it."""
+        zero = Decimal(0)
+        pairs = [(self.our_realized, self.their_realized), (self.our_fee, self.their_fee)]
+        if self.our_cash is not None:
+            pairs.append((self.our_cash, self.their_cash))
+        return max((abs((ours or zero) - (theirs or zero)) for ours, theirs in pairs), default=zero)
+
+    @property
+    def one_sided(self) -> bool:
+        """Only one side has it."""
+        return (self.our_realized is None) != (self.their_realized is None)
+
+
 class BreakSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A break on record. `settled` says whether a repair or a later comparison settled it."""
 
@@ -128,6 +162,7 @@ class PostSessionEvidence(msgspec.Struct, frozen=True, kw_only=True):
     executions: tuple[ExecutionPair, ...] | None
     positions: tuple[PositionPair, ...] | None
     statement: Statement | None
+    money_lines: tuple[MoneyLine, ...]
     blocks: Blocks
     closed_trades: ClosedTrades
     recommendations: int | None

@@ -1,14 +1,20 @@
 """Our books and the broker's, side by side, and what differs (§14, §17)."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
-from qmworkbench.domain.numbers import cents
+from qmworkbench.domain.numbers import CENT, cents
+from qmworkbench.operations.lines import several
 from qmworkbench.operations.post_session import order_difference
-from qmworkbench.operations.post_session_evidence import PostSessionEvidence
-from qmworkbench.reporting.tables import Column, Html, money, number, section, table
+from qmworkbench.operations.post_session_evidence import MoneyLine, PostSessionEvidence
+from qmworkbench.reporting.session_source import ZONE
+from qmworkbench.reporting.tables import Column, Html, clock, money, number, section, subsection, table
 
+_AT: Final = clock(ZONE)
+_OPEN_LINES: Final = 60
 _ENDED: Final = ("filled", "canceled", "expired", "rejected", "denied")
 
 
@@ -21,6 +27,7 @@ def both_sides(seen: PostSessionEvidence) -> Html:
             f'<div class="two">{_orders(seen)}{_executions(seen)}</div>'
         ),
         _differences(seen),
+        _statement(seen),
         note=f"Ours from the journal, theirs from the books of the {seen.broker}, read for this report.",
     )
 
@@ -126,3 +133,47 @@ def _differences(seen: PostSessionEvidence) -> Html:
     read = seen.orders is not None and seen.executions is not None
     empty = "No order and no execution differs." if read else f"Not compared: {seen.broker_error}."
     return table(rows, columns, empty=empty, flag=lambda row: True)
+
+
+def _statement(seen: PostSessionEvidence) -> Html:
+    """The broker's statement beside our ledger, line by line; what differs first, then all of it."""
+    if seen.statement is None:
+        return Html("")
+    lines = [_money_line(line) for line in seen.money_lines]
+    columns = [
+        Column("at", "At", _AT, "num"),
+        Column("ref", "Line", kind="id"),
+        Column("symbol", "Symbol", kind="keep"),
+        Column("said", "What"),
+        Column("our_realized", "P&L ours", money, "num"),
+        Column("their_realized", "P&L broker", money, "num"),
+        Column("our_fee", "Fee ours", money, "num"),
+        Column("their_fee", "Fee broker", money, "num"),
+        Column("their_cash", "Cash moved", money, "num"),
+        Column("apart", "Apart", money, "num"),
+    ]
+    odd = [line for line in lines if line["apart"]]
+    summed = _summed(lines)
+    listed = table([*lines, summed], columns, empty="", flag=_apart) if lines else Html("")
+    if not lines:
+        return subsection("The statement, line by line", '<div class="none">Nothing moved money in this session.</div>')
+    shown = table(odd, columns, empty="No line differs: each is the same on both sides.", flag=_apart)
+    note = "In account currency. P&L before fees, counted on the net of all owners, as the broker counts."
+    folded = (
+        f"<details{' open' if len(lines) <= _OPEN_LINES else ''}><summary>All {several(len(lines), 'line')}</summary>"
+    )
+    return subsection("The statement, line by line", shown, f"{folded}{listed}</details>", note=note)
+
+
+def _money_line(line: MoneyLine) -> dict[str, Any]:
+    row = {name: getattr(line, name) for name in ("ref", "symbol", "our_realized", "their_realized")}
+    row |= {"our_fee": line.our_fee, "their_fee": line.their_fee, "their_cash": line.their_cash}
+    said = line.said if line.what == "trade" else f"{line.what.replace('_', ' ')}: {line.said}"
+    apart = line.apart if line.one_sided or line.apart >= CENT / 2 else Decimal(0)
+    return {**row, "at": datetime.fromisoformat(line.at), "said": said, "apart": apart}
+
+
+def _summed(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    names = ("our_realized", "their_realized", "our_fee", "their_fee", "their_cash")
+    sums = {name: sum((line[name] or Decimal(0) for line in lines), Decimal(0)) for name in names}
+    return {**sums, "at": None, "ref": "", "symbol": "", "said": "together", "apart": Decimal(0)}

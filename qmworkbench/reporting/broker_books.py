@@ -22,7 +22,7 @@ from qmworkbench.ports import Broker, BrokerUnreachable
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.venue import costs
 from qmworkbench.venue.exchange import Exchange
-from qmworkbench.venue.records import VenueError
+from qmworkbench.venue.records import StatementLine, VenueError
 
 SIMULATED: Final = frozenset({Environment.BACKTEST, Environment.LOCAL})
 
@@ -31,7 +31,8 @@ class BrokerBooks(msgspec.Struct, frozen=True, kw_only=True):
     """What the broker holds for one session.
 
     `orders` by client id: those asked for that it knows, and all it reported on since `after_cursor`. `history`: every
-    execution and bust it ever reported, oldest first. `session_id` is the day its account statement covers.
+    execution and bust it ever reported, oldest first. `session_id` is the day its account statement covers, `lines`
+    are the statement's own from after `after_cursor` on, oldest first.
     """
 
     name: str
@@ -41,6 +42,7 @@ class BrokerBooks(msgspec.Struct, frozen=True, kw_only=True):
     after_cursor: int
     positions: tuple[BrokerPosition, ...]
     account: Account
+    lines: tuple[StatementLine, ...]
 
 
 def read_books(
@@ -61,10 +63,18 @@ def read_books(
         )
     with _venue_copy(paths, list(instruments), currency) as exchange:
         session_id = exchange.session[0]
-        return _read(SimulatedBroker(exchange), "simulated venue", session_id, asked, after_cursor)
+        lines = exchange.statement(after_cursor)
+        return _read(SimulatedBroker(exchange), "simulated venue", session_id, asked, after_cursor, lines)
 
 
-def _read(broker: Broker, name: str, session_id: str, asked: Iterable[str], after_cursor: int) -> BrokerBooks:
+def _read(
+    broker: Broker,
+    name: str,
+    session_id: str,
+    asked: Iterable[str],
+    after_cursor: int,
+    lines: Iterable[StatementLine],
+) -> BrokerBooks:
     said = broker.reports(0)
     names = dict.fromkeys([*asked, *(report.cl_ord_id for report in said if report.cursor > after_cursor)])
     names |= dict.fromkeys(order.cl_ord_id for order in broker.open_orders())
@@ -77,6 +87,7 @@ def _read(broker: Broker, name: str, session_id: str, asked: Iterable[str], afte
         after_cursor=after_cursor,
         positions=tuple(broker.positions()),
         account=broker.account(),
+        lines=tuple(lines),
     )
 
 

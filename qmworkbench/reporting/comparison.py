@@ -11,6 +11,7 @@ from qmworkbench.analytics.audit import audit
 from qmworkbench.analytics.round_trips import round_trips, unmatched
 from qmworkbench.domain.chain import ChainBroken
 from qmworkbench.domain.events.control import SymbolBlocked, SymbolUnblocked
+from qmworkbench.domain.events.orders import FillRecorded
 from qmworkbench.domain.events.reconciliation import Trigger
 from qmworkbench.domain.events.session import RunEnded, RunStarted
 from qmworkbench.domain.execution import ExecType, ExecutionReport
@@ -24,6 +25,7 @@ from qmworkbench.operations.post_session_evidence import (
     ClosedTrades,
     ExecutionPair,
     HaltSeen,
+    MoneyLine,
     OrderPair,
     PositionPair,
     PostSessionEvidence,
@@ -31,6 +33,7 @@ from qmworkbench.operations.post_session_evidence import (
 )
 from qmworkbench.ports import BrokerUnreachable
 from qmworkbench.reporting.broker_books import BrokerBooks, read_books
+from qmworkbench.reporting.money_lines import money_lines, net_realized
 from qmworkbench.reporting.session_source import SessionSource, state_at
 
 
@@ -56,6 +59,7 @@ def gather(source: SessionSource) -> PostSessionEvidence:
         executions=_executions(source, books) if books is not None else None,
         positions=_positions(source, books) if books is not None else None,
         statement=_statement(source, books) if books is not None else None,
+        money_lines=_money_lines(source, books) if books is not None else (),
         blocks=_blocks(source),
         closed_trades=_closed_trades(source),
         recommendations=len(source.recommendations),
@@ -214,7 +218,7 @@ def _statement(source: SessionSource, books: BrokerBooks) -> Statement:
         ours = _own_equity(source) if not source.state.positions else None
         return Statement(
             currency=account.currency,
-            our_realized=record.money.realized,
+            our_realized=_own_realized(source),
             their_realized=account.realized_pnl,
             our_fees=record.money.fees,
             their_fees=account.fees,
@@ -224,7 +228,7 @@ def _statement(source: SessionSource, books: BrokerBooks) -> Statement:
     realized, fees = _added_up(_until_the_end(source, books), books.after_cursor)
     return Statement(
         currency=account.currency,
-        our_realized=record.money.realized,
+        our_realized=_own_realized(source),
         their_realized=realized,
         our_fees=record.money.fees,
         their_fees=fees,
@@ -232,8 +236,24 @@ def _statement(source: SessionSource, books: BrokerBooks) -> Statement:
 
 
 def _own_equity(source: SessionSource) -> Decimal | None:
-    start = source.figures.start_equity
-    return None if start is None else start + source.record.money.net - source.state.day.start_unrealized
+    """What equity must be once flat: the start, what was realized on the broker's basis, and what the night booked
+    after the start was stated.
+    """
+    start, day = source.figures.start_equity, source.state.day
+    if start is None:
+        return None
+    return start + _own_realized(source) - source.record.money.fees + day.activity_pnl - day.start_unrealized
+
+
+def _own_realized(source: SessionSource) -> Decimal:
+    """What our fills realized on the net of all owners, as a broker counts."""
+    return sum((net_realized(event) for event in source.record.events if isinstance(event, FillRecorded)), ZERO)
+
+
+def _money_lines(source: SessionSource, books: BrokerBooks) -> tuple[MoneyLine, ...]:
+    """The session's lines on both sides; what the broker booked for a later session is not compared with this one."""
+    kept = [line for line in books.lines if not _is_later(source, line.at)]
+    return money_lines(source.record.events, kept)
 
 
 def _added_up(executions: Sequence[ExecutionReport], after_cursor: int) -> tuple[Decimal, Decimal]:

@@ -34,7 +34,7 @@ from qmworkbench.venue.matching import stop_level
 from qmworkbench.venue.orders import Ending, OrderRefused, Refusal, VenueOrder
 from qmworkbench.venue.overnight import Overnight
 from qmworkbench.venue.pricing import Pricing, told
-from qmworkbench.venue.records import VenueError
+from qmworkbench.venue.records import StatementLine, VenueError
 from qmworkbench.venue.store import Store
 
 
@@ -264,6 +264,11 @@ class Exchange:
         """Everything booked without an order after `after_cursor`, oldest first."""
         with self._reading() as books:
             return books.activities(after_cursor)
+
+    def statement(self, after_cursor: int = 0) -> Sequence[StatementLine]:
+        """Every line of the account's statement after `after_cursor`, oldest first."""
+        with self._reading():
+            return self._store.statement(after_cursor)
 
     def order(self, cl_ord_id: str) -> tuple[BrokerOrder | None, int]:
         """The order by its client id, and the transaction number at which that is exact."""

@@ -70,6 +70,26 @@ class Booked(msgspec.Struct, frozen=True, kw_only=True):
     realized_pnl: Decimal = ZERO
 
 
+class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the account's statement: an execution, a bust, or what was booked without an order.
+
+    `what` is trade, trade_cancel or an ActivityKind; `ref` the execution's or activity's id. Money in account currency:
+    `cash_delta` is what the line moved, fee included, and `realized_pnl` what of it is P&L, before the fee.
+    """
+
+    cursor: int
+    at: datetime
+    what: str
+    ref: str
+    symbol: str
+    side: str = ""
+    qty: Decimal = ZERO
+    px: Decimal = ZERO
+    fee: Decimal = ZERO
+    realized_pnl: Decimal = ZERO
+    cash_delta: Decimal = ZERO
+
+
 class Batch(msgspec.Struct, kw_only=True):
     """Everything one operation changed, to be written together.
 

@@ -21,7 +21,7 @@ from qmworkbench.domain.execution import AccountActivity, ExecutionReport
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.venue.bars import Print
 from qmworkbench.venue.orders import VenueOrder
-from qmworkbench.venue.records import AccountRow, Batch, Booked, Entry, Holding, Rate, VenueError
+from qmworkbench.venue.records import AccountRow, Batch, Booked, Entry, Holding, Rate, StatementLine, VenueError
 
 SCHEMA_VERSION = 2
 MEMORY = ":memory:"
@@ -101,6 +101,17 @@ _LIVE_ORDERS = (
     f"SELECT * FROM orders WHERE {_OPEN} UNION "
     f"SELECT * FROM orders WHERE cl_ord_id IN (SELECT parent_id FROM orders WHERE {_OPEN}) ORDER BY seq"
 )
+
+# Every line that moved money, as an account statement lists it.
+_STATEMENT = """
+SELECT cursor, transact_time AS at, exec_type AS what, exec_id AS ref, symbol, side, last_qty AS qty, last_px AS px,
+       fee, realized_pnl, cash_delta FROM executions
+    WHERE exec_type IN ('trade', 'trade_cancel') AND cursor > :after
+UNION ALL
+SELECT cursor, transact_time, kind, activity_id, symbol, '', '0', '0', '0', realized_pnl, amount FROM activities
+    WHERE cursor > :after
+ORDER BY cursor
+"""
 
 _T = TypeVar("_T")
 
@@ -258,6 +269,11 @@ class Store:
         """What was reported after `after_cursor`, oldest first."""
         rows = self._db.execute("SELECT report FROM executions WHERE cursor > ? ORDER BY cursor", (after_cursor,))
         return [_decode_report(text) for (text,) in rows]
+
+    def statement(self, after_cursor: int) -> list[StatementLine]:
+        """Every line of the account's statement after `after_cursor`, oldest first."""
+        rows = self._db.execute(_STATEMENT, {"after": after_cursor})
+        return [msgspec.convert(dict(row), StatementLine, strict=False) for row in rows]
 
     def activities(self, after_cursor: int) -> list[AccountActivity]:
         """What was booked without an order after `after_cursor`, oldest first."""

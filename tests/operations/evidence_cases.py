@@ -42,6 +42,7 @@ from qmworkbench.operations.post_session_evidence import (
     Blocks,
     ClosedTrades,
     ExecutionPair,
+    MoneyLine,
     OrderPair,
     PositionPair,
     PostSessionEvidence,
@@ -97,6 +98,19 @@ ACCOUNT = Account(
     as_of=datetime(2018, 3, 2, 14, 0, tzinfo=UTC),
 )
 
+
+MONEY_LINE = MoneyLine(
+    ref="sim-1",
+    at="2018-03-02T15:00:00+00:00",
+    what="trade",
+    symbol="AAPL",
+    said="sell 100 at 12.34",
+    our_realized=Decimal("12.34"),
+    their_realized=Decimal("12.34"),
+    our_fee=Decimal("0.51"),
+    their_fee=Decimal("0.51"),
+    their_cash=Decimal("1233.49"),
+)
 
 PRE_OPEN = PreOpenSeen(
     wanted=True,
@@ -219,6 +233,7 @@ def ended(**changes: Any) -> PostSessionEvidence:
         ),
         executions=(ExecutionPair(exec_id="e1", symbol="OPK", ours="OPK buy 100 at 3", theirs="OPK buy 100 at 3"),),
         positions=(),
+        money_lines=(MONEY_LINE,),
         statement=Statement(
             currency="USD",
             our_realized=Decimal("12.345"),

@@ -23,7 +23,7 @@ from qmworkbench.operations.post_session_evidence import (
     PositionPair,
     Statement,
 )
-from tests.operations.evidence_cases import CARRIED, ended
+from tests.operations.evidence_cases import CARRIED, MONEY_LINE, ended
 
 replace = msgspec.structs.replace
 GOOD = ended()
@@ -74,6 +74,24 @@ CASES = [
     Case("not flat", {"positions": (PositionPair(symbol="OPK", our_qty=Decimal(5), their_qty=Decimal(5)),)}, ("flat",)),
     Case("ghost", {"positions": (replace(CARRIED, their_qty=Decimal(0)),)}, ("flat",), "differ"),
     Case("a cent off", {"statement": replace(STATEMENT, their_realized=Decimal("12.355"))}, ("realized_pnl",)),
+    Case(
+        "a line off though the sums agree",
+        {"money_lines": (replace(MONEY_LINE, their_realized=Decimal("12.35")),)},
+        ("realized_pnl",),
+        "1 line differ: sim-1",
+    ),
+    Case(
+        "a line that only the broker has",
+        {"money_lines": (replace(MONEY_LINE, our_realized=None, our_fee=None),)},
+        ("realized_pnl",),
+        "sim-1",
+    ),
+    Case(
+        "cash of an activity off",
+        {"money_lines": (replace(MONEY_LINE, what="dividend", our_cash=Decimal(1)),)},
+        ("realized_pnl",),
+        "dividend",
+    ),
     Case("fees off", {"statement": replace(STATEMENT, their_fees=Decimal("0.52"))}, ("realized_pnl",), "fees"),
     Case("equity off", {"statement": replace(STATEMENT, their_equity=Decimal(1))}, ("realized_pnl",), "equity"),
     Case("block lost", {"blocks": Blocks(updates=1, lost=("GME",))}, ("blocked_list",), "GME"),
