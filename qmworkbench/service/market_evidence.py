@@ -134,7 +134,8 @@ def _expected_cash(platform: Platform) -> Decimal | None:
 
 
 def _positions_expected(state: State) -> tuple[market.Holding, ...]:
-    return tuple(market.Holding(symbol, state.net_qty(symbol)) for symbol in state.held_symbols())
+    """What the broker should hold: carried positions among it, instances against each other counted together."""
+    return tuple(market.Holding(symbol, state.net_qty(symbol)) for symbol in sorted(state.net))
 
 
 def _orders_expected(state: State) -> tuple[market.Holding, ...]:

@@ -20,7 +20,7 @@ from qmworkbench.domain.events.market import WatchState
 from qmworkbench.domain.events.reconciliation import ReconciliationResult, Trigger
 from qmworkbench.domain.ids import content_id
 from qmworkbench.domain.sessions import TradingState
-from qmworkbench.trading import emergency, reconciliation, watchlist
+from qmworkbench.trading import carries, emergency, reconciliation, watchlist
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.exits import cancel_all, cancel_entries, request_exit
 from qmworkbench.trading.state import EXTERNAL
@@ -211,6 +211,7 @@ def _decide(decision: Decision, event: CommandReceived, command: commands.Decide
     )
     if command.choice == "liquidate":
         emergency.begin(decision, event.operator, f"decided: liquidate ({command.reason})")
+    carries.decided(decision, command.decision_id, command.choice)
     return f"decided: {command.choice}"
 
 

@@ -24,7 +24,7 @@ from qmworkbench.domain.events.session import (
     SessionSummarized,
 )
 from qmworkbench.domain.sessions import ENTRY_CONDITION, PHASE_ORDER, Phase, Priority, TradingState
-from qmworkbench.trading import watchlist
+from qmworkbench.trading import carries, watchlist
 from qmworkbench.trading.decision import UNATTENDED, Decision
 from qmworkbench.trading.exits import cancel_entries, request_exit
 from qmworkbench.trading.state import EXTERNAL, State, position_key
@@ -84,6 +84,15 @@ def on_session_opened(decision: Decision, event: SessionOpened) -> None:
                 params_hash=run.spec.params_hash,
             )
         )
+    for strategy_id, reason in sorted(event.left_out.items()):
+        decision.alarm(
+            "strategy_left_out",
+            strategy_id,
+            Priority.P1,
+            f"{strategy_id} does not run in this session: {reason}",
+            "correct it for the next session; the others go on without it",
+        )
+    carries.on_opened(decision)
 
 
 def on_preflight(decision: Decision, event: PreflightRecorded) -> None:

@@ -110,6 +110,7 @@ class World:
         self.sent: list[str] = []
         self.kernel = Kernel()
         self.px = dict(PAIRS) if self.shared else {s: 20.0 + 10 * i for i, s in enumerate(SYMBOLS)}
+        self.opens = OPEN
         self.now = OPEN - timedelta(minutes=10)
         self.crashes = 0
         self.calm = False
@@ -250,6 +251,7 @@ class World:
 
     def open(self, opens: datetime = OPEN) -> None:
         """Everything up to the market session."""
+        self.opens = opens
         closes = opens + self.boundaries * MINUTE
         session_id = f"local-{opens:%Y-%m-%d}"
         window = SessionWindow(
@@ -332,8 +334,8 @@ class World:
             rows.append((open_, high, low, close))
         table = np.array(rows, dtype=np.float64)
         self.now += MINUTE
-        if self.now <= OPEN:
-            self.now = OPEN + MINUTE
+        if self.now <= self.opens:
+            self.now = self.opens + MINUTE
         count = len(rows)
         return BarFrame(
             as_of=self.now,
