@@ -1,4 +1,4 @@
-"""`qm why SYMBOL HH:MM`: why it was traded then, or why not (§3, §18)."""
+"""`qm why SYMBOL [HH:MM]`: why it was traded, that day or then, or why not (§3, §18)."""
 
 from typing import Annotated
 
@@ -11,14 +11,17 @@ from qmworkbench.cli.output import begin
 
 def why(
     symbol: Annotated[str, typer.Argument(help="The symbol asked about.", show_default=False)],
-    at: Annotated[str, typer.Argument(metavar="HH:MM", help="Exchange time, such as 10:04.", show_default=False)],
+    at: Annotated[
+        str | None,
+        typer.Argument(metavar="HH:MM", help="Exchange time, such as 10:04; else the whole day.", show_default=False),
+    ] = None,
     session: Session = None,
     book: Book = None,
     environment: Environment = None,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
-    """Why did it (not) trade SYMBOL at HH:MM? Each answer is computed again from the bars and proved by the record."""
+    """Why did it (not) trade SYMBOL, that day or at HH:MM? Computed again from the bars and proved by the record."""
     from qmworkbench.service import why as story
     from qmworkbench.storage.reading import open_book
 
