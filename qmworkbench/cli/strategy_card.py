@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from qmworkbench.strategies.parameters import ParameterSpec, Value
 
 _PAGE_WIDTH: Final = 132
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # the page asks nobody for anything
 _INSTRUMENTS: Final = {"equity": "US shares and funds", "forex": "currency pairs"}
 # A bar's usual length and the open of a full session, by market: what a bar number means on the clock.
 _CLOCK: Final = {"equity": (timedelta(hours=9, minutes=30), 1), "forex": (timedelta(hours=17), 60)}
@@ -99,7 +100,7 @@ def _window(entry: "StrategyDefinition") -> str:
     length = "one-minute" if minutes == 1 else "hourly"
     return (
         f"entries from {bar(window.from_bar, named.from_bar)}{last}, New York time on {length} bars, with "
-        f"at least {window.bars_left}{left} to come"
+        f"at least {window.bars_left} {'bar' if window.bars_left == 1 else 'bars'}{left} to come"
     )
 
 
@@ -150,7 +151,7 @@ def _instances(entry: "StrategyDefinition", instances: "Sequence[StrategyInstanc
     alike: dict[tuple[str, ...], list[StrategyInstance]] = {}
     for one in instances:
         if one.strategy_id == entry.strategy_id:
-            share, most = f"{one.capital_fraction * 100:.12g} %", f"{one.max_symbols} at once"
+            share, most = f"{float(one.capital_fraction) * 100:.6g} %", f"{one.max_symbols} at once"
             other = ", ".join(f"{name} {shown(value)}" for name, value in one.params.items()) or "–"
             alike.setdefault((one.asset_class.value, share, most, other), []).append(one)
     return [
@@ -255,7 +256,7 @@ def page(entry: "StrategyDefinition", parts: Sequence[Section]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f'<link rel="icon" href="data:,"><title>{escape(entry.title)} · strategy card</title>'
         f"<style>{CSS}</style></head>\n"
         f'<body style="margin:0"><main class="qm"><header><h1>{escape(entry.title)}</h1>'
@@ -272,7 +273,10 @@ def _as_html(part: Section) -> str:
         return f'<div class="scroll">{table}</div>'
     if not part.rows[0][0]:
         return f"<ul>{''.join(f'<li>{escape(row[1])}</li>' for row in part.rows)}</ul>"
-    rows = "".join(f'<tr><td class="keep">{escape(row[0])}</td><td>{escape(row[1])}</td></tr>' for row in part.rows)
+    rows = "".join(
+        f'<tr><td class="keep" style="width:160px">{escape(row[0])}</td><td>{escape(row[1])}</td></tr>'
+        for row in part.rows
+    )
     return f"<table><tbody>{rows}</tbody></table>"
 
 
