@@ -17,7 +17,7 @@ from qmworkbench.service.shell import Shell
 from qmworkbench.storage.checkpoints import Checkpoint
 from qmworkbench.storage.fallback_file import begun, import_records, retire
 from qmworkbench.trading.fold import fold
-from qmworkbench.trading.state import State, decode_state, state_hash
+from qmworkbench.trading.state import EXTERNAL, State, decode_state, state_hash
 
 
 class ReadableJournal(Protocol):
@@ -129,13 +129,15 @@ async def import_fallback(shell: Shell, path: Path) -> int:
 
 
 def _closes_for(state: State, event: Event) -> str:
-    """Whose position a direct close closes: the largest on the side it reduces, "" where nobody holds that much."""
+    """Whose position a direct close closes: its one holder's, "" where nobody holds that much. Where several do, it
+    closes their net: that is booked apart, and set off against their parts once the broker is flat.
+    """
     if not isinstance(event, OrderIntended):
         return ""
     request = event.request
-    held = [p for p in state.positions.values() if p.symbol == request.symbol and p.qty * request.side.sign < 0]
-    owner = max(held, key=lambda p: (abs(p.qty), p.strategy_id), default=None)
-    return owner.strategy_id if owner is not None and abs(owner.qty) >= request.order_qty else ""
+    holders = [p for p in state.holders(request.symbol) if p.strategy_id != EXTERNAL]
+    owner = holders[0] if len(holders) == 1 else None
+    return owner.strategy_id if owner is not None and -owner.qty * request.side.sign >= request.order_qty else ""
 
 
 def session_events(journal: SearchableJournal, session_id: str) -> Sequence[tuple[int, Event]]:
