@@ -7,6 +7,7 @@ belong to, which is ten times cheaper and right where a mask asks for the row's 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Final
 
 from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS
@@ -111,15 +112,16 @@ class _Reading:
             return self._behind(node, rows, grouped, keeps=node.name in {"Shift", "ShiftAndFill"})
         if node.name == "RollingExpr":
             return self._behind(node, node.options["options"]["window_size"] - 1, grouped, keeps=False)
+        if node.name == "Boolean.AllHorizontal":
+            return self._together(node, mine, grouped)
         return self._row_by_row(node, mine, grouped)
 
     def proof(self, condition: Node, truth: bool) -> Proof:
         """What holds in the rows where `condition` is true (or is not)."""
         if condition.kind == "function" and condition.name == "Boolean.Not":
             return self.proof(condition.inputs[0], not truth)
-        if condition.kind == "operator" and condition.name in (("And",) if truth else ("Or",)):
-            left, right = condition.inputs
-            return self.proof(left, truth) | self.proof(right, truth)
+        if condition.name in (("And", "Boolean.AllHorizontal") if truth else ("Or", "Boolean.AnyHorizontal")):
+            return reduce(Proof.__or__, (self.proof(one, truth) for one in condition.inputs))
         if condition.kind == "operator" and condition.name in _COMPARISONS:
             return _rows_proved(condition, truth) | (self._mine(condition) if truth else NOTHING)
         return self.of(condition).proof if truth else NOTHING
@@ -195,13 +197,7 @@ class _Reading:
         if node.name in _COMPARISONS and (self._mine(node).mine or self._is_after(node, mine)):
             return Seen(whole=True, proof=self.proof(node, True))
         if node.name == "And":
-            one, other = self.proof(left, True), self.proof(right, True)
-            sides = [
-                _kept(self.of(left, mine | other.mine, grouped=grouped), other),
-                _kept(self.of(right, mine | one.mine, grouped=grouped), one),
-            ]
-            farthest = max(sides, key=lambda found: found.reach)
-            return Seen(farthest.reach, farthest.at, farthest.column, whole=True, proof=one | other)
+            return self._together(node, mine, grouped)
         total = self._difference(left, right) if node.name == "Minus" else None
         if total is not None:
             return replace(total, column=self._column)
@@ -210,6 +206,17 @@ class _Reading:
         compares = node.name in _COMPARISONS
         whole = counts or compares or node.name in {"Or", "Xor"}
         return replace(found, whole=whole, proof=self.proof(node, True) if compares else NOTHING)
+
+    def _together(self, node: Node, mine: frozenset[Node], grouped: bool) -> Seen:
+        """Conditions that must all hold: each counts only where the others do."""
+        proofs = [self.proof(one, True) for one in node.inputs]
+        sides: list[Seen] = []
+        for at, one in enumerate(node.inputs):
+            others = reduce(Proof.__or__, (proof for place, proof in enumerate(proofs) if place != at), NOTHING)
+            sides.append(_kept(self.of(one, mine | others.mine, grouped=grouped), others))
+        farthest = max(sides, key=lambda found: found.reach)
+        together = reduce(Proof.__or__, proofs, NOTHING)
+        return Seen(farthest.reach, farthest.at, farthest.column, whole=True, proof=together)
 
     def _is_after(self, node: Node, mine: frozenset[Node]) -> bool:
         """An event anywhere before one of the session's own: true of any neighbour's, which only come before."""
