@@ -21,12 +21,18 @@ app = typer.Typer(help="The strategy catalog, and the parameters its owners have
 
 @app.command("list")
 @guarded
-def list_(json: AsJson = False) -> None:
+def list_(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/strategies.md has it.")] = False,
+    json: AsJson = False,
+) -> None:
     """Every strategy of the catalog."""
-    from qmworkbench.strategies.catalog import catalog
+    from qmworkbench.cli import strategy_overview
+    from qmworkbench.domain.instruments import AssetClass
+    from qmworkbench.strategies.catalog import catalog, default_instances
 
     out = begin(json=json)
     entries = list(catalog().values())
+    published = [one for market in AssetClass for one in default_instances(market)]
     rows = [
         [
             e.strategy_id,
@@ -39,7 +45,14 @@ def list_(json: AsJson = False) -> None:
         for e in entries
     ]
     columns = ["id", "version", "title", "markets", "status", "owner"]
-    out.result({"strategies": [entry.as_data() for entry in entries]}, lambda: out.table(columns, rows))
+
+    def human() -> None:
+        if markdown:
+            out.line(strategy_overview.markdown(entries, published))
+        else:
+            out.table(columns, rows)
+
+    out.result({"strategies": [entry.as_data() for entry in entries]}, human)
 
 
 @app.command("card")

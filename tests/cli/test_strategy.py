@@ -8,12 +8,13 @@ import polars as pl
 import pytest
 from playwright.sync_api import Page
 
+from qmworkbench.cli import strategy_overview
 from qmworkbench.cli.exit_codes import Exit
 from qmworkbench.cli.strategy_card import sections
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.strategies import catalog
 from qmworkbench.strategies.catalog import Catalog, default_instances
-from tests.cli.books import answer, qm
+from tests.cli.books import ROOT, answer, qm
 from tests.service.books_on_record import configured, opened
 from tests.strategies.planted import planted
 
@@ -38,6 +39,19 @@ def test_a_card_says_everything_the_entry_does(strategy: str, tmp_path: Path) ->
         assert " ".join(text.split()) in said, text
     for name in ("requirements", "time window", "warm-up", "Published instances"):
         assert name in said
+
+
+def test_the_overview_in_the_documents_is_the_catalogs() -> None:
+    text = (ROOT / "docs/strategies.md").read_text(encoding="utf-8")
+    published = [one for market in AssetClass for one in default_instances(market)]
+    block = strategy_overview.markdown(list(catalog.catalog().values()), published)
+    now = strategy_overview.in_page(text, block)
+    assert now == text, "put what `qm strategy list --markdown` prints into docs/strategies.md"
+
+
+def test_a_page_without_its_block_is_told_so() -> None:
+    with pytest.raises(ValueError, match="no block between"):
+        strategy_overview.in_page("# Strategies", "")
 
 
 def test_instances_that_differ_in_their_pair_alone_are_one_row() -> None:
