@@ -291,7 +291,7 @@ class SignalEngine(SessionSource):
         if all(r.anchor.moving and store.depth(index, r.anchor) > (r.anchor.bars or 0) for r in together):
             tail = max(r.anchor.bars or 0 for r in together) + 1
         frame, last = store.frame(compiled.frame_reads, index, together[0].anchor, tail)
-        rows = compiled.of(frame, last, lambda name: store.at_boundary(name, index))
+        rows = compiled.of(frame, last, store.at_boundary(compiled.row_reads, index))
         return [
             Told(names, table["close"].to_numpy(), answers(rules.program, table))
             for rules, table in zip(together, rows, strict=True)

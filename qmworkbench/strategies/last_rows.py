@@ -1,6 +1,6 @@
 """What rules say of each symbol's last bar, several rules in one pass and no more rows than they need (§9)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,69 +79,66 @@ class LastRows:
     """Several rules compiled to be computed together over one frame; `frame_reads` are the columns it must have.
 
     An indicator that several need is computed once. What looks at its own row alone, and is not asked for earlier
-    rows by anything else, is computed for the last rows only: the values are the same.
+    rows by anything else, is computed for the last rows only: the values are the same. `row_reads` are the bars columns
+    wanted of the last rows.
     """
 
     def __init__(self, rules: Sequence[Rules]) -> None:
         self.rules = tuple(rules)
-        self._parts = tuple(_Part.of(one) for one in rules)
-        self._stages: list[list[pl.Expr]] = []
-        self._picks: list[dict[str, str]] = []  # for each part: its column, and the name it is kept under
+        parts = [_Part.of(one) for one in rules]
+        self._early: list[list[pl.Expr]] = []
+        self._late: list[list[pl.Expr]] = []
         shared: set[str] = set()
-        frame_reads = {"close"}
-        for number, part in enumerate(self._parts):
-            own: set[str] = set()
+        kept: set[str] = set()
+        for number, part in enumerate(parts):
+            own = {name for stage in part.early for name, _ in stage}
             for stage in part.early:
-                new = [expr.alias(name) for name, expr in stage if name not in shared]
-                self._stages += [new] if new else []
-                frame_reads.update(name for _, expr in stage for name in expr.meta.root_names())
+                self._early.append([expr.alias(name) for name, expr in stage if name not in shared])
                 shared.update(name for name, _ in stage if name.startswith("i_"))
-                own.update(name for name, _ in stage)
-            picks = {name: name for name in part.row_reads if name in KEYS or name in own}
-            # The next program's steps may have the same names: what is read later is put aside.
-            picks |= {name: f"{number}|{name}" for name in picks if name in own and not name.startswith("i_")}
-            aside = [pl.col(name).alias(kept) for name, kept in picks.items() if kept != name]
-            self._stages += [aside] if aside else []
-            self._picks.append(picks)
-            frame_reads.update(name for name in picks if name in KEYS)
-        self.frame_reads = tuple(name for name in (*BARS_SCHEMA, *KEYS) if name in frame_reads)
-        self._kept = sorted({kept for picks in self._picks for kept in picks.values()})
+            # The next program's steps may have the same names: what is read later is put aside, and back for its turn.
+            aside = [name for name in sorted(part.row_reads) if name in own and not name.startswith("i_")]
+            self._early.append([pl.col(name).alias(f"{number}|{name}") for name in aside])
+            self._late.append([pl.col(f"{number}|{name}").alias(name) for name in aside])
+            self._late += [[expr.alias(name) for name, expr in stage] for stage in part.late]
+            self._late.append([pl.col(name).alias(f"{number}|{name}") for name in sorted(part.rules.row_reads)])
+            kept.update(f"{number}|{name}" for name in aside)
+            kept.update(name for name in part.row_reads if name in KEYS or (name in own and name.startswith("i_")))
+        reads = {name for part in parts for stage in part.early for _, e in stage for name in e.meta.root_names()}
+        reads |= {"close", *(name for name in kept if name in KEYS)}
+        self.frame_reads = tuple(name for name in (*BARS_SCHEMA, *KEYS) if name in reads)
+        self.row_reads = tuple(name for name in BARS_SCHEMA if any(name in part.row_reads for part in parts))
+        self._kept = sorted(kept)
 
-    def of(self, frame: pl.DataFrame, last: Index, at_boundary: Callable[[str], pl.Series]) -> list[pl.DataFrame]:
+    def of(self, frame: pl.DataFrame, last: Index, bars: pl.DataFrame) -> list[pl.DataFrame]:
         """For each of the rules the rows `last` of `frame` with all that `contract.answers` reads.
 
-        `at_boundary` gives a bars column for these rows. Raises StrategyFault if any of the rules raises or yields
+        `bars` holds the columns `row_reads` of these rows. Raises StrategyFault if any of the rules raises or yields
         other types than agreed; computed one by one, the others are well.
         """
         try:
-            rows = self._rows(frame, last)
-            parts = zip(self._parts, self._picks, strict=True)
-            return [self._told(part, picks, rows, at_boundary) for part, picks in parts]
-        except StrategyFault:
-            raise
+            table = self._computed(frame, last, bars)
         except (Exception, PanicException) as error:  # foreign code to the platform: it ends its own run only
             told = str(error).partition("\n")[0]
             raise StrategyFault(self.rules[0].program.strategy_id, f"raised {type(error).__name__}: {told}") from error
+        columns = {name: column for name, column in zip(table.columns, table.get_columns(), strict=True)}
+        return [
+            checked(one.program, pl.DataFrame([columns[f"{at}|{name}"].alias(name) for name in sorted(one.row_reads)]))
+            for at, one in enumerate(self.rules)
+        ]
 
-    def _rows(self, frame: pl.DataFrame, last: Index) -> pl.DataFrame:
-        """The columns kept of the rows `last`, after all early stages."""
-        if not self._kept:
-            return pl.DataFrame()
+    def _computed(self, frame: pl.DataFrame, last: Index, bars: pl.DataFrame) -> pl.DataFrame:
+        """Early stages over the whole frame, late ones over its last rows, in one query."""
         lazy, wide = frame.lazy(), frame.height > THREADED_ROWS
-        for stage in self._stages:
-            lazy = lazy.with_columns(stage) if wide else lazy.with_columns_seq(stage)
-        return lazy.select(self._kept).collect(engine="in-memory", optimizations=_AS_WRITTEN)[last]
-
-    @staticmethod
-    def _told(
-        part: _Part, picks: dict[str, str], rows: pl.DataFrame, at_boundary: Callable[[str], pl.Series]
-    ) -> pl.DataFrame:
-        columns = [rows[kept].alias(name) for name, kept in picks.items()]
-        columns += [at_boundary(name) for name in BARS_SCHEMA if name in part.row_reads]
-        table = pl.DataFrame(columns)
-        for stage in part.late:
-            table = table.with_columns_seq([expr.alias(name) for name, expr in stage])
-        return checked(part.rules.program, table)
+        for stage in self._early:
+            if stage:
+                lazy = lazy.with_columns(stage) if wide else lazy.with_columns_seq(stage)
+        rows = pl.Series("rows", last)
+        picked = [pl.col(name).gather(rows) for name in self._kept]
+        lazy = lazy.select(*picked, *bars.get_columns())
+        for stage in self._late:
+            if stage:
+                lazy = lazy.with_columns_seq(stage)
+        return lazy.collect(engine="in-memory", optimizations=_AS_WRITTEN)
 
 
 _AS_WRITTEN: Final = pl.QueryOptFlags.none()

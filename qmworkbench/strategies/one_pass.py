@@ -99,7 +99,7 @@ class SessionSignals(SessionSource):
         compiled = LastRows([rules])
         frame = self._anchored(rules.anchor, self._of(index).filter(so_far))
         last = np.append(np.flatnonzero(np.diff(frame["i_symbol"].to_numpy())), frame.height - 1)
-        rows = compiled.of(frame.select(compiled.frame_reads), last, lambda name: frame[name][last])[0]
+        rows = compiled.of(frame.select(compiled.frame_reads), last, frame.select(compiled.row_reads)[last])[0]
         return rows["close"].to_numpy(), answers(rules.program, rows)
 
     def _of(self, index: Index) -> pl.DataFrame:

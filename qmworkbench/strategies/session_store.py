@@ -114,12 +114,14 @@ class SessionStore:
                 columns.append(keys[name] if name in keys else self._column(name, rows))
         return pl.DataFrame(columns), ends - 1
 
-    def at_boundary(self, name: str, index: Index) -> pl.Series:
-        """A column of BARS_SCHEMA for the current boundary's bars of the symbols at `index`."""
-        if name in _PX:
-            return pl.Series(name, self._dense[self.bar, _PX.index(name), index])
+    def at_boundary(self, names: Sequence[str], index: Index) -> pl.DataFrame:
+        """Columns of BARS_SCHEMA for the current boundary's bars of the symbols at `index`."""
         bars = np.full(len(index), self.bar, dtype=np.int32)
-        return self._column(name, _Rows(index, bars, np.full(len(index), len(self._opens) - 1, dtype=np.int32)))
+        rows = _Rows(index, bars, np.full(len(index), len(self._opens) - 1, dtype=np.int32))
+        prices = {name: self._dense[self.bar, at, index] for at, name in enumerate(_PX) if name in names}
+        return pl.DataFrame(
+            [pl.Series(name, prices[name]) if name in prices else self._column(name, rows) for name in names]
+        )
 
     def _column(self, name: str, rows: "_Rows") -> pl.Series:
         """A column that follows from symbol, session and bar number."""
