@@ -82,10 +82,10 @@ def companies(holders: tuple[tuple[int, int], ...]) -> Companies:
     dollars = np.where(
         small,
         np.clip(exp(log(1.6e6) + 0.7 * size), 5e5, 4e6),
-        np.clip(exp(log(1.65e8) + 1.08 * size), 1.9e7, 5e9),
+        np.clip(exp(log(1.48e8) + 1.08 * size), 1.9e7, 5e9),
     )
     level = np.where(
-        small, np.clip(log(8.0) + 0.42 * priced, log(4.5), log(22.0)), log(64.0) + 1.05 * priced + 0.2 * size
+        small, np.clip(log(8.0) + 0.42 * priced, log(4.5), log(22.0)), log(57.0) + 1.05 * priced + 0.2 * size
     )
     level = np.clip(level, log(3.5), log(1200.0))
     shares = dollars / exp(level)
