@@ -23,6 +23,7 @@ _COULD_NOT: Final = {
     "ChainBroken": "the record does not verify",
     "ConfigRefused": "the configuration is refused",
     "DataRefused": "the market data is refused",
+    "EntryIncomplete": "the catalog has an entry that is none",
     "JournalFailed": "the journal could not be written",
     "LeaseLost": "this process may not send any more",
     "LeaseTaken": "the book is in use",

@@ -1,13 +1,23 @@
 """The catalog: every strategy by id, and the instances that run when nothing else is configured (§3, §8)."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.numbers import floor_to
-from qmworkbench.strategies import donchian, opening_range, rsi_reversion, sma_cross
+from qmworkbench.strategies import (
+    donchian,
+    high_of_day,
+    opening_range,
+    rsi_reversion,
+    sma_cross,
+    vwap_pullback,
+    washout_reclaim,
+)
+from qmworkbench.strategies.completeness import EntryIncomplete
 from qmworkbench.strategies.definition import StrategyDefinition, StrategyInstance
 from qmworkbench.strategies.parameters import Value
 
@@ -22,7 +32,9 @@ class Catalog(Mapping[str, StrategyDefinition]):
     def __init__(self, *definitions: StrategyDefinition) -> None:
         self._by_id = {entry.strategy_id: entry for entry in sorted(definitions, key=lambda entry: entry.strategy_id)}
         if len(self._by_id) < len(definitions):
-            raise ValueError("two catalog entries share one strategy id")
+            counted = Counter(entry.strategy_id for entry in definitions)
+            twice = ", ".join(sorted(name for name, count in counted.items() if count > 1))
+            raise EntryIncomplete(f"two catalog entries share one strategy id: {twice}; give each an id of its own")
 
     def __getitem__(self, strategy_id: str) -> StrategyDefinition:
         if strategy_id not in self._by_id:
@@ -46,6 +58,9 @@ _CATALOG: Final = Catalog(
     donchian.DEFINITION,
     rsi_reversion.DEFINITION,
     sma_cross.DEFINITION,
+    vwap_pullback.DEFINITION,
+    high_of_day.DEFINITION,
+    washout_reclaim.DEFINITION,
 )
 
 _DEFAULTS: Final = (
@@ -53,15 +68,36 @@ _DEFAULTS: Final = (
         instance_id="opening-range-us",
         strategy_id="opening-range",
         asset_class=AssetClass.EQUITY,
-        capital_fraction=Decimal("0.5"),
-        max_symbols=10,
+        capital_fraction=Decimal("0.3"),
+        max_symbols=6,
+    ),
+    StrategyInstance(
+        instance_id="vwap-pullback-us",
+        strategy_id="vwap-pullback",
+        asset_class=AssetClass.EQUITY,
+        capital_fraction=Decimal("0.15"),
+        max_symbols=5,
+    ),
+    StrategyInstance(
+        instance_id="washout-reclaim-us",
+        strategy_id="washout-reclaim",
+        asset_class=AssetClass.EQUITY,
+        capital_fraction=Decimal("0.1"),
+        max_symbols=4,
+    ),
+    StrategyInstance(
+        instance_id="high-of-day-us",
+        strategy_id="high-of-day",
+        asset_class=AssetClass.EQUITY,
+        capital_fraction=Decimal("0.2"),
+        max_symbols=5,
     ),
     StrategyInstance(
         instance_id="donchian-us",
         strategy_id="donchian",
         asset_class=AssetClass.EQUITY,
-        capital_fraction=Decimal("0.4"),
-        max_symbols=10,
+        capital_fraction=Decimal("0.2"),
+        max_symbols=5,
         params={
             "entry_bars": 60,
             "exit_bars": 30,

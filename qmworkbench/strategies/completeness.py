@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from qmworkbench.strategies.definition import StrategyDefinition, StrategyStatus, Validation
 
+class EntryIncomplete(ValueError):
+    """A catalog entry that does not say all it must, or contradicts itself; the message names strategy and field."""
+
+
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _TEXTS: Final = ("version", "title", "objective", "entry", "confirming", "disqualifying", "invalidation", "sizing")
 

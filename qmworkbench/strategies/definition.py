@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 
 from qmworkbench.domain.instruments import AssetClass
-from qmworkbench.strategies.completeness import entry_faults
+from qmworkbench.strategies.completeness import EntryIncomplete, entry_faults
 from qmworkbench.strategies.exits import Entries, ExitPlan
 from qmworkbench.strategies.indicators import Stages
 from qmworkbench.strategies.parameters import ParameterError, ParameterSpec, Params, Value, choice, resolve, whole
@@ -132,7 +132,7 @@ class StrategyDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     before its first signal, and `contradiction(params)` what is wrong with a set whose values are each in range
     (None: nothing).
 
-    An entry that does not say all it must is refused with ValueError, naming strategy and field (`completeness`).
+    An entry that does not say all it must is refused with EntryIncomplete, naming strategy and field.
     """
 
     strategy_id: str
@@ -164,7 +164,7 @@ class StrategyDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def __post_init__(self) -> None:
         faults = entry_faults(self)
         if faults:
-            raise ValueError("; ".join(faults))
+            raise EntryIncomplete("; ".join(faults))
         self.parameters({})
 
     def parameters(self, overrides: Params) -> dict[str, Value]:

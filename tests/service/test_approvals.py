@@ -13,9 +13,12 @@ from qmworkbench.market.bars import session_from_frame
 from qmworkbench.operations.evidence import StrategySeen
 from qmworkbench.service.approvals import Desk, UnknownInstance, parsed
 from qmworkbench.service.config import Config
+from qmworkbench.service.evidence import platform_preflight, recorded
+from qmworkbench.service.headless import run_headless
 from qmworkbench.service.plan import DayPlan, plan_of
 from qmworkbench.service.runs import default_runs
 from qmworkbench.service.strategies_seen import strategies_seen
+from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.refused import StoreDamaged
 from qmworkbench.strategies import catalog
 from qmworkbench.strategies.changes import ApprovalRefused
@@ -152,6 +155,29 @@ def test_values_are_read_in_their_parameters_type(given: list[str], values: dict
 def test_what_sets_nothing_is_refused(given: list[str]) -> None:
     with pytest.raises(ApprovalRefused):
         parsed(catalog.get("opening-range"), given)
+
+
+def test_a_day_runs_what_was_approved_goes_on_without_the_one_that_cannot_and_says_both(tmp_path: Path) -> None:
+    text = "[reports]\nenabled = false\n"
+    text += '[[strategies]]\nid = "orb"\nstrategy = "opening-range"\n'
+    text += '[[strategies]]\nid = "bad"\nstrategy = "donchian"\nparams = { entry_bars = 0 }\n'
+    config = configured(tmp_path, text)
+    changed(config, "orb", target_r=2.5)
+    planned = plan(config)
+    result = run_headless(planned, platform_preflight(config))
+    assert set(result.verdicts.values()) == {"GO"}
+    record = recorded(config.paths.session(planned.session_id).preflight("pre-market"))
+    assert record is not None
+    lines = {check.check_id: check for check in record.checks}
+    assert lines["premarket.strategy_parameters"].status == "pass"
+    assert f"version 1, signed by {DESK}" in lines["premarket.strategy_parameters"].detail
+    assert lines["premarket.strategies_ready"].status == "warn"
+    assert "bad: left out, the others go on: qm.toml:8" in lines["premarket.strategies_ready"].detail
+    assert desk(config).sessions("orb")[0][1].approved_by == DESK
+    with JournalReader(config.paths.journal) as reader:
+        events = [event for _, event in reader.events(["session.opened", "run.ended"])]
+    assert "entry_bars = 0 is out of range" in events[0].left_out["bad"]
+    assert [event.strategy_id for event in events[1:]] == ["orb"]
 
 
 # --- what the preflight sees ----------------------------------------------------------------------------------------

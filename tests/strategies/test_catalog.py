@@ -26,7 +26,7 @@ def test_an_unknown_strategy_is_named_with_those_there_are_and_the_nearest() -> 
 
 
 def test_two_entries_cannot_share_an_id() -> None:
-    with pytest.raises(ValueError, match="share one strategy id"):
+    with pytest.raises(ValueError, match="share one strategy id: planted; give each"):
         Catalog(planted(), planted())
 
 
