@@ -270,11 +270,13 @@ def opening_range_low(n: int) -> Indicator:
 
 
 def _smoothed(name: str, source: Source, n: int, weight: float, over: str, first: int) -> Indicator:
-    """y += weight * (x - y), started by the mean of the n values from position `first` on."""
+    """y += weight * (x - y), started by the mean of the n values from position `first` on, before which are none."""
     position, value, start = pl.col(_POSITION[over]), _col(source), first + n - 1
-    seeded = pl.when(position == start).then(value.rolling_sum(n) / n).when(position > start).then(value)
-    smooth = seeded.ewm_mean(alpha=weight, adjust=False, ignore_nulls=True).over(_KEY[over])
-    return derived(name, smooth, source)
+    # A running total that skips nulls holds those n values alone where it is read.
+    total = derived(f"{name}_total", value.cum_sum().over(_KEY[over]), source)
+    seeded = pl.when(position == start).then(total.col / n).when(position > start).then(value)
+    seed = derived(f"{name}_seeded", seeded, total)
+    return derived(name, seed.col.ewm_mean(alpha=weight, adjust=False, ignore_nulls=True).over(_KEY[over]), seed)
 
 
 def wilder(source: Source, n: int, over: str = SYMBOL, first: int = 0) -> Indicator:

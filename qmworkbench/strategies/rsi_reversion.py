@@ -40,10 +40,11 @@ def _signals(params: Params) -> Stages:
         & (stretch.col.abs() <= widest if widest else pl.lit(True))
         & (atr.col * 1e4 >= number(params, "min_atr_bps") * pl.col.close)
     )
-    before = pl.when(ind.since(whole(params, "rsi_bars") + 1)).then(rsi.col.shift(1))
+    first = whole(params, "rsi_bars") + 1
+    before = ind.derived("s_rsi_before", pl.when(ind.since(first)).then(rsi.col.shift(1)), rsi)
     low, leave = number(params, "oversold"), number(params, "exit_rsi")
-    turned_up = (before < low) & (rsi.col >= low) & (stretch.col < 0)
-    turned_down = (before > _TOP - low) & (rsi.col <= _TOP - low) & (stretch.col > 0)
+    turned_up = (before.col < low) & (rsi.col >= low) & (stretch.col < 0)
+    turned_down = (before.col > _TOP - low) & (rsi.col <= _TOP - low) & (stretch.col > 0)
     fits = ind.derived("s_setting", setting, stretch, rsi)
     answers = (
         ((turned_up & fits.col).fill_null(False) if switch(params, "long") else pl.lit(False)).alias("entry_long"),
@@ -55,7 +56,7 @@ def _signals(params: Params) -> Stages:
         stretch.col.alias("f_stretch"),
         atr.col.alias("f_atr"),
     )
-    return (*ind.stacked(fits), answers)
+    return (*ind.stacked(fits, before), answers)
 
 
 def _in_tenths(rsi: Indicator) -> Indicator:
