@@ -84,7 +84,7 @@ def positions(reading: Reading, verdict: Verdict, zone: ZoneInfo) -> Table:
 def _position(held: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     symbol, mark = str(held.get("symbol", "")), formats.decimal(held.get("mark_px"))
     short = (formats.decimal(held.get("qty")) or Decimal(0)) < 0
-    leaving = str(held.get("exit_wanted") or "")
+    leaving, pips = str(held.get("exit_wanted") or ""), str(held.get("pips") or "")
     return row(
         f"{held.get('strategy_id')}|{symbol}",
         [
@@ -93,7 +93,7 @@ def _position(held: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
             formats.price(held.get("avg_px")),
             formats.price(held.get("mark_px")),
             cell(
-                formats.money(held.get("unrealized_pnl"), signed=True),
+                formats.money(held.get("unrealized_pnl"), signed=True) + (f" · {pips} pips" if pips else ""),
                 tone=formats.gain_tone(held.get("unrealized_pnl")),
             ),
             _level(held.get("stop_px"), mark, toward=1 if short else -1),

@@ -136,6 +136,8 @@ def _portfolio(view: dict[str, Any], source: str, seen_at: datetime | None) -> l
     for held in view["positions"]:
         value = f"{held['side']} {held['qty']} at {held['avg_px']}, mark {held['mark_px']}, "
         value += _money(held["unrealized_pnl"])
+        if held.get("pips") is not None:
+            value += f", {float(held['pips']):+.1f} pips"
         lines.append(Line("portfolio", held["symbol"], "ok", f"{value} ({held['strategy_id']})", source, seen_at))
     if not view["positions"]:
         lines.append(Line("portfolio", "positions", "ok", "flat", source, seen_at))

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from qmworkbench.domain.events.orders import FillRecorded, TradeClosed
+from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.numbers import ZERO, cents
 from qmworkbench.domain.orders import Leg, Order
 from qmworkbench.domain.positions import Position
@@ -47,7 +48,7 @@ def _pct(fraction: float | None) -> float | None:
 
 
 def position_row(state: State, held: Position) -> dict[str, Any]:
-    """One position at its mark; `stop_px` is the stop that rests at the broker."""
+    """One position at its mark; `stop_px` is the stop that rests at the broker, `pips` the way gone in a pair."""
     mark = state.marks.get(held.symbol)
     instrument = state.instrument(held.symbol)
     rate = state.rate(instrument.currency) if instrument else None
@@ -61,11 +62,20 @@ def position_row(state: State, held: Position) -> dict[str, Any]:
         "avg_px": _price(held.avg_px),
         "mark_px": mark.px if mark else None,
         "unrealized_pnl": unrealized,
+        "pips": _pips(held, mark.px, instrument) if mark is not None and instrument is not None else None,
         "stop_px": stops[0] if stops else held.initial_stop_px,
         "target_px": held.target_px,
         "opened_at": held.opened_at,
         "exit_wanted": held.exit_wanted,
     }
+
+
+def _pips(held: Position, mark_px: Decimal, instrument: Instrument) -> Decimal | None:
+    """How far the market has gone our way, in pips to a tenth; None for what is not counted in them."""
+    if not instrument.base_currency or not held.qty:
+        return None
+    way = 1 if held.qty > 0 else -1
+    return round((mark_px - held.avg_px) * way / instrument.pip_size, 1)
 
 
 def orders_shown(state: State) -> list[Order]:

@@ -10,7 +10,10 @@ import pytest
 
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.orders import FillRecorded, OrderIntended, RiskDecided, TradeClosed
+from qmworkbench.domain.instruments import forex_pair, us_equity
+from qmworkbench.domain.positions import Position
 from qmworkbench.domain.sessions import PHASE_ORDER
+from qmworkbench.service import view_rows
 from qmworkbench.service.chronicle import DENIALS_KEPT, FILLS_KEPT, Chronicle
 from qmworkbench.service.health import COMPONENTS, CRITICAL, HealthBoard, HealthStatus, changed
 from qmworkbench.service.lateness import WINDOW, Lateness, StageTimes
@@ -66,6 +69,7 @@ def test_every_part_of_the_contract_is_there(mid_day: list[Event]) -> None:
         "avg_px",
         "mark_px",
         "unrealized_pnl",
+        "pips",
         "stop_px",
         "target_px",
         "opened_at",
@@ -219,3 +223,13 @@ def test_only_a_change_of_status_is_news() -> None:
 def test_a_component_nobody_knows_is_named() -> None:
     with pytest.raises(KeyError, match="redis"):
         HealthBoard().succeeded("redis", NOON)
+
+
+def test_a_pair_is_told_in_pips_and_a_share_is_not() -> None:
+    held = Position(strategy_id="fx", symbol="EURUSD", qty=Decimal(-1000), cost=Decimal(-1234))
+    instrument = forex_pair("EURUSD")
+    assert view_rows._pips(held, Decimal("1.2328"), instrument) == Decimal("12.0")
+    yen = Position(strategy_id="fx", symbol="USDJPY", qty=Decimal(1000), cost=Decimal(110_000))
+    assert view_rows._pips(yen, Decimal("109.955"), forex_pair("USDJPY")) == Decimal("-4.5")
+    share = Position(strategy_id="us", symbol="AAPL", qty=Decimal(10), cost=Decimal(1000))
+    assert view_rows._pips(share, Decimal(110), us_equity("AAPL")) is None

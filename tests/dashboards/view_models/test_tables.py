@@ -258,3 +258,9 @@ def test_rows_have_as_many_cells_as_columns_and_keys_of_their_own() -> None:
 def test_a_plain_cell_is_plain() -> None:
     assert cell("x") == "x"
     assert cell("", pct=140.0) == {"text": "", "pct": 100.0}
+
+
+def test_a_pair_says_how_many_pips_it_is_ahead() -> None:
+    snapshot = scenarios.day()
+    snapshot["positions"][0] |= {"pips": "12.5"}
+    assert texts(positions(reading(snapshot))["rows"][0])[4] == "+68.88 · 12.5 pips"
