@@ -54,7 +54,7 @@ class TradingState(StrEnum):
 
     @property
     def severity(self) -> int:
-        return tuple(TradingState).index(self)
+        return _SEVERITY[self]
 
     @property
     def shown(self) -> str:
@@ -62,6 +62,7 @@ class TradingState(StrEnum):
         return _SHOWN[self]
 
 
+_SEVERITY: Final = {state: place for place, state in enumerate(TradingState)}
 _SHOWN: Final = {
     TradingState.ACTIVE: "ACTIVE",
     TradingState.REDUCING: "HALTED – entries blocked, exits running",

@@ -23,20 +23,25 @@ from qmworkbench.trading.state import Run, Session, State
 _HUNDRED = Decimal(100)
 
 
-def _why_not(state: State, run: Run, symbol: str) -> str:
+def _out_of_play(state: State, run: Run) -> str:
+    """Why this instance takes no symbol at all now; "" if it might."""
+    if run.ended:
+        return "its run has ended"
+    if state.trading_state(run.spec.strategy_id) is not TradingState.ACTIVE:
+        return f"it is {state.trading_state(run.spec.strategy_id)}"
+    return f"its entry window closed with bar {run.spec.entry_until_bar}" if _window_closed(state, run) else ""
+
+
+def _why_not(state: State, run: Run, symbol: str, out_of_play: str) -> str:
     """Why this instance cannot take the symbol; "" if it can."""
     spec = run.spec
     if spec.symbols and symbol not in spec.symbols:
         return "the symbol is not on its list"
-    if run.ended:
-        return "its run has ended"
-    if state.trading_state(spec.strategy_id) is not TradingState.ACTIVE:
-        return f"it is {state.trading_state(spec.strategy_id)}"
+    if out_of_play:
+        return out_of_play
     instrument = state.instrument(symbol)
     if instrument is None or instrument.asset_class not in spec.asset_classes:
         return "it does not trade this market"
-    if _window_closed(state, run):
-        return f"its entry window closed with bar {spec.entry_until_bar}"
     if run.owned >= spec.max_symbols:
         return f"it owns {spec.max_symbols} symbols already"
     return ""
@@ -50,9 +55,12 @@ def _window_closed(state: State, run: Run) -> bool:
 def give_back(decision: Decision) -> None:
     """Symbols whose owner can no longer enter, and holds nothing there, are free for another."""
     state, day = decision.state, decision.state.day
+    over = {name: _enters_no_more(state, run) for name, run in day.runs.items()}
     for owned in list(day.assignments.values()):
         symbol, strategy_id = owned.symbol, owned.strategy_id
-        reason = _enters_no_more(state, day.runs[strategy_id], symbol)
+        reason = over[strategy_id]
+        if not reason and symbol not in day.watchlist:
+            reason = "what was carried into the session has been closed"
         if not reason or watchlist.tied(state, strategy_id, symbol):
             continue
         decision.emit(AssignmentEnded(at=decision.at, symbol=symbol, strategy_id=strategy_id, reason=reason))
@@ -60,15 +68,13 @@ def give_back(decision: Decision) -> None:
             watchlist.step(decision, symbol, WatchState.FOUND, reason)
 
 
-def _enters_no_more(state: State, run: Run, symbol: str) -> str:
+def _enters_no_more(state: State, run: Run) -> str:
     name = run.spec.strategy_id
     if _window_closed(state, run):
         return f"the entry window of {name} has closed"
     if run.ended:
         return f"the run of {name} has ended"
-    if run.state is not TradingState.ACTIVE:
-        return f"{name} is stopped: {run.state_reason}"
-    return "" if symbol in state.day.watchlist else "what was carried into the session has been closed"
+    return f"{name} is stopped: {run.state_reason}" if run.state is not TradingState.ACTIVE else ""
 
 
 def _perishable(state: State, run: Run) -> tuple[int, float]:
@@ -99,18 +105,23 @@ def allocate(decision: Decision) -> None:
     state, day = decision.state, decision.state.day
     if day.start_equity is None:
         return
+    out_of_play = {name: _out_of_play(state, run) for name, run in day.runs.items()}
+    held = {} if day.shared_symbols else {p.symbol: p.strategy_id for p in state.positions.values()}
     for candidate in day.candidates:
         symbol = candidate.symbol
         taken = symbol in day.owners and not day.shared_symbols
         if taken or not watchlist.is_active(state, symbol):
             continue
-        holders = [] if day.shared_symbols else state.holders(symbol)
-        if holders:
-            _decline(decision, symbol, f"{holders[0].strategy_id} holds it, and a symbol has one owner here")
+        if symbol in held:
+            _decline(decision, symbol, f"{held[symbol]} holds it, and a symbol has one owner here")
             continue
-        takers = [run for run in day.runs.values() if _may_ask(day, run, symbol)]
-        refusals = {run.spec.strategy_id: _why_not(state, run, symbol) for run in takers}
-        eligible = [run for run in takers if not refusals[run.spec.strategy_id]]
+        full = len(day.assignments) >= day.max_owned
+        if full and symbol not in day.owners:
+            _decline(decision, symbol, f"the book owns {day.max_owned} symbols, its limit")
+            continue
+        takers = {name: run for name, run in day.runs.items() if _may_ask(day, run, symbol)}
+        refusals = {name: _why_not(state, run, symbol, out_of_play[name]) for name, run in takers.items()}
+        eligible = [run for name, run in takers.items() if not refusals[name]]
         if not eligible:
             if symbol not in day.owners:
                 _decline(decision, symbol, "; ".join(f"{name}: {why}" for name, why in refusals.items()))
