@@ -172,7 +172,7 @@ def test_a_day_runs_what_was_approved_goes_on_without_the_one_that_cannot_and_sa
     assert lines["premarket.strategy_parameters"].status == "pass"
     assert f"version 1, signed by {DESK}" in lines["premarket.strategy_parameters"].detail
     assert lines["premarket.strategies_ready"].status == "warn"
-    assert "bad: left out, the others go on: qm.toml:8" in lines["premarket.strategies_ready"].detail
+    assert "bad: left out, the others go on: qm.toml:9" in lines["premarket.strategies_ready"].detail
     assert desk(config).sessions("orb")[0][1].approved_by == DESK
     with JournalReader(config.paths.journal) as reader:
         events = [event for _, event in reader.events(["session.opened", "run.ended"])]
