@@ -40,7 +40,6 @@ from qmworkbench.strategies.period import PeriodSignals
 from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.phases import STARTUP_ORDER
 from qmworkbench.venue.exchange import Exchange
-from qmworkbench.venue.store import MEMORY
 
 _NOTHING_AT_STAKE: Final = Check(
     check_id="replay.nothing_at_stake",
@@ -70,7 +69,7 @@ class Replay:
     ) -> None:
         self.journal: Journal = journal if journal is not None else MemoryJournal(book=first.book)
         self._opened = ExitStack()
-        exchange = Exchange(MEMORY, instruments, first.venue_model, first.account_currency, first.initial_cash)
+        exchange = Exchange(None, instruments, first.venue_model, first.account_currency, first.initial_cash)
         self.exchange = self._opened.enter_context(exchange)
         self._on_boundary = on_boundary
         self._stage: ReplayStage | None = None

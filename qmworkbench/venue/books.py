@@ -18,6 +18,7 @@ from qmworkbench.domain.positions import fill_delta
 from qmworkbench.venue.accounting import fill_fee, money, paid_in_full
 from qmworkbench.venue.bars import Print
 from qmworkbench.venue.costs import VenueModel
+from qmworkbench.venue.memory_store import MemoryStore
 from qmworkbench.venue.orders import Ending, VenueOrder
 from qmworkbench.venue.records import AccountRow, Batch, Booked, Entry, Holding, Rate, VenueError
 from qmworkbench.venue.store import Store
@@ -34,7 +35,7 @@ class Books:
 
     def __init__(
         self,
-        store: Store,
+        store: Store | MemoryStore,
         instruments: Mapping[str, Instrument],
         model: VenueModel,
         *,

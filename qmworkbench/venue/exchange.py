@@ -31,6 +31,7 @@ from qmworkbench.venue.closing import close_books, expire_day_orders
 from qmworkbench.venue.costs import VenueModel
 from qmworkbench.venue.crossing import Crossing
 from qmworkbench.venue.matching import stop_level
+from qmworkbench.venue.memory_store import MemoryStore
 from qmworkbench.venue.orders import Ending, OrderRefused, Refusal, VenueOrder
 from qmworkbench.venue.overnight import Overnight
 from qmworkbench.venue.pricing import Pricing, told
@@ -41,14 +42,15 @@ from qmworkbench.venue.store import Store
 class Exchange:
     """One account at one simulated venue.
 
-    `db_path` is the venue's own file (":memory:" keeps nothing). `initial_cash` counts when the file is new;
-    afterwards the books do. `name` goes into every order and execution id: the same venue fed the same things
-    says the same. Raises VenueError when the file is in use, is another venue's, or cannot be written.
+    `db_path` is the venue's own file; ":memory:" keeps nothing, and None not even tables (a replay's). `initial_cash`
+    counts when the file is new; afterwards the books do. `name` goes into every order and execution id: the same venue
+    fed the same things says the same. Raises VenueError when the file is in use, is another venue's, or cannot be
+    written.
     """
 
     def __init__(
         self,
-        db_path: Path | str,
+        db_path: Path | str | None,
         instruments: Mapping[str, Instrument] | Iterable[Instrument],
         model: VenueModel,
         account_currency: str,
@@ -62,7 +64,7 @@ class Exchange:
         by_symbol = {instrument.symbol: instrument for instrument in listed}
         self._lock = threading.RLock()
         self._pricing = Pricing(by_symbol, account_currency)
-        self._store = Store(db_path)
+        self._store = MemoryStore() if db_path is None else Store(db_path)
         try:
             self._books = Books(
                 self._store,

@@ -1,0 +1,149 @@
+"""The venue's books in memory, for a replay: what `store.Store` keeps, with nothing to survive (§2 Backtesting)."""
+
+from bisect import bisect_right
+from copy import copy
+from typing import Final
+
+from qmworkbench.domain.execution import AccountActivity, ExecType, ExecutionReport
+from qmworkbench.domain.instruments import Instrument
+from qmworkbench.venue.bars import Print
+from qmworkbench.venue.orders import VenueOrder
+from qmworkbench.venue.records import AccountRow, Batch, Booked, Entry, Holding, Rate, StatementLine
+
+_MOVES_MONEY: Final = (ExecType.TRADE, ExecType.TRADE_CANCEL)
+
+
+class MemoryStore:
+    """`store.Store` without a file. What it is given it copies, and what it gives is a copy: books change in place."""
+
+    data_version: Final = 0
+    path: Final = ":memory:"
+
+    def __init__(self) -> None:
+        self._account: AccountRow | None = None
+        self._orders: dict[str, VenueOrder] = {}
+        self._open: set[str] = set()
+        self._positions: dict[str, Holding] = {}
+        self._marks: dict[str, Print] = {}
+        self._rates: dict[str, Rate] = {}
+        self._halts: dict[str, bool] = {}
+        self._listings: dict[str, Instrument] = {}
+        self._entries: list[Entry] = []
+        self._entered: list[int] = []
+        self._booked: list[Booked] = []
+        self._booked_at: list[int] = []
+        self._last_seq = 0
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+    def write(self, batch: Batch) -> None:
+        """Take over what one operation changed."""
+        if batch.account is not None:
+            self._account = copy(batch.account)
+        for cl_ord_id, peak in batch.peaks.items():
+            self._orders[cl_ord_id].peak_px = peak
+        for cl_ord_id, order in batch.orders.items():
+            self._orders[cl_ord_id] = copy(order)
+            (self._open.add if order.is_open else self._open.discard)(cl_ord_id)
+            self._last_seq = max(self._last_seq, order.seq)
+        for symbol, held in batch.positions.items():
+            if held.qty:
+                self._positions[symbol] = copy(held)
+            else:
+                self._positions.pop(symbol, None)
+        self._marks.update(batch.marks)
+        self._rates.update(batch.rates)
+        self._halts.update(batch.halts)
+        self._listings.update(batch.listings)
+        for entry in batch.entries:
+            self._entries.append(entry)
+            self._entered.append(entry.report.cursor)
+        for booked in batch.activities:
+            self._booked.append(booked)
+            self._booked_at.append(booked.activity.cursor)
+
+    def account(self) -> AccountRow | None:
+        """The account, None in books that have none yet."""
+        return copy(self._account)
+
+    def live_orders(self) -> list[VenueOrder]:
+        """Open orders, and ended entries whose legs are open, by arrival."""
+        alive = self._open | {self._orders[name].parent_id or "" for name in self._open}
+        found = [self._orders[name] for name in alive if name in self._orders]
+        return [copy(order) for order in sorted(found, key=lambda order: order.seq)]
+
+    def order(self, cl_ord_id: str) -> VenueOrder | None:
+        """Any order ever taken, by its client id."""
+        return copy(self._orders.get(cl_ord_id))
+
+    def knows(self, cl_ord_ids: list[str]) -> str | None:
+        """The first of these ids that was ever used, None when all are new."""
+        return next((cl_ord_id for cl_ord_id in cl_ord_ids if cl_ord_id in self._orders), None)
+
+    def positions(self) -> list[Holding]:
+        return [copy(self._positions[symbol]) for symbol in sorted(self._positions)]
+
+    def marks(self) -> dict[str, Print]:
+        return {symbol: self._marks[symbol] for symbol in sorted(self._marks)}
+
+    def rates(self) -> list[Rate]:
+        return [self._rates[currency] for currency in sorted(self._rates)]
+
+    def halted(self) -> list[str]:
+        return sorted(symbol for symbol, halted in self._halts.items() if halted)
+
+    def last_cursor(self) -> int:
+        return max(self._entered[-1] if self._entered else 0, self._booked_at[-1] if self._booked_at else 0)
+
+    def last_seq(self) -> int:
+        return self._last_seq
+
+    def reports(self, after_cursor: int) -> list[ExecutionReport]:
+        """What was reported after `after_cursor`, oldest first."""
+        return [entry.report for entry in self._entries[bisect_right(self._entered, after_cursor) :]]
+
+    def activities(self, after_cursor: int) -> list[AccountActivity]:
+        """What was booked without an order after `after_cursor`, oldest first."""
+        return [booked.activity for booked in self._booked[bisect_right(self._booked_at, after_cursor) :]]
+
+    def statement(self, after_cursor: int) -> list[StatementLine]:
+        """Every line of the account's statement after `after_cursor`, oldest first."""
+        entries = self._entries[bisect_right(self._entered, after_cursor) :]
+        lines = [_of_entry(entry) for entry in entries if entry.report.exec_type in _MOVES_MONEY]
+        lines += [_of_activity(booked) for booked in self._booked[bisect_right(self._booked_at, after_cursor) :]]
+        return sorted(lines, key=lambda line: line.cursor)
+
+    def listings(self) -> dict[str, Instrument]:
+        """The terms of every symbol ever held or ordered."""
+        return {symbol: self._listings[symbol] for symbol in sorted(self._listings)}
+
+
+def _of_entry(entry: Entry) -> StatementLine:
+    said = entry.report
+    return StatementLine(
+        cursor=said.cursor,
+        at=said.transact_time,
+        what=said.exec_type.value,
+        ref=said.exec_id,
+        symbol=said.symbol,
+        side=said.side.value,
+        qty=said.last_qty,
+        px=said.last_px,
+        fee=said.fee,
+        realized_pnl=entry.realized_pnl,
+        cash_delta=entry.cash_delta,
+    )
+
+
+def _of_activity(booked: Booked) -> StatementLine:
+    told = booked.activity
+    return StatementLine(
+        cursor=told.cursor,
+        at=told.transact_time,
+        what=told.kind.value,
+        ref=told.activity_id,
+        symbol=told.symbol,
+        realized_pnl=booked.realized_pnl,
+        cash_delta=told.amount,
+    )
