@@ -87,7 +87,7 @@ _PARAMETERS = (
     bounded("min_break_volume", 2.0, 0.0, 100.0, "×", "volume of the breaking bar over the base's mean"),
     bounded("max_chase_pct", 1.5, 0.0, 50.0, "%", "farthest close beyond the high; above it the move was missed"),
     bounded("exit_bars", 15, 2, 240, "bars", "bars whose lowest low a close must hold"),
-    *setting_parameters(last_entry_bar=330, min_bars_left=30),
+    *setting_parameters(last_entry_bar=300, min_bars_left=45),
     *exit_parameters(target_r=3.0, max_hold_bars=120),
 )
 

@@ -99,7 +99,7 @@ _PARAMETERS = (
     bounded("min_recovery_volume", 1.2, 0.0, 100.0, "×", "volume of the recovery's bar over the pullback's mean"),
     bounded("max_chase_pct", 3.0, 0.0, 50.0, "%", "farthest close above VWAP; beyond it the move was missed"),
     bounded("exit_under_bps", 30.0, 0.0, 1000.0, "bps", "how far below VWAP a close must be to give up"),
-    *setting_parameters(last_entry_bar=240, min_bars_left=45),
+    *setting_parameters(last_entry_bar=300, min_bars_left=45),
     *exit_parameters(target_r=2.5, max_hold_bars=120),
 )
 
