@@ -145,12 +145,12 @@ def _statement(seen: PostSessionEvidence) -> Html:
         Column("ref", "Line", kind="id"),
         Column("symbol", "Symbol", kind="keep"),
         Column("said", "What"),
-        Column("our_realized", "P&L ours", money, "num"),
-        Column("their_realized", "P&L broker", money, "num"),
-        Column("our_fee", "Fee ours", money, "num"),
-        Column("their_fee", "Fee broker", money, "num"),
-        Column("their_cash", "Cash moved", money, "num"),
-        Column("apart", "Apart", money, "num"),
+        Column("our_realized", "P&L ours", _moved, "num"),
+        Column("their_realized", "P&L broker", _moved, "num"),
+        Column("our_fee", "Fee ours", _moved, "num"),
+        Column("their_fee", "Fee broker", _moved, "num"),
+        Column("their_cash", "Cash moved", _moved, "num"),
+        Column("apart", "Apart", _moved, "num"),
     ]
     odd = [line for line in lines if line["apart"]]
     summed = _summed(lines)
@@ -163,6 +163,11 @@ def _statement(seen: PostSessionEvidence) -> Html:
         f"<details{' open' if len(lines) <= _OPEN_LINES else ''}><summary>All {several(len(lines), 'line')}</summary>"
     )
     return subsection("The statement, line by line", shown, f"{folded}{listed}</details>", note=note)
+
+
+def _moved(amount: Decimal | None) -> str:
+    """Money; a dot where nothing moved, so that what did stands out, and a dash where the side has no such line."""
+    return "·" if amount == 0 else money(amount)
 
 
 def _money_line(line: MoneyLine) -> dict[str, Any]:

@@ -38,6 +38,32 @@ def status_matrix(checks: Sequence[Check], *, label: str, group: Callable[[Check
     return Html(f'<figure style="max-width:{width}px">{drawn}{said}</figure>')
 
 
+def checklist(checks: Sequence[Check], *, group: Callable[[Check], str] | None = None) -> Html:
+    """Every check as one short line in two columns, by section (or by `group`): sign, title, what was seen.
+
+    A check that is not green is told whole, with its remedy.
+    """
+    sections: dict[str, list[Check]] = {}
+    for check in checks:
+        sections.setdefault((group or _section)(check), []).append(check)
+    parts = []
+    for name, found in sections.items():
+        ordered = sorted(found, key=lambda check: _WORST_FIRST.index(check.status))
+        parts.append(f"<section><h4>{escape(name)}</h4>{''.join(_short(check) for check in ordered)}</section>")
+    return Html(f'<div class="checklist">{"".join(parts)}</div>')
+
+
+def _short(check: Check) -> str:
+    sign, said = _SIGN[check.status], escape(check.value)
+    whole = check.status in (CheckStatus.FAIL, CheckStatus.WARN)
+    told = f"<p>{escape(f'{check.detail} {check.remedy}'.strip())}</p>" if whole else ""
+    kind = {CheckStatus.NOT_APPLICABLE: "na"}.get(check.status, check.status.value)
+    return (
+        f'<div class="line {kind}" title="{escape(f"{check.title}: {check.value}")}"><b aria-label="{kind}">{sign}</b>'
+        f"<span>{escape(check.title)}</span><i>{said}</i>{told}</div>"
+    )
+
+
 def counted(checks: Sequence[Check]) -> str:
     """How many checks have each status, in words."""
     words = {"pass": "passed", "warn": "warned", "fail": "failed", "not_applicable": "not applicable here"}

@@ -21,11 +21,11 @@ from qmworkbench.operations.preflight import (
     item_status,
 )
 from qmworkbench.operations.preflight import preflight as judge
-from qmworkbench.reporting.matrix import counted, status_matrix
+from qmworkbench.reporting.matrix import checklist, counted, status_matrix
 from qmworkbench.reporting.notebook import Conclusion
 from qmworkbench.reporting.parameters import PreflightParameters
 from qmworkbench.reporting.session_source import found_book, newest_session
-from qmworkbench.reporting.tables import Column, Html, checks_table, chip, section, subsection, table, text, tiles
+from qmworkbench.reporting.tables import Column, Html, checks_table, chip, section, subsection, table, text
 from qmworkbench.storage.reading import open_book
 
 MANIFEST_ALLOWS_S: Final = 90
@@ -177,7 +177,7 @@ def five_items(found: Preflight) -> Html:
         mine = [check for check in found.checks if check.check_id in item.check_ids]
         odd = [check for check in mine if check.status in (CheckStatus.FAIL, CheckStatus.WARN)]
         looked = [check for check in mine if check.status is not CheckStatus.NOT_APPLICABLE]
-        seen = "<br>".join(f"{text(check.title)}: <b>{text(check.value)}</b>" for check in odd or looked[:3])
+        seen = "; ".join(f"{text(check.title)}: <b>{text(check.value)}</b>" for check in odd or looked[:3])
         rows.append({"number": str(item.number), "status": status, "title": item.title, "seen": seen})
     columns = [
         Column("number", "", kind="keep"),
@@ -185,7 +185,7 @@ def five_items(found: Preflight) -> Html:
         Column("title", "Item"),
         Column("seen", "Seen", lambda seen: seen or "not looked at yet"),
     ]
-    return section("The five items", table(rows, columns, empty="", stack=True, flag=_failed))
+    return section("The five items", table(rows, columns, empty="", stack=True, kind="five", flag=_failed))
 
 
 def _failed(row: object) -> bool:
@@ -193,20 +193,24 @@ def _failed(row: object) -> bool:
 
 
 def at_a_glance(found: Preflight) -> Html:
-    """Every check as a square, how long each phase took, and who signed."""
-    entries = []
-    for phase in PreflightPhase:
-        record = found.record(phase)
-        if record is None:
-            entries.append((_LEFT_ITEMS[phase], "–", "not looked at"))
-            continue
-        taken = f"{record.seconds:.1f} s of {MANIFEST_ALLOWS_S} s, {counted(record.checks)}"
-        entries.append((_LEFT_ITEMS[phase], record.verdict.value, taken))
+    """How long each phase took, who signed, and every line on one page: what is not green with all that was found."""
+    told = [_phase_told(phase, found.record(phase)) for phase in PreflightPhase]
     signed = sorted({record.confirmed_by for record in found.records if record.confirmed_by})
     people = sum(bool(check.confirmed_by) for check in found.checks)
-    entries.append(("Signed by", text(", ".join(signed) or "nobody"), f"{people} lines that need a person"))
-    glance = status_matrix(found.checks, label="Preflight checks", group=_group) if found.checks else ""
-    return section("At a glance", tiles(entries), glance)
+    told.append(f"{several(people, 'line')} that need a person, signed by <b>{text(', '.join(signed) or 'nobody')}</b>")
+    glance = status_matrix(found.checks, label="Preflight checks", group=_group) if found.checks else Html("")
+    return section(
+        "Every line",
+        f'<p class="told">{". ".join(told)}.</p><div class="screen">{glance}</div>',
+        checklist(found.checks, group=_group),
+    )
+
+
+def _phase_told(phase: PreflightPhase, record: PreflightRecord | None) -> str:
+    if record is None:
+        return f"{_LEFT_ITEMS[phase]}: not looked at"
+    taken = f"{counted(record.checks)}, in {record.seconds:.1f} of {MANIFEST_ALLOWS_S} s"
+    return f"{_LEFT_ITEMS[phase]}: <b>{record.verdict.value}</b>, {taken}"
 
 
 def _group(check: Check) -> str:
@@ -215,7 +219,10 @@ def _group(check: Check) -> str:
 
 
 def phases(found: Preflight) -> Html:
-    """Each phase line by line, what is not green first."""
+    """The evidence of each phase line by line, what is not green first; on paper from a page of its own on.
+
+    Folded on a screen where everything is green: the page above has said so.
+    """
     pieces = []
     for phase in PreflightPhase:
         record = found.record(phase)
@@ -227,7 +234,10 @@ def phases(found: Preflight) -> Html:
         pieces.append(
             subsection(_LEFT_ITEMS[phase], checks_table(record.checks, empty="Nothing was looked at."), note=note)
         )
-    return section("Line by line", *pieces)
+    green = all(check.status in (CheckStatus.PASS, CheckStatus.NOT_APPLICABLE) for check in found.checks)
+    summary = "<summary>What was looked at, seen and expected</summary>"
+    folded = f"<details{'' if green else ' open'}>{summary}{''.join(pieces)}</details>"
+    return Html(f'<div class="apart">{section("The evidence, line by line", folded)}</div>')
 
 
 def conclusion(found: Preflight) -> Conclusion:

@@ -77,6 +77,23 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
 .qm .chip.fail {{ background: {LOSS}; color: #fff; }}
 .qm .chip.na {{ background: #eceff2; color: {MUTED}; }}
 
+.qm .told {{ color: {MUTED}; max-width: none; }}
+.qm .checklist {{ columns: 2; column-gap: 34px; font-size: 13px; line-height: 1.35; margin: 8px 0 14px; }}
+.qm .checklist h4 {{ font-size: 12.5px; color: {MUTED}; font-weight: 600; margin: 0 0 3px; break-after: avoid; }}
+.qm .checklist section {{ margin: 0 0 12px; }}
+.qm .checklist .line {{ display: grid; grid-template-columns: 20px minmax(0, 1.5fr) minmax(0, 1fr); gap: 0 6px;
+  padding: 2px 0; border-bottom: 1px solid {LINE}; break-inside: avoid; }}
+.qm .checklist .line b {{ color: {GAIN}; text-align: center; }}
+.qm .checklist .line.na b, .qm .checklist .line.na span {{ color: {MUTED}; font-weight: 400; }}
+.qm .checklist .line i {{ font-style: normal; color: {MUTED}; overflow: hidden; text-overflow: ellipsis;
+  white-space: nowrap; }}
+.qm .checklist .line p {{ grid-column: 2 / 4; margin: 0 0 2px; color: {INK}; }}
+.qm .checklist .warn b {{ color: {AMBER}; }}
+.qm .checklist .fail b {{ color: {LOSS}; }}
+.qm .checklist .warn, .qm .checklist .fail {{ background: #fdf3ee; font-weight: 600; }}
+.qm .checklist .warn i, .qm .checklist .fail i {{ white-space: normal; color: {INK}; }}
+.qm .checklist .warn p, .qm .checklist .fail p {{ font-weight: 400; }}
+
 .qm figure {{ margin: 10px 0 16px; break-inside: avoid; }}
 .qm figure svg {{ display: block; width: 100%; height: auto; }}
 .qm figcaption {{ font-size: 12.5px; color: {MUTED}; margin-top: 2px; }}
@@ -105,6 +122,7 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
   .qm td.prose {{ min-width: 34ch; }}
   .qm table.stack td.text, .qm table.stack td.prose {{ min-width: 0; }}
   main.qm {{ padding: 16px 14px 32px; }}
+  .qm .checklist {{ columns: 1; }}
   .qm .verdict {{ flex-direction: column; align-items: flex-start; gap: 2px; }}
   .qm .tiles {{ grid-template-columns: repeat(2, minmax(0, 1fr)); }}
   .qm .tile .value {{ font-size: 18px; white-space: normal; overflow-wrap: anywhere; }}
@@ -128,7 +146,9 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
   @page {{ size: A4; margin: 14mm 12mm; }}
   main.qm {{ max-width: none; padding: 0; }}
   .qm {{ font-size: 10.5pt; }}
-  .qm h2 {{ margin-top: 18pt; break-after: avoid; }}
+  .qm h2 {{ margin-top: 12pt; font-size: 12.5pt; break-after: avoid; }}
+  .qm h1 {{ font-size: 16pt; }}
+  .qm header {{ margin-bottom: 6pt; }}
   .qm h3 {{ break-after: avoid; }}
   .qm table {{ font-size: 8.5pt; }}
   .qm th {{ font-size: 8pt; }}
@@ -137,7 +157,24 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
   .qm .grid {{ grid-template-columns: 1fr 1fr; }}
   .qm .tiles {{ grid-template-columns: repeat(4, 1fr); }}
   .qm .tile .value {{ font-size: 14pt; }}
+  .qm table.five {{ font-size: 7.6pt; line-height: 1.25; }}
+  .qm table.five td {{ padding: 2pt 6pt 2pt 0; }}
+  .qm .screen {{ display: none; }}
+  .qm .apart {{ break-before: page; }}
+  .qm .apart > h2:first-child {{ margin-top: 0; }}
+  .qm .told {{ font-size: 8pt; max-width: none; margin: 0 0 5pt; }}
+  .qm .checklist {{ font-size: 7.4pt; line-height: 1.25; margin: 4pt 0; column-gap: 18pt; }}
+  .qm .checklist h4 {{ font-size: 7.6pt; }}
+  .qm .checklist section {{ margin-bottom: 5pt; }}
+  .qm .checklist .line {{ padding: .8pt 0; grid-template-columns: 11pt minmax(0, 1.65fr) minmax(0, 1fr);
+    gap: 0 3pt; }}
+  .qm .verdict {{ padding: 6pt 10pt; }}
+  .qm .tile {{ padding: 4pt 7pt; }}
+  .qm .tiles {{ margin: 6pt 0; }}
+  .qm .intro {{ display: none; }}
+  .qm td {{ padding: 3pt 6pt 3pt 0; }}
   .qm details > * {{ display: block; }}
+  .qm details::details-content {{ content-visibility: visible; display: block; }}
   .qm summary {{ display: none; }}
 }}
 """

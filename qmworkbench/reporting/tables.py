@@ -66,7 +66,8 @@ def signed_money(value: float | Decimal | None) -> str:
 
 def money(value: float | Decimal | None) -> str:
     """Money without a sign of its own, to the cent."""
-    return DASH if value is None else minus(f"{cents(Decimal(str(value))):,.2f}")
+    # A loss of less than half a cent is none: no minus before a zero.
+    return DASH if value is None else minus(f"{cents(Decimal(str(value))) + 0:,.2f}")
 
 
 def price(value: float | Decimal | None) -> str:
