@@ -209,7 +209,8 @@ def _denied(day: SymbolDay, clock: Clock, _: object) -> Untraded | None:
         return None
     last = day.denied[-1]
     rules = "; ".join(f"{rule.code} (seen {rule.value}, limit {rule.limit})" for rule in last.failed[:_PARTS_TOLD])
-    times = f", as {len(day.denied) - 1} times before" if len(day.denied) > 1 else ""
+    before = len(day.denied) - 1
+    times = f", as {'once' if before == 1 else f'{before} times'} before" if before else ""
     return Untraded(
         "denied",
         f"The Risk Manager denied {last.strategy_id}'s entry into {day.symbol} at {clock(last.at)}{times}: {rules}.",
@@ -281,6 +282,15 @@ def _kept_out(day: SymbolDay, clock: Clock, scan: NearestScan) -> Untraded:
         )
     missing = "; ".join(verdict.sentence() for verdict in failed)
     held = len(scan.verdicts) - len(failed)
+    if any(verdict.code == "blocked" for verdict in failed):
+        apart = "; ".join(verdict.sentence() for verdict in failed if verdict.code != "blocked")
+        besides = f"missing besides: {apart}" if apart else "nothing else was missing"
+        return Untraded(
+            "blocked",
+            f"{day.symbol} was on the blocked list. Apart from that it came nearest at {clock(scan.at)} ({rank}): "
+            f"{besides}.",
+            "blocked",
+        )
     return Untraded(
         "kept out",
         f"The scan never let {day.symbol} through. It came nearest at {clock(scan.at)} ({rank}): {held} of "
