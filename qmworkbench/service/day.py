@@ -27,8 +27,8 @@ from qmworkbench.operations.recovery import recovery_checks
 from qmworkbench.ports import BrokerUnreachable
 from qmworkbench.service import pre_open, resume, startup
 from qmworkbench.service.boundary import checkpoint, compute_and_decide
-from qmworkbench.service.overnight import open_the_venue
 from qmworkbench.service.day_record import keep_line, line_of
+from qmworkbench.service.overnight import let_blocks_follow, open_the_venue
 from qmworkbench.service.plan import DayRefused
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.recovery import import_fallback
@@ -98,6 +98,7 @@ async def connect(stage: Stage) -> None:
             f"the execution broker does not answer ({error}): restore the connection and start again"
         ) from error
     await shell.feed(BrokerConnectionChanged(at=shell.now(), connected=True, detail="account and orders answer"))
+    await let_blocks_follow(stage)
 
 
 async def checklist(stage: S, preflight: Look[S], name: str, opens: Phase) -> None:

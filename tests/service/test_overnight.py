@@ -20,6 +20,7 @@ from qmworkbench.domain.events.reconciliation import BreakFound, ReconciliationC
 from qmworkbench.domain.events.session import RunSpec, SessionOpened
 from qmworkbench.domain.execution import ActivityKind
 from qmworkbench.domain.instruments import AssetClass
+from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.positions import Position
 from qmworkbench.market.bars import load_session, session_from_frame
 from qmworkbench.market.calendars import SessionCalendar
@@ -161,6 +162,16 @@ def test_a_new_name_and_a_dividend(book: Book) -> None:
     (booked,) = book.today(CashBooked)
     assert (booked.amount, booked.symbol) == (before[symbol].qty * D("0.25"), symbol)
     assert [event.new_symbol for event in book.today(PositionRestated)] == ["ZZZZ"]
+
+
+def test_a_block_follows_a_name_that_nobody_holds(book: Book) -> None:
+    limits = Limits(blocked_symbols=("DIRGE",))
+    rename = on_monday(ActivityKind.SYMBOL_CHANGE, "DIRGE", new_symbol="REQUIEM")
+    book.run(made(MONDAY, called("DIRGE", "REQUIEM"), actions=[rename]), limits=limits)
+    blocked = fold(book.events).blocked
+    assert set(blocked) == {"DIRGE", "REQUIEM"}
+    assert "DIRGE is REQUIEM since 2024-03-11, blocked by limits" in blocked["REQUIEM"].reason
+    assert not book.today(ActivitiesObserved)
 
 
 def test_a_company_that_is_gone(book: Book) -> None:
