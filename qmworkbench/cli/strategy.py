@@ -3,15 +3,16 @@
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qmworkbench.cli.failures import Cannot, guarded
 from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, config_of
 from qmworkbench.cli.output import begin
-from qmworkbench.cli.strategy_changes import approve, diff, history, propose, revert, withdraw
+from qmworkbench.cli.strategy_changes import approve, propose, revert, withdraw
 from qmworkbench.cli.strategy_check import check
+from qmworkbench.cli.strategy_record import as_data, diff, history
 
 if TYPE_CHECKING:
     from qmworkbench.service.approvals import InstanceView
@@ -165,29 +166,6 @@ def _row(view: "InstanceView") -> list[str]:
         approved.effective_from or "–",
         note,
     ]
-
-
-def as_data(view: "InstanceView") -> dict[str, Any]:
-    """An instance as plain data."""
-    approved = view.approved
-    return {
-        "instance": view.instance.instance_id,
-        "strategy": view.definition.strategy_id,
-        "version": view.definition.version,
-        "status": view.definition.status.value,
-        "owner": view.definition.owner,
-        "running": view.running,
-        "running_hash": view.running_hash,
-        "approved": approved.params,
-        "approved_hash": approved.hash,
-        "params_version": approved.version,
-        "approved_by": approved.by,
-        "approved_at": approved.at,
-        "effective_from": approved.effective_from,
-        "differences": view.differences,
-        "pending": view.pending.number if view.pending is not None else None,
-        "fault": view.fault,
-    }
 
 
 for _name, _command in (

@@ -114,18 +114,32 @@ class Desk:
         """One instance as the next session finds it. Raises UnknownInstance."""
         return self._view(self._instance(instance_id), self.approvals(), self._published())
 
-    def sessions(self, instance_id: str) -> list[tuple[str, RunSpec]]:
-        """What each session of the book ran the instance with, oldest first: the session's date and the run."""
+    def named(self, name: str) -> list[str]:
+        """The instances that a name means: one by its id, past ones too, or every one of a strategy of the catalog.
+
+        Raises UnknownInstance.
+        """
+        known = self.instances()
+        if name not in known and name in catalog.catalog():
+            found = sorted(one.instance_id for one in known.values() if one.strategy_id == name)
+            if found:
+                return found
+        if name not in known and name not in self.approvals().instances and not self.sessions([name])[name]:
+            self._instance(name)
+        return [name]
+
+    def sessions(self, instance_ids: Sequence[str]) -> dict[str, list[tuple[str, RunSpec]]]:
+        """What each session of the book ran these instances with, oldest first: the session's date and the run."""
+        found: dict[str, list[tuple[str, RunSpec]]] = {name: [] for name in instance_ids}
         if not self._config.paths.journal.exists():
-            return []
+            return found
         with JournalReader(self._config.paths.journal) as reader:
-            return [
-                (event.window.date, run)
-                for _, event in reader.session_events()
-                if isinstance(event, SessionOpened)
-                for run in event.runs
-                if run.strategy_id == instance_id
-            ]
+            opened = [event for _, event in reader.session_events() if isinstance(event, SessionOpened)]
+        for event in opened:
+            for run in event.runs:
+                if run.strategy_id in found:
+                    found[run.strategy_id].append((event.window.date, run))
+        return found
 
     # --- acting -----------------------------------------------------------------------------------------------
 

@@ -119,6 +119,24 @@ def test_a_change_goes_from_proposal_over_signature_to_the_next_session(tmp_path
     assert [version["status"] for version in versions] == ["approved", "withdrawn"]
 
 
+def test_a_strategys_id_means_all_of_its_instances(tmp_path: Path) -> None:
+    clean = qm(tmp_path, "strategy", "diff", "sma-cross")
+    assert clean.returncode == Exit.OK
+    assert clean.stdout == "9 instances of sma-cross, 9 as approved with nothing waiting\n"
+    qm(tmp_path, "strategy", "propose", "sma-cross-usdjpy", "fast_bars=12", "--reason", "slower", "--by", "bob")
+    odd = qm(tmp_path, "strategy", "diff", "sma-cross")
+    assert odd.returncode == Exit.NO_GO
+    assert "9 instances of sma-cross, 8 as approved" in odd.stdout
+    assert "sma-cross-usdjpy (sma-cross" in odd.stdout
+    assert "sma-cross-audjpy" not in odd.stdout
+    told = qm(tmp_path, "strategy", "history", "sma-cross").stdout
+    assert told.startswith(
+        "9 instances of sma-cross, 1 with changes on record\n\nsma-cross-usdjpy\nversion 1 (pending)"
+    )
+    found = answer(qm(tmp_path, "strategy", "history", "sma-cross", "--json"))["instances"]
+    assert [one["instance"] for one in found if one["versions"]] == ["sma-cross-usdjpy"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -127,12 +127,12 @@ def test_an_instance_that_cannot_run_is_corrected_first(tmp_path: Path) -> None:
 
 def test_sessions_say_what_they_ran_with(tmp_path: Path) -> None:
     config = configured(tmp_path)
-    assert desk(config).sessions(ORB) == []
+    assert desk(config).sessions([ORB]) == {ORB: []}
     for day in ("2024-03-07", "2024-03-08"):
         opened(config, day, plan(config, date.fromisoformat(day)).runs)
         if day == "2024-03-07":
             changed(config, target_r=2.5)
-    assert [(day, run.params_version) for day, run in desk(config).sessions(ORB)] == [
+    assert [(day, run.params_version) for day, run in desk(config).sessions([ORB])[ORB]] == [
         ("2024-03-07", 0),
         ("2024-03-08", 1),
     ]
@@ -173,7 +173,7 @@ def test_a_day_runs_what_was_approved_goes_on_without_the_one_that_cannot_and_sa
     assert f"version 1, signed by {DESK}" in lines["premarket.strategy_parameters"].detail
     assert lines["premarket.strategies_ready"].status == "warn"
     assert "bad: left out, the others go on: qm.toml:9" in lines["premarket.strategies_ready"].detail
-    assert desk(config).sessions("orb")[0][1].approved_by == DESK
+    assert desk(config).sessions(["orb"])["orb"][0][1].approved_by == DESK
     with JournalReader(config.paths.journal) as reader:
         events = [event for _, event in reader.events(["session.opened", "run.ended"])]
     assert "entry_bars = 0 is out of range" in events[0].left_out["bad"]
