@@ -14,6 +14,7 @@ from qmworkbench.market.findings import DataRefused
 from qmworkbench.service.config import Config, load
 from qmworkbench.service.plan import market_of, plan_of
 from qmworkbench.service.session_data import DEMO_DATE, load_data
+from qmworkbench.strategies.catalog import default_instances
 
 
 def configured(tmp_path: Path, **settings: Any) -> Config:
@@ -81,7 +82,7 @@ def test_the_plan_takes_its_settings_from_the_configuration(tmp_path: Path) -> N
     assert (plan.session_id, plan.max_owned, plan.speed, plan.compute) == ("other-2024-03-08", 7, 240.0, "one-pass")
     assert plan.paths == config.paths
     assert plan.config_hash == config.config_hash
-    assert [run.strategy_id for run in plan.runs] == ["donchian-us", "opening-range-us"]
+    assert [run.strategy_id for run in plan.runs] == [each.instance_id for each in default_instances(AssetClass.EQUITY)]
     opened = plan.opened(plan.starts_at)
     assert opened.limits_hash == plan.limits.content_hash
     assert opened.data_hash == plan.data.data_hash
