@@ -13,7 +13,7 @@ from qmworkbench.strategies.bars import BARS_SCHEMA, SessionGrid, check_tick, la
 from qmworkbench.strategies.batch import RunFault, RunSignals, SignalBatch, Told, no_answers
 from qmworkbench.strategies.contract import Answers, StrategyFault, answers
 from qmworkbench.strategies.definition import Anchor, StrategyDefinition, StrategyInstance
-from qmworkbench.strategies.last_rows import LastRows
+from qmworkbench.strategies.last_rows import LastRows, Lot, computed
 from qmworkbench.strategies.rules import RuleBook, Rules
 from qmworkbench.strategies.session_store import Floats, Index, Ints, SessionStore
 
@@ -265,37 +265,43 @@ class SignalEngine(SessionSource):
         alike: dict[tuple[Anchor | None, bytes], list[int]] = {}
         for at, (rules, index) in enumerate(asked):
             if len(index):
-                deep = rules.anchor.moving and self._store.depth(index, rules.anchor) > (rules.anchor.bars or 0)
-                alike.setdefault((None if deep else rules.anchor, index.tobytes()), []).append(at)
+                alike.setdefault((None if self._deep([rules], index) else rules.anchor, index.tobytes()), []).append(at)
+        return self._beside_each_other(asked, list(alike.values()))
+
+    def _beside_each_other(
+        self, asked: Sequence[tuple[Rules, Index]], alike: Sequence[list[int]]
+    ) -> list[Told | StrategyFault]:
+        """Each lot of `alike` as one query, all at once. Where one of them fails, every one of the rules by itself."""
         told: dict[int, Told | StrategyFault] = {}
-        for places in alike.values():
-            together = [asked[at][0] for at in places]
-            try:
-                found = self._computed(together, asked[places[0]][1])
-            except StrategyFault:
-                continue  # computed one by one below
-            told.update(zip(places, found, strict=True))
+        try:
+            tables = computed([self._lot([asked[at][0] for at in places], asked[places[0]][1]) for places in alike])
+            for places, rows in zip(alike, tables, strict=True):
+                told.update((at, self._read(*asked[at], table)) for at, table in zip(places, rows, strict=True))
+        except StrategyFault:
+            told.clear()
         return [told[at] if at in told else self._told_by(*pair) for at, pair in enumerate(asked)]
 
     def _answers(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
-        told = self._computed([rules], index)[0]
+        told = self._read(rules, index, computed([self._lot([rules], index)])[0][0])
         return told.close, told.answers
 
-    def _computed(self, together: Sequence[Rules], index: Index) -> list[Told]:
-        """What rules of the same anchor, or moving ones of enough bars, say of the same symbols."""
+    def _read(self, rules: Rules, index: Index, rows: pl.DataFrame) -> Told:
+        return Told(self._names(index), rows["close"].to_numpy(), answers(rules.program, rows))
+
+    def _lot(self, together: Sequence[Rules], index: Index) -> Lot:
+        """Rules of the same anchor, or moving ones with bars enough, and the frame they look at."""
         keys = tuple(rules.key for rules in together)
         if keys not in self._compiled:
             self._compiled[keys] = LastRows(together)
-        compiled, store, names = self._compiled[keys], self._store, self._names(index)
-        tail = None
-        if all(r.anchor.moving and store.depth(index, r.anchor) > (r.anchor.bars or 0) for r in together):
-            tail = max(r.anchor.bars or 0 for r in together) + 1
+        compiled, store = self._compiled[keys], self._store
+        tail = max(rules.anchor.bars or 0 for rules in together) + 1 if self._deep(together, index) else None
         frame, last = store.frame(compiled.frame_reads, index, together[0].anchor, tail)
-        rows = compiled.of(frame, last, store.at_boundary(compiled.row_reads, index))
-        return [
-            Told(names, table["close"].to_numpy(), answers(rules.program, table))
-            for rules, table in zip(together, rows, strict=True)
-        ]
+        return Lot(compiled, frame, last, store.at_boundary(compiled.row_reads, index))
+
+    def _deep(self, together: Sequence[Rules], index: Index) -> bool:
+        """Whether all the rules have moving anchors, and every symbol the bars they look back."""
+        anchors = {rules.anchor for rules in together}
+        return all(a.moving and self._store.depth(index, a) > (a.bars or 0) for a in anchors)
 
 
 def shared_columns(table: pl.DataFrame) -> list[str]:

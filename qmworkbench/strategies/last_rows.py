@@ -80,65 +80,79 @@ class LastRows:
 
     An indicator that several need is computed once. What looks at its own row alone, and is not asked for earlier
     rows by anything else, is computed for the last rows only: the values are the same. `row_reads` are the bars columns
-    wanted of the last rows.
+    wanted of the last rows, `kept` the others, `wanted` the columns of the result.
     """
 
     def __init__(self, rules: Sequence[Rules]) -> None:
         self.rules = tuple(rules)
         parts = [_Part.of(one) for one in rules]
-        self._early: list[list[pl.Expr]] = []
-        self._late: list[list[pl.Expr]] = []
+        early: list[list[pl.Expr]] = []
+        late: list[list[pl.Expr]] = []
         shared: set[str] = set()
         kept: set[str] = set()
         for number, part in enumerate(parts):
             own = {name for stage in part.early for name, _ in stage}
             for stage in part.early:
-                self._early.append([expr.alias(name) for name, expr in stage if name not in shared])
+                early.append([expr.alias(name) for name, expr in stage if name not in shared])
                 shared.update(name for name, _ in stage if name.startswith("i_"))
             # The next program's steps may have the same names: what is read later is put aside, and back for its turn.
             aside = [name for name in sorted(part.row_reads) if name in own and not name.startswith("i_")]
-            self._early.append([pl.col(name).alias(f"{number}|{name}") for name in aside])
-            self._late.append([pl.col(f"{number}|{name}").alias(name) for name in aside])
-            self._late += [[expr.alias(name) for name, expr in stage] for stage in part.late]
-            self._late.append([pl.col(name).alias(f"{number}|{name}") for name in sorted(part.rules.row_reads)])
+            early.append([pl.col(name).alias(f"{number}|{name}") for name in aside])
+            late.append([pl.col(f"{number}|{name}").alias(name) for name in aside])
+            late += [[expr.alias(name) for name, expr in stage] for stage in part.late]
+            late.append([pl.col(name).alias(f"{number}|{name}") for name in sorted(part.rules.row_reads)])
             kept.update(f"{number}|{name}" for name in aside)
             kept.update(name for name in part.row_reads if name in KEYS or (name in own and name.startswith("i_")))
         reads = {name for part in parts for stage in part.early for _, e in stage for name in e.meta.root_names()}
         reads |= {"close", *(name for name in kept if name in KEYS)}
         self.frame_reads = tuple(name for name in (*BARS_SCHEMA, *KEYS) if name in reads)
         self.row_reads = tuple(name for name in BARS_SCHEMA if any(name in part.row_reads for part in parts))
-        self._kept = sorted(kept)
+        self.early, self.late = ([stage for stage in stages if stage] for stages in (early, late))
+        self.kept = sorted(kept)
+        self.wanted = [f"{number}|{name}" for number, one in enumerate(rules) for name in sorted(one.row_reads)]
 
-    def of(self, frame: pl.DataFrame, last: Index, bars: pl.DataFrame) -> list[pl.DataFrame]:
-        """For each of the rules the rows `last` of `frame` with all that `contract.answers` reads.
-
-        `bars` holds the columns `row_reads` of these rows. Raises StrategyFault if any of the rules raises or yields
-        other types than agreed; computed one by one, the others are well.
-        """
-        try:
-            table = self._computed(frame, last, bars)
-        except (Exception, PanicException) as error:  # foreign code to the platform: it ends its own run only
-            told = str(error).partition("\n")[0]
-            raise StrategyFault(self.rules[0].program.strategy_id, f"raised {type(error).__name__}: {told}") from error
-        columns = {name: column for name, column in zip(table.columns, table.get_columns(), strict=True)}
+    def told(self, table: pl.DataFrame) -> list[pl.DataFrame]:
+        """What the result of `computed` holds for each of the rules, its types checked."""
+        columns = dict(zip(table.columns, table.get_columns(), strict=True))
         return [
             checked(one.program, pl.DataFrame([columns[f"{at}|{name}"].alias(name) for name in sorted(one.row_reads)]))
             for at, one in enumerate(self.rules)
         ]
 
-    def _computed(self, frame: pl.DataFrame, last: Index, bars: pl.DataFrame) -> pl.DataFrame:
-        """Early stages over the whole frame, late ones over its last rows, in one query."""
-        lazy, wide = frame.lazy(), frame.height > THREADED_ROWS
-        for stage in self._early:
-            if stage:
-                lazy = lazy.with_columns(stage) if wide else lazy.with_columns_seq(stage)
-        rows = pl.Series("rows", last)
-        picked = [pl.col(name).gather(rows) for name in self._kept]
-        lazy = lazy.select(*picked, *bars.get_columns())
-        for stage in self._late:
-            if stage:
-                lazy = lazy.with_columns_seq(stage)
-        return lazy.collect(engine="in-memory", optimizations=_AS_WRITTEN)
+
+@dataclass(frozen=True, eq=False)
+class Lot:
+    """What `computed` computes: rules over a frame, for its rows `last`, whose bars columns `row_reads` are `bars`."""
+
+    compiled: LastRows
+    frame: pl.DataFrame
+    last: Index
+    bars: pl.DataFrame
+
+
+def computed(lots: Sequence[Lot]) -> list[list[pl.DataFrame]]:
+    """For each of the rules of each lot the last rows with all that `contract.answers` reads; lots beside each other.
+
+    Early stages run over the whole frame, late ones over its last rows, in the queries that eager calls would make one
+    by one. Raises StrategyFault if any of the rules raises or yields other types than agreed; by themselves, the others
+    are well.
+    """
+    queries = []
+    for lot in lots:
+        query, wide, rows = lot.frame.lazy(), lot.frame.height > THREADED_ROWS, pl.Series("rows", lot.last)
+        for stage in lot.compiled.early:
+            query = query.with_columns(stage) if wide else query.with_columns_seq(stage)
+        query = query.select(*(pl.col(name).gather(rows) for name in lot.compiled.kept), *lot.bars.get_columns())
+        for stage in lot.compiled.late:
+            query = query.with_columns_seq(stage)
+        queries.append(query.select(lot.compiled.wanted))
+    try:
+        # The engine is named: the streaming one changes float sums from call to call.
+        tables = pl.collect_all(queries, engine="in-memory", optimizations=_AS_WRITTEN)  # noqa: TID251
+    except (Exception, PanicException) as error:  # foreign code to the platform: it ends its own run only
+        told, strategy_id = str(error).partition("\n")[0], lots[0].compiled.rules[0].program.strategy_id
+        raise StrategyFault(strategy_id, f"raised {type(error).__name__}: {told}") from error
+    return [lot.compiled.told(table) for lot, table in zip(lots, tables, strict=True)]
 
 
 _AS_WRITTEN: Final = pl.QueryOptFlags.none()

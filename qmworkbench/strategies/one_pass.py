@@ -12,7 +12,7 @@ from qmworkbench.strategies.batch import joined, no_answers, taken
 from qmworkbench.strategies.contract import Answers, StrategyFault, answers, signalled
 from qmworkbench.strategies.definition import Anchor, StrategyDefinition, StrategyInstance
 from qmworkbench.strategies.frames import ClosedBars, SessionSource, shared_columns
-from qmworkbench.strategies.last_rows import LastRows
+from qmworkbench.strategies.last_rows import LastRows, Lot, computed
 from qmworkbench.strategies.parameters import Params
 from qmworkbench.strategies.rules import Rules
 from qmworkbench.strategies.session_store import Floats, Index
@@ -99,7 +99,8 @@ class SessionSignals(SessionSource):
         compiled = LastRows([rules])
         frame = self._anchored(rules.anchor, self._of(index).filter(so_far))
         last = np.append(np.flatnonzero(np.diff(frame["i_symbol"].to_numpy())), frame.height - 1)
-        rows = compiled.of(frame.select(compiled.frame_reads), last, frame.select(compiled.row_reads)[last])[0]
+        lot = Lot(compiled, frame.select(compiled.frame_reads), last, frame.select(compiled.row_reads)[last])
+        rows = computed([lot])[0][0]
         return rows["close"].to_numpy(), answers(rules.program, rows)
 
     def _of(self, index: Index) -> pl.DataFrame:
