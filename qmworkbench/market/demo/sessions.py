@@ -35,6 +35,7 @@ HISTORY_DAYS: Final = 5
 DEMO_SYMBOLS: Final = 300
 MOST_SYMBOLS: Final = SEATS
 _MINUTE_US: Final = 60 * SECOND_US
+_SEAT_SESSIONS: Final = 8000  # seats times sessions made at once: bounds memory to some 200 MB
 _PRICES: Final = ("open", "high", "low", "close")
 _COLUMNS: Final = (*_PRICES, "volume", "spread")
 _LOWEST: Final = 100.0  # cents: below a dollar ticks are finer, and this market has none of that
@@ -118,13 +119,18 @@ def demo_bars(day: date, seed: int, names: list[str], *, history_days: int = HIS
     if unknown:
         raise ValueError(f"{listed(unknown)} is not listed on the demo market on {day}: take names of demo_symbols()")
     names = sorted(names)
-    seats = np.array([board[name] for name in names], dtype=np.int64)
-    made = []
-    for hours in windows:
-        number = _number(hours.date)
-        one = _session(seed, number, hours, seats, early_too=hours.date == day)
-        made.append(_restated(one, number, today, seats))
-    return _rows(names, made)
+    at_once = max(1, _SEAT_SESSIONS // len(windows))
+    parts = []
+    for start in range(0, len(names), at_once):
+        part = names[start : start + at_once]
+        seats = np.array([board[name] for name in part], dtype=np.int64)
+        made = []
+        for hours in windows:
+            number = _number(hours.date)
+            one = _session(seed, number, hours, seats, early_too=hours.date == day)
+            made.append(_restated(one, number, today, seats))
+        parts.append(_rows(part, made))
+    return pl.concat(parts)
 
 
 def _number(day: date) -> int:
