@@ -46,9 +46,13 @@ def show(
     def human() -> None:
         out.table(["setting", "value", "from"], [[row.key, row.value, row.source] for row in rows])
         out.line(f"\nconfig hash {found.config_hash} (over the settings a decision can depend on)")
+        for instance, problems in found.left_out.items():
+            out.line(f"{instance} cannot run and is left out: {'; '.join(map(str, problems))}")
 
     files = [str(path) for path in found.files]
-    out.result({"config_hash": found.config_hash, "files": files, "settings": rows}, human)
+    left_out = {instance: [str(problem) for problem in problems] for instance, problems in found.left_out.items()}
+    content = {"config_hash": found.config_hash, "files": files, "settings": rows, "left_out": left_out}
+    out.result(content, human)
 
 
 @app.command("path")

@@ -151,13 +151,16 @@ def _version(strategy: StrategySeen) -> str:
 
 
 def _signed(running: Sequence[StrategySeen]) -> str:
-    """By whom what runs was approved: the catalog's own sets counted, signed versions by instance."""
-    own = [s for s in running if not s.params_version]
-    told = [f"{several(len(own), 'instance')} on the catalog's own set"] if own and len(own) < len(running) else []
+    """Who answers for what runs: the catalog's own sets counted by owner, signed versions by instance; what waits."""
+    own = Counter(s.owner or "nobody" for s in running if not s.params_version)
+    owners = listed(f"{count} of {owner}" for owner, count in sorted(own.items()))
+    told = [f"on the catalog's own set: {owners}"] if own else []
     signed = {s.instance_id: _version(s) for s in running if s.params_version}
     told += [_grouped(signed)] if signed else []
     coming = {s.instance_id: "; ".join(s.coming) for s in running if s.coming}
     told += [f"to come: {_grouped(coming)}"] if coming else []
+    waiting = {s.instance_id: "; ".join(s.proposals) for s in running if s.proposals}
+    told += [f"waiting: {_grouped(waiting)}"] if waiting else []
     return "; ".join(told)
 
 

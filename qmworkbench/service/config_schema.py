@@ -315,7 +315,12 @@ class Settings(BaseSettings):
     @field_validator("owners", mode="before")
     @classmethod
     def _people(cls, value: Any) -> Any:
-        """Names by owner; one name may stand without a list."""
+        """Names by owner; one name may stand without a list, and a variable holds the table as JSON."""
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except json.JSONDecodeError as error:
+                raise refusal(f"is not a table in JSON ({error})", _OWNERS_LIKE) from None
         if not isinstance(value, Mapping):
             raise refusal("is not a table", _OWNERS_LIKE)
         people = {name: [given] if isinstance(given, str) else given for name, given in value.items()}

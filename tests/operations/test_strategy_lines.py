@@ -120,8 +120,18 @@ def test_a_signed_version_shows_signer_day_and_since_when() -> None:
     )
     check = parameters(*odd)
     assert check.status is PASS
-    assert "35 instances on the catalog's own set" in check.detail
+    assert check.detail.startswith("on the catalog's own set: 35 of the desk; ")
     assert "rsi-audusd: version 3, signed by ada on 2024-03-08, from 2024-03-11 on" in check.detail
+
+
+def test_the_owner_answers_for_the_catalogs_own_sets_and_what_waits_is_told_beside_it() -> None:
+    mixed = tuple(
+        msgspec.structs.replace(s, owner="trend desk" if s.strategy_id == "donchian" else "the desk") for s in many()
+    )
+    assert parameters(*mixed).detail.startswith("on the catalog's own set: 18 of the desk, 18 of trend desk")
+    waiting = but(mixed, "sma-gbpusd", proposals=("version 1 proposed by bob on 2024-03-08: fast_bars: 10 → 12",))
+    assert parameters(*waiting).status is PASS
+    assert "waiting: sma-gbpusd: version 1 proposed by bob" in parameters(*waiting).detail
 
 
 def test_what_is_signed_for_a_later_session_is_told_and_changes_nothing() -> None:

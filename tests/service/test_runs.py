@@ -181,3 +181,34 @@ def test_a_ledger_that_does_not_verify_stops_the_day_everywhere(tmp_path: Path) 
     ledger.write_text(ledger.read_text().replace("2.5", "9.5", 1))
     with pytest.raises(StoreDamaged, match=r"approvals.jsonl line 2 was changed or damaged"):
         schedule(config, EQUITY)
+
+
+# --- who may sign, as configured --------------------------------------------------------------------------------------
+
+
+def test_people_are_listed_by_owner_in_a_file_or_a_variable(tmp_path: Path) -> None:
+    listed = configured(tmp_path, '[owners]\n"equities desk" = ["ada", "grace"]\n"trend desk" = "bob"\n')
+    assert listed.settings.owners == {"equities desk": ("ada", "grace"), "trend desk": ("bob",)}
+    assert listed.source("owners.equities desk") == "qm.toml:2"
+    by_variable = configured(tmp_path, QM_OWNERS='{"equities desk": ["ada"]}')
+    assert by_variable.settings.owners == {"equities desk": ("ada",)}
+    assert listed.config_hash == by_variable.config_hash  # who signs decides nothing
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[owners]\n"equities dsk" = ["ada"]',
+            r'qm.toml:2: owners."equities dsk" .*owns no strategy .*Did you mean equities',
+        ),
+        ('[owners]\n"equities desk" = []', 'names nobody under "equities desk"'),
+        ('[owners]\n"equities desk" = [""]', 'names nobody under "equities desk"'),
+        ('[owners]\n"equities desk" = 5', 'names nobody under "equities desk"'),
+        ("owners = 5", "owners = 5 is not a table"),
+        ('owners = "ada"', "is not a table in JSON"),
+    ],
+)
+def test_a_list_of_people_nobody_could_use_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigRefused, match=said):
+        configured(tmp_path, text)
