@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -20,6 +21,12 @@ Clock = Callable[[datetime], str]
 Row = Mapping[str, Any]
 
 _PARTS_TOLD: Final = 3
+
+
+def exchange_clock(zone: str) -> Clock:
+    """Times of day as the exchange's clock shows them: "10:04"."""
+    there = ZoneInfo(zone)
+    return lambda at: f"{at.astimezone(there):%H:%M}"
 
 
 @dataclass(frozen=True)
@@ -149,12 +156,14 @@ def _oddities(trade: Row) -> list[str]:
 class Untraded:
     """How far a symbol came that was never traded. `stage` is no bars, blocked, unfilled, denied, ignored, owned,
     declined, expired, kept out or unknown; `why` the paragraph; `condition` the filter's or rule's code, or the entry
-    condition in words, that was missing there; "" where none can be named.
+    condition in words, that was missing there, "" where none can be named; `at` when it came that far, None where no
+    one moment was it.
     """
 
     stage: str
     why: str
     condition: str = ""
+    at: datetime | None = None
 
 
 def explain_untraded(
@@ -187,6 +196,7 @@ def _blocked(day: SymbolDay, clock: Clock, _: object) -> Untraded | None:
         "blocked",
         f"{day.symbol} was blocked ({block.scope}) by {block.by} at {clock(block.at)}: {block.reason}.",
         "blocked",
+        block.at,
     )
 
 
@@ -201,6 +211,7 @@ def _unfilled(day: SymbolDay, clock: Clock, _: object) -> Untraded | None:
         f"{intent.strategy_id} sent an entry for {intent.request.order_qty} {day.symbol} at {clock(intent.at)}, "
         f"decided at {intent.decision_px}{times}; it {ended_as(last)}.",
         "unfilled",
+        intent.at,
     )
 
 
@@ -215,6 +226,7 @@ def _denied(day: SymbolDay, clock: Clock, _: object) -> Untraded | None:
         "denied",
         f"The Risk Manager denied {last.strategy_id}'s entry into {day.symbol} at {clock(last.at)}{times}: {rules}.",
         last.failed[0].code if last.failed else "",
+        last.at,
     )
 
 
@@ -228,6 +240,7 @@ def _ignored(day: SymbolDay, clock: Clock, _: object) -> Untraded | None:
         f"{signal.strategy_id} raised an entry for {day.symbol} at {clock(signal.at)} ({signal.decision_px}) that led "
         f"to no order: {moot[-1].reason}.",
         "signal",
+        signal.at,
     )
 
 
@@ -238,7 +251,7 @@ def _owned(day: SymbolDay, clock: Clock, entries: Sequence[tuple[str, NearestEnt
     for strategy_id, nearest in entries:
         told.append(f"{strategy_id} came nearest at {clock(nearest.at)} ({_px(nearest.close)}): {nearest.sentence()}.")
     missing = next((n.missing[0].text for _, n in entries if n.missing), "entry rules")
-    return Untraded("owned", " ".join(told), missing)
+    return Untraded("owned", " ".join(told), missing, entries[0][1].at if entries else day.owned[0].since)
 
 
 def _whole(owned: Sequence[Owned], clock: Clock) -> str:
@@ -256,9 +269,11 @@ def _not_owned(day: SymbolDay, clock: Clock, scan: NearestScan | None) -> Untrad
         found = f"The scan found {day.symbol} at {clock(first.at)}{rank}"
         if day.declined:
             last = day.declined[-1]
-            return Untraded("declined", f"{found}, and no strategy took it: {last.reason}.", "ownership")
+            return Untraded("declined", f"{found}, and no strategy took it: {last.reason}.", "ownership", last.at)
         last_word = day.watch[-1]
-        return Untraded("expired", f"{found}; then it {last_word.state}: {last_word.reason}.", str(last_word.state))
+        return Untraded(
+            "expired", f"{found}; then it {last_word.state}: {last_word.reason}.", str(last_word.state), first.at
+        )
     if scan is not None:
         return _kept_out(day, clock, scan)
     if day.near_misses:
@@ -268,6 +283,7 @@ def _not_owned(day: SymbolDay, clock: Clock, scan: NearestScan | None) -> Untrad
             "kept out",
             f"The scan never let {day.symbol} through; nearest at {clock(miss.at)}, rank {miss.rank}: {failed}.",
             miss.failed[0].code,
+            miss.at,
         )
     return Untraded("unknown", f"The scan never let {day.symbol} through, nor was it near its best.", "rank")
 
@@ -279,6 +295,7 @@ def _kept_out(day: SymbolDay, clock: Clock, scan: NearestScan) -> Untraded:
         return Untraded(
             "kept out",
             f"{day.symbol} passed every filter at {clock(scan.at)} ({rank}), and the scan was not taken in then.",
+            at=scan.at,
         )
     missing = "; ".join(verdict.sentence() for verdict in failed)
     held = len(scan.verdicts) - len(failed)
@@ -290,12 +307,14 @@ def _kept_out(day: SymbolDay, clock: Clock, scan: NearestScan) -> Untraded:
             f"{day.symbol} was on the blocked list. Apart from that it came nearest at {clock(scan.at)} ({rank}): "
             f"{besides}.",
             "blocked",
+            scan.at,
         )
     return Untraded(
         "kept out",
         f"The scan never let {day.symbol} through. It came nearest at {clock(scan.at)} ({rank}): {held} of "
         f"{len(scan.verdicts)} filters passed, missing: {missing}.",
         failed[0].code,
+        scan.at,
     )
 
 

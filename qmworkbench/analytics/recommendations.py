@@ -158,7 +158,7 @@ def _given_back(looked: Looked) -> list[Recommendation]:
 
 def _tight_filters(looked: Looked) -> list[Recommendation]:
     found = []
-    for row in kept_out_by(looked.missed, looked.record).filter(pl.col("symbols") >= 3).iter_rows(named=True):
+    for row in kept_out_by(looked.missed).filter(pl.col("symbols") >= 3).iter_rows(named=True):
         found.append(
             Recommendation(
                 rule="tight_filter",

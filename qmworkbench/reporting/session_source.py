@@ -85,7 +85,7 @@ class SessionSource:
 
     @cached_property
     def missed(self) -> pl.DataFrame:
-        return missed(self.record, self.bars, interval_s=self.record.opened.window.interval_s)
+        return missed(self.record, self.bars, interval_s=self.record.opened.window.interval_s, zone=ZONE)
 
     @cached_property
     def looked(self) -> Looked:

@@ -11,8 +11,11 @@ from qmworkbench.analytics.missed import kept_out_by, missed
 from qmworkbench.analytics.recommendations import RULES, Looked, recommend, summary
 from qmworkbench.analytics.session_record import SessionRecord, record_of
 from qmworkbench.analytics.tables import TABLES
-from qmworkbench.domain.events import decode
-from tests.analytics.frames import MINUTE, OPEN, bars, reviewed, table
+from qmworkbench.domain.candidates import FilterVerdict
+from qmworkbench.domain.events import Event, decode, market
+from tests.analytics.frames import MINUTE, OPEN, ZONE, bars, reviewed, table
+from tests.analytics.session_events import denied, fill
+from tests.service.samples import sample
 from tests.trading.world import World
 
 
@@ -156,61 +159,76 @@ def test_nothing_at_all_is_reviewed_without_complaint(blank: SessionRecord) -> N
 RAN = bars("RUN", (10.0, 10.0, 10.0, 10.0), (10.0, 10.5, 9.5, 10.4), (10.4, 13.0, 10.4, 12.0), (12.0, 12.0, 11.0, 11.0))
 
 
-def seen(symbol: str = "RUN", **row: Any) -> pl.DataFrame:
-    return table(
-        "near_misses", {"symbol": symbol, "at": OPEN + MINUTE, "codes": "change,rel_volume", "why": "too little", **row}
+def near_miss(after_min: int = 1, *codes: str) -> market.NearMissSeen:
+    failed = tuple(
+        FilterVerdict(code=code, passed=False, value=1.0, limit=3.0) for code in codes or ("change", "rel_volume")
     )
+    made: market.NearMissSeen = sample(
+        market.NearMissSeen, symbol="RUN", at=OPEN + after_min * MINUTE, failed=failed, rank=4
+    )
+    return made
+
+
+def passed_over(record: SessionRecord, *events: Event, **more: Any) -> pl.DataFrame:
+    return missed(replace(record, events=events), RAN, interval_s=60, zone=ZONE, **more)
 
 
 def test_a_near_miss_that_ran_is_told_with_what_kept_it_out(blank: SessionRecord) -> None:
-    record = over(blank, near_misses=seen())
-    found = rows(missed(record, RAN, interval_s=60))
-    assert len(found) == 1
-    row = found[0]
-    assert (row["symbol"], row["stage"], row["why"]) == ("RUN", "near miss", "too little")
+    found = passed_over(blank, near_miss())
+    row = rows(found)[0]
+    assert (row["symbol"], row["stage"], row["condition"]) == ("RUN", "kept out", "change")
+    assert row["why"] == (
+        "The scan never let RUN through; nearest at 09:31, rank 4: change 1 is under 3; relative volume 1 is under 3."
+    )
     assert (row["seen_px"], row["best_px"], row["best_at"]) == (10.0, 13.0, OPEN + 3 * MINUTE)
     assert (row["run_pct"], row["fall_pct"], row["close_pct"]) == pytest.approx((30.0, -5.0, 10.0))
-    assert kept_out_by(missed(record, RAN, interval_s=60), record)["filter"].to_list() == ["change", "rel_volume"]
+    assert rows(kept_out_by(found)) == [
+        {"filter": "change", "symbols": 1, "average_run_pct": pytest.approx(30.0), "which": "RUN"}
+    ]
+
+
+def test_how_far_it_went_counts_from_where_it_came_nearest(blank: SessionRecord) -> None:
+    row = rows(passed_over(blank, near_miss(1), near_miss(2, "change"), near_miss(3)))[0]
+    assert (row["seen_at"], row["seen_px"], row["fall_pct"]) == (OPEN + 2 * MINUTE, 10.4, 0.0)
+    assert row["run_pct"] == pytest.approx(25.0)
+    assert row["why"].endswith("nearest at 09:32, rank 4: change 1 is under 3.")
 
 
 def test_what_was_traded_or_did_not_run_is_not_missed(blank: SessionRecord) -> None:
-    traded = over(blank, near_misses=seen(), fills=table("fills", {"symbol": "RUN", "at": OPEN}))
-    assert missed(traded, RAN, interval_s=60).is_empty()
-    assert missed(over(blank, near_misses=seen()), RAN, interval_s=60, least_run_pct=31.0).is_empty()
-    late = over(blank, near_misses=seen(at=OPEN + 9 * MINUTE))
-    assert missed(late, RAN, interval_s=60).is_empty()
+    assert passed_over(blank, near_miss(), fill("10", "1", symbol="RUN")).is_empty()
+    assert passed_over(blank, near_miss(), least_run_pct=31.0).is_empty()
+    assert passed_over(blank, near_miss(9)).is_empty()
 
 
-@pytest.mark.parametrize(
-    ("name", "row", "stage", "why"),
-    [
-        ("watch", {"state": "found", "reason": "rank 3", "at": OPEN}, "found", "rank 3"),
-        ("assignments", {"why": "no room", "at": OPEN}, "declined", "no room"),
-        ("assignments", {"why": "room", "strategy_id": "orb-1", "at": OPEN}, "assigned", "orb-1 owned it"),
-        ("signals", {"ignored": "entries held", "at": OPEN}, "signaled", "entries held"),
-        ("risk_blocks", {"rule": "collar", "value": "9", "limit": "3", "at": OPEN}, "denied", "collar (9, limit 3)"),
-        (
-            "orders",
-            {"leg": "entry", "status": "expired", "reason": "no trade", "intended_at": OPEN},
-            "unfilled",
-            "expired",
-        ),
-    ],
-)
-def test_the_furthest_stage_tells_why(
-    blank: SessionRecord, name: str, row: dict[str, Any], stage: str, why: str
-) -> None:
-    record = over(blank, **{"near_misses": seen(), name: table(name, {"symbol": "RUN", **row})})
-    found = rows(missed(record, RAN, interval_s=60))[0]
-    assert found["stage"] == stage
-    assert why in found["why"]
+def test_what_no_scan_was_near_is_missed_only_where_it_ran_clearly(blank: SessionRecord) -> None:
+    row = rows(passed_over(blank))[0]
+    assert (row["stage"], row["seen_at"], row["seen_px"], row["run_pct"]) == (
+        "unknown",
+        OPEN,
+        10.0,
+        pytest.approx(30.0),
+    )
+    assert passed_over(blank, unseen_run_pct=31.0).is_empty()
+    assert kept_out_by(passed_over(blank)).is_empty()
+
+
+def test_the_furthest_stage_tells_why(blank: SessionRecord) -> None:
+    owned = sample(market.AssignmentMade, symbol="RUN", strategy_id="orb-1", at=OPEN)
+    row = rows(passed_over(blank, near_miss(), owned))[0]
+    assert (row["stage"], row["why"].split(" from ")[0]) == ("owned", "orb-1 owned it")
+    row = rows(passed_over(blank, near_miss(), owned, *denied("e1", "price_collar", symbol="RUN")))[0]
+    assert (row["stage"], row["condition"]) == ("denied", "price_collar")
 
 
 # --- recommendations and stores ------------------------------------------------------------------------------
 
 
 def looked(record: SessionRecord, done: pl.DataFrame, found: pl.DataFrame | None = None) -> Looked:
-    return Looked(record, done, found if found is not None else missed(over(record), RAN, interval_s=60))
+    return Looked(
+        record,
+        done,
+        found if found is not None else missed(over(record), RAN, interval_s=60, zone=ZONE, unseen_run_pct=99.0),
+    )
 
 
 def test_an_empty_day_recommends_nothing_and_says_how_it_looked(blank: SessionRecord) -> None:
