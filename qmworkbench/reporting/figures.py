@@ -128,6 +128,51 @@ def signed_bars(
     return svg.figure(draw, label=label, height=height, width=width)
 
 
+def ranked(rows: Sequence[tuple[str, float]], *, label: str) -> Html:
+    """Names with a signed amount each as lying bars, in the order given; for a card's width."""
+
+    def draw(axes: Axes, narrow: bool) -> None:
+        values = [value for _, value in rows]
+        place = list(range(len(rows)))[::-1]
+        axes.barh(place, values, color=[GAIN if value >= 0 else LOSS for value in values], height=0.62)
+        axes.axvline(0, color=MUTED, linewidth=0.9)
+        axes.set_yticks(place, [name for name, _ in rows])
+        axes.grid(False)
+        axes.set_xticks([])
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        axes.tick_params(length=0)
+        for y, value in zip(place, values, strict=True):
+            place_at: Any = {"xytext": (3 if value >= 0 else -3, 0), "ha": "left" if value >= 0 else "right"}
+            told = minus(f"{value:+,.0f}")
+            axes.annotate(told, (value, y), textcoords="offset points", va="center", fontsize=8, color=INK, **place_at)
+        axes.margins(x=0.22, y=0.04)
+
+    return svg.small(draw, label=label, height=30 + 21 * max(2, len(rows)))
+
+
+def results(trades: pl.DataFrame, *, zone: str, currency: str) -> Html:
+    """Each trade's net result in order of closing, and what they add up to. `trades`: symbol, net_pnl, closed_at."""
+
+    def draw(axes: Axes, narrow: bool) -> None:
+        net = trades["net_pnl"].to_numpy()
+        place = np.arange(len(net))
+        axes.bar(place, net, color=[GAIN if value >= 0 else LOSS for value in net], width=0.66)
+        axes.step(place, np.cumsum(net), where="mid", color=INK, linewidth=1.3, label="added up")
+        axes.axhline(0, color=MUTED, linewidth=0.9)
+        many = len(net) > (12 if narrow else 36)
+        names = [] if many else trades["symbol"].to_list()
+        axes.set_xticks([] if many else place, names, rotation=90 if narrow or len(net) > 14 else 0, fontsize=7.5)
+        axes.grid(False, axis="x")
+        axes.margins(x=0.01)
+        svg.money(axes)
+        axes.set_ylabel(currency)
+        axes.legend(loc="upper left")
+
+    label = f"Net result of each of {trades.height} trades in order of closing, and their sum, {currency}"
+    return svg.figure(draw, label=label, height=210, caption="Each trade in order of closing; the line adds them up.")
+
+
 def excursions(trades: pl.DataFrame) -> Html:
     """Each trade's worst, best and final result in units of its risk: were stops needed, were gains given back?"""
     known = trades.filter(pl.col("mae_r").is_not_null() & pl.col("r_multiple").is_not_null())

@@ -100,6 +100,10 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
 .qm .narrow {{ display: none; }}
 .qm .grid {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 14px 18px; }}
 .qm .grid > * {{ min-width: 0; }}
+.qm .grid.wider {{ grid-template-columns: repeat(auto-fill, minmax(min(100%, 460px), 1fr)); }}
+.qm .three {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 6px 24px; }}
+.qm .three > * {{ min-width: 0; break-inside: avoid; }}
+.qm .three h3 {{ margin-top: 8px; }}
 .qm .card {{ border: 1px solid {LINE}; border-radius: 8px; padding: 10px 12px 6px; break-inside: avoid; }}
 .qm .card .head {{ display: flex; justify-content: space-between; gap: 8px; font-weight: 620; }}
 .qm .card p {{ font-size: 12.5px; color: {MUTED}; margin: 2px 0 4px; }}
@@ -154,7 +158,9 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
   .qm th {{ font-size: 8pt; }}
   .qm tr {{ break-inside: avoid; }}
   .qm .scroll {{ overflow: visible; }}
-  .qm .grid {{ grid-template-columns: 1fr 1fr; }}
+  .qm .grid, .qm .grid.wider {{ grid-template-columns: 1fr 1fr; }}
+  .qm .three {{ grid-template-columns: 1fr 1fr 1fr; }}
+  .qm .card p {{ font-size: 7.2pt; line-height: 1.3; }}
   .qm .tiles {{ grid-template-columns: repeat(4, 1fr); }}
   .qm .tile .value {{ font-size: 14pt; }}
   .qm table.five {{ font-size: 7.6pt; line-height: 1.25; }}

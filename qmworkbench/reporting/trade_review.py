@@ -8,8 +8,10 @@ from typing import Any, Final
 
 import polars as pl
 
-from qmworkbench.analytics import stores
+from qmworkbench.analytics import review, stores
+from qmworkbench.analytics.explanations import explain_trades
 from qmworkbench.analytics.missed import LEAST_RUN_PCT
+from qmworkbench.analytics.symbol_day import symbol_days
 from qmworkbench.analytics.trades import vwap
 from qmworkbench.operations.lines import several
 from qmworkbench.reporting import figures
@@ -18,7 +20,6 @@ from qmworkbench.reporting.tables import (
     Column,
     Html,
     clock,
-    features,
     money,
     number,
     price,
@@ -34,6 +35,8 @@ from qmworkbench.reporting.tables import (
 
 _AT: Final = clock(ZONE)
 _CARDS: Final = 40
+_BARS: Final = 10
+_SHORT: Final = {"exit signal": "signal", "flat at the close": "close", "opposite entry signal": "opposite signal"}
 _AROUND: Final = timedelta(minutes=30)
 
 
@@ -71,6 +74,41 @@ def summary(source: SessionSource) -> Html:
     return section("The day", *pieces, note="Times are New York time. Equity at the marks of each boundary.")
 
 
+def where_it_came_from(source: SessionSource) -> Html:
+    """The day's result taken apart: trade after trade, by strategy, by symbol, by half hour of entry."""
+    done = source.trades
+    if done.is_empty():
+        return section("Where it came from", '<div class="none">No trade was closed in this session.</div>')
+    unit = source.figures.currency
+    hours = review.time_of_day(done)
+    parts = [
+        ("By strategy", _summed(done, "definition_id" if done["strategy_id"].n_unique() > _BARS else "strategy_id")),
+        ("By symbol", _summed(done, "symbol")),
+        ("By half hour of entry", list(zip(hours["bucket"].to_list(), hours["net_pnl"].to_list(), strict=True))),
+    ]
+    charts = [
+        f"<div><h3>{title}</h3>{figures.ranked(rows, label=f'Net P&L {title.lower()}, {unit}')}</div>"
+        for title, rows in parts
+    ]
+    return section(
+        "Where it came from",
+        figures.results(done.sort("closed_at", "trade_id"), zone=ZONE, currency=unit),
+        f'<div class="three">{"".join(charts)}</div>',
+        note=f"Net of fees, in {unit}.",
+    )
+
+
+def _summed(done: pl.DataFrame, by: str) -> list[tuple[str, float]]:
+    """Net P&L by a column, best first; beyond what a chart can hold the small ones are one."""
+    summed = done.group_by(by).agg(pl.col("net_pnl").sum(), pl.len()).sort("net_pnl", by, descending=[True, False])
+    rows = [(f"{name} ({count})", net) for name, net, count in summed.rows()]
+    if len(rows) <= _BARS:
+        return rows
+    largest = sorted(sorted(rows, key=lambda row: -abs(row[1]))[: _BARS - 1], key=lambda row: -row[1])
+    rest = [row for row in rows if row not in largest]
+    return [*largest, (f"{len(rest)} others", sum(net for _, net in rest))]
+
+
 def trades(source: SessionSource) -> Html:
     """Every trade as a row and, as far as there are bars, as a chart."""
     columns = [
@@ -89,40 +127,43 @@ def trades(source: SessionSource) -> Html:
         Column("entry_slippage_bps", "Slip in", number(1, "bps"), "num"),
         Column("exit_slippage_bps", "Slip out", number(1, "bps"), "num"),
         Column("hold_min", "Held", number(0, "min"), "num"),
-        Column("exit_reason", "Left by", _exit_reason),
+        Column("exit_reason", "Left by", _exit_reason, "keep"),
     ]
     listed = table(source.trades, columns, empty="No trade was closed in this session.")
-    return section(
-        "Trades", listed, _cards(source), note="In order of closing; worst and best are open P&L before fees."
-    )
+    note = "In order of closing; worst and best are open P&L before fees, while the trade was held."
+    return section("Trades", listed, _cards(source), note=note)
 
 
 def _exit_reason(reason: str | None) -> str:
-    """The cause without the indicator values behind it, which the card shows."""
-    return text((reason or "").split(":")[0])
+    """The cause in a word or two; the numbers behind it are in the trade's story."""
+    cause = (reason or "").split(":")[0].split(",")[0]
+    return text("time limit" if cause.startswith("held ") else _SHORT.get(cause, cause))
 
 
 def _cards(source: SessionSource) -> Html:
     if source.bars.is_empty() or source.trades.is_empty():
         return Html(f'<div class="none">{escape(source.bars_missing or "No bars, hence no charts.")}</div>')
-    shown = source.trades.head(_CARDS)
+    shown = source.trades.sort("opened_at", "trade_id").head(_CARDS)
     by_symbol = {
         str(key[0]): vwap(part)
         for key, part in source.bars.filter(pl.col("symbol").is_in(shown["symbol"].unique().to_list()))
         .partition_by("symbol", as_dict=True)
         .items()
     }
-    made = [_card(row, by_symbol.get(row["symbol"]), source) for row in shown.iter_rows(named=True)]
+    days = symbol_days(source.record.events, shown["symbol"].unique().sort().to_list())
+    told = explain_trades(shown, days, _AT, source.figures.currency)
+    stories = dict(told.rows())
+    made = [_card(row, by_symbol.get(row["symbol"]), stories, source) for row in shown.iter_rows(named=True)]
     beyond = source.trades.height - shown.height
     more = f'<p class="muted">{beyond} more trades are in the table above.</p>' if beyond > 0 else ""
     legend = (
         "<p class='muted'>Line: close, in its range. Dashed: VWAP. ▲ bought, ▼ sold. Red line: stop; green line: "
         "target. Shaded: held.</p>"
     )
-    return Html(f'{legend}<div class="grid">{"".join(made)}</div>{more}')
+    return Html(f'<h3>Each trade</h3>{legend}<div class="grid wider">{"".join(made)}</div>{more}')
 
 
-def _card(row: Mapping[str, Any], bars: pl.DataFrame | None, source: SessionSource) -> str:
+def _card(row: Mapping[str, Any], bars: pl.DataFrame | None, stories: Mapping[str, str], source: SessionSource) -> str:
     around = max(_AROUND, (row["closed_at"] - row["opened_at"]) * 0.35)
     drawn = ""
     if bars is not None:
@@ -132,10 +173,16 @@ def _card(row: Mapping[str, Any], bars: pl.DataFrame | None, source: SessionSour
             drawn = figures.trade(seen.with_columns(pl.col("ts") + interval), dict(row), zone=ZONE)
     side = "long" if row["side"] == "buy" else "short"
     return (
-        f'<div class="card"><div class="head"><span>{escape(row["symbol"])} {side} {_AT(row["opened_at"])}</span>'
+        f'<div class="card"><div class="head"><span>{escape(row["symbol"])} {side} {_AT(row["opened_at"])} '
+        f"<small>{escape(row['strategy_id'])}</small></span>"
         f"<span>{signed_money(row['net_pnl'])} · {r_multiple(row['r_multiple'])}</span></div>{drawn}"
-        f"<p>In: {features(row['setup'])}<br>Out: {features(row['exit_reason'])}</p></div>"
+        f"<p>{escape(_told(stories[row['trade_id']]))}</p></div>"
     )
+
+
+def _told(story: str) -> str:
+    """The story without the names that head the card."""
+    return story.partition(": ")[2] or story
 
 
 # --- stores, misses, recommendations ---------------------------------------------------------------------------------
