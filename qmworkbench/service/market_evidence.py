@@ -11,6 +11,7 @@ from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.domain.commands import EmergencyLiquidateAndHalt
 from qmworkbench.domain.events.control import CommandReceived, EmergencyStarted
 from qmworkbench.domain.execution import BrokerSnapshot
+from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.operations import evidence as seen
 from qmworkbench.operations import market_evidence as market
@@ -57,7 +58,7 @@ def gather_pre_market(config: Config, platform: Platform) -> market.PreMarketEvi
         account=market.AccountSeen(
             account=account,
             expected_cash=_expected_cash(platform),
-            expected_source="the broker's last statement in our journal",
+            expected_source="the broker's last statement in our journal, and what is on record as booked since",
             leverage=plan.venue_model.leverage,
             detail="" if account is not None else "the broker could not be read",
         ),
@@ -128,9 +129,17 @@ def _api_and_page(platform: Platform) -> tuple[seen.ApiSeen, seen.PageSeen]:
 
 
 def _expected_cash(platform: Platform) -> Decimal | None:
-    """Cash as the broker last stated it on our record, None for a new book; fills since then would have moved it."""
+    """Cash as the broker last stated it on our record, with what has gone on record as booked since: interest,
+    dividends. None for a new book, and for a session taken over, whose fills have moved it.
+    """
     account = decode_state(platform.as_found).account
-    return account.cash if account is not None and not platform.restored.unfinished else None
+    if account is None or platform.restored.unfinished:
+        return None
+    try:
+        since = platform.broker.activities(account.cursor)
+    except BrokerUnreachable:
+        return account.cash
+    return account.cash + sum((one.amount for one in since if one.cursor <= platform.state.activity_cursor), ZERO)
 
 
 def _positions_expected(state: State) -> tuple[market.Holding, ...]:
