@@ -18,6 +18,7 @@ from qmworkbench.cli import (
     operator,
     preflight,
     reconcile,
+    replay,
     report,
     status,
     strategy,
@@ -53,6 +54,7 @@ def _add_group(name: str, group: typer.Typer) -> None:
 
 
 _add("day", day.day, WithBareReports)
+_add("replay", replay.replay)
 _add("preflight", preflight.preflight)
 _add("status", status.status)
 _add("why", why.why)

@@ -4,9 +4,10 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from qmworkbench.service.platform import Platform
     from qmworkbench.service.session_data import Sessions
 
+_MONTHLY_FROM: Final = 45
 _WEEKEND: Final = ("it is a Saturday", "it is a Sunday")
 
 
@@ -50,7 +52,8 @@ def period_of(
         from qmworkbench.service.session_data import demo_date
 
         begins = demo_date(config, fresh=fresh)
-    return begins, ends
+    # An end that was not given never contradicts the one that was: the file's range is told instead.
+    return (begins if first is not None else min(begins, ends)), (ends if last is not None else max(begins, ends))
 
 
 class ManyDays:
@@ -160,7 +163,7 @@ class ManyDays:
         told = f", {closed} of them closed already" if closed else ""
         count = f"{len(days)} sessions" if len(days) > 1 else "1 session"
         self._out.say(f"{count} from {days[0]} to {days[-1]} on book {self._config.book}{told}")
-        for one in _to_tell(self._stretch):
+        for one in to_tell(self._stretch):
             self._out.say(f"  {one}")
 
     def _on_day(self, day: date, line: "DayLine | None") -> None:
@@ -205,16 +208,23 @@ class ManyDays:
 
 
 def tell_days(
-    out: Output, result: "DaysResult", *, currency: str, wall_s: float, pages: dict[str, dict[str, str]] | None = None
+    out: Output,
+    result: "DaysResult",
+    *,
+    currency: str,
+    wall_s: float,
+    pages: dict[str, dict[str, str]] | None = None,
+    brief: bool = False,
 ) -> None:
-    """A period in one object, or as a table and a few lines."""
+    """A period in one object, or as a table and a few lines; `brief`: by month where it has more sessions than that."""
     import msgspec
 
     content = msgspec.structs.asdict(result) | {"wall_s": round(wall_s, 3)}
 
     def human() -> None:
         columns = ["date", ">trades", ">net", ">equity", ">max drawdown", ">breaks", "verdicts"]
-        out.table(columns, [_row(line) for line in result.days])
+        by_month = brief and len(result.days) > _MONTHLY_FROM
+        out.table(columns, _by_month(result.days) if by_month else [_row(line) for line in result.days])
         start, end = result.equity_start, result.equity_end
         trades = "1 trade" if result.trades == 1 else f"{result.trades:,} trades"
         out.line(
@@ -230,6 +240,28 @@ def tell_days(
                 out.line(f"  {day} {name:<14}{page}")
 
     out.result(content, human)
+
+
+def _by_month(lines: Sequence["DayLine"]) -> list[list[str]]:
+    """A row for each calendar month."""
+    from qmworkbench.service.days import max_drawdown
+
+    rows = []
+    for month, group in groupby(lines, key=lambda line: line.date[:7]):
+        held = list(group)
+        wrong = sorted({f"{name} {said}" for line in held for name, said in line.verdicts.items() if said != "GO"})
+        rows.append(
+            [
+                f"{month} ({len(held)})",
+                f"{sum(line.trades for line in held):,}",
+                f"{sum((line.net_pnl for line in held), Decimal(0)):,.2f}",
+                _money(held[-1].equity_end),
+                f"{max_drawdown(held):,.2f}",
+                str(sum(line.breaks for line in held)),
+                ", ".join(wrong) or "GO",
+            ]
+        )
+    return rows
 
 
 def _row(line: "DayLine") -> list[str]:
@@ -249,7 +281,7 @@ def _money(amount: Decimal | None) -> str:
     return "" if amount is None else f"{amount:,.2f}"
 
 
-def _to_tell(stretch: "Stretch") -> Iterator[str]:
+def to_tell(stretch: "Stretch") -> Iterator[str]:
     """The dates that are passed over, weekends in one line."""
     weekend = [one for one in stretch.skipped if one.why in _WEEKEND]
     for one in stretch.skipped:

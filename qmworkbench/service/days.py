@@ -192,23 +192,36 @@ class Days:
 
     def result(self) -> DaysResult:
         """What the period has come to so far."""
-        known = [line for line in self.lines if line.equity_start is not None]
-        return DaysResult(
-            book=self.config.book,
-            days=tuple(self.lines),
-            equity_start=known[0].equity_start if known else None,
-            equity_end=known[-1].equity_end if known else None,
-            net_pnl=sum((line.net_pnl for line in self.lines), ZERO),
-            max_drawdown=max_drawdown(self.lines),
-            trades=sum(line.trades for line in self.lines),
-            breaks=sum(line.breaks for line in self.lines),
-            verdicts=_worst(self.lines),
-            skipped=self.stretch.skipped,
-            problems=tuple(self.problems),
-            stopped=self.stopped,
-            decision_head=self.lines[-1].decision_head if self.lines else "",
-            wall_s=round(time.perf_counter() - self._began_s, 3),
-        )
+        took_s = time.perf_counter() - self._began_s
+        return summed_up(self.config.book, self.lines, self.stretch.skipped, self.problems, self.stopped, took_s)
+
+
+def summed_up(
+    book: str,
+    lines: Sequence[DayLine],
+    skipped: Sequence[Skipped],
+    problems: Sequence[Skipped],
+    stopped: str,
+    wall_s: float,
+) -> DaysResult:
+    """What sessions come to together."""
+    known = [line for line in lines if line.equity_start is not None]
+    return DaysResult(
+        book=book,
+        days=tuple(lines),
+        equity_start=known[0].equity_start if known else None,
+        equity_end=known[-1].equity_end if known else None,
+        net_pnl=sum((line.net_pnl for line in lines), ZERO),
+        max_drawdown=max_drawdown(lines),
+        trades=sum(line.trades for line in lines),
+        breaks=sum(line.breaks for line in lines),
+        verdicts=_worst(lines),
+        skipped=tuple(skipped),
+        problems=tuple(problems),
+        stopped=stopped,
+        decision_head=lines[-1].decision_head if lines else "",
+        wall_s=round(wall_s, 3),
+    )
 
 
 def max_drawdown(lines: Sequence[DayLine]) -> Decimal:

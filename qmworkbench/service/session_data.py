@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import polars as pl
 
 from qmworkbench.domain.corporate_actions import CorporateAction
+from qmworkbench.domain.instruments import Instrument, instrument_for
 from qmworkbench.market.bars import session_from_frame
 from qmworkbench.market.calendars import SessionCalendar
 from qmworkbench.market.corporate_actions import load_actions
@@ -47,6 +48,10 @@ class Sessions(Protocol):
         """
         ...
 
+    def instruments(self, days: Sequence[date]) -> list[Instrument]:
+        """Whatever may trade on one of these days."""
+        ...
+
 
 class FileSessions:
     """The sessions of a bar file; `symbols` are those to trade among, empty for all."""
@@ -80,6 +85,11 @@ class FileSessions:
     def session(self, day: date, *, until: date | None = None) -> SessionData:
         return self._period.session(day, until=until)
 
+    def instruments(self, days: Sequence[date]) -> list[Instrument]:
+        return [
+            instrument_for(symbol) for symbol in self._period.source.symbols() if symbol and symbol == symbol.strip()
+        ]
+
 
 class DemoSessions:
     """The demo market's sessions of a seed; `symbols` are names to trade among, or how many."""
@@ -103,6 +113,11 @@ class DemoSessions:
             data = _demo(day, self._seed, self._history_days, tuple(self._symbols))
         # Its history is told in the day's shares already; the venue books what a book may have slept through.
         return replace(data, actions=demo_actions(day - _DEMO_ACTIONS_REACH, day, self._seed, count))
+
+    def instruments(self, days: Sequence[date]) -> list[Instrument]:
+        count = self._symbols if isinstance(self._symbols, int) else DEMO_SYMBOLS
+        names = dict.fromkeys(name for day in days for name in demo_symbols(count, day))
+        return [instrument_for(name) for name in sorted(names)]
 
 
 def open_sessions(config: Config, *, count: int | None = None) -> Sessions:

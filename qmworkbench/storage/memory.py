@@ -1,6 +1,6 @@
 """A journal in memory, for backtests and tests: the same chain and contract, no disk (§2 Backtesting)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS, Record, link
@@ -99,3 +99,56 @@ def _known(stream: str) -> str:
     if stream not in STREAMS:
         raise ValueError(f"a journal has no stream {stream!r}: give one of {', '.join(STREAMS)}")
     return stream
+
+
+class HeadJournal:
+    """A journal that keeps nothing but its chains' heads: for a replay that is asked only what it came to.
+
+    The heads are those of a journal that keeps everything. `listen` hears of the decisions, in order.
+    """
+
+    def __init__(self, listen: Callable[[Sequence[Event]], None] | None = None) -> None:
+        self._heads = dict.fromkeys(STREAMS, (0, GENESIS))
+        self._listen = listen
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Sequence and hash of the newest decision; (0, genesis) when there is none."""
+        return self._heads["decisions"]
+
+    @property
+    def durable_seq(self) -> int:
+        return self.head[0]
+
+    def append(self, events: Sequence[Event]) -> int:
+        """Chain decisions in order; returns the last sequence. Raises ValueError for a time not in UTC."""
+        if self._listen is not None:
+            self._listen(events)
+        return self._chain("decisions", events)
+
+    def append_telemetry(self, events: Sequence[Event]) -> None:
+        self._chain("telemetry", events)
+
+    def sync(self) -> int:
+        return self.durable_seq
+
+    def read(self, after_seq: int = 0) -> Iterator[tuple[int, Event]]:
+        """Nothing: it was not kept."""
+        return iter(())
+
+    def records(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[Record]:
+        """Nothing: it was not kept."""
+        return iter(())
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+    def _chain(self, stream: str, events: Sequence[Event]) -> int:
+        seq, digest = self._heads[stream]
+        for event in events:
+            belongs(event, stream)
+            stored_time(event.at)
+            seq += 1
+            digest = link(digest, seq, encode(event))
+        self._heads[stream] = (seq, digest)
+        return seq
