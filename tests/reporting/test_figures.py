@@ -50,6 +50,8 @@ def drawn() -> dict[str, Html]:
         "equity": figures.equity(CURVE, start=100_000.0, zone=ZONE, currency="USD", statements=CURVE.head(3)),
         "trade": figures.trade(vwapped(10.5), TRADE, zone=ZONE),
         "bars": figures.signed_bars(["09:30", "10:00"], [5.0, -7.0], label="Net by hour", unit="USD"),
+        "ranked": figures.ranked([("donchian (2)", 12.0), ("opening-range (1)", -7.0)], label="Net by strategy"),
+        "results": figures.results(done.with_columns(symbol=pl.lit("OPK")), zone=ZONE, currency="USD"),
         "excursions": figures.excursions(done),
         "stages": figures.stages(timings),
         "slippage": figures.slippage(fills, 28.0),

@@ -34,6 +34,9 @@ def test_both_phases_are_shown_as_recorded(closed_book: Path) -> None:
     for piece in (preflight.five_items(found), preflight.at_a_glance(found), preflight.phases(found)):
         assert balanced(piece)
     assert plain(preflight.five_items(found)).count("✓ pass") == 5
+    page = plain(preflight.at_a_glance(found))
+    assert all(check.title in page for check in found.checks), "every line is on the one page"
+    assert "<details>" in preflight.phases(found), "folded where everything is green"
 
 
 def test_checks_that_were_changed_afterwards_are_not_believed(book_copy: Path) -> None:
