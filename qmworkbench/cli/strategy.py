@@ -130,7 +130,7 @@ def instances(
     out.result(content, human)
 
 
-_COLUMNS = ["strategy", "version", "running", "approved", "set", "signed by", "from", ""]
+_COLUMNS = ["strategy", "approved set", "version", "signed by", "from", ""]
 
 
 def _grouped(views: "list[InstanceView]", every: bool) -> list[tuple[list[str], tuple[str, str]]]:
@@ -153,13 +153,12 @@ def _row(view: "InstanceView") -> list[str]:
     if view.fault:
         note = f"cannot run: {view.fault}"
     elif not view.as_approved:
-        note = f"differs: {', '.join(map(str, view.differences)) or 'another version of the strategy'}"
+        what = ", ".join(map(str, view.differences)) or "another version of the strategy"
+        note = f"runs {view.running_hash}: {what}"
     else:
         note = f"version {view.pending.number} waits for a signature" if view.pending is not None else ""
     return [
-        view.definition.strategy_id,
-        view.definition.version,
-        view.running_hash or "–",
+        f"{view.definition.strategy_id} {view.definition.version}",
         approved.hash,
         number,
         approved.by or view.definition.owner,

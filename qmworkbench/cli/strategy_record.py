@@ -38,8 +38,7 @@ def diff(
 
     out = begin(json=json)
     desk = Desk(config_of(book, environment, config))
-    known = {view.instance.instance_id: view for view in desk.views()}
-    views = [known[one] if one in known else desk.view(one) for one in desk.named(name)]
+    views = [desk.view(one) for one in desk.named(name)]
     odd = [view for view in views if not view.as_approved or view.pending is not None]
 
     def human() -> None:

@@ -105,9 +105,13 @@ class Desk:
         return found
 
     def views(self) -> list[InstanceView]:
-        """Every instance as the next session finds it, in order of strategy and id."""
+        """Every instance of the market this book trades as the next session finds it, in order of strategy and id; of
+        every market where no session has been opened yet.
+        """
         approvals, known = self.approvals(), self._published()
-        views = [self._view(instance, approvals, known) for instance in self.instances().values()]
+        market = market_of(self._opened) if self._opened is not None else None
+        mine = [one for one in self.instances().values() if market in (None, one.asset_class)]
+        views = [self._view(instance, approvals, known) for instance in mine]
         return sorted(views, key=lambda view: (view.definition.strategy_id, view.instance.instance_id))
 
     def view(self, instance_id: str) -> InstanceView:

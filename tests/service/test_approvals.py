@@ -113,6 +113,15 @@ def test_going_back_is_proposed_and_signed_at_once_or_not_at_all(tmp_path: Path)
     assert desk(config).view(ORB).as_approved
 
 
+def test_a_book_shows_the_instances_of_its_own_market_and_knows_the_others(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    assert {view.instance.asset_class for view in desk(config).views()} == set(AssetClass)
+    opened(config, "2024-03-08", symbols=("EURUSD", "USDJPY"))
+    views = desk(config).views()
+    assert {symbol for view in views for symbol in view.instance.symbols} == {"EURUSD", "USDJPY"}
+    assert desk(config).view(ORB).as_approved
+
+
 def test_an_instance_nobody_knows_is_named_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UnknownInstance, match=r"no strategy instance 'opening-range-su' in book 'main' .*did you mean"):
         desk(configured(tmp_path)).view("opening-range-su")
