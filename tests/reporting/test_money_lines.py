@@ -1,4 +1,4 @@
-"""Our ledger beside the broker's statement: paired by id, on the net of all owners, nothing lost on either side (§17)."""
+"""Our ledger beside the broker's statement: paired by id, on the net of all owners, nothing lost (§17)."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
