@@ -123,6 +123,8 @@ def signalled(program: Program, bars: pl.DataFrame) -> pl.DataFrame:
 
 def checked(program: Program, frame: pl.DataFrame) -> pl.DataFrame:
     """`frame`, which has the flags and features of `program` in the types agreed; StrategyFault if it has not."""
+    if program.broken is not None:
+        raise StrategyFault(program.strategy_id, program.broken)
     types = dict(zip(frame.columns, frame.dtypes, strict=True))
     for name, dtype in (*_FLAG_TYPES, *((name, pl.Float64()) for name in program.features)):
         if types.get(name) != dtype:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 import polars as pl
+from polars.exceptions import PanicException
 
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.strategies.completeness import EntryIncomplete, entry_faults
@@ -219,13 +220,22 @@ THREADED_ROWS = 50_000
 
 
 class Program:
-    """A strategy's expressions for one parameter set. Building them costs as much as running them on a few symbols."""
+    """A strategy's expressions for one parameter set. Building them costs as much as running them on a few symbols.
+
+    `broken` says what building them raised, None for a program that can be run: whoever asks it for answers is told
+    by `contract.checked`, so that a strategy that cannot even begin ends its own run and no other.
+    """
 
     def __init__(self, definition: StrategyDefinition, params: Params) -> None:
         self.strategy_id = definition.strategy_id
         self.features = tuple(definition.features)
         self._params, self._plan = params, definition.plan
-        self.stages = [[(expr.meta.output_name(), expr) for expr in stage] for stage in definition.signals(params)]
+        self.stages: list[list[tuple[str, pl.Expr]]] = []
+        self.broken: str | None = None
+        try:
+            self.stages = [[(expr.meta.output_name(), expr) for expr in stage] for stage in definition.signals(params)]
+        except (Exception, PanicException) as error:  # foreign code to the platform
+            self.broken = f"signals(params) raised {type(error).__name__}: {error}"
 
     def names(self) -> tuple[str, ...]:
         """Every column the stages for all bars yield, causes before effects."""

@@ -1,6 +1,6 @@
 """What rules say of each symbol's last bar, several rules in one pass and no more rows than they need (§9)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,44 +80,38 @@ class LastRows:
 
     An indicator that several need is computed once. What looks at its own row alone, and is not asked for earlier
     rows by anything else, is computed for the last rows only: the values are the same. `row_reads` are the bars columns
-    wanted of the last rows, `kept` the others, `wanted` the columns of the result.
+    wanted of the last rows, `kept` the others.
     """
 
     def __init__(self, rules: Sequence[Rules]) -> None:
         self.rules = tuple(rules)
-        parts = [_Part.of(one) for one in rules]
-        early: list[list[pl.Expr]] = []
-        late: list[list[pl.Expr]] = []
+        self.early: list[list[pl.Expr]] = []
+        self._parts = [_Part.of(one) for one in rules]
+        self._picks: list[dict[str, str]] = []  # for each part: a column the late stages read, and where it is kept
         shared: set[str] = set()
-        kept: set[str] = set()
-        for number, part in enumerate(parts):
+        for number, part in enumerate(self._parts):
             own = {name for stage in part.early for name, _ in stage}
-            for stage in part.early:
-                early.append([expr.alias(name) for name, expr in stage if name not in shared])
-                shared.update(name for name, _ in stage if name.startswith("i_"))
-            # The next program's steps may have the same names: what is read later is put aside, and back for its turn.
-            aside = [name for name in sorted(part.row_reads) if name in own and not name.startswith("i_")]
-            early.append([pl.col(name).alias(f"{number}|{name}") for name in aside])
-            late.append([pl.col(f"{number}|{name}").alias(name) for name in aside])
-            late += [[expr.alias(name) for name, expr in stage] for stage in part.late]
-            late.append([pl.col(name).alias(f"{number}|{name}") for name in sorted(part.rules.row_reads)])
-            kept.update(f"{number}|{name}" for name in aside)
-            kept.update(name for name in part.row_reads if name in KEYS or (name in own and name.startswith("i_")))
-        reads = {name for part in parts for stage in part.early for _, e in stage for name in e.meta.root_names()}
-        reads |= {"close", *(name for name in kept if name in KEYS)}
+            stages = [[expr.alias(name) for name, expr in stage if name not in shared] for stage in part.early]
+            shared.update(name for name in own if name.startswith("i_"))
+            picks = {name: name for name in sorted(part.row_reads) if name in KEYS or name in own}
+            # The next program's steps may have the same names: what is read later is put aside.
+            picks |= {name: f"{number}|{name}" for name in picks if name in own and not name.startswith("i_")}
+            stages.append([pl.col(name).alias(kept) for name, kept in picks.items() if kept != name])
+            self.early += [stage for stage in stages if stage]
+            self._picks.append(picks)
+        self.kept = sorted({kept for picks in self._picks for kept in picks.values()})
+        reads = {name for part in self._parts for stage in part.early for _, e in stage for name in e.meta.root_names()}
+        reads |= {"close", *(name for name in self.kept if name in KEYS)}
         self.frame_reads = tuple(name for name in (*BARS_SCHEMA, *KEYS) if name in reads)
-        self.row_reads = tuple(name for name in BARS_SCHEMA if any(name in part.row_reads for part in parts))
-        self.early, self.late = ([stage for stage in stages if stage] for stages in (early, late))
-        self.kept = sorted(kept)
-        self.wanted = [f"{number}|{name}" for number, one in enumerate(rules) for name in sorted(one.row_reads)]
+        self.row_reads = tuple(name for name in BARS_SCHEMA if any(name in part.row_reads for part in self._parts))
 
-    def told(self, table: pl.DataFrame) -> list[pl.DataFrame]:
-        """What the result of `computed` holds for each of the rules, its types checked."""
-        columns = dict(zip(table.columns, table.get_columns(), strict=True))
-        return [
-            checked(one.program, pl.DataFrame([columns[f"{at}|{name}"].alias(name) for name in sorted(one.row_reads)]))
-            for at, one in enumerate(self.rules)
-        ]
+    def late(self, rows: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, Sequence[Named], list[str]]]:
+        """For each of the rules: of the last `rows` what its late stages read, these stages, and what is wanted."""
+        columns = dict(zip(rows.columns, rows.get_columns(), strict=True))
+        for part, picks in zip(self._parts, self._picks, strict=True):
+            read = [columns[kept].alias(name) for name, kept in picks.items()]
+            read += [columns[name] for name in self.row_reads if name in part.row_reads]
+            yield pl.DataFrame(read), part.late, sorted(part.rules.row_reads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,26 +127,43 @@ class Lot:
 def computed(lots: Sequence[Lot]) -> list[list[pl.DataFrame]]:
     """For each of the rules of each lot the last rows with all that `contract.answers` reads; lots beside each other.
 
-    Early stages run over the whole frame, late ones over its last rows, in the queries that eager calls would make one
-    by one. Raises StrategyFault if any of the rules raises or yields other types than agreed; by themselves, the others
+    Early stages run over the whole frame, late ones over its last rows, in the queries that eager calls would make. Raises StrategyFault if any of the rules raises or yields other types than agreed; by themselves, the others
     are well.
     """
+    for program in (rules.program for lot in lots for rules in lot.compiled.rules):
+        if program.broken is not None:
+            raise StrategyFault(program.strategy_id, program.broken)
+    try:
+        tables = _late(lots, _early(lots))
+    except (Exception, PanicException) as error:  # foreign code to the platform: it ends its own run only
+        told, strategy_id = str(error).partition("\n")[0], lots[0].compiled.rules[0].program.strategy_id
+        raise StrategyFault(strategy_id, f"raised {type(error).__name__}: {told}") from error
+    left = iter(tables)
+    return [[checked(rules.program, next(left)) for rules in lot.compiled.rules] for lot in lots]
+
+
+def _early(lots: Sequence[Lot]) -> list[pl.DataFrame]:
+    """Of each lot the last rows of all columns that are kept."""
     queries = []
     for lot in lots:
         query, wide, rows = lot.frame.lazy(), lot.frame.height > THREADED_ROWS, pl.Series("rows", lot.last)
         for stage in lot.compiled.early:
             query = query.with_columns(stage) if wide else query.with_columns_seq(stage)
-        query = query.select(*(pl.col(name).gather(rows) for name in lot.compiled.kept), *lot.bars.get_columns())
-        for stage in lot.compiled.late:
-            query = query.with_columns_seq(stage)
-        queries.append(query.select(lot.compiled.wanted))
-    try:
-        # The engine is named: the streaming one changes float sums from call to call.
-        tables = pl.collect_all(queries, engine="in-memory", optimizations=_AS_WRITTEN)  # noqa: TID251
-    except (Exception, PanicException) as error:  # foreign code to the platform: it ends its own run only
-        told, strategy_id = str(error).partition("\n")[0], lots[0].compiled.rules[0].program.strategy_id
-        raise StrategyFault(strategy_id, f"raised {type(error).__name__}: {told}") from error
-    return [lot.compiled.told(table) for lot, table in zip(lots, tables, strict=True)]
+        queries.append(query.select(*(pl.col(name).gather(rows) for name in lot.compiled.kept), *lot.bars))
+    # The engine is named: the streaming one changes float sums from call to call.
+    return pl.collect_all(queries, engine="in-memory", optimizations=_AS_WRITTEN)  # noqa: TID251
+
+
+def _late(lots: Sequence[Lot], rows: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
+    """For each of the rules of each lot what it says of the last rows."""
+    queries = []
+    for lot, table in zip(lots, rows, strict=True):
+        for read, stages, wanted in lot.compiled.late(table):
+            query = read.lazy()
+            for stage in stages:
+                query = query.with_columns_seq([expr.alias(name) for name, expr in stage])
+            queries.append(query.select(wanted))
+    return pl.collect_all(queries, engine="in-memory", optimizations=_AS_WRITTEN)  # noqa: TID251
 
 
 _AS_WRITTEN: Final = pl.QueryOptFlags.none()

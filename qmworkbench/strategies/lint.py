@@ -87,7 +87,7 @@ _AGGREGATES: Final = frozenset(
         *(f"FillNullWithStrategy.{name}" for name in ("Min", "Max", "Mean")),
     }
 )
-_ORDERS: Final = frozenset({"Rank", "ArgSort", "TopK", "TopKBy", "sort", "sort_by"})
+_ORDERS: Final = frozenset({"Rank", "ArgSort", "TopK", "TopKBy", "Random", "sort", "sort_by"})
 _PICKS: Final = frozenset(
     {
         *("slice", "filter", "DropNulls", "DropNans", "Unique", "GatherEvery", "ExtendConstant", "Append", "RepeatBy"),
@@ -257,8 +257,8 @@ def _rule_of_function(node: Node) -> Rule | None:
         return Rule.LATER_ROW if options["options"]["center"] else None
     if name == "RollingExprBy":
         return None
-    if name == "FoldHorizontal" or name.startswith("Random."):
-        return Rule.PYTHON if name == "FoldHorizontal" else Rule.ORDER
+    if name == "FoldHorizontal":
+        return Rule.PYTHON
     proved = name in _ROW_BY_ROW or name.startswith(_ROW_BY_ROW_FAMILIES)
     return None if proved else Rule.UNPROVEN
 

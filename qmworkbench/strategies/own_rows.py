@@ -99,6 +99,8 @@ class _Reading:
         if node.kind == "over":
             return replace(self.of(node.inputs[0], grouped=True), total=None, proof=NOTHING)
         if node.kind in {"rolling", "aggregate", "len"} or node.name == "RollingExprBy":
+            if not node.columns and node.kind != "len":
+                return Seen()
             found = self._all(node, mine, grouped)
             return replace(found, reach=found.reach if grouped and not found.reach else ANYWHERE, at=found.at or node)
         readers = {"ternary": self._ternary, "operator": self._operator, "gather": self._gathered}
