@@ -4,7 +4,7 @@
 # The interpreter is chosen by PYTHON: make day PYTHON=python3.13
 
 .DEFAULT_GOAL := help
-.PHONY: help day test check soak bench lab clean distclean setup
+.PHONY: help day test check soak sweep bench lab clean distclean setup
 
 BIN := .venv/bin
 ARGS ?=
@@ -27,6 +27,9 @@ check: setup ## format, lint, types and the floors between the packages
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+sweep: setup ## every recorded day there is: no break, and GO
+	$(BIN)/python scripts/sweep.py $(ARGS)
 
 soak: setup ## kill a trading day at random instants, again and again, and hold what it promises
 	$(BIN)/python scripts/soak.py $(ARGS)
