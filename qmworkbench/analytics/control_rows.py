@@ -1,10 +1,13 @@
-"""Rows of commands, notes, alerts, halts and breaks, from a session's events (§10, §14, §18, §20)."""
+"""Rows of commands, notes, signals, alerts, halts and breaks, from a session's events (§10, §14, §18, §20)."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from qmworkbench.analytics.tables import Rows
-from qmworkbench.domain.events import Event, control, reconciliation
+from qmworkbench.domain.events import Event, analytics, control, reconciliation
+from qmworkbench.domain.sessions import Phase
 
 POLICY: Final = "policy:"
 
@@ -17,11 +20,13 @@ class ControlRows:
         self._commands: dict[str, dict[str, Any]] = {}
         self._alerts: dict[str, dict[str, Any]] = {}
         self._breaks: dict[str, dict[str, Any]] = {}
+        self._over = False
         self.handlers: dict[type[Event], Callable[[Any], None]] = {
             control.CommandReceived: self._command,
             control.CommandAccepted: lambda e: self._answered(e.command_id, True, e.effect),
             control.CommandRefused: lambda e: self._answered(e.command_id, False, e.reason),
             control.NoteAdded: self._note,
+            analytics.AnalyticsObserved: self._observed,
             control.AlertRaised: self._alert,
             control.AlertCleared: self._cleared,
             control.TradingStateChanged: self._state,
@@ -54,6 +59,15 @@ class ControlRows:
 
     def _note(self, event: control.NoteAdded) -> None:
         self._rows.add("notes", at=event.at, note_id=event.note_id, kind=event.kind, text=event.text, by=event.by)
+
+    def phase_entered(self, phase: Phase) -> None:
+        """From the review on, a signal is told where it came to stand."""
+        self._over = self._over or phase is Phase.REVIEW
+
+    def _observed(self, event: analytics.AnalyticsObserved) -> None:
+        for signal in event.signals:
+            told = msgspec.structs.asdict(signal)
+            self._rows.add("analytics_signals", at=event.at, final=self._over, **told)
 
     def _alert(self, event: control.AlertRaised) -> None:
         alert = event.alert

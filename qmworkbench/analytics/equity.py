@@ -21,6 +21,9 @@ _SCHEMA: Final[Schema] = {
     "equity": pl.Float64,
     "realized": pl.Float64,
     "open_positions": pl.Int64,
+    "gross": pl.Float64,
+    "net": pl.Float64,
+    "largest_share": pl.Float64,
 }
 
 
@@ -39,7 +42,7 @@ class _Curve:
         self.realized = ZERO  # after fees
         self.held: dict[tuple[str, str], _Held] = {}
         self.marks: dict[str, Decimal] = {}
-        self.points: list[tuple[datetime, float, float, int]] = []
+        self.points: list[tuple[datetime, float, float, int, float, float, float | None]] = []
 
     def take(self, event: Event) -> None:
         match event:
@@ -72,19 +75,25 @@ class _Curve:
                 pass
 
     def _point(self, at: datetime) -> None:
-        open_pnl = ZERO
+        open_pnl = gross = ZERO
+        worth: dict[str, Decimal] = {}
         for (_, symbol), held in self.held.items():
             mark = self.marks.get(symbol)
             if mark is not None:
                 open_pnl += (held.qty * mark - held.cost) * held.rate
+                worth[symbol] = worth.get(symbol, ZERO) + held.qty * mark * held.rate
+                gross += abs(held.qty * mark * held.rate)
         equity = self.start + self.realized + open_pnl - self.start_unrealized
-        self.points.append((at, float(equity), float(self.realized), len(self.held)))
+        largest = float(max(map(abs, worth.values())) / gross) if gross else None
+        net = float(sum(worth.values(), ZERO))
+        self.points.append((at, float(equity), float(self.realized), len(self.held), float(gross), net, largest))
 
 
 def equity_curve(record: SessionRecord) -> pl.DataFrame:
     """Equity at each boundary in account currency: what the day began with, plus realized less fees, plus open P&L at
     the marks. `realized` counts the day's realized P&L less fees. Foreign positions are valued at the rate of their
-    last fill. The last point is after the close, with what was booked there.
+    last fill. The last point is after the close, with what was booked there. Exposure is at the same marks: `gross`
+    over all positions, `net` with shorts against longs, `largest_share` of gross in one symbol, null where flat.
     """
     curve = _Curve()
     for event in record.events:

@@ -8,12 +8,13 @@ from typing import Final
 
 import polars as pl
 
-from qmworkbench.analytics.explanations import Untraded, exchange_clock, explain_untraded
+from qmworkbench.analytics.explanations import exchange_clock
 from qmworkbench.analytics.session_record import SessionRecord
 from qmworkbench.analytics.symbol_day import symbol_days
 from qmworkbench.analytics.tables import Schema
+from qmworkbench.analytics.untraded import Untraded, explain_untraded
 
-# `stage` how far it came (analytics/explanations.py `Untraded`), `condition` the filter, rule or entry condition that
+# `stage` how far it came (analytics/untraded.py), `condition` the filter, rule or entry condition that
 # was missing there, `why` the paragraph. `seen_at` when it came nearest, for what no scan was near the open; `seen_px`
 # the price then. From there: `run_pct` how far it rose to its best price, reached at `best_at`; `fall_pct` the worst
 # before that; `close_pct` where it stood at its last bar.

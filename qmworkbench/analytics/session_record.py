@@ -108,7 +108,7 @@ class _Walk:
         self._take: dict[type[Event], Callable[[Any], None]] = {
             session.SessionOpened: self._session_opened,
             session.SessionSummarized: self._summarized,
-            session.PhaseEntered: lambda e: self.phases.append((e.phase, e.at)),
+            session.PhaseEntered: self._phase_entered,
             market.SignalRaised: self._signal,
             market.SignalIgnored: self._ignored,
             market.WatchlistChanged: self._watched,
@@ -129,6 +129,10 @@ class _Walk:
         self.opened = event
         self.trips.opened(event)
         self.phases.append((Phase.PRE_START, event.at))
+
+    def _phase_entered(self, event: session.PhaseEntered) -> None:
+        self.phases.append((event.phase, event.at))
+        self.control.phase_entered(event.phase)
 
     def _summarized(self, event: session.SessionSummarized) -> None:
         self.summary = event

@@ -176,6 +176,20 @@ TABLES: Final[dict[str, Schema]] = {
         "accepted": _B,
         "answer": _S,
     },
+    # §9's signals as they were told: when one began to speak or went quiet, and where each stood at the end (`final`).
+    # `threshold`, `value` in `unit`, from `sample` observations.
+    "analytics_signals": {
+        "at": _T,
+        "code": _S,
+        "subject": _S,
+        "value": _F,
+        "threshold": _F,
+        "unit": _S,
+        "sample": _I,
+        "active": _B,
+        "text": _S,
+        "final": _B,
+    },
     "notes": {"at": _T, "note_id": _S, "kind": _S, "text": _S, "by": _S},
     "alerts": {
         "at": _T,

@@ -7,11 +7,12 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
-from qmworkbench.analytics.explanations import NearestScan, Untraded, explain_trade, explain_untraded
+from qmworkbench.analytics.explanations import explain_trade
 from qmworkbench.analytics.nearest_entry import NearestEntry, nearest_entry
 from qmworkbench.analytics.session_record import record_of
 from qmworkbench.analytics.symbol_day import SymbolDay, symbol_day
 from qmworkbench.analytics.trades import trades_of
+from qmworkbench.analytics.untraded import NearestScan, Untraded, explain_untraded
 from qmworkbench.domain.candidates import FilterVerdict
 from qmworkbench.domain.events.market import BoundaryClosed, FrameComputed
 from qmworkbench.domain.events.session import RunSpec

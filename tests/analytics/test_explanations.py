@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from qmworkbench.analytics.explanations import explain_trade, explain_untraded
+from qmworkbench.analytics.explanations import explain_trade
 from qmworkbench.analytics.symbol_day import SymbolDay, symbol_day
 from qmworkbench.analytics.trades import closed_trades
+from qmworkbench.analytics.untraded import explain_untraded
 from qmworkbench.domain.events import Event, control, market
 from qmworkbench.domain.events.market import WatchState
 from qmworkbench.domain.events.orders import OrderChanged

@@ -9,23 +9,13 @@ import pytest
 from qmworkbench.analytics import review, stores
 from qmworkbench.analytics.missed import kept_out_by, missed
 from qmworkbench.analytics.recommendations import RULES, Looked, recommend, summary
-from qmworkbench.analytics.session_record import SessionRecord, record_of
+from qmworkbench.analytics.session_record import SessionRecord
 from qmworkbench.analytics.tables import TABLES
 from qmworkbench.domain.candidates import FilterVerdict
-from qmworkbench.domain.events import Event, decode, market
+from qmworkbench.domain.events import Event, market
 from tests.analytics.frames import MINUTE, OPEN, ZONE, bars, reviewed, table
 from tests.analytics.session_events import denied, fill
 from tests.service.samples import sample
-from tests.trading.world import World
-
-
-@pytest.fixture(scope="module")
-def blank() -> SessionRecord:
-    """A session in which nothing happened; tests lay their own tables over it."""
-    world = World(boundaries=2)
-    world.open()
-    world.close()
-    return record_of(decode(line) for line in world.journal)
 
 
 def over(record: SessionRecord, **tables: pl.DataFrame) -> SessionRecord:
