@@ -116,9 +116,10 @@ def _signals(view: dict[str, Any], source: str, seen_at: datetime | None) -> lis
     for signal in view.get("analytics", {}).get("signals", ()):
         value = signal["text"]
         if signal["state"] in ("active", "quiet"):
-            value += f": {signal['value']:g} {signal['unit']}, threshold {signal['threshold']:g}"
+            unit = "" if signal["unit"] == "entries" else f" {signal['unit']}"
+            value += f" (value {signal['value']:g}{unit}, threshold {signal['threshold']:g}{unit})"
         elif signal["state"] == "few":
-            value += f": {signal['sample']} of {signal['needed']} needed to say anything"
+            value += f" (too few to say anything: {signal['sample']} of {signal['needed']})"
         state = {"active": "warn", "quiet": "ok"}.get(signal["state"], "idle")
         lines.append(Line("strategies", signal["title"].lower(), state, value, source, seen_at))
     return lines

@@ -26,6 +26,8 @@ class AnalyticsSignal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnalyticsObserved(Input, frozen=True, kw_only=True, tag="analytics.observed"):
-    """The signals that changed since they were last told: newly active, or no longer."""
+    """The signals that changed since they were last told: newly active, or no longer. Before a session is summarized
+    also where each of the four came to stand.
+    """
 
     signals: tuple[AnalyticsSignal, ...]
