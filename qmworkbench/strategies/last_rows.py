@@ -42,7 +42,7 @@ def _is_row_by_row(node: Node) -> bool:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """One program in two: `early` stages that need whole columns, and `late` ones that need the last rows alone."""
 
     rules: Rules
@@ -51,7 +51,7 @@ class _Part:
     row_reads: frozenset[str]
 
     @staticmethod
-    def of(rules: Rules) -> "_Part":
+    def of(rules: Rules) -> "Part":
         needed: set[str] = set()
         early: list[Named] = []
         late: list[Named] = []
@@ -62,7 +62,7 @@ class _Part:
             early.append(whole)
             late.append(tuple((n, e) for n, e in stage if n not in kept))
         late = [stage for stage in reversed(late) if stage]
-        return _Part(rules, tuple(s for s in reversed(early) if s), tuple(late), _row_reads(rules, late))
+        return Part(rules, tuple(s for s in reversed(early) if s), tuple(late), _row_reads(rules, late))
 
 
 def _row_reads(rules: Rules, late: Sequence[Named]) -> frozenset[str]:
@@ -80,16 +80,16 @@ class LastRows:
 
     An indicator that several need is computed once. What looks at its own row alone, and is not asked for earlier
     rows by anything else, is computed for the last rows only: the values are the same. `row_reads` are the bars columns
-    wanted of the last rows, `kept` the others.
+    wanted of the last rows, `kept` the others, `parts` each of the rules in two.
     """
 
     def __init__(self, rules: Sequence[Rules]) -> None:
         self.rules = tuple(rules)
         self.early: list[list[pl.Expr]] = []
-        self._parts = [_Part.of(one) for one in rules]
+        self.parts = tuple(Part.of(one) for one in rules)
         self._picks: list[dict[str, str]] = []  # for each part: a column the late stages read, and where it is kept
         shared: set[str] = set()
-        for number, part in enumerate(self._parts):
+        for number, part in enumerate(self.parts):
             own = {name for stage in part.early for name, _ in stage}
             stages = [[expr.alias(name) for name, expr in stage if name not in shared] for stage in part.early]
             shared.update(name for name in own if name.startswith("i_"))
@@ -100,15 +100,15 @@ class LastRows:
             self.early += [stage for stage in stages if stage]
             self._picks.append(picks)
         self.kept = sorted({kept for picks in self._picks for kept in picks.values()})
-        reads = {name for part in self._parts for stage in part.early for _, e in stage for name in e.meta.root_names()}
+        reads = {name for part in self.parts for stage in part.early for _, e in stage for name in e.meta.root_names()}
         reads |= {"close", *(name for name in self.kept if name in KEYS)}
         self.frame_reads = tuple(name for name in (*BARS_SCHEMA, *KEYS) if name in reads)
-        self.row_reads = tuple(name for name in BARS_SCHEMA if any(name in part.row_reads for part in self._parts))
+        self.row_reads = tuple(name for name in BARS_SCHEMA if any(name in part.row_reads for part in self.parts))
 
     def late(self, rows: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, Sequence[Named], list[str]]]:
         """For each of the rules: of the last `rows` what its late stages read, these stages, and what is wanted."""
         columns = dict(zip(rows.columns, rows.get_columns(), strict=True))
-        for part, picks in zip(self._parts, self._picks, strict=True):
+        for part, picks in zip(self.parts, self._picks, strict=True):
             read = [columns[kept].alias(name) for name, kept in picks.items()]
             read += [columns[name] for name in self.row_reads if name in part.row_reads]
             yield pl.DataFrame(read), part.late, sorted(part.rules.row_reads)
@@ -127,8 +127,9 @@ class Lot:
 def computed(lots: Sequence[Lot]) -> list[list[pl.DataFrame]]:
     """For each of the rules of each lot the last rows with all that `contract.answers` reads; lots beside each other.
 
-    Early stages run over the whole frame, late ones over its last rows, in the queries that eager calls would make. Raises StrategyFault if any of the rules raises or yields other types than agreed; by themselves, the others
-    are well.
+    Early stages run over the whole frame, late ones over its last rows, in the queries that eager calls would make.
+    Raises StrategyFault if any of the rules raises or yields other types than agreed; by themselves, the others are
+    well.
     """
     for program in (rules.program for lot in lots for rules in lot.compiled.rules):
         if program.broken is not None:
@@ -155,15 +156,15 @@ def _early(lots: Sequence[Lot]) -> list[pl.DataFrame]:
 
 
 def _late(lots: Sequence[Lot], rows: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
-    """For each of the rules of each lot what it says of the last rows."""
-    queries = []
+    """For each of the rules of each lot what it says of the last rows: too few to be handed to threads."""
+    tables = []
     for lot, table in zip(lots, rows, strict=True):
-        for read, stages, wanted in lot.compiled.late(table):
-            query = read.lazy()
+        for bars, stages, wanted in lot.compiled.late(table):
+            query = bars.lazy()
             for stage in stages:
                 query = query.with_columns_seq([expr.alias(name) for name, expr in stage])
-            queries.append(query.select(wanted))
-    return pl.collect_all(queries, engine="in-memory", optimizations=_AS_WRITTEN)  # noqa: TID251
+            tables.append(query.select(wanted).collect(engine="in-memory", optimizations=_AS_WRITTEN))
+    return tables
 
 
 _AS_WRITTEN: Final = pl.QueryOptFlags.none()

@@ -77,7 +77,7 @@ def test_the_last_rows_of_every_strategy_are_those_of_the_whole(shared_data: Pat
     bars = anchored(market.bars.filter(~today | (pl.col("bar") <= cut)), reached(anchor, market.grids), anchor.bars)
     rules, frame = Rules.of(definition, params), prepared(bars)
     lot = lot_of([rules], frame)
-    assert lot.compiled.late, "nothing is left for the last rows: every column is computed whole"
+    assert lot.compiled.parts[0].late, "nothing is left for the last rows: every column is computed whole"
     whole = signalled(rules.program, frame)[lot.last]
     found = computed([lot])[0][0]
     assert found.equals(whole.select(found.columns))
