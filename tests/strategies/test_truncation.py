@@ -23,6 +23,12 @@ CASES: list[tuple[str, dict[str, Value]]] = [
     ("sma-cross", {"fast_bars": 5, "slow_bars": 10, "enter_within_bars": 3}),
     ("rsi-reversion", {}),
     ("rsi-reversion", {"rsi_bars": 21, "oversold": 35.0, "target_at": "r", "target_r": 1.5}),
+    ("vwap-pullback", {}),
+    ("vwap-pullback", {"min_extension_pct": 0.5, "min_pullback_bars": 2, "near_bps": 60.0, "turn_bars": 5}),
+    ("high-of-day", {}),
+    ("high-of-day", {"base_bars": 5, "max_given_back": 0.6, "min_break_volume": 1.0, "exit_bars": 4}),
+    ("washout-reclaim", {}),
+    ("washout-reclaim", {"level": "vwap", "min_flush_pct": 0.5, "min_flush_atr": 2.0, "min_climax_volume": 1.0}),
 ]
 EACH = pytest.mark.parametrize(("strategy_id", "overrides"), CASES)
 LIVELY = ("AOBC", "OPK", "SRC", "SWN", "XON")
