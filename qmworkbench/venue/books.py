@@ -6,11 +6,8 @@ Changes gather in memory and become durable with commit(), before anybody is ans
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
-import msgspec
-
-from qmworkbench.domain.execution import AccountActivity, ActivityKind, ExecType, ExecutionReport
+from qmworkbench.domain.execution import AccountActivity, ExecType, ExecutionReport
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import OrdStatus
@@ -116,6 +113,11 @@ class Books:
             self.load()
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def next_cursor(self) -> int:
+        """The number of the next transaction."""
+        self.cursor += 1
+        return self.cursor
 
     def next_seq(self) -> int:
         self._seq += 1
@@ -227,11 +229,6 @@ class Books:
         else:
             self.positions.pop(held.symbol, None)
 
-    def list_as(self, symbol: str, known_as: str) -> None:
-        """`known_as` is called `symbol` from now on: under the same terms, unless it has terms of its own."""
-        terms = self.instruments.get(symbol) or msgspec.structs.replace(self.instruments[known_as], symbol=symbol)
-        self.instruments[symbol] = terms
-
     def _keep_terms(self, symbol: str) -> None:
         if symbol not in self._listed:
             self._listed.add(symbol)
@@ -244,36 +241,10 @@ class Books:
             self._index(order)
             self.touch(order)
 
-    def post(
-        self,
-        kind: ActivityKind,
-        symbol: str,
-        at: datetime,
-        *,
-        qty_before: Decimal,
-        qty_after: Decimal,
-        amount: Decimal = ZERO,
-        realized_pnl: Decimal = ZERO,
-        **said: Any,
-    ) -> None:
-        """Book something without an order, under the next transaction number; `amount` of cash moves with it.
-
-        The session's realized P&L is that of its executions: what is booked here is in its opening balance.
-        """
-        self.cursor += 1
-        activity = AccountActivity(
-            cursor=self.cursor,
-            activity_id=f"{self.account.venue}-A{self.cursor:08d}",
-            kind=kind,
-            symbol=symbol,
-            qty_before=qty_before,
-            qty_after=qty_after,
-            transact_time=at,
-            amount=amount,
-            **said,
-        )
+    def book(self, activity: AccountActivity, realized_pnl: Decimal) -> None:
+        """Something happened without an order, under `next_cursor()`; its amount of cash moves with it."""
         self._batch.activities.append(Booked(activity=activity, realized_pnl=realized_pnl))
-        self.move_cash(amount)
+        self.move_cash(activity.amount)
 
     def move_cash(self, delta: Decimal) -> None:
         self.account.cash += delta
@@ -301,9 +272,8 @@ class Books:
         rate: Decimal = ONE,
         reason: str = "",
     ) -> ExecutionReport:
-        self.cursor += 1
         return ExecutionReport(
-            cursor=self.cursor,
+            cursor=self.next_cursor(),
             exec_id=f"{self.account.venue}-{self.cursor:08d}",
             exec_type=exec_type,
             cl_ord_id=order.cl_ord_id,

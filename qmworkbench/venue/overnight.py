@@ -11,6 +11,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from itertools import groupby
 
+import msgspec
+
 from qmworkbench.domain.corporate_actions import (
     CorporateAction,
     action_order,
@@ -25,6 +27,7 @@ from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import OrdStatus, OrdType
 from qmworkbench.venue import brackets, financing
 from qmworkbench.venue.accounting import money, paid_in_full
+from qmworkbench.venue.activities import post
 from qmworkbench.venue.bars import Print
 from qmworkbench.venue.books import Books
 from qmworkbench.venue.orders import Ending, VenueOrder
@@ -96,7 +99,8 @@ class Overnight:
             nights = financing.nights_between(instrument, last, self._day)
             px = market_px(books, held)
             interest = terms.interest(instrument, held.qty, px, nights)
-            books.post(
+            post(
+                books,
                 ActivityKind.FINANCING,
                 symbol,
                 self._at,
@@ -113,7 +117,8 @@ class Overnight:
         held = self._books.positions.get(action.symbol)
         if held is None:
             return
-        self._books.post(
+        post(
+            self._books,
             ActivityKind.DIVIDEND,
             action.symbol,
             self._at,
@@ -141,7 +146,8 @@ class Overnight:
         if held is not None:
             books.hold(Holding(symbol=symbol, qty=after, cost=held.cost))
             px = market_px(books, books.positions[symbol])
-        books.post(
+        post(
+            books,
             ActivityKind.SPLIT,
             symbol,
             self._at,
@@ -167,7 +173,8 @@ class Overnight:
         rate, cost = self._rate(symbol), held.cost * fraction / held.qty if whole else held.cost
         realized = money(fraction * px - cost, rate)
         books.hold(Holding(symbol=symbol, qty=whole, cost=held.cost - cost))
-        books.post(
+        post(
+            books,
             ActivityKind.CASH_IN_LIEU,
             symbol,
             self._at,
@@ -208,9 +215,11 @@ class Overnight:
         held, orders, last = books.positions.get(symbol), self._orders(symbol), books.marks.get(symbol)
         if held is None and not orders:
             return
-        books.list_as(new, symbol)
+        # Under the same terms, unless the new name has terms of its own.
+        books.instruments.setdefault(new, msgspec.structs.replace(books.instruments[symbol], symbol=new))
         qty = held.qty if held is not None else ZERO
-        books.post(
+        post(
+            books,
             ActivityKind.SYMBOL_CHANGE,
             symbol,
             self._at,
@@ -241,7 +250,8 @@ class Overnight:
             realized = money(held.qty * px - held.cost, rate)
             books.hold(Holding(symbol=symbol, qty=ZERO, cost=ZERO))
             full = paid_in_full(books.instruments[symbol])
-            books.post(
+            post(
+                books,
                 ActivityKind.DELISTING,
                 symbol,
                 self._at,

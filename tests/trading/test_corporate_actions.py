@@ -23,6 +23,7 @@ from qmworkbench.domain.sessions import BlockScope
 from qmworkbench.trading import holdings
 from qmworkbench.trading.sharing import shared, whole_lots_each
 from qmworkbench.trading.state import EXTERNAL, Block
+from qmworkbench.venue.activities import post
 from tests.trading.world import OPEN, World
 
 TUESDAY = OPEN + timedelta(days=1)
@@ -198,7 +199,7 @@ def test_money_that_comes_in_mid_session_is_no_break(world: Nights) -> None:
     books = world.exchange._books
     held = books.positions["AAA"]
     terms = {"qty_before": held.qty, "qty_after": held.qty, "effective": "2026-03-03"}
-    books.post(ActivityKind.DIVIDEND, "AAA", world.at(), amount=D("12.34"), **terms)  # type: ignore[arg-type]
+    post(books, ActivityKind.DIVIDEND, "AAA", world.at(), amount=D("12.34"), **terms)  # type: ignore[arg-type]
     books.commit()
     world.feed(ActivitiesObserved(at=world.at(), activities=tuple(world.broker.activities(0))))
     assert world.state.day.activity_pnl == D("12.34")
