@@ -14,6 +14,7 @@ from qmworkbench.strategies.definition import (
     Requirements,
     StrategyDefinition,
     StrategyStatus,
+    Validation,
 )
 from qmworkbench.strategies.exits import Entries, ExitPlan, exit_plan
 from qmworkbench.strategies.indicators import Stages
@@ -133,7 +134,30 @@ DEFINITION = StrategyDefinition(
         "Fills come from the next bar's open; the spread is small against min_stop_bps.",
         "Meeting the high again without passing it is a test of it, and part of the base.",
     ),
-    validation=(),
+    validation=(
+        Validation(
+            data="194 US symbols, minutes, all 20 sessions from 2018-02-16 to 2018-03-16",
+            method="30,755 truncations, each symbol alone and in company, a session more (strategies.truncation)",
+            result="no finding in 3,865 symbol sessions",
+        ),
+        Validation(
+            data="the same, all symbols owned at every boundary",
+            method="computed boundary by boundary and in one pass over the session",
+            result="7,800 boundaries, the same bits in each",
+        ),
+        Validation(
+            data="the same, every symbol traded alike, filled at the next open",
+            method="approved parameters, FILLS order of events, without costs and with 5 bps a side",
+            result="210 signals, 184 trades, 35 % won, mean 12 bps or 0.09 R (standard error 0.07); with costs -0.03 R. "
+            "Of symbols up 3 % since the day before 95 trades, 37 % won, 0.13 R; with costs 0.01 R: costs take it all",
+        ),
+        Validation(
+            data="the same, and charts of 2018-03-02",
+            method="defaults set by what a chart calls by this name (SWN, XON, OPK), not by the result; tried: bases of "
+            "12 and 20 bars, deep in percent or in shares of the range, runs of 3 and 4 %, leaving at VWAP as well",
+            result="means from -0.04 to +0.09 R, errors of 0.06 to 0.08: nothing that chance does not explain",
+        ),
+    ),
     signals=_signals,
     plan=_plan,
     anchor=lambda _: Anchor(),
