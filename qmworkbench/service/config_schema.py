@@ -185,10 +185,8 @@ class StrategySection(Section):
 
 
 class VenueSection(Section):
-    """How the simulated venue fills and what it charges. `model` says the numbers, single ones can be set beside it.
-
-    `financing` is what pairs cost overnight: the costed venue charges it, the ideal one does not.
-    """
+    """How the simulated venue fills and what it charges; `financing` is what pairs cost overnight. `model` says the
+    numbers, single ones can be set beside it."""
 
     model: Literal["ideal", "costed"] = "costed"
     leverage: Decimal = Field(default=_COSTED.leverage, gt=0)
