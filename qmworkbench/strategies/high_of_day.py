@@ -148,13 +148,13 @@ DEFINITION = StrategyDefinition(
         Validation(
             data="the same, every symbol traded alike, filled at the next open",
             method="approved parameters, FILLS order of events, without costs and with 5 bps a side",
-            result="210 signals, 184 trades, 35 % won, mean 12 bps or 0.09 R (standard error 0.07); with costs -0.03 R. "
-            "Of symbols up 3 % since the day before 95 trades, 37 % won, 0.13 R; with costs 0.01 R: costs take it all",
+            result="210 signals, 184 trades, 35 % won, mean 12 bps or 0.09 R (error 0.07); after costs -0.03 R. "
+            "Of symbols up 3 % since the day before 95 trades, 37 % won, 0.13 R; after costs 0.01 R: costs take it all",
         ),
         Validation(
             data="the same, and charts of 2018-03-02",
-            method="defaults set by what a chart calls by this name (SWN, XON, OPK), not by the result; tried: bases of "
-            "12 and 20 bars, deep in percent or in shares of the range, runs of 3 and 4 %, leaving at VWAP as well",
+            method="defaults set by what a chart calls by this name (SWN, XON, OPK), not by the result; tried: bases "
+            "of 12 and 20 bars, deep in percent or in shares of the range, runs of 3 and 4 %, leaving at VWAP as well",
             result="means from -0.04 to +0.09 R, errors of 0.06 to 0.08: nothing that chance does not explain",
         ),
     ),

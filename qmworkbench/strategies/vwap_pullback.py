@@ -161,13 +161,14 @@ DEFINITION = StrategyDefinition(
         Validation(
             data="the same, every symbol traded alike, filled at the next open",
             method="approved parameters, FILLS order of events, without costs and with 5 bps a side",
-            result="152 signals, 121 trades, 25 % won, mean -4 bps or -0.12 R (standard error 0.12); with costs -0.27 R. "
-            "Of symbols up 3 % since the day before 39 trades, 26 % won, -0.07 R; with costs -0.21 R: no edge here",
+            result="152 signals, 121 trades, 25 % won, mean -4 bps or -0.12 R (error 0.12); after costs -0.27 R. "
+            "Of symbols up 3 % since the day before 39 trades, 26 % won, -0.07 R; after costs -0.21 R: no edge here",
         ),
         Validation(
             data="the same, and charts of 2018-03-02",
             method="defaults set by what a chart calls by this name (OPK, SWN, CHK, AOBC), not by the result; tried: "
-            "nearest stop of 30, 50, 80 bps, run of 2 to 4 %, entries until bar 240, 300, 330, one a high or one a touch",
+            "nearest stop of 30, 50, 80 bps, a least run of 2 to 4 % (dropped), entries until bar 240, 300, 330, one "
+            "for each high or one for each touch",
             result="means from -0.26 to +0.13 R, errors of 0.1 to 0.2: nothing that chance does not explain",
         ),
     ),
