@@ -70,7 +70,7 @@ def plan_for(root: Path, data: SessionData, **changes: object) -> DayPlan:
         "environment": Environment.LOCAL,
         "paths": BookPaths.under(root, "local", book),
         "data": data,
-        "limits": Limits(max_position_qty=None) if forex else Limits(),
+        "limits": Limits(max_position_qty=None, max_trades_per_day=200) if forex else Limits(),
         "scan": ScanSettings.for_forex() if forex else ScanSettings(),
         "runs": default_runs(market),
         "venue_model": costed(),
@@ -78,7 +78,8 @@ def plan_for(root: Path, data: SessionData, **changes: object) -> DayPlan:
         "initial_cash": Decimal(100_000),
         "config_hash": "test",
         "max_candidates": 20,
-        "max_owned": 20,
+        "max_owned": 100 if forex else 20,
+        "shared_symbols": forex,
     }
     return DayPlan(**(settings | changes))  # type: ignore[arg-type]
 
