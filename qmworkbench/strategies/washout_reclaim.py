@@ -198,13 +198,13 @@ DEFINITION = StrategyDefinition(
         Validation(
             data="the same, every symbol traded alike, filled at the next open",
             method="approved parameters, FILLS order of events, without costs and with 5 bps a side",
-            result="47 signals, 47 trades, 32 % won, mean 0 bps or -0.05 R (error 0.14); after costs -0.13 R. Of symbols "
-            "up 3 % since the day before 16 trades, 56 % won, 0.38 R; after costs 0.29 R: too few to say anything",
+            result="47 signals, 47 trades, 32 % won, mean 0 bps or -0.05 R (error 0.14); after costs -0.13 R. Of "
+            "symbols up 3 % since the day before 16 trades, 56 % won, 0.38 R; after costs 0.29 R: too few to tell",
         ),
         Validation(
             data="the same, and charts of ten of its days",
             method="defaults set by what a chart calls by this name (XON on 2018-03-02, ROKU on 2018-02-20), not by "
-            "the result; tried: falls of 1.0 to 1.5 %, of 4 and 5 ATR or of any, climax of 2 to 3 times, VWAP as the level",
+            "the result; tried: falls of 1.0 to 1.5 %, of 4, 5 or any ATR, climax of 2 to 3 times, VWAP as the level",
             result="means from -0.23 to +0.21 R, errors of 0.1 to 0.25: nothing that chance does not explain",
         ),
     ),
