@@ -66,17 +66,23 @@ def _look(phase: str, environment: Any, book: Any, file: Any, flags: dict[str, A
 def _before_the_start(config: "Config") -> "Sequence[Check]":
     """The pre-start checklist, looked at now, with the book's lease taken for the moment."""
     from qmworkbench.market.findings import DataRefused
+    from qmworkbench.operations.manifest_items import unplanned
     from qmworkbench.operations.preflight import PreflightPhase
     from qmworkbench.operations.preflight import preflight as judge
     from qmworkbench.service.evidence import gather_pre_start
-    from qmworkbench.service.plan import plan_of
+    from qmworkbench.service.plan import DayRefused, plan_of
     from qmworkbench.service.platform import open_platform
     from qmworkbench.service.session_data import load_data
+    from qmworkbench.storage.refused import StoreDamaged
 
     try:
-        plan = plan_of(config, load_data(config))
+        data = load_data(config)
     except DataRefused as refused:
         return [_refused_data(finding) for finding in refused.findings if finding.severity.value == "refuse"]
+    try:
+        plan = plan_of(config, data)
+    except (DayRefused, StoreDamaged) as unfit:
+        return [unplanned(str(unfit))]
     with open_platform(plan, command="qm preflight") as platform:
         platform.session_paths.create()  # the room on the disk is looked at where the session would be written
         return judge(PreflightPhase.PRE_START, gather_pre_start(config, platform))
@@ -125,7 +131,8 @@ def _answer(out: Output, found: "dict[str, Sequence[Check]]", seconds: float) ->
             out.table(["", "section", "what", "seen", "expected"], rows, title=name)
             for check in checks:
                 if check.remedy and check.status.value in ("fail", "warn"):
-                    out.line(f"  {check.status.value}: {check.title}: {check.remedy}")
+                    said = ". ".join(part for part in (check.detail, check.remedy) if part)
+                    out.line(f"  {check.status.value}: {check.title}: {said}")
             out.line(f"{name}: {verdicts[name].value}")
         out.line(f"{seconds:.1f} s")
 

@@ -5,7 +5,7 @@ from qmworkbench.operations.evidence import PreStartEvidence
 from qmworkbench.operations.lines import Line, listed, several
 from qmworkbench.operations.strategy_lines import parameters_check, strategies_ready
 
-__all__ = ["manifest_checks", "parameters_check", "strategies_ready"]
+__all__ = ["manifest_checks", "parameters_check", "strategies_ready", "unplanned"]
 
 CONTROL_SUMMARY = Line(
     check_id="preflight.control_summary",
@@ -81,6 +81,12 @@ def manifest_checks(seen: PreStartEvidence) -> list[Check]:
         if waiting
         else OPEN_QUESTIONS.judged(True, "none"),
     ]
+
+
+def unplanned(why: str) -> Check:
+    """The one line of a preflight whose day could not even be planned: with these strategies, or with this record."""
+    remedy = "correct what is named and look again; `qm strategy instances` shows what the next session would run"
+    return STRATEGIES_READY.judged(False, f"no day can be planned: {why}", remedy=remedy)
 
 
 def _control_summary(seen: PreStartEvidence) -> Check:

@@ -137,15 +137,17 @@ def _flags(parameters: PreflightParameters) -> dict[str, tuple[object, str]]:
 def _before_the_start(config: object) -> Sequence[Check]:
     """The pre-start checklist with the book's lease taken for the moment; nothing is begun."""
     from qmworkbench.market.findings import DataRefused, Severity
+    from qmworkbench.operations.manifest_items import unplanned
     from qmworkbench.service.config import Config
     from qmworkbench.service.evidence import gather_pre_start
-    from qmworkbench.service.plan import plan_of
+    from qmworkbench.service.plan import DayRefused, plan_of
     from qmworkbench.service.platform import open_platform
     from qmworkbench.service.session_data import load_data
+    from qmworkbench.storage.refused import StoreDamaged
 
     assert isinstance(config, Config)
     try:
-        plan = plan_of(config, load_data(config))
+        data = load_data(config)
     except DataRefused as refused:
         return [
             Check(
@@ -161,6 +163,10 @@ def _before_the_start(config: object) -> Sequence[Check]:
             for finding in refused.findings
             if finding.severity is Severity.REFUSE
         ]
+    try:
+        plan = plan_of(config, data)
+    except (DayRefused, StoreDamaged) as unfit:
+        return [unplanned(str(unfit))]
     with open_platform(plan, command="preflight report") as platform:
         platform.session_paths.create()
         return judge(PreflightPhase.PRE_START, gather_pre_start(config, platform))

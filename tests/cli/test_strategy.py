@@ -183,6 +183,22 @@ def test_a_ledger_that_was_changed_is_named_and_nothing_more_is_written_to_it(tm
     assert ledger.read_bytes() == before
 
 
+def test_the_preflight_names_what_nobody_approved_and_a_ledger_that_does_not_verify(tmp_path: Path) -> None:
+    configured(tmp_path, '[[strategies]]\nid = "orb"\nstrategy = "opening-range"\n')
+    qm(tmp_path, "strategy", "propose", "orb", "target_r=2.5", "--reason", "nearer", "--by", "bob")
+    waiting = qm(tmp_path, "preflight", "--data", str(_bars(tmp_path / "b.parquet")))
+    assert waiting.returncode == Exit.OK, waiting.stdout
+    assert "orb: waits for its owner's signature: version 1 proposed by bob" in waiting.stdout
+    ledger = tmp_path / "data" / "books" / "local" / "main" / "approvals.jsonl"
+    ledger.write_text(ledger.read_text().replace('"by":"bob"', '"by":"ada"'))
+    refused = qm(tmp_path, "preflight", "--data", str(tmp_path / "b.parquet"), "--json")
+    assert refused.returncode == Exit.NO_GO
+    (check,) = answer(refused)["phases"]["pre-start"]["checks"]
+    assert check["check_id"] == "preflight.strategies_ready"
+    assert "no day can be planned: " in check["value"]
+    assert "approvals.jsonl line 2 was changed or damaged" in check["value"]
+
+
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 
