@@ -6,7 +6,7 @@ from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS, Record, link
 from qmworkbench.domain.events import Event, encode, wire_name
 from qmworkbench.storage.journal_file import STREAMS, belongs
-from qmworkbench.storage.times import stored_time
+from qmworkbench.storage.times import demand_utc, stored_time
 
 
 class MemoryJournal:
@@ -122,9 +122,10 @@ class HeadJournal:
 
     def append(self, events: Sequence[Event]) -> int:
         """Chain decisions in order; returns the last sequence. Raises ValueError for a time not in UTC."""
+        seq = self._chain("decisions", events)
         if self._listen is not None:
             self._listen(events)
-        return self._chain("decisions", events)
+        return seq
 
     def append_telemetry(self, events: Sequence[Event]) -> None:
         self._chain("telemetry", events)
@@ -147,7 +148,7 @@ class HeadJournal:
         seq, digest = self._heads[stream]
         for event in events:
             belongs(event, stream)
-            stored_time(event.at)
+            demand_utc(event.at)
             seq += 1
             digest = link(digest, seq, encode(event))
         self._heads[stream] = (seq, digest)

@@ -106,6 +106,7 @@ def allocate(decision: Decision) -> None:
     if day.start_equity is None:
         return
     out_of_play = {name: _out_of_play(state, run) for name, run in day.runs.items()}
+    askers = _askers(day)
     held = {} if day.shared_symbols else {p.symbol: p.strategy_id for p in state.positions.values()}
     for candidate in day.candidates:
         symbol = candidate.symbol
@@ -119,7 +120,7 @@ def allocate(decision: Decision) -> None:
         if full and symbol not in day.owners:
             _decline(decision, symbol, f"the book owns {day.max_owned} symbols, its limit")
             continue
-        takers = {name: run for name, run in day.runs.items() if _may_ask(day, run, symbol)}
+        takers = _takers(day, askers, symbol)
         refusals = {name: _why_not(state, run, symbol, out_of_play[name]) for name, run in takers.items()}
         eligible = [run for name, run in takers.items() if not refusals[name]]
         if not eligible:
@@ -136,12 +137,23 @@ def allocate(decision: Decision) -> None:
             _assign(decision, symbol, run, f"rank {candidate.rank}; ")
 
 
-def _may_ask(day: Session, run: Run, symbol: str) -> bool:
+def _askers(day: Session) -> dict[str, dict[str, Run]]:
+    """The runs that list each symbol, in the configuration's order; under "" those that take any."""
+    found: dict[str, dict[str, Run]] = {"": {}}
+    for name, run in day.runs.items():
+        for symbol in run.spec.symbols or ("",):
+            found.setdefault(symbol, {})[name] = run
+    return found
+
+
+def _takers(day: Session, askers: dict[str, dict[str, Run]], symbol: str) -> dict[str, Run]:
     """A shared symbol is not for those who have it, nor worth a word of those who never could."""
     if not day.shared_symbols:
-        return True
-    listed = not run.spec.symbols or symbol in run.spec.symbols
-    return listed and day.assignment(run.spec.strategy_id, symbol) is None
+        return day.runs
+    listing = askers.get(symbol, {})
+    if askers[""]:
+        listing = {name: run for name, run in day.runs.items() if name in listing or name in askers[""]}
+    return {name: run for name, run in listing.items() if day.assignment(name, symbol) is None}
 
 
 def _assign(decision: Decision, symbol: str, run: Run, reason: str) -> None:

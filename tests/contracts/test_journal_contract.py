@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS
-from qmworkbench.domain.events import encode, wire_name
+from qmworkbench.domain.events import Event, encode, wire_name
 from qmworkbench.domain.events.control import EntriesHeld
 from qmworkbench.ports import Journal
 from qmworkbench.storage.journal import SqliteJournal
-from qmworkbench.storage.memory import MemoryJournal
+from qmworkbench.storage.memory import HeadJournal, MemoryJournal
 from tests.storage.events import decision, decisions, timing
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -169,3 +169,18 @@ def test_facts_of_the_machine_and_decisions_do_not_mix(journal: Journal) -> None
     with pytest.raises(ValueError, match=r"symbol\.blocked does not belong into the stream 'telemetry'"):
         journal.append_telemetry([decision(1)])
     assert journal.head == (0, GENESIS)
+
+
+def test_a_journal_that_keeps_its_heads_alone_has_those_of_one_that_keeps_everything() -> None:
+    whole, heard = MemoryJournal(), list[Event]()
+    heads = HeadJournal(heard.extend)
+    told = [decision(number) for number in range(5)]
+    for journal in (whole, heads):
+        journal.append(told[:2])
+        journal.append(told[2:])
+    assert heads.head == whole.head
+    assert (heads.sync(), heard) == (5, told)
+    assert not list(heads.read())
+    with pytest.raises(ValueError, match="UTC"):
+        heads.append([EntriesHeld(at=told[0].at.replace(tzinfo=None), reason="?")])
+    assert (heads.head, heard) == (whole.head, told)
