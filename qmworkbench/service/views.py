@@ -175,7 +175,7 @@ def _account(state: State, day: Session) -> dict[str, Any]:
         "equity": account.equity if account else None,
         "buying_power": account.buying_power if account else None,
         "start_equity": day.start_equity,
-        "realized_pnl": cents(day.realized_pnl),
+        "realized_pnl": cents(day.net_realized_pnl + day.activity_pnl),
         "unrealized_pnl": None if unrealized is None else cents(unrealized),
         "fees": cents(day.fees),
         "day_pnl": None if day_pnl is None else cents(day_pnl),

@@ -271,12 +271,15 @@ class State(msgspec.Struct, kw_only=True):
         return missing
 
     def day_pnl(self) -> Decimal | None:
-        """What this session made or lost: realized, plus how far open P&L moved since the start, less fees (§11).
+        """What this session made or lost: realized, dividends and interest booked in it, plus how far open P&L moved
+        since the start, less fees (§11).
 
         On the broker's net basis throughout, as the open P&L of the session's start is.
         """
         unrealized, day = self.unrealized_pnl(), self.day
-        return None if unrealized is None else day.net_realized_pnl + unrealized - day.start_unrealized - day.fees
+        if unrealized is None:
+            return None
+        return day.net_realized_pnl + day.activity_pnl + unrealized - day.start_unrealized - day.fees
 
     def minutes_since_open(self) -> float:
         return (self.clock() - self.day.opens_at) / timedelta(minutes=1)
