@@ -87,6 +87,7 @@ class ManyDays:
             begins, ends = period_of(config, self._sessions, first, last, fresh=fresh)
             self._stretch: Stretch = stretch(self._sessions, begins, ends)
         self._progress: Progress | None = None
+        self._proven: dict[str, tuple[int, str]] = {}
         self._days: Days
         self.pages: dict[str, dict[str, str]] = {}
 
@@ -154,6 +155,7 @@ class ManyDays:
 
         if platform.restored.unfinished:
             self._out.say(f"session {platform.plan.session_id} was not finished: going on where it stopped")
+        platform.proven = self._proven
         keep_log(self._config, platform, verbose=self._verbose)
 
     # --- showing how far it is -----------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def _store(platform: Platform) -> seen.StoreSeen:
     facts = platform.journal.durability()
     verified, detail = True, ""
     try:
-        platform.journal.verify()
+        platform.proven.update(platform.journal.verify(platform.proven))
     except (ChainBroken, StorageRefused) as error:
         verified, detail = False, str(error)
     return seen.StoreSeen(

@@ -101,6 +101,8 @@ class Platform(Stage):
         self.boundary_listeners: list[Callable[[Delivery], None]] = []
         self.start_api: Callable[[], Awaitable[str]] | None = None
         self.start_page: Callable[[], Awaitable[str]] | None = None
+        # Heads up to which this process has walked the journal's chains before: many days need not begin anew each.
+        self.proven: dict[str, tuple[int, str]] = {}
         self.recovery: list[Check] = []
         self.readiness: dict[str, str] = {}
         self.notes += self.restored.notes

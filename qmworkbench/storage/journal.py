@@ -1,13 +1,13 @@
 """The journal on SQLite: append-only, hash-chained, one writer, durable before any effect (§21)."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from qmworkbench.domain.chain import Record, link
+from qmworkbench.domain.chain import GENESIS, Record, link
 from qmworkbench.domain.events import SCHEMA_VERSION, Event, decode, encode, wire_name
 from qmworkbench.storage import journal_file
 from qmworkbench.storage.atomic import sync_directory
@@ -137,9 +137,17 @@ class SqliteJournal:
         with closing(connect_readonly(self.path)) as connection:
             return journal_file.hash_at(connection, seq)
 
-    def verify(self) -> dict[str, tuple[int, str]]:
-        """Walk both chains from their beginning; returns each stream's head. Raises ChainBroken."""
-        return {stream: journal_file.verify_rows(self._stored(stream, 0)) for stream in journal_file.STREAMS}
+    def verify(self, proven: Mapping[str, tuple[int, str]] | None = None) -> dict[str, tuple[int, str]]:
+        """Walk both chains; returns each stream's head. Raises ChainBroken.
+
+        From their beginning, or on from the heads in `proven`, which a walk of this process gave earlier.
+        """
+        begun = proven or {}
+        heads = {stream: begun.get(stream, (0, GENESIS)) for stream in journal_file.STREAMS}
+        return {
+            stream: journal_file.verify_rows(self._stored(stream, head[0]), after=head)
+            for stream, head in heads.items()
+        }
 
     def durability(self) -> dict[str, str]:
         """What the writing connection runs with, asked from SQLite now: journal_mode and synchronous."""

@@ -207,12 +207,15 @@ def session_events(connection: sqlite3.Connection) -> Iterator[tuple[int, Event]
         yield seq, decode(payload)
 
 
-def verify_rows(stored: Iterable[Row], *, anchored: bool = True) -> tuple[int, str]:
+def verify_rows(
+    stored: Iterable[Row], *, anchored: bool = True, after: tuple[int, str] = (0, GENESIS)
+) -> tuple[int, str]:
     """Walk rows, prove the chain and that the columns beside the payload agree with it; returns the head.
 
-    `anchored` False takes the first row's predecessor on trust: for looking at a tail. Raises ChainBroken.
+    `after` is the head that the first row must follow, proved before. `anchored` False takes that row's predecessor on
+    trust: for looking at a tail. Raises ChainBroken.
     """
-    seq, digest, version = 0, GENESIS, 1
+    (seq, digest), version = after, 1
     for row in stored:
         if not anchored:
             seq, digest, anchored = row[0] - 1, row[5], True

@@ -484,3 +484,14 @@ def test_events_are_found_by_type_and_sessions_by_index(tmp_path: Path) -> None:
                 f"WHERE type IN {journal_file._SESSION_TYPES} ORDER BY seq"
             ).fetchall()
         assert "decisions_sessions" in str(plan)
+
+
+def test_a_walk_goes_on_from_where_an_earlier_one_ended(tmp_path: Path) -> None:
+    with SqliteJournal(tmp_path / "journal.db", book="test") as journal:
+        journal.append(decisions(3))
+        proven = journal.verify()
+        journal.append(decisions(2, first=4))
+        assert journal.verify(proven) == journal.verify()
+        assert journal.verify(proven)["decisions"] == journal.head
+        with pytest.raises(ChainBroken):
+            journal.verify(proven | {"decisions": (3, "0" * 64)})
