@@ -12,9 +12,10 @@ from qmworkbench.analytics.session_record import SessionRecord
 from qmworkbench.analytics.tables import Schema
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.market import FrameComputed
-from qmworkbench.domain.events.orders import FillRecorded, FillReversed
+from qmworkbench.domain.events.orders import FillRecorded, FillReversed, PositionsOffset
 from qmworkbench.domain.events.reconciliation import BrokerSnapshotObserved, SessionEquitySet, Trigger
 from qmworkbench.domain.numbers import ONE, ZERO
+from qmworkbench.domain.positions import fill_delta
 
 _SCHEMA: Final[Schema] = {
     "at": pl.Datetime("us", "UTC"),
@@ -30,17 +31,22 @@ _SCHEMA: Final[Schema] = {
 class _Held(msgspec.Struct):
     qty: Decimal
     cost: Decimal
-    rate: Decimal
 
 
 class _Curve:
-    """Follows positions through fills and values them at the marks of each boundary."""
+    """Follows the fills and values what is held at the marks of each boundary.
+
+    Money is counted on the net of all owners, as the account is: `net` by symbol. `parts` are the instances' own
+    quantities; of what was carried in only the broker's net is known until its owners trade it.
+    """
 
     def __init__(self) -> None:
         self.start = ZERO
         self.start_unrealized = ZERO
         self.realized = ZERO  # after fees
-        self.held: dict[tuple[str, str], _Held] = {}
+        self.net: dict[str, _Held] = {}
+        self.parts: dict[tuple[str, str], Decimal] = {}
+        self.rates: dict[str, Decimal] = {}
         self.marks: dict[str, Decimal] = {}
         self.points: list[tuple[datetime, float, float, int, float, float, float | None]] = []
 
@@ -48,24 +54,19 @@ class _Curve:
         match event:
             case SessionEquitySet():
                 self.start, self.start_unrealized = event.equity, event.unrealized_pnl
-            case BrokerSnapshotObserved() if event.trigger is Trigger.STARTUP and not self.held:
+            case BrokerSnapshotObserved() if event.trigger is Trigger.STARTUP and not self.net:
                 # What was carried into the day is known from the broker's own list.
                 for position in event.snapshot.positions:
                     points = (position.market_px - position.avg_px) * position.qty
                     rate = position.unrealized_pnl / points if points else ONE
-                    self.held["carried", position.symbol] = _Held(
-                        position.qty, position.qty * position.avg_px, abs(rate) or ONE
-                    )
+                    self.net[position.symbol] = _Held(position.qty, position.qty * position.avg_px)
+                    self.parts["carried", position.symbol] = position.qty
+                    self.rates[position.symbol] = abs(rate) or ONE
                     self.marks[position.symbol] = position.market_px
             case FillRecorded():
-                self.realized += event.realized_pnl - event.fee
-                self.held.pop(("carried", event.symbol), None)
-                key = (event.strategy_id, event.symbol)
-                if event.position_qty:
-                    self.held[key] = _Held(event.position_qty, event.position_cost, event.conversion_rate)
-                else:
-                    self.held.pop(key, None)
-                self.marks.setdefault(event.symbol, event.last_px)
+                self._filled(event)
+            case PositionsOffset():
+                self.parts = {key: qty for key, qty in self.parts.items() if key[1] != event.symbol}
             case FillReversed():
                 self.realized += event.fee
             case FrameComputed():
@@ -74,19 +75,39 @@ class _Curve:
             case _:
                 pass
 
+    def _filled(self, fill: FillRecorded) -> None:
+        realized = fill.realized_pnl if fill.net_realized_pnl is None else fill.net_realized_pnl
+        self.realized += realized - fill.fee
+        held = self.net.get(fill.symbol) or _Held(ZERO, ZERO)
+        delta = fill_delta(held.qty, held.cost, fill.side, fill.last_qty, fill.last_px)
+        self.net[fill.symbol] = _Held(delta.qty, delta.cost)
+        self.rates[fill.symbol] = fill.conversion_rate
+        self.marks.setdefault(fill.symbol, fill.last_px)
+        key, carried = (fill.strategy_id, fill.symbol), ("carried", fill.symbol)
+        if key not in self.parts:
+            self._keep(carried, self.parts.get(carried, ZERO) - (fill.position_qty - fill.side.sign * fill.last_qty))
+        self._keep(key, fill.position_qty)
+
+    def _keep(self, key: tuple[str, str], qty: Decimal) -> None:
+        if qty:
+            self.parts[key] = qty
+        else:
+            self.parts.pop(key, None)
+
     def _point(self, at: datetime) -> None:
         open_pnl = gross = ZERO
         worth: dict[str, Decimal] = {}
-        for (_, symbol), held in self.held.items():
+        for symbol, held in self.net.items():
             mark = self.marks.get(symbol)
-            if mark is not None:
-                open_pnl += (held.qty * mark - held.cost) * held.rate
-                worth[symbol] = worth.get(symbol, ZERO) + held.qty * mark * held.rate
-                gross += abs(held.qty * mark * held.rate)
+            if mark is not None and held.qty:
+                open_pnl += (held.qty * mark - held.cost) * self.rates[symbol]
+                worth[symbol] = held.qty * mark * self.rates[symbol]
+        for (_, symbol), qty in self.parts.items():
+            gross += abs(qty * self.marks.get(symbol, ZERO) * self.rates[symbol])
         equity = self.start + self.realized + open_pnl - self.start_unrealized
-        largest = float(max(map(abs, worth.values())) / gross) if gross else None
+        largest = float(max(map(abs, worth.values()), default=ZERO) / gross) if gross else None
         net = float(sum(worth.values(), ZERO))
-        self.points.append((at, float(equity), float(self.realized), len(self.held), float(gross), net, largest))
+        self.points.append((at, float(equity), float(self.realized), len(self.parts), float(gross), net, largest))
 
 
 def equity_curve(record: SessionRecord) -> pl.DataFrame:

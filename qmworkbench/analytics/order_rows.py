@@ -141,6 +141,7 @@ class OrderRows:
 
     def _reversed(self, event: orders.FillReversed) -> None:
         self.fees -= event.fee
+        self._trips.reversed(event)
 
     def _quarantined(self, event: orders.ReportQuarantined) -> None:
         self._rows.add(

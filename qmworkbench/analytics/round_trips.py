@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from qmworkbench.domain.events import Event
-from qmworkbench.domain.events.orders import FillRecorded, FillReversed, TradeClosed
+from qmworkbench.domain.events.orders import FillRecorded, FillReversed, PositionsOffset, TradeClosed
 from qmworkbench.domain.events.reconciliation import RepairApplied
 from qmworkbench.domain.ids import content_id
 from qmworkbench.domain.numbers import ZERO
@@ -54,6 +54,11 @@ def round_trips(events: Iterable[Event]) -> Recomputed:
             key = (event.strategy_id, event.symbol)
             held[key] = None
             untold[event.symbol] = None
+        if isinstance(event, PositionsOffset):
+            trips += _offset(held, event)
+            if any(held.get((name, event.symbol), _Open()) is None for name in event.strategy_ids):
+                untold[event.symbol] = None
+            held.update({(name, event.symbol): _Open() for name in event.strategy_ids})
         if isinstance(event, FillRecorded):
             key = (event.strategy_id, event.symbol)
             known = held.get(key, _Open())
@@ -69,6 +74,23 @@ def round_trips(events: Iterable[Event]) -> Recomputed:
                 trips.append(trip)
     still = sum(1 for position in held.values() if position is None or position.qty != 0)
     return Recomputed(trips=tuple(trips), untold=tuple(untold), open_positions=still)
+
+
+def _offset(held: dict[tuple[str, str], _Open | None], event: PositionsOffset) -> list[RoundTrip]:
+    """The trips that a book entry completes: parts that cancelled out, each closed at the entry's price."""
+    closed_by = content_id(event.symbol, "offset", event.at.isoformat(), *event.strategy_ids)
+    parts = [(name, held.get((name, event.symbol), _Open())) for name in event.strategy_ids]
+    return [
+        RoundTrip(
+            trade_id=content_id(name, event.symbol, part.entry_order, closed_by),
+            strategy_id=name,
+            symbol=event.symbol,
+            net_pnl=part.net + (part.qty * event.px - part.cost) * event.conversion_rate,
+            closed_at=event.at,
+        )
+        for name, part in parts
+        if part is not None and part.qty
+    ]
 
 
 def _booked(held: _Open, fill: FillRecorded) -> RoundTrip | None:

@@ -115,10 +115,10 @@ class _Walk:
             market.NearMissSeen: self._near_miss,
             market.AssignmentMade: self._assigned,
             market.AssignmentDeclined: self._declined,
-            **self.trips.handlers,
-            **self.orders.handlers,
-            **self.control.handlers,
         }
+        for keeper in (self.trips.handlers, self.orders.handlers, self.control.handlers):
+            assert self._take.keys().isdisjoint(keeper), "of each kind of event one keeps rows"
+            self._take.update(keeper)
 
     def take(self, event: Event) -> None:
         handler = self._take.get(type(event))

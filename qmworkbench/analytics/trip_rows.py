@@ -60,7 +60,6 @@ class TripRows:
             reconciliation.SessionEquitySet: self._equity,
             reconciliation.SessionRecovered: lambda e: self._recoveries.append(e.at),
             orders.TradeClosed: self._trade,
-            orders.FillReversed: self._reversed,
         }
 
     def opened(self, event: session.SessionOpened) -> None:
@@ -137,7 +136,7 @@ class TripRows:
             adopted=event.adopted,
         )
 
-    def _reversed(self, event: orders.FillReversed) -> None:
+    def reversed(self, event: orders.FillReversed) -> None:
         """What the broker took back was no part of a trade."""
         mine = self._open.get((event.strategy_id, event.symbol), [])
         mine[:] = [part for part in mine if part["exec_id"] != event.ref_exec_id]

@@ -15,13 +15,15 @@ from qmworkbench.analytics.round_trips import round_trips, unmatched
 from qmworkbench.analytics.session_record import NoSession, record_of
 from qmworkbench.analytics.trades import trades_of
 from qmworkbench.domain.commands import AddNote as Note
-from qmworkbench.domain.commands import BlockSymbol, NoteKind, Pause
+from qmworkbench.domain.commands import BlockSymbol, EmergencyLiquidateAndHalt, NoteKind, Pause
 from qmworkbench.domain.events import Event, control, decode, orders
 from qmworkbench.domain.numbers import ZERO, cents
 from qmworkbench.domain.orders import TERMINAL, Leg
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.strategies.bars import RAW_SCHEMA
 from tests.analytics.frames import ZONE
+from tests.trading.test_kernel_world import BUSY
+from tests.trading.test_shared_symbols import opposed, step
 from tests.trading.world import SYMBOLS, Faults, World
 
 replace = msgspec.structs.replace
@@ -49,6 +51,38 @@ def traded() -> World:
         if world.state.day.trades > 3 and any(isinstance(e, orders.CancelRequested) for e in events_of(world)):
             return world
     raise AssertionError("no seed trades enough")
+
+
+def test_parts_that_were_set_off_against_each_other_are_trips_as_well() -> None:
+    world = opposed()
+    world.command(EmergencyLiquidateAndHalt(reason="out"))
+    step(world)
+    step(world)
+    events = events_of(world)
+    closed = [event for event in events if isinstance(event, orders.TradeClosed)]
+    computed = round_trips(events)
+    assert len(closed) == 2
+    assert unmatched(computed, closed) == ()
+    assert {trip.trade_id: trip.net_pnl for trip in computed.trips} == {e.trade_id: e.net_pnl for e in closed}
+    assert computed.open_positions == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_equity_is_the_accounts_over_shared_symbols_and_over_the_night(seed: int) -> None:
+    world = World(
+        seed=seed, shared=True, strategies=("a", "b", "c"), limits=BUSY, boundaries=12, flat_policy="carry"
+    ).run()
+    world.open_again()
+    first = len(world.journal)
+    for number in range(1, 13):
+        world.boundary(number)
+    world.close()
+    record = record_of(events_of(world), session_id=world.state.day.session_id)
+    assert first < len(world.journal)
+    curve = equity_curve(record)
+    # Rates move between fills and marks: cents, on a hundred thousand.
+    assert curve["equity"][-1] == pytest.approx(float(world.exchange.account().equity), abs=3)
+    assert curve["realized"][-1] == pytest.approx(float(world.state.day.net_realized_pnl), abs=0.01)
 
 
 @settings(max_examples=25)
