@@ -20,9 +20,8 @@ from qmworkbench.reporting.tables import Html, minus
 def equity(
     curve: pl.DataFrame, *, start: float, zone: str, currency: str, statements: pl.DataFrame | None = None
 ) -> Html:
-    """Equity against where the day began, below it how far it stood under its highest, the start included.
-
-    `statements` (at, equity) are the broker's own figures, as dots.
+    """Equity against where the day began, below it how far it stood under its highest, the start included, and what was
+    at stake. `curve` as analytics/equity.py makes it; `statements` (at, equity) are the broker's own figures, as dots.
     """
     at, value = curve["at"].to_list(), curve["equity"].to_numpy()
     below = value - np.maximum.accumulate(np.maximum(value, start)) if len(value) else value
@@ -50,13 +49,22 @@ def equity(
         svg.times(axes, zone, narrow)
         axes.set_ylabel(f"{currency} below peak")
 
+    def exposure(axes: Axes, narrow: bool) -> None:
+        axes.fill_between(at, curve["gross"].to_numpy(), 0, color=ACCENT, alpha=0.18, linewidth=0, label="gross")
+        axes.plot(at, curve["net"].to_numpy(), color=ACCENT, linewidth=1, label="net")
+        svg.money(axes)
+        svg.times(axes, zone, narrow)
+        axes.set_ylabel("exposure")
+        axes.legend(loc="upper left", ncols=2)
+
     end = float(value[-1] - start) if len(value) else 0.0
     deepest = float(-below.min()) if len(below) else 0.0
     label = (
         f"Equity since the start of the session, ending at {end:+,.2f} {currency}; "
         f"drawdown, {deepest:,.2f} {currency} at its deepest"
     )
-    return svg.stacked([(gains, 250), (drawdown, 140)], label=label)
+    panels = [(gains, 250), (drawdown, 130)]
+    return svg.stacked([*panels, (exposure, 110)] if "gross" in curve.columns else panels, label=label)
 
 
 def trade(bars: pl.DataFrame, row: dict[str, Any], *, zone: str) -> Html:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from qmworkbench.analytics import review, stores
+from qmworkbench.analytics import stores
 from qmworkbench.analytics.explanations import explain_trades
 from qmworkbench.analytics.missed import LEAST_RUN_PCT
 from qmworkbench.analytics.symbol_day import symbol_days
@@ -35,7 +35,6 @@ from qmworkbench.reporting.tables import (
 
 _AT: Final = clock(ZONE)
 _CARDS: Final = 40
-_BARS: Final = 10
 _SHORT: Final = {"exit signal": "signal", "flat at the close": "close", "opposite entry signal": "opposite signal"}
 _AROUND: Final = timedelta(minutes=30)
 
@@ -72,41 +71,6 @@ def summary(source: SessionSource) -> Html:
         told = source.statements
         pieces.append(figures.equity(source.curve, start=start, zone=ZONE, currency=unit, statements=told))
     return section("The day", *pieces, note="Times are New York time. Equity at the marks of each boundary.")
-
-
-def where_it_came_from(source: SessionSource) -> Html:
-    """The day's result taken apart: trade after trade, by strategy, by symbol, by half hour of entry."""
-    done = source.trades
-    if done.is_empty():
-        return section("Where it came from", '<div class="none">No trade was closed in this session.</div>')
-    unit = source.figures.currency
-    hours = review.time_of_day(done)
-    parts = [
-        ("By strategy", _summed(done, "definition_id" if done["strategy_id"].n_unique() > _BARS else "strategy_id")),
-        ("By symbol", _summed(done, "symbol")),
-        ("By half hour of entry", list(zip(hours["bucket"].to_list(), hours["net_pnl"].to_list(), strict=True))),
-    ]
-    charts = [
-        f"<div><h3>{title}</h3>{figures.ranked(rows, label=f'Net P&L {title.lower()}, {unit}')}</div>"
-        for title, rows in parts
-    ]
-    return section(
-        "Where it came from",
-        figures.results(done.sort("closed_at", "trade_id"), zone=ZONE, currency=unit),
-        f'<div class="three">{"".join(charts)}</div>',
-        note=f"Net of fees, in {unit}.",
-    )
-
-
-def _summed(done: pl.DataFrame, by: str) -> list[tuple[str, float]]:
-    """Net P&L by a column, best first; beyond what a chart can hold the small ones are one."""
-    summed = done.group_by(by).agg(pl.col("net_pnl").sum(), pl.len()).sort("net_pnl", by, descending=[True, False])
-    rows = [(f"{name} ({count})", net) for name, net, count in summed.rows()]
-    if len(rows) <= _BARS:
-        return rows
-    largest = sorted(sorted(rows, key=lambda row: -abs(row[1]))[: _BARS - 1], key=lambda row: -row[1])
-    rest = [row for row in rows if row not in largest]
-    return [*largest, (f"{len(rest)} others", sum(net for _, net in rest))]
 
 
 def trades(source: SessionSource) -> Html:
