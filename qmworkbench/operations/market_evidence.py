@@ -1,7 +1,7 @@
 """What was seen once the platform is up and before the market opens, as values (§6, §7, §8, §23)."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,9 @@ from qmworkbench.operations.evidence import (
     StrategySeen,
 )
 from qmworkbench.operations.lines import Signatures
+
+# The feed's state before the session's first bars, where the last session's ended badly.
+UNHEARD: Final = "not heard yet"
 
 
 class ComponentSeen(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from qmworkbench.domain.checks import Check
 from qmworkbench.operations.lines import Line, listed
-from qmworkbench.operations.market_evidence import ComponentSeen, PreMarketEvidence
+from qmworkbench.operations.market_evidence import UNHEARD, ComponentSeen, PreMarketEvidence
 
 _SECTION = "§6 Startup Verification"
 
@@ -35,7 +35,7 @@ DATA_CONNECTED = Line(
     section=f"{_SECTION}; §23",
     title="The data broker is connected",
     looked_at="market_data and the feed's state",
-    expectation="healthy, feed good",
+    expectation="healthy, feed good; where the last session's ended badly, entries wait until today's bars are seen",
     remedy="do not trade; check the feed, then start again",
 )
 SCANNER_ACTIVE = Line(
@@ -108,7 +108,7 @@ def _data(known: dict[str, ComponentSeen], feed_state: str) -> Check:
     market = known.get("market_data")
     status = market.status if market is not None else "does not report"
     return DATA_CONNECTED.judged(
-        _healthy(market) and feed_state == "good",
+        _healthy(market) and feed_state in ("good", UNHEARD),
         f"{status}, feed {feed_state}",
         detail=market.detail if market is not None else "",
     )

@@ -41,7 +41,8 @@ def _store(platform: Platform, at: datetime) -> None:
 
 def _feed(platform: Platform, at: datetime) -> None:
     state = platform.state
-    if state.feed is not FeedState.GOOD:
+    # How the last session's feed ended says nothing of today's line; entries wait all the same until bars are seen.
+    if state.feed is not FeedState.GOOD and platform.day.boundary_at is not None:
         platform.board.degraded("market_data", f"{state.feed}: {state.feed_detail}")
     if platform.lateness.drifted:
         platform.board.degraded(

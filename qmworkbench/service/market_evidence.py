@@ -10,6 +10,7 @@ import msgspec
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.domain.commands import EmergencyLiquidateAndHalt
 from qmworkbench.domain.events.control import CommandReceived, EmergencyStarted
+from qmworkbench.domain.events.market import FeedState
 from qmworkbench.domain.execution import BrokerSnapshot
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.sessions import TradingState
@@ -64,7 +65,7 @@ def gather_pre_market(config: Config, platform: Platform) -> market.PreMarketEvi
         ),
         broker=broker_of(platform),
         data=data_of(config, platform),
-        feed_state=state.feed.value,
+        feed_state=state.feed.value if day.boundary_at is not None or state.feed is FeedState.GOOD else market.UNHEARD,
         positions=None if read is None else tuple(market.Holding(p.symbol, p.qty) for p in read.positions),
         positions_expected=_positions_expected(state),
         orders=None if read is None else tuple(market.Holding(o.cl_ord_id, o.leaves_qty) for o in read.open_orders),

@@ -259,6 +259,7 @@ MARKET = [
         ),
     ),
     Case("feed stale", {"feed_state": "stale"}, ("startup.data_broker",)),
+    Case("feed stale at the last session's end", {"feed_state": "not heard yet"}, ()),
     Case("data down", {"components": components(market_data="failed")}, ("startup.data_broker", "health.all_green")),
     Case("analytics slow", {"components": components(analytics="degraded")}, (), ("health.all_green",)),
     Case("scanner down", {"components": components(scanner="degraded")}, ("startup.scanner",), ("health.all_green",)),
