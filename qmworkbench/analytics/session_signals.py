@@ -90,6 +90,7 @@ class SessionSignals:
             orders.ExitRequested: self._exit_wanted,
             orders.FillRecorded: self._filled,
             orders.FillReversed: self._reversed,
+            orders.PositionsOffset: self._offset,
             orders.TradeClosed: self._closed,
             analytics.AnalyticsObserved: self._observed,
         }
@@ -203,6 +204,12 @@ class SessionSignals:
 
     def _reversed(self, event: orders.FillReversed) -> None:
         self._held.pop((event.strategy_id, event.symbol), None)
+
+    def _offset(self, event: orders.PositionsOffset) -> None:
+        for strategy_id in event.strategy_ids:
+            held = self._held.get((strategy_id, event.symbol))
+            if held is not None:
+                held.qty = held.cost = 0.0
 
     def _closed(self, event: orders.TradeClosed) -> None:
         self.noted += 1

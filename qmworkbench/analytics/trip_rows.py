@@ -10,7 +10,7 @@ from qmworkbench.analytics.tables import Rows
 from qmworkbench.domain.candidates import Candidate
 from qmworkbench.domain.events import Event, market, orders, reconciliation, session
 from qmworkbench.domain.numbers import ONE, ZERO
-from qmworkbench.domain.orders import Leg
+from qmworkbench.domain.orders import Leg, Side
 
 _TRADE_FIELDS: Final = (
     "trade_id",
@@ -60,6 +60,7 @@ class TripRows:
             reconciliation.SessionEquitySet: self._equity,
             reconciliation.SessionRecovered: lambda e: self._recoveries.append(e.at),
             orders.TradeClosed: self._trade,
+            orders.PositionsOffset: self._offset,
         }
 
     def opened(self, event: session.SessionOpened) -> None:
@@ -136,6 +137,32 @@ class TripRows:
             adopted=event.adopted,
         )
 
+    def _offset(self, event: orders.PositionsOffset) -> None:
+        """Parts that cancelled out ended without an order: at the price they were set off at."""
+        for strategy_id in event.strategy_ids:
+            mine = self._open.get((strategy_id, event.symbol), [])
+            if not mine or not mine[-1]["qty_after"]:
+                continue
+            last = mine[-1]
+            qty, cost = last["qty_after"], last["cost_after"]
+            row = last | {name: None for name in ("decision_px", "slippage_bps", "slippage_cost")}
+            row |= {
+                "at": event.at,
+                "exec_id": "",
+                "cl_ord_id": "",
+                "leg": Leg.LIQUIDATE,
+                "is_entry": False,
+                "side": Side.SELL if qty > 0 else Side.BUY,
+                "qty": abs(qty),
+                "px": event.px,
+                "fee": ZERO,
+                "qty_after": ZERO,
+                "cost_after": ZERO,
+                "realized_after": last["realized_after"] + (qty * event.px - cost) * event.conversion_rate,
+                "rate": event.conversion_rate,
+            }
+            mine.append(self._rows.add("trade_fills", **row))
+
     def reversed(self, event: orders.FillReversed) -> None:
         """What the broker took back was no part of a trade."""
         mine = self._open.get((event.strategy_id, event.symbol), [])
@@ -210,7 +237,7 @@ def _costs(entries: Sequence[_Fill], exits: Sequence[_Fill]) -> dict[str, Any]:
         "entry_slippage_cost": _total(entries),
         "exit_slippage_cost": _total(exits),
         "slippage_cost": sum((part["slippage_cost"] or ZERO for part in (*entries, *exits)), ZERO),
-        "fills": len({part["exec_id"] for part in (*entries, *exits)}),
+        "fills": len({part["exec_id"] for part in (*entries, *exits)} - {""}),
         "entry_fills": len(entries),
         "exit_fills": len(exits),
     }

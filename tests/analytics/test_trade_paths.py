@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qmworkbench.analytics.session_record import SessionRecord, record_of
+from qmworkbench.analytics.session_signals import SessionSignals
 from qmworkbench.analytics.trades import trades_of
 from qmworkbench.domain.events import Event
-from qmworkbench.domain.events.orders import FillRecorded, FillReversed, TradeClosed
+from qmworkbench.domain.events.orders import FillRecorded, FillReversed, PositionsOffset, TradeClosed
 from qmworkbench.domain.events.reconciliation import SessionRecovered
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import Leg, Side
@@ -194,3 +195,24 @@ def test_a_session_taken_over_while_it_was_held_is_marked(blank: SessionRecord) 
     taken = sample(SessionRecovered, at=OPEN + 2 * MINUTE)
     fills: tuple[Fill, ...] = ((0, Side.BUY, 1, 10), (3, Side.SELL, 1, 10), (4, Side.BUY, 1, 10), (5, Side.SELL, 1, 10))
     assert [trade["recovered"] for trade in walked(blank, *fills, more=(taken,))] == [True, False]
+
+
+def test_parts_that_were_set_off_end_at_that_price_without_a_fill(blank: SessionRecord) -> None:
+    book = Book(blank.opened)
+    book.fill(0, 0, Side.BUY, 100, 10)
+    at = OPEN + 3 * MINUTE
+    book.events.append(
+        PositionsOffset(
+            at=at, symbol="A", px=Decimal(11), conversion_rate=Decimal(1), strategy_ids=("s", "t"), reason="flat"
+        )
+    )
+    book.left, book.got, book.realized = Decimal(100), Decimal(1100), Decimal(100)
+    book.events.append(book._closed("t1", Side.BUY, at))
+    record = record_of([blank.opened, *book.events])
+    (trade,) = trades_of(record, bars("A", *[(10.0, 12.0, 8.0, 10.0)] * 4), zone=ZONE).to_dicts()
+    assert (trade["fills"], trade["exit_fills"], trade["carried"], trade["gross_pnl"]) == (1, 1, False, 100.0)
+    assert (trade["mae"], trade["mfe"]) == (-200.0, 200.0)
+    assert record["trade_fills"]["realized_after"].to_list() == [0.0, 100.0]
+    seen = SessionSignals()
+    seen.take(book.events)
+    assert seen._held == {}
