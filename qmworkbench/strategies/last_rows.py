@@ -152,6 +152,8 @@ def _early(lots: Sequence[Lot]) -> list[pl.DataFrame]:
             query = query.with_columns(stage) if wide else query.with_columns_seq(stage)
         queries.append(query.select(*(pl.col(name).gather(rows) for name in lot.compiled.kept), *lot.bars))
     # The engine is named: the streaming one changes float sums from call to call.
+    if len(queries) == 1:
+        return [queries[0].collect(engine="in-memory", optimizations=_AS_WRITTEN)]
     return pl.collect_all(queries, engine="in-memory", optimizations=_AS_WRITTEN)  # noqa: TID251
 
 
