@@ -24,6 +24,7 @@ from qmworkbench.cli.output import Output, begin
 
 if TYPE_CHECKING:
     from qmworkbench.cli.day_reports import DayReports
+    from qmworkbench.service.config import Config
     from qmworkbench.service.result import DayResult
 
 
@@ -79,32 +80,24 @@ def day(
     wanted = reports_of(reports, no_reports)
     flags = data_flags(data, date) | _flags(speed, seed, owned, one_pass)
     settings = config_of(book, environment, config, flags)
+    common: dict[str, Any] = {"symbols": symbols, "fresh": fresh, "verbose": verbose}
     if many:
         from qmworkbench.cli.days import ManyDays
 
-        ManyDays(
-            settings,
-            out,
-            first=first,
-            last=last,
-            symbols=symbols,
-            fresh=fresh,
-            keep_going=keep_going,
-            reports=wanted,
-            verbose=verbose,
-        ).run()
+        ManyDays(settings, out, first=first, last=last, keep_going=keep_going, reports=wanted, **common).run()
         return
+    paced = speed not in (None, "max")
+    _one_day(settings, out, wanted, began_s, headless=headless, stay=stay, paced=paced, **common)
 
+
+def _one_day(settings: "Config", out: Output, reports: ReportsOf, began_s: float, **how: Any) -> None:
+    """One day to its close, with its reports; `how` as DayRun takes it."""
     from qmworkbench.cli.day_reports import DayReports
     from qmworkbench.cli.day_run import DayRun
 
-    paced = speed not in (None, "max")
-    run = DayRun(
-        settings, out, symbols=symbols, headless=headless, stay=stay, paced=paced, verbose=verbose, fresh=fresh
-    )
-    made = DayReports(
-        settings, run.session_id, out, wanted=wanted is not ReportsOf.NONE and settings.settings.reports.enabled
-    )
+    run = DayRun(settings, out, **how)
+    wanted = reports is not ReportsOf.NONE and settings.settings.reports.enabled
+    made = DayReports(settings, run.session_id, out, wanted=wanted)
     run.begin()
     try:
         result = run.to_the_close(on_closed=made.after_close, on_first_boundary=made.beside_the_session)
