@@ -4,7 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
-from qmworkbench.domain.events import Event, control, market, orders, reconciliation, session
+from qmworkbench.domain.events import Event, analytics, control, market, orders, overnight, reconciliation, session
 from qmworkbench.domain.orders import Arc, OrdStatus
 
 
@@ -128,6 +128,28 @@ def _unblocked(event: control.SymbolUnblocked, symbol: str, ids: set[str]) -> st
     return f"unblocked by {event.by}: {event.reason}" if event.symbol == symbol else ""
 
 
+def _offset(event: orders.PositionsOffset, symbol: str, ids: set[str]) -> str:
+    if event.symbol != symbol:
+        return ""
+    return f"{' and '.join(event.strategy_ids)} were set off against each other at {event.px}: {event.reason}"
+
+
+def _restated(event: overnight.PositionRestated, symbol: str, ids: set[str]) -> str:
+    if symbol not in (event.symbol, event.new_symbol):
+        return ""
+    renamed = f" as {event.new_symbol}" if event.new_symbol != event.symbol else ""
+    return f"{event.strategy_id}: {event.qty_before} became {event.qty_after}{renamed} ({event.cause})"
+
+
+def _observed(event: analytics.AnalyticsObserved, symbol: str, ids: set[str]) -> str:
+    told = [
+        f"{_words(signal.code)} {'speaks' if signal.active else 'is quiet'}: {signal.text}"
+        for signal in event.signals
+        if signal.subject == symbol
+    ]
+    return f"analytics: {'; '.join(told)}" if told else ""
+
+
 def _break(event: reconciliation.BreakFound, symbol: str, ids: set[str]) -> str:
     if event.symbol != symbol:
         return ""
@@ -171,6 +193,9 @@ _TELL: Final[dict[type[Event], Callable[[Any, str, set[str]], str]]] = {
     orders.FillRecorded: _fill,
     orders.TradeClosed: _trade,
     orders.ExitRequested: _exit,
+    orders.PositionsOffset: _offset,
+    overnight.PositionRestated: _restated,
+    analytics.AnalyticsObserved: _observed,
     control.SymbolBlocked: _blocked,
     control.SymbolUnblocked: _unblocked,
     control.TradingStateChanged: _state,

@@ -2,6 +2,7 @@
 and from the record alone."""
 
 import dataclasses
+import json
 from datetime import date
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from qmworkbench.domain.sessions import Priority
 from qmworkbench.market.bars import load_session
 from qmworkbench.market.session import SessionData
 from qmworkbench.service.analytics_watch import AnalyticsWatch, recorded
+from qmworkbench.service.core_service import CoreService
 from qmworkbench.service.headless import run_headless
 from qmworkbench.service.plan import DayPlan
-from qmworkbench.service.platform import Platform, StopRequested
+from qmworkbench.service.platform import Platform, StopRequested, open_platform
 from qmworkbench.service.runs import default_runs
 from qmworkbench.trading.analytics_watch import REMEDIES
 from qmworkbench.trading.fold import fold
@@ -158,3 +160,11 @@ def test_between_fixed_boundaries_and_without_news_nothing_is_observed(lived: Li
     found = watch.found
     assert watch.observe(lived.state, 9) is None
     assert watch.found is found, "nothing was judged again"
+
+
+def test_the_snapshot_holds_the_signals_as_the_watch_has_them(lively: SessionData, tmp_path: Path) -> None:
+    with open_platform(plan_in(tmp_path, lively)) as platform:
+        core = CoreService(platform, market_now=platform.wall)
+        shown = json.loads(core.view().body)["analytics"]
+        assert [row["code"] for row in shown["signals"]] == list(CODES)
+        assert shown == json.loads(json.dumps(platform.analytics.shown()))
