@@ -70,14 +70,17 @@ def read(expr: pl.Expr) -> Node:
         told = json.loads(expr.meta.serialize(format="json"))
     except Exception as error:  # polars raises what the pickling of foreign Python code raises
         raise Unreadable(f"{type(error).__name__}: {error}") from error
-    return _node(told)
+    try:
+        return _node(told)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise Unreadable(f"polars {pl.__version__} tells it in a way this lint does not know: {error}") from error
 
 
 def _node(told: Json) -> Node:
     if isinstance(told, str):
         return Node("len") if told == "Len" else Node("other", told)
     if not isinstance(told, dict) or len(told) != 1:
-        raise Unreadable(f"no operation in {str(told)[:60]}; the lint knows the expressions of polars {pl.__version__}")
+        raise Unreadable(f"no operation in {str(told)[:60]}")
     ((kind, payload),) = told.items()
     if kind in _READERS:
         return _READERS[kind](payload)

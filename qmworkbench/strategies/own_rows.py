@@ -5,7 +5,7 @@ belong to, which is ten times cheaper and right where a mask asks for the row's 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Final
@@ -308,8 +308,3 @@ def _is_none(node: Node) -> bool:
     """Whether a literal stands for "no row": null or a number below every row."""
     value = node.options
     return node.kind == "literal" and (value is None or (isinstance(value, int) and value < 0))
-
-
-def unseen(tree: Node, known: Mapping[str, Seen]) -> Iterator[str]:
-    """The columns `tree` reads that are not among `known`."""
-    return (name for name in tree.columns if name not in known)
