@@ -10,7 +10,8 @@ from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.service import config as configuration
 from qmworkbench.service.approvals import Desk
-from qmworkbench.service.config import Config, ConfigRefused
+from qmworkbench.service.config import Config, ConfigProblem, ConfigRefused
+from qmworkbench.service.config_strategies import left_out_of
 from qmworkbench.service.runs import ScheduleRefused, default_runs, instance_of, schedule
 from qmworkbench.storage.refused import StoreDamaged
 from qmworkbench.strategies import catalog
@@ -129,6 +130,19 @@ def test_where_no_account_is_at_stake_it_is_left_out_by_name_and_the_others_run(
 def test_in_paper_and_live_it_refuses_everything(environment: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigRefused, match=r"params.entry_bars = 9999 is out of range"):
         configured(tmp_path, TWO + BAD.format("donchian", 9999), QM_ENVIRONMENT=environment)
+
+
+@pytest.mark.parametrize("environment", Environment)
+def test_only_where_no_account_is_at_stake_does_a_day_go_on_without_an_instance(
+    environment: Environment, tmp_path: Path
+) -> None:
+    sound = configured(tmp_path, TWO)
+    settings = sound.settings.model_copy(update={"environment": environment})
+    fault = ConfigProblem(
+        key="strategies[1].params.entry_bars", problem="is odd", remedy="make it even", source="qm.toml:9"
+    )
+    goes_on = environment in (Environment.BACKTEST, Environment.LOCAL)
+    assert left_out_of(settings, [fault]) == ({"channel": (fault,)} if goes_on else {})
 
 
 def test_a_day_with_no_sound_instance_and_ids_that_two_share_are_refused_everywhere(tmp_path: Path) -> None:
