@@ -227,7 +227,7 @@ def _record(
         )
     )
     if failed:
-        _deny(decision, intent, signal_id, "; ".join(map(denials.sentence, failed)))
+        _deny(decision, intent, signal_id, " | ".join(map(denials.sentence, failed)))
         return False
     decision.emit(
         OrderIntended(
