@@ -128,5 +128,11 @@ def test_a_day_runs_once_and_again_alike_in_a_fresh_book(tmp_path: Path) -> None
     assert json.loads(verified.stdout)["heads"]["decisions"]["hash"] == answer["decision_head"]
     assert json.loads(qm(tmp_path, "status", "--json").stdout)["red"] is False
     assert qm(tmp_path, "why", "ALTANT", "10:04").returncode == 0
+    told = json.loads(qm(tmp_path, "why", "ALTANT", "--json").stdout)
+    assert told["evidence"]["day"]["stage"], "without a time it is the whole day"
+    assert told["evidence"]["asked_at"] is None
+    shown = qm(tmp_path, "status").stdout
+    for signal in ("unusual slippage", "repeated failed entries", "systematic late exits", "unusual concentration"):
+        assert signal in shown, signal
     following = qm(tmp_path, *day)
     assert json.loads(following.stdout)["session"] > answer["session"], "without a date the demo goes on"
