@@ -203,7 +203,7 @@ class _Reading:
         if is_first_row(index) or seen("", index, self._known).event:
             return True
         less = index.kind == "operator" and index.name == "Minus" and seen("", index.inputs[0], self._known).event
-        by = index.inputs[1].options if less else None
+        by = index.inputs[1].options if less and index.inputs[1].kind == "literal" else None
         return isinstance(by, int) and by >= 0
 
     def _note(self, column: str, rule: Rule, where: str) -> None:

@@ -174,7 +174,10 @@ class _Reading:
         filled = node.name == "FillNull"
         event = bool(inputs) and inputs[0].event and (node.kind == "cast" or (filled and _is_none(node.inputs[1])))
         keeps = filled and node.inputs[1].options is False
-        return replace(found, whole=whole, event=event, proof=inputs[0].proof if keeps else NOTHING)
+        proof = inputs[0].proof if keeps else NOTHING
+        if node.name == "Boolean.Not":
+            proof = self.proof(node, True)
+        return replace(found, whole=whole, event=event, proof=proof)
 
     def _ternary(self, node: Node, mine: frozenset[Node], grouped: bool) -> Seen:
         condition, then, otherwise = node.inputs
@@ -191,7 +194,7 @@ class _Reading:
             farthest.column or self._column,
             whole=all(found.whole for found in branches),
             event=all(events),
-            proof=holds | branches[0].proof if otherwise.options in (None, False) else NOTHING,
+            proof=holds | branches[0].proof if _is_untrue(otherwise) else NOTHING,
         )
 
     def _operator(self, node: Node, mine: frozenset[Node], grouped: bool) -> Seen:
@@ -302,6 +305,10 @@ def _is(node: Node, operator: str) -> bool:
 
 def _is_column(node: Node, *names: str) -> bool:
     return node.kind == "column" and node.name in names
+
+
+def _is_untrue(node: Node) -> bool:
+    return node.kind == "literal" and (node.options is None or node.options is False)
 
 
 def _is_none(node: Node) -> bool:

@@ -127,6 +127,22 @@ def test_a_mask_that_asks_for_too_little_does_not_help() -> None:
     assert rules({"s_x": CLOSE.shift(2)}, f_close=pl.when(ind.since(4)).then(pl.col.s_x.shift(2))) == {}
 
 
+def test_a_condition_proves_through_columns_what_it_says_and_no_more() -> None:
+    deep, high = ind.since(3), CLOSE > 1
+    for flag in (deep & high, pl.when(high).then(deep), (high & deep).fill_null(False), ~(~deep | high)):
+        assert rules({"s_flag": flag}, f_close=pl.when(pl.col.s_flag).then(CLOSE.shift(3))) == {}
+    for flag in (
+        deep | high,
+        pl.when(deep).then(high).otherwise(pl.col.open > 1),
+        (high & deep).fill_null(True),
+        ~deep,
+    ):
+        found = rules({"s_flag": flag}, f_close=pl.when(pl.col.s_flag).then(CLOSE.shift(3)))
+        assert found == {"f_close": [Rule.NEIGHBOURS]}
+    later = pl.col.s_flag.shift(1).over("i_day")
+    assert rules({"s_flag": deep}, f_close=pl.when(later).then(CLOSE.shift(3))) == {"f_close": [Rule.NEIGHBOURS]}
+
+
 def test_running_totals_of_whole_numbers_may_be_subtracted() -> None:
     counted, summed = {"s_n": (CLOSE > 1).cum_sum()}, {"s_n": CLOSE.cum_sum()}
     window = pl.when(ind.since(4)).then(pl.col.s_n - pl.col.s_n.shift(5))

@@ -81,7 +81,7 @@ def bar(opened: float, closed: float) -> Px:
 ROW = st.lists(st.one_of(st.none(), st.builds(bar, PX, PX)), min_size=14, max_size=14)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.dictionaries(st.sampled_from("ABC"), ROW, min_size=1), st.sampled_from([0.0, 100.0, 1e9]))
 def test_the_two_ways_agree_on_adversarial_bars(rows: dict[str, list[Px | None]], volume: float) -> None:
     """Flat prices, ties, holes, a single bar, no volume at all: no fault, no level on the wrong side."""
@@ -101,7 +101,7 @@ def test_the_two_ways_agree_on_adversarial_bars(rows: dict[str, list[Px | None]]
     assert not batches[-1].frame["entry_long"].any()
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(st.lists(ROW, min_size=2, max_size=2), st.sampled_from(STRATEGIES))
 def test_nothing_depends_on_later_bars_or_neighbours_on_adversarial_bars(
     rows: list[list[Px | None]], name: str
