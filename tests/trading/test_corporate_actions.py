@@ -24,7 +24,7 @@ from qmworkbench.trading import holdings
 from qmworkbench.trading.sharing import shared, whole_lots_each
 from qmworkbench.trading.state import EXTERNAL, Block
 from qmworkbench.venue.activities import post
-from tests.trading.world import OPEN, World
+from tests.trading.world import OPEN, SYMBOLS, Faults, World
 
 TUESDAY = OPEN + timedelta(days=1)
 
@@ -212,6 +212,51 @@ def test_a_name_takes_its_block_along(world: Nights) -> None:
     world.night(action(ActivityKind.SYMBOL_CHANGE, new_symbol="NEW"))
     assert world.state.blocked["NEW"].reason == "too wild (as AAA)"
     assert [event.symbol for event in world.of(OrderRestated)] == ["NEW", "NEW"]
+
+
+def drawn_actions(world: Nights, day: datetime) -> tuple[CorporateAction, ...]:
+    """A night as it comes: some of everything, for symbols held and not."""
+    draw, found = world.random, []
+    for symbol in SYMBOLS:
+        terms: dict[str, Any] = {"symbol": symbol, "ex_date": day.date()}
+        if draw.random() < 0.5:
+            ratio = exact_ratio(draw.choice(["2", "3:2", "7", "1:3", "1:8", "9:10"]))
+            found.append(CorporateAction(kind=ActivityKind.SPLIT, ratio=ratio, **terms))
+        if draw.random() < 0.4:
+            amount = D(draw.randint(1, 900)) / 1000
+            found.append(CorporateAction(kind=ActivityKind.DIVIDEND, amount=amount, **terms))
+        if draw.random() < 0.15:
+            found.append(CorporateAction(kind=ActivityKind.DELISTING, **terms))
+    names = list(SYMBOLS)
+    draw.shuffle(names)
+    if draw.random() < 0.5:  # handed on along a chain, never in a circle
+        for old, new in zip(names, [*names[1:3], "NEW"], strict=False):
+            gone = any(a.kind is ActivityKind.DELISTING and a.symbol == old for a in found)
+            if not gone:
+                terms = {"symbol": old, "ex_date": day.date()}
+                found.append(CorporateAction(kind=ActivityKind.SYMBOL_CHANGE, new_symbol=new, **terms))
+    return tuple(found)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_a_week_of_nights_brings_the_books_agree(seed: int) -> None:
+    world = Nights(seed=seed, boundaries=24, signal_rate=0.5, faults=Faults(crash=0.01 if seed % 2 else 0.0))
+    for number in range(6):
+        opens = OPEN + timedelta(days=number)
+        world.now, world.calm = max(world.at(), opens - timedelta(minutes=10)), False
+        world.actions = drawn_actions(world, opens)
+        world.open(opens)
+        world.assert_books_agree()
+        for boundary in range(1, world.boundaries + 1):
+            still = None if boundary < 4 else {s: (world.px[s],) * 4 for s in world.universe.symbols}
+            world.boundary(boundary, None if boundary < 9 else [], still)
+        world.close()
+        assert world.state.day.phase == "closed"
+        assert not world.of(BreakFound)
+        assert not holdings.unsound(world.state)
+    booked = sum((event.amount for event in world.of(CashBooked)), ZERO)
+    assert booked == sum((a.amount for a in world.broker.activities(0)), ZERO)
+    assert len(world.broker.activities(0)) == sum(len(e.activities) for e in world.of(ActivitiesObserved))
 
 
 class TestOnce:
