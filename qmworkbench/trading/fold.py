@@ -220,7 +220,8 @@ def _assignment_made(state: State, event: market.AssignmentMade) -> None:
         symbol=event.symbol, strategy_id=event.strategy_id, budget=event.budget, at=event.at
     )
     day.owners.setdefault(event.symbol, []).append(event.strategy_id)
-    day.runs[event.strategy_id].owned += 1
+    if event.strategy_id in day.runs:
+        day.runs[event.strategy_id].owned += 1
     day.declined.pop(event.symbol, None)
     item = day.watchlist.get(event.symbol)
     if item is not None and event.strategy_id not in item.given_to:
@@ -241,7 +242,8 @@ def _assignment_ended(state: State, event: market.AssignmentEnded) -> None:
     owners.remove(event.strategy_id)
     if not owners:
         del day.owners[event.symbol]
-    day.runs[event.strategy_id].owned -= 1
+    if event.strategy_id in day.runs:
+        day.runs[event.strategy_id].owned -= 1
 
 
 def unhandled() -> list[type[Event]]:

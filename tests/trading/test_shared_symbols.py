@@ -26,11 +26,13 @@ from qmworkbench.domain.events.orders import (
     OrderIntended,
     PositionsOffset,
     ReportQuarantined,
+    RiskDecided,
     TradeClosed,
 )
 from qmworkbench.domain.events.reconciliation import BreakFound, BreakKind, RepairApplied
 from qmworkbench.domain.execution import ExecType, ExecutionReport
 from qmworkbench.domain.limits import Limits
+from qmworkbench.domain.numbers import cents
 from qmworkbench.domain.orders import Leg, OrdStatus, PositionEffect, Side
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.trading.holdings import unsound
@@ -183,6 +185,18 @@ def test_limits_count_each_direction_at_its_worst() -> None:
     world.state.day.assignments[f"{A}|{PAIR}"].budget = Decimal(9_500)
     step(world, world.row(PAIR, A, entry_long=True))
     assert "max_position_notional" in events(world, OrderDenied)[-1].reason
+
+
+def test_buying_power_is_kept_for_parts_that_may_stand_alone_tomorrow() -> None:
+    world = opposed(1.3, 1.3)
+    account = world.state.account
+    assert account is not None
+    assert account.buying_power == world.exchange.account().buying_power, "the broker sees nothing held"
+    step(world, world.row("USDJPY", A, entry_long=True))
+    judged = next(v for v in events(world, RiskDecided)[-1].rules if v.code == "buying_power")
+    hidden = qty(world, A) * Decimal("1.3") * Decimal("0.0333")
+    assert hidden > 100
+    assert Decimal(judged.limit) == cents(account.buying_power - hidden)
 
 
 @pytest.mark.parametrize("faults", [Faults(), Faults(lost_ack=0.5), Faults(refused=0.5), Faults(lost_request=0.5)])
