@@ -26,10 +26,11 @@ _BUSY_MARKET: Final = 0.3
 _NIGHT: Final = 0.36  # a night's volatility as a share of a day's
 _PULL: Final = (0.010, 0.030)  # how fast prices return to their level: established, small
 _WILD_SHARE, _WILD = 0.03, 2.4
-_AFTER_NEWS_VOL, _AFTER_NEWS_BUSY = 0.25, 0.8
+_AFTER_NEWS_VOL, _AFTER_NEWS_BUSY = 0.25, 0.4
 _DEAL_SIGMA: Final = 0.0006
 
-_PURPOSE_OWN, _PURPOSE_SHARED = 2, 3
+# Any numbers would do; of those tried this one gives the default seed a lively day on the default date.
+_PURPOSE_OWN, _PURPOSE_SHARED = 22, 3
 _OWN: Final = 14 + UNIFORMS
 _MARKET: Final = 12
 _SHARED: Final = _MARKET + 8 * len(SECTORS)

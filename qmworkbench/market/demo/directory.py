@@ -9,7 +9,9 @@ import numpy as np
 from qmworkbench.market.demo.exact import Floats, Ints, bell, exp, log, stream
 
 SEATS: Final = 400
-SMALL_EVERY_TEN: Final = (2, 5, 8)  # which of ten seats in a row are small companies
+_SMALL: Final = (2, 5, 8)  # which of ten seats in a row are small companies
+# Among the first seats most are, so that a market of few symbols has news every day as well.
+_SMALL_AMONG_FIRST, _FIRST = (1, 2, 3, 5, 7, 8), 60
 _PURPOSE: Final = 1
 
 # Six letters: US tickers have five at most, so none of these can be mistaken for a listed share.
@@ -66,7 +68,7 @@ class Companies:
 
 def is_small(seat: int) -> bool:
     """Whether the seat is one of the small companies that news moves far."""
-    return seat % 10 in SMALL_EVERY_TEN
+    return seat % 10 in (_SMALL_AMONG_FIRST if seat < _FIRST else _SMALL)
 
 
 @lru_cache(maxsize=4096)
@@ -81,7 +83,7 @@ def companies(holders: tuple[tuple[int, int], ...]) -> Companies:
     size, priced, moves = bell(u[0:4]), bell(u[4:8]), bell(u[8:12])
     dollars = np.where(
         small,
-        np.clip(exp(log(1.6e6) + 0.7 * size), 5e5, 4e6),
+        np.clip(exp(log(1.3e6) + 0.6 * size), 5e5, 3e6),
         np.clip(exp(log(1.48e8) + 1.08 * size), 1.9e7, 5e9),
     )
     level = np.where(

@@ -19,7 +19,7 @@ _LANES: Final = 19
 _PURPOSE: Final = 4
 _CLUSTER: Final = ((0.70, 0.18), (0.98, 0.05))  # fast and slow: what stays from minute to minute, what is new
 _WILD_SHARE, _WILD = 0.011, 3.0
-_EXCITED: Final = 2.2  # how much wilder prices are in the middle of news
+_EXCITED: Final = 1.6  # how much wilder prices are in the middle of news
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,6 @@ def spreads(usual: Floats, cents: Floats, excited: Floats, u: Floats) -> Floats:
     """The quoted spread in whole cents, at least one; `cents` the price by (seat, minute), `u` uniforms likewise."""
     since = np.arange(cents.shape[1]) + 0.5
     times = 1.0 + _OPENING / (1.0 + since / 8.0)
-    wide = usual[:, None] * cents * times * (1.0 + 0.8 * excited) * (0.5 + u)
+    wide = usual[:, None] * cents * times * (1.0 + 0.8 * excited) * (0.7 + 0.6 * u)
     found: Floats = np.maximum(np.rint(wide), 1.0)
     return found

@@ -172,7 +172,7 @@ def _session(seed: int, number: int, hours: MarketHours, seats: Ints, *, early_t
         paused[at, first : first + halts.PAUSE] = True
         wanted[at, first + halts.PAUSE] *= 2.0 * halts.PAUSE
     day_sigma = np.sqrt(days.own_sigma[row, seats] * days.own_sigma[row, seats] + 5e-5)
-    usual = quotes.usual_spread(who.dollars[holder] * days.busy[row, seats] * np.sqrt(busy), day_sigma)
+    usual = quotes.usual_spread(who.dollars[holder] * days.busy[row, seats] * busy, day_sigma)
     columns, present = _printed(prices, wanted, usual, u[:, :, EARLY:])
     present &= ~paused & days.terms.listed[row, seats][:, None]
     starts = micros(hours.opens_at)

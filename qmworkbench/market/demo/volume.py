@@ -9,7 +9,7 @@ from qmworkbench.market.demo.exact import Flags, Floats, exp, tent, total
 _NOISE: Final = 0.62
 _CLUSTER: Final = (0.90, 0.17)
 _WITH_MOVE: Final = 0.66
-_EXCITED: Final = 2.5
+_EXCITED: Final = 5.0
 _USUAL_TRADE: Final = 130.0  # shares of a trade at a hundred dollars a share
 
 
