@@ -1,11 +1,12 @@
 """A journal in memory, for backtests and tests: the same chain and contract, no disk (§2 Backtesting)."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC
 
 from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS, Record, link
 from qmworkbench.domain.events import Event, encode, wire_name
-from qmworkbench.storage.journal_file import STREAMS, belongs
+from qmworkbench.storage.journal_file import KINDS, STREAMS, belongs
 from qmworkbench.storage.times import demand_utc, stored_time
 
 
@@ -146,9 +147,12 @@ class HeadJournal:
 
     def _chain(self, stream: str, events: Sequence[Event]) -> int:
         seq, digest = self._heads[stream]
+        kinds = KINDS[stream]
         for event in events:
-            belongs(event, stream)
-            demand_utc(event.at)
+            if type(event) not in kinds:
+                belongs(event, stream)
+            if event.at.tzinfo is not UTC:
+                demand_utc(event.at)
             seq += 1
             digest = link(digest, seq, encode(event))
         self._heads[stream] = (seq, digest)
