@@ -1,12 +1,17 @@
 """Faults as data: each one hits exactly the call the plan names."""
 
+from datetime import date, timedelta
+from decimal import Decimal
+
 import pytest
 
 from qmworkbench.brokers.faulty import Call, Fault, FaultPlan, FaultyBroker, PlannedFault
 from qmworkbench.brokers.simulated import SimulatedBroker
+from qmworkbench.domain.corporate_actions import CorporateAction
+from qmworkbench.domain.execution import ActivityKind
 from qmworkbench.ports import BrokerUnreachable, OutcomeUnknown, RequestRefused
 from tests.venue.test_door import good
-from tests.venue.worlds import World
+from tests.venue.worlds import OPEN, World
 
 
 def faulty(*faults: PlannedFault) -> tuple[World, FaultyBroker]:
@@ -107,3 +112,28 @@ def test_a_fault_that_cannot_strike_its_call_is_refused(call: Call, fault: Fault
 def test_numbers_start_at_one() -> None:
     with pytest.raises(ValueError, match="first 0, times 1; give 1 or more"):
         PlannedFault(call=Call.SUBMIT, fault=Fault.REFUSE, first=0)
+
+
+def test_activities_can_come_again_late_or_not_at_all() -> None:
+    world = World(open_now=False)
+    world.exchange.open_session("friday", OPEN, day=date(2018, 3, 2))
+    world.bars((100, 100, 100, 100))
+    world.buy("in")
+    world.bars((100, 100, 100, 100))
+    world.end()
+    monday = date(2018, 3, 5)
+    split = CorporateAction(symbol="AAA", ex_date=monday, kind=ActivityKind.SPLIT, ratio=Decimal(2))
+    world.exchange.open_session("monday", OPEN + timedelta(days=3), day=monday, actions=[split])
+    plan = (
+        PlannedFault(call=Call.ACTIVITIES, fault=Fault.HOLD_REPORTS),
+        PlannedFault(call=Call.ACTIVITIES, fault=Fault.UNREACHABLE, first=2),
+        PlannedFault(call=Call.ACTIVITIES, fault=Fault.REPEAT_REPORTS, first=4),
+    )
+    broker = FaultyBroker(SimulatedBroker(world.exchange), FaultPlan(plan))
+    assert list(broker.activities(0)) == []
+    with pytest.raises(BrokerUnreachable, match="activities is unreachable"):
+        broker.activities(0)
+    (told,) = broker.activities(0)
+    assert list(broker.activities(told.cursor)) == [told]
+    assert list(broker.activities(told.cursor)) == []
+    assert broker.calls[Call.ACTIVITIES] == 5
