@@ -209,7 +209,8 @@ class State(msgspec.Struct, kw_only=True):
         """The worse of the book's state and the strategy's."""
         if strategy_id is None or self.session is None or strategy_id not in self.session.runs:
             return self.halt.state
-        return worse(self.halt.state, self.session.runs[strategy_id].state)
+        book, own = self.halt.state, self.session.runs[strategy_id].state
+        return book if book is own else worse(book, own)
 
     def rate(self, currency: str) -> Decimal | None:
         """Account currency per unit of `currency` at the recorded marks, by their own pair or through the dollar; None
