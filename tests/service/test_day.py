@@ -191,7 +191,7 @@ def test_a_feed_that_went_bad_must_be_seen_to_be_good_before_anything_is_entered
             name: getattr(data.frames[0], name)[:0] for name in ("index", "open", "high", "low", "close", "volume")
         }
         silent = (dataclasses.replace(frame, **nothing) for frame in data.frames[-5:])
-        return dataclasses.replace(data, frames=(*data.frames[:-5], *silent))
+        return dataclasses.replace(data, frames=(*data.frames[:-5], *silent), spreads_bps=None)
 
     run_headless(plan_for(tmp_path, silent_at_the_end(cut_short(demo_day()))), all_good)
     assert fold(events_of(plan)).feed is FeedState.STALE
