@@ -17,6 +17,7 @@ from qmworkbench.domain.sessions import TradingState
 from qmworkbench.operations.recovery import Pair, RecoveryEvidence
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.recovery import session_events
+from qmworkbench.trading.holdings import unsound
 from qmworkbench.trading.state import State
 
 
@@ -78,7 +79,7 @@ def _contradictions(state: State) -> tuple[str, ...]:
             found.append(f"{symbol} is assigned, and to nobody")
         if item.state is WatchState.FOUND and symbol in held:
             found.append(f"{symbol} is held, and its entry is not noted")
-    return tuple(found)
+    return (*found, *unsound(state))
 
 
 def _risk(state: State, story: Sequence[Event]) -> tuple[tuple[str, str, str], ...]:

@@ -1,6 +1,6 @@
 """What is held and what is working, changed together with all that is kept about it; for the fold alone (§13, §14).
 
-Rules that hold after every event, and that the tests ask of every state:
+Rules that hold after every event; recovery asks them of the state it has rebuilt, and the tests of every state:
 
 1. A symbol's net quantity is the sum of its instances' quantities; a flat net costs nothing.
 2. Every open order is found by its symbol and owner; entries and orders that owe an answer are among the open ones.
@@ -107,7 +107,7 @@ def _leave(state: State, order: Order) -> None:
 
 
 def unsound(state: State) -> list[str]:
-    """What breaks the rules above, for tests; empty in a sound state."""
+    """What breaks the rules above, a sentence each; empty in a sound state."""
     found = []
     for symbol in sorted({p.symbol for p in state.positions.values()} | set(state.net)):
         parts = sum((p.qty for p in state.positions.values() if p.symbol == symbol), ZERO)
