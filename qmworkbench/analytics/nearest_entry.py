@@ -52,7 +52,7 @@ class NearestEntry:
         """What was missing, on one line."""
         held = self.conditions - len(self.missing)
         if not self.missing:
-            taken_back = f"and it was taken back: {self.masked}" if self.masked else "and it was its own too late"
+            taken_back = f"and it was taken back: {self.masked}" if self.masked else "and yet no signal is on record"
             return f"all {self.conditions} conditions of its {self.side} entry held, {taken_back}"
         wanted = "; ".join(missing.text for missing in self.missing)
         return f"{held} of {self.conditions} conditions of its {self.side} entry held, missing: {wanted}"
@@ -126,13 +126,16 @@ def _expr(told: Json) -> pl.Expr:
 
 
 def _conditions(told: Json, stages: Mapping[str, pl.Expr], frame: pl.DataFrame) -> Iterator[Json]:
-    """What must hold together: both sides of every "and", down into the flags that earlier stages computed."""
+    """What must hold together: every part of each "and", down into the flags that earlier stages computed."""
     told = _bare(told)
-    operation = told.get("BinaryExpr")
+    operation, function = told.get("BinaryExpr"), told.get("Function")
     name = told.get("Column")
     if operation is not None and operation["op"] == "And":
         yield from _conditions(operation["left"], stages, frame)
         yield from _conditions(operation["right"], stages, frame)
+    elif function is not None and function["function"] == {"Boolean": "AllHorizontal"}:
+        for part in function["input"]:
+            yield from _conditions(part, stages, frame)
     elif name in stages and frame.schema[name] == pl.Boolean:
         yield from _conditions(_told(stages[name]), stages, frame)
     else:
