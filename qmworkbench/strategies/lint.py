@@ -223,7 +223,12 @@ def _broken(node: Node, over: Node | None) -> Iterator[tuple[Rule, Node]]:
 def _rule_of(node: Node, over: Node | None) -> Rule | None:
     """The rule one operation breaks, or None."""
     name, constant = node.name, not node.columns and node.kind != "len"
-    by_kind = {"python": Rule.PYTHON, "selector": Rule.COLUMN, "len": Rule.WHOLE_GROUP if over else Rule.WHOLE_FRAME}
+    by_kind = {
+        "python": Rule.PYTHON,
+        "selector": Rule.COLUMN,
+        "len": Rule.WHOLE_GROUP if over else Rule.WHOLE_FRAME,
+        "gather": Rule.PICKED_ROWS if over else None,  # within a group rows have other numbers
+    }
     if node.kind in by_kind:
         return by_kind[node.kind]
     if node.kind == "literal":

@@ -47,8 +47,9 @@ class Seen:
 
     `reach`: how many rows above its own; 0 if it has been shown to read its own symbol's alone, ANYWHERE for all above.
     `at` and `column`: the operation that reaches there, and the column it stands in. `whole`: whole numbers or truth
-    values. `event`: the number of a row at or above its own. `total`: the reach of what an ungrouped running total of
-    whole numbers counts, None for anything else. `proof`: what holds where it is true.
+    values. `event`: the number of a row at or above its own, chosen by what that row's own symbol says. `total`: the
+    reach of what an ungrouped running total of whole numbers counts, None for anything else. `proof`: what holds where
+    it is true.
     """
 
     reach: float = 0
@@ -186,14 +187,15 @@ class _Reading:
             _kept(self.of(branch, mine | proof.mine, grouped=grouped), proof)
             for branch, proof in ((then, holds), (otherwise, fails))
         ]
-        farthest = max((self.of(condition, mine, grouped=grouped), *branches), key=lambda found: found.reach)
+        chosen = self.of(condition, mine, grouped=grouped)
+        farthest = max((chosen, *branches), key=lambda found: found.reach)
         events = [found.event or _is_none(branch) for found, branch in zip(branches, (then, otherwise), strict=True)]
         return Seen(
             farthest.reach,
             farthest.at,
             farthest.column or self._column,
             whole=all(found.whole for found in branches),
-            event=all(events),
+            event=all(events) and not chosen.reach,
             proof=holds | branches[0].proof if _is_untrue(otherwise) else NOTHING,
         )
 
@@ -247,7 +249,7 @@ class _Reading:
         own = is_first_row(node.inputs[1]) or (where.event and not where.reach)
         if own and not what.reach:
             return replace(what, total=None, proof=NOTHING)
-        return Seen(ANYWHERE, what.at or node, what.column or self._column, whole=what.whole, event=what.event)
+        return Seen(ANYWHERE, what.at or node, what.column or self._column, whole=what.whole)
 
     def _running(self, node: Node, grouped: bool) -> Seen:
         what = self.of(node.inputs[0], grouped=grouped)

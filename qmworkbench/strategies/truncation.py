@@ -88,8 +88,8 @@ def isolation(definition: StrategyDefinition, bars: pl.DataFrame, params: Params
     for symbol, rows in _by_symbol(bars):
         alone = _told(program, rows)
         if isinstance(alone, str) or isinstance(company, str):
-            if alone != company:
-                tally.fault(symbol, rows, alone if isinstance(alone, str) else "", str(company), "other symbols")
+            if not _same_fault(alone, company):
+                tally.fault(symbol, rows, _as_fault(alone), _as_fault(company), "other symbols")
             continue
         tally.compare(alone, company.filter(pl.col("symbol") == symbol), "other symbols")
     return tally.examination()
@@ -110,8 +110,8 @@ def anchoring(
     short, long = (_told(program, frame) for frame in (declared, everything))
     for symbol, rows in _by_symbol(bars.filter(pl.col("session") == last)):
         if isinstance(short, str) or isinstance(long, str):
-            if short != long:
-                tally.fault(symbol, rows, str(short), str(long), "more history")
+            if not _same_fault(short, long):
+                tally.fault(symbol, rows, _as_fault(short), _as_fault(long), "more history")
             continue
         mine = (pl.col("symbol") == symbol) & (pl.col("session") == last)
         less, more = short.filter(mine), long.filter(mine)
@@ -142,6 +142,15 @@ def _told(program: Program, bars: pl.DataFrame) -> pl.DataFrame | str:
         return fault.problem
     own = [name for name in table.columns if name not in OUTCOME]
     return table.select(own).hstack(outcome.select(OUTCOME))
+
+
+def _as_fault(told: pl.DataFrame | str) -> str:
+    """The fault, "" for an answer."""
+    return told if isinstance(told, str) else ""
+
+
+def _same_fault(one: pl.DataFrame | str, other: pl.DataFrame | str) -> bool:
+    return isinstance(one, str) and isinstance(other, str) and one == other
 
 
 def _cuts(told: pl.DataFrame, most: int) -> list[int]:

@@ -81,6 +81,7 @@ def test_the_same_range_masked_and_running_passes() -> None:
         (CLOSE.rolling_map(lambda px: px.sum(), 3).over("i_day"), [Rule.PYTHON]),
         (pl.fold(pl.lit(0.0), lambda a, b: a + b, [CLOSE]), [Rule.PYTHON]),
         (CLOSE.drop_nulls(), [Rule.PICKED_ROWS]),
+        (CLOSE.gather(FIRST).over("i_day"), [Rule.PICKED_ROWS]),
         (CLOSE.filter(CLOSE > 1), [Rule.PICKED_ROWS]),
         (pl.lit(pl.Series([1.0, 2.0])), [Rule.OWN_DATA]),
         (pl.nth(3), [Rule.COLUMN]),

@@ -153,6 +153,14 @@ def test_a_strategy_that_looks_at_its_neighbours_is_caught() -> None:
         assert found.findings[0].bars == "other symbols"
 
 
+def test_a_strategy_that_breaks_only_in_company_is_told_as_a_fault() -> None:
+    definition = planted(f_close=pl.col.close.gather(pl.col.i_index).over("i_day"))  # right for the first symbol alone
+    found = isolation(definition, made({"A": WAVE, "B": WAVE}).bars, {})
+    assert [finding.column for finding in found.findings] == ["fault"]
+    assert found.findings[0].before == "no fault"
+    assert "OutOfBoundsError" in found.findings[0].after
+
+
 def test_an_anchor_that_is_too_short_is_caught(shared_data: Path) -> None:
     market = forex(shared_data)
     definition = changed(catalog()["donchian"], anchor=lambda _: Anchor(bars=20))
