@@ -92,7 +92,9 @@ def adopt(decision: Decision) -> None:
     for key in sorted(key for key in state.positions if key not in day.assignments):
         held = state.positions[key]
         run = day.runs.get(held.strategy_id)
-        if run is None or run.ended:
+        # Late news may leave an instance with what another owns by now: it keeps its exits, not the symbol.
+        another_has_it = held.symbol in day.owners and not day.shared_symbols
+        if run is None or run.ended or another_has_it:
             continue
         reason = f"{held.qty} held from an earlier session; "
         if not watchlist.is_active(state, held.symbol) and held.symbol not in state.blocked:
