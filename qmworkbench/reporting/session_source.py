@@ -1,6 +1,5 @@
 """One session, read whole through the read-only door: what the session reports are made from (§17, §18)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,14 +14,11 @@ from qmworkbench.analytics.recommendations import Looked, Recommendation, recomm
 from qmworkbench.analytics.session_record import SessionRecord, record_of
 from qmworkbench.analytics.tables import Schema
 from qmworkbench.analytics.trades import trades_of
-from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.reconciliation import AccountObserved, BrokerSnapshotObserved
 from qmworkbench.domain.events.telemetry import BoundaryTimed
-from qmworkbench.service.recovery import restore
-from qmworkbench.storage.checkpoints import Checkpoints
+from qmworkbench.service.recorded_state import state_after
 from qmworkbench.storage.reading import BookReader, open_book
 from qmworkbench.storage.refused import StoreMissing
-from qmworkbench.trading.fold import fold
 from qmworkbench.trading.state import State
 
 # Every market here keeps New York time: the exchanges by law, the forex week by its roll at 17:00.
@@ -175,26 +171,6 @@ def _bars(book: BookReader, session_id: str) -> tuple[pl.DataFrame, str]:
     return bars.filter(~pl.col("extended")).select(list(_BARS)), ""
 
 
-@dataclass(frozen=True)
-class _UpTo:
-    """A journal as it was at `seq`, for folding."""
-
-    book: BookReader
-    seq: int
-
-    @property
-    def head(self) -> tuple[int, str]:
-        return self.seq, self.book.journal.hash_at(self.seq) or ""
-
-    def read(self, after_seq: int = 0) -> Iterator[tuple[int, Event]]:
-        return self.book.journal.events(after_seq=after_seq, upto_seq=self.seq)
-
-    def hash_at(self, seq: int) -> str | None:
-        return self.book.journal.hash_at(seq) if seq <= self.seq else None
-
-
 def state_at(book: BookReader, seq: int) -> State:
     """The book's state after record `seq`: folded from a checkpoint that verifies where one lies before it."""
-    if seq == 0:
-        return fold(())
-    return restore(_UpTo(book, seq), Checkpoints(book.paths.checkpoints)).state
+    return state_after(book.journal, book.paths, seq)
