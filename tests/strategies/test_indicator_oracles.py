@@ -119,7 +119,9 @@ CASES: Final[list[tuple[str, str, Ours, float, int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("file", "column", "ours", "tolerance", "rows"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES])
+@pytest.mark.parametrize(
+    ("file", "column", "ours", "tolerance", "rows"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES]
+)
 def test_published_values_are_met_on_every_row_and_on_the_last(
     oracles: Path, file: str, column: str, ours: Ours, tolerance: float, rows: int
 ) -> None:
