@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from qmworkbench.strategies.definition import StrategyDefinition, StrategyStatus, Validation
 
+
 class EntryIncomplete(ValueError):
     """A catalog entry that does not say all it must, or contradicts itself; the message names strategy and field."""
 
