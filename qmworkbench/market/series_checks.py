@@ -108,7 +108,9 @@ class Series:
         return [note("price_shock", message, file, sample=named[:_NAMED], remedy=remedy)]
 
     def _cross(self, file: str) -> list[Finding]:
-        if not self._early_last or self._early_other > self._early_last // 10:
+        sessions = pl.concat(self._days)["date"].n_unique()
+        # A stray print is no cross: that is there day after day.
+        if self._early_last < sessions or self._early_other > self._early_last // 10:
             return []
         message = (
             "the only bars before the open lie in the last interval before it: they hold the opening cross, which no "

@@ -26,7 +26,7 @@ def test_a_clean_file(tmp_path: Path) -> None:
         (date(2018, 3, 1), 2, 780),
         (DAY, 2, 780),
     ]
-    assert result.findings == ()
+    assert [finding.code for finding in result.findings] == ["no_quotes"], "trades without quotes, and nothing else"
     assert not result.refused
 
 
@@ -51,6 +51,8 @@ def test_every_fault_of_every_day_is_counted(tmp_path: Path) -> None:
         "out_of_session": 1,
         "duplicate_row": 3,
         "conflicting_duplicate": 2,
+        "missing_bars": 1,
+        "no_quotes": 0,
     }
     yesterday, today = result.sessions
     assert (today.pre_open, today.bars, today.after_close) == (1, 779, 1)
@@ -112,11 +114,11 @@ def test_the_shared_files(shared_data: Path) -> None:
     assert (minutes.rows, minutes.symbols, minutes.interval_s, len(minutes.sessions)) == (1_492_705, 194, 60, 20)
     friday = next(count for count in minutes.sessions if count.date == DAY)
     assert (friday.bars, friday.pre_open, friday.symbols) == (75_370, 148, 194)
-    (ends,) = minutes.findings
+    ends = next(finding for finding in minutes.findings if finding.code == "symbol_ends")
     assert ends.sample == ("CPN after 2018-03-08", "JUNO after 2018-03-05")
 
     pairs = inspect(shared_data / "forex_hourly_9pairs_2015_2018.parquet")
-    assert (pairs.calendar, pairs.interval_s, found(pairs)) == ("FX", 3600, {"out_of_session": 3})
+    assert (pairs.calendar, pairs.interval_s, found(pairs)["out_of_session"]) == ("FX", 3600, 3)
     assert sum(count.bars for count in pairs.sessions) + 3 == pairs.rows == 223_481
 
     quotes = inspect(shared_data / "forex_minute_fxcm_gbpusd_201202.parquet")
