@@ -63,6 +63,7 @@ class DayRun:
         self.plan = plan
         self._progress: Progress | None = None
         self._seen = 0
+        self._begun = False
         self._on_first: Callable[[], None] = lambda: None
 
     @property
@@ -145,7 +146,9 @@ class DayRun:
 
     def _on_boundary(self, delivery: "Delivery") -> None:
         self._seen += 1
-        if self._seen == 1:
+        # Bars before the open come while the pre-market phase is still to be looked at.
+        if not delivery.frame.extended and not self._begun:
+            self._begun = True
             self._on_first()
         if self._progress is not None:
             task = self._progress.task_ids[0]
