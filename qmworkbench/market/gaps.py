@@ -90,7 +90,7 @@ def find_gaps(path: str | Path, *, symbol: str | None = None, least_bars: int | 
         sifted = sift(rows, windows, source.file, interval_s=interval_s)
         interval_s = sifted.grid.interval_s
         regular = sifted.good.filter(pl.col("part") == REGULAR).select("symbol", "session_no", "slot")
-        least = least_bars or max(2, -(-LEAST_S // interval_s))
+        least = _least(least_bars, interval_s)
         silences += _silences(regular, windows, sifted, least, symbol)
         seen.append(_held(regular, windows, sifted))
     held = pl.concat(seen) if seen else pl.DataFrame()
@@ -110,13 +110,18 @@ def find_gaps(path: str | Path, *, symbol: str | None = None, least_bars: int | 
         last=last,
         interval_s=interval_s,
         sessions=len(traded),
-        least_bars=least_bars or max(2, -(-LEAST_S // interval_s)),
+        least_bars=_least(least_bars, interval_s),
         missing_sessions=tuple(missing),
         absent=_absent(mine, traded),
         silences=tuple(sorted(silences, key=lambda s: (-s.bars, s.symbol, s.begins))),
         expected=int(mine["boundaries"].sum()),
         held=int(mine["bars"].sum()),
     )
+
+
+def _least(asked: int | None, interval_s: int) -> int:
+    """From how many missing bars on a silence is told."""
+    return asked or max(2, -(-LEAST_S // interval_s))
 
 
 def _held(regular: pl.DataFrame, windows: Sequence[MarketHours], sifted: Sifted) -> pl.DataFrame:
