@@ -153,6 +153,7 @@ def day_figures(record: SessionRecord, trades: pl.DataFrame, curve: pl.DataFrame
     gains, losses = float(net.filter(net > 0).sum()), -float(net.filter(net < 0).sum())
     start = _start(record.events)
     equity = curve["equity"]
+    in_hours = curve.filter(pl.col("at") > record.opens_at)["open_positions"]  # bars before the open cannot be traded
     peak = equity.cum_max().clip(lower_bound=float(start) if start is not None else None)
     return DayFigures(
         currency=record.opened.account_currency,
@@ -168,7 +169,7 @@ def day_figures(record: SessionRecord, trades: pl.DataFrame, curve: pl.DataFrame
         average_hold_min=_mean(trades["hold_min"]),
         max_drawdown=float((peak - equity).max()) if equity.len() else None,  # type: ignore[arg-type]
         slippage_cost=float(record["fills"]["slippage_cost"].sum()),
-        time_in_market=float((curve["open_positions"] > 0).mean()) if curve.height else None,  # type: ignore[arg-type]
+        time_in_market=float((in_hours > 0).mean()) if in_hours.len() else None,  # type: ignore[arg-type]
     )
 
 
