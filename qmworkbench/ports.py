@@ -16,6 +16,7 @@ from qmworkbench.domain.execution import (
     BrokerPosition,
     ExecutionReport,
     OrderRequest,
+    ReplaceRequest,
 )
 from qmworkbench.trading.frames import BarFrame
 
@@ -84,8 +85,8 @@ class Journal(Protocol):
 class Broker(Protocol):
     """An execution venue. Calls block; the service makes them off its loop.
 
-    Reads raise BrokerUnreachable rather than answer empty. `submit` and `cancel` raise OutcomeUnknown when no
-    usable answer came, RequestRefused when the broker said no.
+    Reads raise BrokerUnreachable rather than answer empty. `submit`, `cancel` and `replace` raise OutcomeUnknown when
+    no usable answer came, RequestRefused when the broker said no.
     """
 
     enforces_unique_ids: bool
@@ -96,6 +97,10 @@ class Broker(Protocol):
 
     def cancel(self, cl_ord_id: str) -> None:
         """Ask for a cancel; the outcome arrives through reports()."""
+        ...
+
+    def replace(self, request: ReplaceRequest) -> None:
+        """Ask for an order to go on otherwise; the outcome arrives through reports()."""
         ...
 
     def reports(self, after_cursor: int) -> Sequence[ExecutionReport]:

@@ -18,6 +18,7 @@ from qmworkbench.domain.execution import (
     BrokerPosition,
     ExecutionReport,
     OrderRequest,
+    ReplaceRequest,
 )
 from qmworkbench.ports import Broker, BrokerUnreachable, OutcomeUnknown, RequestRefused
 
@@ -29,6 +30,7 @@ class Call(StrEnum):
 
     SUBMIT = "submit"
     CANCEL = "cancel"
+    REPLACE = "replace"
     REPORTS = "reports"
     ACTIVITIES = "activities"
     ORDER = "order"
@@ -48,7 +50,7 @@ class Fault(StrEnum):
     HOLD_REPORTS = "hold_reports"  # reports or activities answer with nothing new although there is
 
 
-_REQUESTS = frozenset({Call.SUBMIT, Call.CANCEL})
+_REQUESTS = frozenset({Call.SUBMIT, Call.CANCEL, Call.REPLACE})
 _REQUEST_FAULTS = frozenset({Fault.DROP_REQUEST, Fault.LOSE_ACK, Fault.REFUSE})
 _NEWS = frozenset({Call.REPORTS, Call.ACTIVITIES})
 _REPORT_FAULTS = frozenset({Fault.REPEAT_REPORTS, Fault.HOLD_REPORTS})
@@ -103,6 +105,9 @@ class FaultyBroker:
 
     def cancel(self, cl_ord_id: str) -> None:
         self._request(Call.CANCEL, cl_ord_id, lambda: self._broker.cancel(cl_ord_id))
+
+    def replace(self, request: ReplaceRequest) -> None:
+        self._request(Call.REPLACE, request.cl_ord_id, lambda: self._broker.replace(request))
 
     def reports(self, after_cursor: int) -> Sequence[ExecutionReport]:
         return self._news(Call.REPORTS, after_cursor, self._broker.reports)

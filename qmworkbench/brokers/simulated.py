@@ -9,6 +9,7 @@ from qmworkbench.domain.execution import (
     BrokerPosition,
     ExecutionReport,
     OrderRequest,
+    ReplaceRequest,
 )
 from qmworkbench.ports import BrokerUnreachable, OutcomeUnknown, RequestRefused
 from qmworkbench.venue.exchange import Exchange
@@ -44,6 +45,14 @@ class SimulatedBroker:
             raise RequestRefused(str(refused)) from refused
         except VenueError as error:
             raise OutcomeUnknown(f"cancel {cl_ord_id}: {error}") from error
+
+    def replace(self, request: ReplaceRequest) -> None:
+        try:
+            self.exchange.replace(request)
+        except OrderRefused as refused:
+            raise RequestRefused(str(refused)) from refused
+        except VenueError as error:
+            raise OutcomeUnknown(f"replace {request.orig_cl_ord_id}: {error}") from error
 
     def reports(self, after_cursor: int) -> Sequence[ExecutionReport]:
         try:

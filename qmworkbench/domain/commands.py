@@ -1,5 +1,6 @@
 """What a person may order the platform to do (§10, §11, §15, §23). Imperative, and always with who and why."""
 
+from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
@@ -52,6 +53,41 @@ class StopStrategy(Command, frozen=True, kw_only=True, tag="stop_strategy"):
     strategy_id: str
 
 
+class RestartStrategy(Command, frozen=True, kw_only=True, tag="restart_strategy"):
+    """Let a stopped strategy instance enter again. Refused while that is unsafe (§10): a position whose ownership is
+    not certain, orders in doubt, a broken contract, the book halted.
+    """
+
+    strategy_id: str
+
+
+class CancelOrder(Command, frozen=True, kw_only=True, tag="cancel_order"):
+    """Cancel one order of ours that may still fill."""
+
+    cl_ord_id: str
+
+
+class ReplaceOrder(Command, frozen=True, kw_only=True, tag="replace_order"):
+    """Let a resting exit go on at another price, or an entry with a smaller quantity: never more risk than before.
+
+    None leaves it as it is.
+    """
+
+    cl_ord_id: str
+    order_qty: Decimal | None = None
+    limit_px: Decimal | None = None
+    stop_px: Decimal | None = None
+
+
+class ClosePosition(Command, frozen=True, kw_only=True, tag="close_position"):
+    """Leave one position now: resting legs are cancelled, then it is closed by its actual quantity. `strategy_id`
+    EXTERNAL closes what nobody here ordered.
+    """
+
+    strategy_id: str
+    symbol: str
+
+
 class DropCandidate(Command, frozen=True, kw_only=True, tag="drop_candidate"):
     """Take a symbol off the watchlist (§10 "no longer wanted"); a position there keeps its exits."""
 
@@ -99,6 +135,10 @@ AnyCommand = (
     | BlockSymbol
     | UnblockSymbol
     | StopStrategy
+    | RestartStrategy
+    | CancelOrder
+    | ReplaceOrder
+    | ClosePosition
     | DropCandidate
     | Reconcile
     | ReleaseEntries

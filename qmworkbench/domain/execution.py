@@ -52,6 +52,20 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     netted: bool = False
 
 
+class ReplaceRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """An open order is to go on with another quantity or price (FIX 35=G).
+
+    `orig_cl_ord_id` is the id the broker has it under, `cl_ord_id` the new one it goes on under, unique like any other.
+    `order_qty` is the whole quantity, what has filled included. None leaves a price as it is.
+    """
+
+    cl_ord_id: str
+    orig_cl_ord_id: str
+    order_qty: Decimal
+    limit_px: Decimal | None = None
+    stop_px: Decimal | None = None
+
+
 class ExecType(StrEnum):
     """FIX 150."""
 
@@ -64,6 +78,7 @@ class ExecType(StrEnum):
     RESTATED = "restated"
     ORDER_STATUS = "order_status"
     CANCEL_REJECTED = "cancel_rejected"
+    REPLACE_REJECTED = "replace_rejected"
     TRADE_CANCEL = "trade_cancel"
 
 
@@ -73,9 +88,11 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
     `cursor` is the broker's own transaction number: strictly rising, the place to resume reading from.
     `exec_id` identifies the report; the same id twice is the same news. `last_qty`, `last_px`, `fee` are
     this execution's and 0 unless `exec_type` is TRADE (or a TRADE_CANCEL of `ref_exec_id`).
-    `parent_id` names the entry of a bracket leg. `reason` is coded text for rejects, cancels and expiries, "" else.
-    `conversion_rate` is the account currency paid for one unit of the instrument's currency when the broker booked
-    this execution: P&L times this rate is what the account statement shows. `fee` is in account currency already.
+    `parent_id` names the entry of a bracket leg. `orig_cl_ord_id` is told with REPLACED, whose `cl_ord_id` is the new
+    one, and with REPLACE_REJECTED, whose `cl_ord_id` is the one that was asked for and does not exist. `reason` is
+    coded text for rejects, cancels and expiries, "" else. `conversion_rate` is the account currency paid for one unit
+    of the instrument's currency when the broker booked this execution: P&L times this rate is what the account
+    statement shows. `fee` is in account currency already.
     """
 
     cursor: int
@@ -97,6 +114,7 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
     ref_exec_id: str | None = None
     reason: str = ""
     conversion_rate: Decimal = ONE
+    orig_cl_ord_id: str | None = None
 
 
 class BrokerOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +137,7 @@ class BrokerOrder(msgspec.Struct, frozen=True, kw_only=True):
     limit_px: Decimal | None = None
     parent_id: str | None = None
     leg: Leg = Leg.ENTRY
+    orig_cl_ord_id: str | None = None
 
 
 class BrokerPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,8 +158,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The account as the broker states it, in `currency`.
 
     `equity` is what the account is worth with every position at the market; `realized_pnl` and `fees` are since
-    `session_date`'s start. `positions_value` (signed market value) and `unrealized_pnl` sum over all positions at the
-    broker's own prices. `cursor` is the last transaction this statement includes: a later fill is not in it.
+    `session_date`'s start. `day_trades` counts round trips opened and closed on one day over the last five sessions
+    (FINRA 4210), None where the account has no such count. `positions_value` (signed market value) and `unrealized_pnl`
+    sum over all positions at the broker's own prices. `cursor` is the last transaction this statement includes: a later
+    fill is not in it.
     """
 
     currency: str
@@ -153,6 +174,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime
     positions_value: Decimal = ZERO
     unrealized_pnl: Decimal = ZERO
+    day_trades: int | None = None
+    pattern_day_trader: bool = False
+    shorting_enabled: bool = True
 
 
 class ActivityKind(StrEnum):
@@ -164,6 +188,7 @@ class ActivityKind(StrEnum):
     DELISTING = "delisting"
     CASH_IN_LIEU = "cash_in_lieu"
     FINANCING = "financing"
+    BORROW_FEE = "borrow_fee"
 
 
 class AccountActivity(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,9 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     (US equities under a dollar quote in hundredths of a cent, Reg NMS Rule 612).
     `currency` is what price, P&L and fees are counted in. `calendar` is an exchange_calendars name,
     or "FX" for the 24-hour week that rolls at 17:00 New York.
-    `margin_rate` is the share of notional that an open position ties up (1 = fully paid).
+    `min_notional` is the least value of an order, in `currency` (0: none). A symbol that is not `easy_to_borrow` needs
+    a locate before it is sold short. `day_trade_rule`: same-day round trips are counted (FINRA 4210, US margin
+    accounts). `margin_rate` is the share of notional that an open position ties up (1 = fully paid).
     """
 
     symbol: str
@@ -33,7 +35,10 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     sub_unit_tick_size: Decimal | None = None
     lot_size: Decimal = ONE
     min_qty: Decimal = ONE
+    min_notional: Decimal = Decimal(0)
     shortable: bool = True
+    easy_to_borrow: bool = True
+    day_trade_rule: bool = False
     fractional: bool = False
     margin_rate: Decimal = ONE
 

@@ -48,11 +48,14 @@ class PositionEffect(StrEnum):
 
 
 class OrdType(StrEnum):
-    """FIX 40. A STOP becomes a market order once the price touches it; with `trail_bps` its level follows."""
+    """FIX 40. A STOP becomes a market order once the price touches it, a STOP_LIMIT a limit order; with `trail_bps` a
+    STOP's level follows.
+    """
 
     MARKET = "market"
     LIMIT = "limit"
     STOP = "stop"
+    STOP_LIMIT = "stop_limit"
 
 
 class TimeInForce(StrEnum):
@@ -206,8 +209,39 @@ def next_status(status: OrdStatus, arc: Arc, *, order_qty: Decimal, cum_qty: Dec
     return OrdStatus(target)
 
 
+class Replacement(msgspec.Struct, frozen=True, kw_only=True):
+    """What an open order is to become: FIX 35=G. None leaves a price as it is."""
+
+    cl_ord_id: str
+    order_qty: Decimal
+    limit_px: Decimal | None = None
+    stop_px: Decimal | None = None
+
+
+class OrderStyle(msgspec.Struct, frozen=True, kw_only=True):
+    """How a strategy instance's orders are made (§13): type, distance from the decision price, how long they may work.
+
+    An entry LIMIT lies `entry_offset_bps` on the paying side of the decision price, a STOP beyond it, a STOP_LIMIT has
+    its limit as far again behind its stop. An entry that has not filled after `entry_timeout_s` is cancelled; None: its
+    time in force alone ends it. An exit LIMIT that has not filled after `exit_timeout_s` is cancelled and followed by a
+    market order, the emergency exit; None for a market exit that may work until the close.
+    """
+
+    entry_type: OrdType = OrdType.MARKET
+    entry_offset_bps: int = 0
+    entry_time_in_force: TimeInForce = TimeInForce.IOC
+    entry_timeout_s: int | None = None
+    exit_type: OrdType = OrdType.MARKET
+    exit_offset_bps: int = 0
+    exit_timeout_s: int | None = None
+
+
 class Order(msgspec.Struct, kw_only=True):
     """One order as we know it. Mutable, and changed by the fold over events alone (trading/fold.py).
+
+    An order that is replaced stays this order, under its first `cl_ord_id`; `working_id` is the id the broker has it
+    under since ("" while that is the first). `replacing` is what was last asked for, until the broker has answered:
+    both quantities are reserved until then.
 
     Prices are in the instrument's currency; quantities in units of the instrument, never signed: `side` says which way.
     `decision_px` is the close at which the decision was made, the yardstick of slippage. `reserve_notional`
@@ -247,6 +281,9 @@ class Order(msgspec.Struct, kw_only=True):
     cancel_failed: bool = False
     queried_at: datetime | None = None
     abandoned: bool = False
+    working_id: str = ""
+    replacing: Replacement | None = None
+    reject_code: str = ""
 
     @property
     def is_open(self) -> bool:

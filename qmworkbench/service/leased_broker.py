@@ -9,6 +9,7 @@ from qmworkbench.domain.execution import (
     BrokerPosition,
     ExecutionReport,
     OrderRequest,
+    ReplaceRequest,
 )
 from qmworkbench.ports import Broker
 from qmworkbench.service.lease import Lease
@@ -29,6 +30,10 @@ class LeasedBroker:
     def cancel(self, cl_ord_id: str) -> None:
         self._lease.check()
         self._broker.cancel(cl_ord_id)
+
+    def replace(self, request: ReplaceRequest) -> None:
+        self._lease.check()
+        self._broker.replace(request)
 
     def reports(self, after_cursor: int) -> Sequence[ExecutionReport]:
         return self._broker.reports(after_cursor)

@@ -15,7 +15,13 @@ from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
 from qmworkbench.domain.events import Alert, Event, Input
-from qmworkbench.domain.events.orders import CancelObserved, ExecutionReported, OrderQueried, SubmitObserved
+from qmworkbench.domain.events.orders import (
+    CancelObserved,
+    ExecutionReported,
+    OrderQueried,
+    ReplaceObserved,
+    SubmitObserved,
+)
 from qmworkbench.domain.events.overnight import ActivitiesObserved
 from qmworkbench.domain.events.reconciliation import (
     AccountObserved,
@@ -40,6 +46,7 @@ from qmworkbench.trading.effects import (
     Effect,
     QueryBroker,
     QueryOrder,
+    ReplaceOrder,
     SubmitOrder,
     effects_of,
 )
@@ -260,6 +267,12 @@ class Shell:
             cl_ord_id = effect.cl_ord_id
             outcome, detail = await self._requested(lambda: self.broker.cancel(cl_ord_id))
             return CancelObserved(at=self.now(), cl_ord_id=cl_ord_id, outcome=outcome, detail=detail)
+        if isinstance(effect, ReplaceOrder):
+            asked = effect.request
+            outcome, detail = await self._requested(lambda: self.broker.replace(asked))
+            return ReplaceObserved(
+                at=self.now(), order=effect.order, cl_ord_id=asked.cl_ord_id, outcome=outcome, detail=detail
+            )
         if isinstance(effect, QueryOrder):
             return await self._order_queried(effect.cl_ord_id)
         if isinstance(effect, QueryBroker):

@@ -293,6 +293,7 @@ _APPLY: Final[dict[ActivityKind, Callable[[Decision, AccountActivity, bool], Non
     ActivityKind.CASH_IN_LIEU: _cash_in_lieu,
     ActivityKind.DIVIDEND: _money,
     ActivityKind.FINANCING: _money,
+    ActivityKind.BORROW_FEE: _money,
     ActivityKind.SYMBOL_CHANGE: _symbol_change,
     ActivityKind.DELISTING: _delisting,
 }

@@ -6,9 +6,9 @@ import msgspec
 
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import Alert, AlertRaised
-from qmworkbench.domain.events.orders import CancelRequested, OrderIntended, OrderQueryRequested
+from qmworkbench.domain.events.orders import CancelRequested, OrderIntended, OrderQueryRequested, ReplaceRequested
 from qmworkbench.domain.events.reconciliation import ReconciliationStarted, Trigger
-from qmworkbench.domain.execution import OrderRequest
+from qmworkbench.domain.execution import OrderRequest, ReplaceRequest
 
 
 class SubmitOrder(msgspec.Struct, frozen=True):
@@ -21,6 +21,13 @@ class CancelOrder(msgspec.Struct, frozen=True):
     """Ask for a cancel; answer with CancelObserved."""
 
     cl_ord_id: str
+
+
+class ReplaceOrder(msgspec.Struct, frozen=True):
+    """Ask for an order to go on otherwise; answer with ReplaceObserved. `order` is our own id of it."""
+
+    order: str
+    request: ReplaceRequest
 
 
 class QueryOrder(msgspec.Struct, frozen=True):
@@ -44,7 +51,7 @@ class NotifyPeople(msgspec.Struct, frozen=True):
     alert: Alert
 
 
-Effect = SubmitOrder | CancelOrder | QueryOrder | QueryBroker | NotifyPeople
+Effect = SubmitOrder | CancelOrder | ReplaceOrder | QueryOrder | QueryBroker | NotifyPeople
 
 
 def effects_of(events: Iterable[Event]) -> list[Effect]:
@@ -55,6 +62,8 @@ def effects_of(events: Iterable[Event]) -> list[Effect]:
             effects.append(SubmitOrder(event.request))
         elif isinstance(event, CancelRequested):
             effects.append(CancelOrder(event.cl_ord_id))
+        elif isinstance(event, ReplaceRequested):
+            effects.append(ReplaceOrder(event.order, event.request))
         elif isinstance(event, OrderQueryRequested):
             effects.append(QueryOrder(event.cl_ord_id))
         elif isinstance(event, ReconciliationStarted):

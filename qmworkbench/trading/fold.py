@@ -44,8 +44,10 @@ INERT: frozenset[type[Event]] = frozenset(
         market.SignalIgnored,
         orders.RiskDecided,
         orders.OrderQueried,
+        orders.ReplaceObserved,
         orders.SubmitObserved,
         orders.ReportQuarantined,
+        session.AuditRecorded,
         session.PhaseRefused,
         session.ServiceStopped,
         session.SessionSummarized,
@@ -98,11 +100,14 @@ def _session_opened(state: State, event: session.SessionOpened) -> None:
         scan_settings=event.scan_settings,
         instruments={instrument.symbol: instrument for instrument in event.instruments},
         runs={spec.strategy_id: Run(run_id=f"{event.session_id}/{spec.strategy_id}", spec=spec) for spec in event.runs},
+        reconciliation=event.reconciliation,
+        halt_policies=event.halt_policies,
     )
     # A block for the session ends with it; a permanent one, a halt and what is held stay.
     state.blocked = {s: block for s, block in state.blocked.items() if block.scope is BlockScope.PERMANENT}
     state.orders = {cl_ord_id: state.orders[cl_ord_id] for cl_ord_id in state.open_orders}
     state.intents = {cl_ord_id: i for cl_ord_id, i in state.intents.items() if cl_ord_id in state.open_orders}
+    state.working_ids = {name: order for name, order in state.working_ids.items() if order in state.open_orders}
     state.exec_ids = {}
     state.activity_ids = {}
     state.fills = {}
@@ -135,6 +140,7 @@ def _service_ready(state: State, event: session.ServiceReady) -> None:
 @_on(session.HealthObserved)
 def _health_observed(state: State, event: session.HealthObserved) -> None:
     state.day.critical_down = event.critical_down
+    state.day.clock_skew_ms = event.clock_skew_ms
 
 
 @_on(session.RunStarted)

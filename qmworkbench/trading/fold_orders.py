@@ -21,12 +21,13 @@ from qmworkbench.domain.events.orders import (
     OrderIntended,
     OrderQueryRequested,
     PositionsOffset,
+    ReplaceRequested,
     TradeClosed,
 )
 from qmworkbench.domain.events.reconciliation import BreakKind, FallbackImported, RepairApplied
 from qmworkbench.domain.execution import OrderRequest, SubmitOutcome
 from qmworkbench.domain.numbers import ZERO
-from qmworkbench.domain.orders import Arc, Leg, Order, OrdStatus, PositionEffect
+from qmworkbench.domain.orders import Arc, Leg, Order, OrdStatus, PositionEffect, Replacement
 from qmworkbench.domain.positions import Position, fill_delta
 from qmworkbench.trading import holdings
 from qmworkbench.trading.state import State, position_key
@@ -123,6 +124,14 @@ def _cancel_observed(state: State, event: CancelObserved) -> None:
     order = state.orders.get(event.cl_ord_id)
     if order is not None and event.outcome is not SubmitOutcome.SENT:
         order.cancel_failed = True
+
+
+def _replace_requested(state: State, event: ReplaceRequested) -> None:
+    order, asked = state.orders.get(event.order), event.request
+    if order is not None:
+        order.replacing = Replacement(
+            cl_ord_id=asked.cl_ord_id, order_qty=asked.order_qty, limit_px=asked.limit_px, stop_px=asked.stop_px
+        )
 
 
 def _exit_requested(state: State, event: ExitRequested) -> None:
@@ -285,6 +294,7 @@ APPLY: dict[type[Event], Callable[[State, Any], None]] = {
     OrderDenied: _order_denied,
     CancelRequested: _cancel_requested,
     CancelObserved: _cancel_observed,
+    ReplaceRequested: _replace_requested,
     ExitRequested: _exit_requested,
     OrderQueryRequested: _order_query_requested,
     ExecutionReported: _execution_reported,

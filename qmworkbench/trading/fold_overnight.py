@@ -15,7 +15,7 @@ from qmworkbench.trading import holdings
 from qmworkbench.trading.state import State, position_key
 
 # Kinds whose whole amount is profit or loss; where something is paid out, only what it realizes is.
-_ALL_PNL = (ActivityKind.DIVIDEND, ActivityKind.FINANCING)
+_ALL_PNL = (ActivityKind.DIVIDEND, ActivityKind.FINANCING, ActivityKind.BORROW_FEE)
 
 
 def _activities_observed(state: State, event: ActivitiesObserved) -> None:

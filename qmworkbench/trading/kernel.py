@@ -22,6 +22,7 @@ from qmworkbench.domain.events import (
 from qmworkbench.domain.events import reconciliation as recon
 from qmworkbench.trading import (
     analytics_watch,
+    auditing,
     corporate_actions,
     importing,
     intake,
@@ -29,6 +30,7 @@ from qmworkbench.trading import (
     phases,
     pre_open,
     reconciliation,
+    replacing,
     vigilance,
 )
 from qmworkbench.trading import control as commands
@@ -55,6 +57,7 @@ RULES: Final[dict[type[Input], Handler]] = {
     session.HealthObserved: phases.on_health,
     session.SessionEnding: phases.on_session_ending,
     session.SessionSummarized: phases.on_summary,
+    session.AuditRecorded: auditing.on_recorded,
     market.FeedChanged: vigilance.on_feed,
     market.BarsQuarantined: _record,
     market.BoundaryClosed: intake.on_boundary,
@@ -63,6 +66,7 @@ RULES: Final[dict[type[Input], Handler]] = {
     market.PreOpenScanned: pre_open.on_scanned,
     orders.SubmitObserved: oms.on_submit_observed,
     orders.CancelObserved: oms.on_cancel_observed,
+    orders.ReplaceObserved: replacing.on_replace_observed,
     orders.ExecutionReported: oms.on_execution,
     orders.OrderQueried: oms.on_query_answer,
     recon.BrokerSnapshotObserved: reconciliation.on_snapshot,

@@ -36,6 +36,7 @@ _ARC: Final[dict[ExecType, Arc]] = {
     ExecType.EXPIRED: Arc.EXPIRE,
     ExecType.RESTATED: Arc.RESTATE,
     ExecType.CANCEL_REJECTED: Arc.CANCEL_REJECT,
+    ExecType.REPLACE_REJECTED: Arc.REPLACE_REJECT,
 }
 _CLOSING: Final = (Leg.STOP, Leg.TARGET, Leg.CLOSE, Leg.EXIT)
 _FROM_BROKER_STATUS: Final[dict[OrdStatus, Arc]] = {

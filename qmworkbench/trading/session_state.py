@@ -15,6 +15,7 @@ from qmworkbench.domain.events.session import RunSpec
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.numbers import ZERO
+from qmworkbench.domain.safety import HaltPolicy, ReconciliationSettings
 from qmworkbench.domain.sessions import Environment, Phase, SessionWindow, TradingState
 
 
@@ -129,6 +130,9 @@ class Session(msgspec.Struct, kw_only=True):
     assignments: dict[str, Assignment] = {}
     owners: dict[str, list[str]] = {}
     decisions: dict[str, RequiredDecision] = {}
+    reconciliation: ReconciliationSettings = ReconciliationSettings()
+    halt_policies: tuple[HaltPolicy, ...] = ()
+    clock_skew_ms: int | None = None
 
     def assignment(self, strategy_id: str, symbol: str) -> Assignment | None:
         """The instance's hold on the symbol, None where it has none."""

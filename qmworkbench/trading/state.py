@@ -122,6 +122,8 @@ class State(msgspec.Struct, kw_only=True):
     open_at: dict[str, dict[str, dict[str, None]]] = {}
     open_entries: dict[str, None] = {}
     unsettled: dict[str, None] = {}
+    # Ids the broker has replaced orders under, by which its reports find our order.
+    working_ids: dict[str, str] = {}
     positions: dict[str, Position] = {}
     net: dict[str, NetPosition] = {}
     leaving: dict[str, None] = {}

@@ -21,6 +21,7 @@ from qmworkbench.domain.execution import (
     ExecType,
     ExecutionReport,
     OrderRequest,
+    ReplaceRequest,
 )
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.orders import OrdStatus, OrdType
@@ -254,6 +255,10 @@ class Exchange:
             books.end(order, OrdStatus.CANCELED, Ending.REQUESTED, books.now)
             if not order.is_exit:
                 brackets.entry_ended(books, order, books.now)
+
+    def replace(self, request: ReplaceRequest) -> None:
+        """Let an open order go on otherwise. Raises OrderRefused for an id that no order ever had."""
+        raise OrderRefused(Refusal.UNKNOWN_ORDER, f"{request.orig_cl_ord_id} cannot be replaced here")
 
     # ── questions ───────────────────────────────────────────────────────────────────────────────────────────
 

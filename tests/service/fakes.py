@@ -16,6 +16,7 @@ from qmworkbench.domain.execution import (
     ExecType,
     ExecutionReport,
     OrderRequest,
+    ReplaceRequest,
 )
 from qmworkbench.domain.orders import OrdStatus, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.ports import Broker, BrokerUnreachable, JournalFailed
@@ -70,6 +71,9 @@ class DiaryBroker:
 
     def cancel(self, cl_ord_id: str) -> None:
         self._note("cancel", cl_ord_id)
+
+    def replace(self, request: ReplaceRequest) -> None:
+        self._note("replace", request.cl_ord_id)
 
     def reports(self, after_cursor: int) -> Sequence[ExecutionReport]:
         if "reports" in self.failing:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from qmworkbench.domain.events.base import Event, Input
-from qmworkbench.domain.execution import BrokerOrder, ExecutionReport, OrderRequest, SubmitOutcome
+from qmworkbench.domain.execution import BrokerOrder, ExecutionReport, OrderRequest, ReplaceRequest, SubmitOutcome
 from qmworkbench.domain.orders import Arc, Leg, OrdStatus, Side
 
 
@@ -89,6 +89,26 @@ class CancelObserved(Input, frozen=True, kw_only=True, tag="order.cancel_observe
     detail: str = ""
 
 
+class ReplaceRequested(Event, frozen=True, kw_only=True, tag="order.replace_requested"):
+    """The broker is asked to let an order go on otherwise; it works as it is until the broker says so.
+
+    `order` is our own id of the order, whatever it has been replaced by before.
+    """
+
+    order: str
+    request: ReplaceRequest
+    reason: str
+
+
+class ReplaceObserved(Input, frozen=True, kw_only=True, tag="order.replace_observed"):
+    """How sending a replace ended; the outcome of the replace itself is an execution report."""
+
+    order: str
+    cl_ord_id: str
+    outcome: SubmitOutcome
+    detail: str = ""
+
+
 class ExecutionReported(Input, frozen=True, kw_only=True, tag="broker.execution_reported"):
     """One report of the broker, as it came."""
 
@@ -115,7 +135,11 @@ class OrderQueried(Input, frozen=True, kw_only=True, tag="order.queried"):
 
 
 class OrderChanged(Event, frozen=True, kw_only=True, tag="order.changed"):
-    """An order walked an arc of the table."""
+    """An order walked an arc of the table.
+
+    `reject_code` classes a refusal (§13: risk, broker rule, invalid size, market state). After REPLACE, `working_id` is
+    the broker's id for it from now on, `limit_px` and `stop_px` its prices.
+    """
 
     cl_ord_id: str
     arc: Arc
@@ -124,6 +148,10 @@ class OrderChanged(Event, frozen=True, kw_only=True, tag="order.changed"):
     order_qty: Decimal
     order_id: str | None = None
     reason: str = ""
+    reject_code: str = ""
+    working_id: str = ""
+    limit_px: Decimal | None = None
+    stop_px: Decimal | None = None
 
 
 class ExitRequested(Event, frozen=True, kw_only=True, tag="exit.requested"):

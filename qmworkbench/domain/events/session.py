@@ -9,6 +9,8 @@ from qmworkbench.domain.checks import Verdict
 from qmworkbench.domain.events.base import Event, Input
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.limits import Limits
+from qmworkbench.domain.orders import OrderStyle
+from qmworkbench.domain.safety import HaltPolicy, ReconciliationSettings
 from qmworkbench.domain.sessions import Environment, Phase, SessionWindow
 
 
@@ -36,6 +38,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     entry_until_bar: int | None = None
     params_version: int = 0
     approved_by: str = ""
+    order_style: OrderStyle = OrderStyle()
 
 
 class SessionOpened(Input, frozen=True, kw_only=True, tag="session.opened"):
@@ -44,7 +47,8 @@ class SessionOpened(Input, frozen=True, kw_only=True, tag="session.opened"):
     `scan_settings` is ScanSettings as plain data. `instruments` are those of the universe, alphabetically.
     `data_source` says what is replayed ("file:NAME", "demo:SEED"), `data_hash` its content, "" if streamed.
     `shared_symbols`: several instances may own and hold one symbol beside each other; else a symbol has one owner.
-    `left_out` are configured instances that could not run and why, by id.
+    `left_out` are configured instances that could not run and why, by id. `halt_policies` are what an owner approved
+    beforehand for conditions of §23; without one, liquidation is a person's command.
     """
 
     book: str
@@ -67,6 +71,8 @@ class SessionOpened(Input, frozen=True, kw_only=True, tag="session.opened"):
     max_owned: int = 20
     shared_symbols: bool = False
     left_out: dict[str, str] = msgspec.field(default_factory=dict)
+    reconciliation: ReconciliationSettings = ReconciliationSettings()
+    halt_policies: tuple[HaltPolicy, ...] = ()
 
 
 class PhaseEntered(Event, frozen=True, kw_only=True, tag="session.phase_entered"):
@@ -109,9 +115,31 @@ class ServiceStopped(Input, frozen=True, kw_only=True, tag="session.service_stop
 
 
 class HealthObserved(Input, frozen=True, kw_only=True, tag="session.health_observed"):
-    """What health said where a decision depends on it: the critical components that are not healthy (§7)."""
+    """What health said where a decision depends on it: the critical components that are not healthy (§7).
+
+    `clock_skew_ms` is how far the machine's clock is from the broker's or a time server's, None where nobody told.
+    """
 
     critical_down: tuple[str, ...]
+    clock_skew_ms: int | None = None
+
+
+class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing the auditor found: the rule that does not hold, of what, and the particulars."""
+
+    rule: str
+    subject: str
+    detail: str
+
+
+class AuditRecorded(Input, frozen=True, kw_only=True, tag="session.audit_recorded"):
+    """The auditor walked the journal up to `seq`, apart from the kernel: sends, fills and cancels it `checked`, and
+    what it found (§20 missing risk enforcement).
+    """
+
+    seq: int
+    checked: int
+    findings: tuple[AuditLine, ...] = ()
 
 
 class RunStarted(Event, frozen=True, kw_only=True, tag="run.started"):
