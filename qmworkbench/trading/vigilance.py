@@ -1,4 +1,4 @@
-"""What is looked at after every input: daily loss, timeouts, halts, escalations, recovery (§11, §13, §19).
+"""What is looked at after every input: breached limits, timeouts, halts, escalations, recovery (§11, §13, §19).
 
 Each watch knows what it can depend on, and is idle while that stands still: most inputs change little.
 """
@@ -6,13 +6,7 @@ Each watch knows what it can depend on, and is idle while that stands still: mos
 from datetime import datetime, timedelta
 from typing import Final
 
-from qmworkbench.domain.events.control import (
-    DecisionEscalated,
-    DecisionRecorded,
-    DecisionRequired,
-    EntriesHeld,
-    EntriesReleased,
-)
+from qmworkbench.domain.events.control import DecisionEscalated, EntriesHeld, EntriesReleased
 from qmworkbench.domain.events.market import FeedChanged, FeedState
 from qmworkbench.domain.events.orders import OrderQueryRequested
 from qmworkbench.domain.events.reconciliation import (
@@ -21,17 +15,14 @@ from qmworkbench.domain.events.reconciliation import (
     SessionRecovered,
     Trigger,
 )
-from qmworkbench.domain.ids import content_id
-from qmworkbench.domain.numbers import cents
 from qmworkbench.domain.orders import Order, OrdStatus
 from qmworkbench.domain.sessions import Phase, Priority, TradingState
-from qmworkbench.trading import emergency, exits, reconciliation, watchlist
+from qmworkbench.trading import breaches, emergency, exits, reconciliation, watchlist
 from qmworkbench.trading.decision import UNATTENDED, Decision
 
 # An answer to a submit or cancel that takes longer is asked for by id; and again after the same time.
 IN_FLIGHT_AFTER: Final = timedelta(seconds=5)
 ESCALATE_AFTER: Final = timedelta(minutes=5)
-DAILY_LOSS_OPTIONS: Final = ("continue_exits", "liquidate")
 
 
 def watch(decision: Decision) -> None:
@@ -39,8 +30,7 @@ def watch(decision: Decision) -> None:
     if decision.state.session is None or decision.state.day.phase is Phase.CLOSED:
         return
     if decision.exposure_moved:
-        _daily_loss(decision)
-        _rates(decision)
+        breaches.watch(decision)
     _halted_entries(decision)
     _in_flight(decision)
     if decision.exposure_moved:
@@ -51,57 +41,6 @@ def watch(decision: Decision) -> None:
     _recovery(decision)
     if decision.want_reconciliation:
         reconciliation.start(decision, Trigger.ORDER_INCIDENT)
-
-
-def _daily_loss(decision: Decision) -> None:
-    """§11 Max Daily Loss: entries stop, exits run, and a person is asked: continue or liquidate."""
-    state, day = decision.state, decision.state.day
-    pnl = state.day_pnl() if day.start_equity is not None else None
-    if pnl is None or pnl > -day.limits.max_daily_loss:
-        return
-    if content_id("max_daily_loss", day.session_id) in state.alerts:
-        return
-    text = f"day P&L {cents(pnl)} is beyond the limit of -{day.limits.max_daily_loss} {day.account_currency}"
-    # A book that was paused before is no stricter for it, but the question still needs its answer.
-    decision.restrict("book", TradingState.REDUCING, "max_daily_loss", text, "risk_manager")
-    decision.alarm(
-        "max_daily_loss",
-        day.session_id,
-        Priority.P1,
-        text,
-        "confirm that no new entries pass; decide: continue exits or liquidate; record the incident (§11)",
-    )
-    question = f"{text}. Continue open positions under their exits, or liquidate?"
-    name = content_id(day.session_id, "max_daily_loss")
-    decision.emit(DecisionRequired(at=decision.at, decision_id=name, question=question, options=DAILY_LOSS_OPTIONS))
-    if day.unattended:
-        decision.emit(
-            DecisionRecorded(
-                at=decision.at,
-                decision_id=name,
-                choice="continue_exits",
-                by=UNATTENDED,
-                reason="nobody attends; liquidation is a person's command",
-            )
-        )
-
-
-def _rates(decision: Decision) -> None:
-    """A position whose money cannot be counted keeps its exits; but nobody watches the daily loss then (§11)."""
-    state, day = decision.state, decision.state.day
-    if day.frame_at is None:
-        return  # the session's first prices are still to come
-    missing = [f"{symbol} ({why})" for symbol in sorted(state.net) if (why := state.missing_rate(symbol))]
-    if not missing:
-        decision.all_clear("conversion_rate_missing", day.session_id, "every position can be valued")
-        return
-    decision.alarm(
-        "conversion_rate_missing",
-        day.session_id,
-        Priority.P1,
-        f"held and not to be valued: {', '.join(missing)}; the day's P&L is unknown, entries are denied, exits go on",
-        "see that the pair between the two currencies is in the session's data; watch the loss at the broker meanwhile",
-    )
 
 
 def _halted_entries(decision: Decision) -> None:
