@@ -95,5 +95,5 @@ def _near_miss(snapshot: RadarSnapshot, judgement: Judgement, position: int) -> 
         symbol=snapshot.universe.symbols[position],
         rank=int(snapshot.rank[position]),
         score=float(snapshot.score[position]),
-        failed=tuple(verdict for verdict in judgement.verdicts(position) if not verdict.passed),
+        failed=judgement.failed(position),
     )

@@ -1,7 +1,7 @@
 """The scan's filters over the whole universe at once, each able to say why for any one symbol (§9, §12)."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from operator import ge, le
 
@@ -103,7 +103,18 @@ class Judgement:
 
         A place among the others belongs only to a symbol that passes its own filters.
         """
-        found = [*self.gates, *(f.verdict(position, self._basis(f.code, position)) for f in self.filters)]
+        return self._of(position, self.gates, self.filters)
+
+    def failed(self, position: int) -> tuple[FilterVerdict, ...]:
+        """Those of `verdicts` that keep the symbol out; empty where none does."""
+        against = [f for f in self.filters if not f.passed[position]]
+        found = self._of(position, self.closed, against)
+        return found if against else tuple(verdict for verdict in found if not verdict.passed)
+
+    def _of(
+        self, position: int, gates: tuple[FilterVerdict, ...], filters: Sequence[_Filter]
+    ) -> tuple[FilterVerdict, ...]:
+        found = [*gates, *(f.verdict(position, self._basis(f.code, position)) for f in filters)]
         limit = self._max_candidates
         if limit is not None and self.passed[position]:
             place = int(np.flatnonzero(self.passing == position)[0]) + 1
