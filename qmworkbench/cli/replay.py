@@ -79,7 +79,8 @@ def replay(
     for one in to_tell(found):
         out.say(f"  {one}")
     closed: list[Event] = []
-    days = ReplayDays(settings, sessions, found, HeadJournal(lambda events: _take_trades(events, closed)))
+    journal = HeadJournal(lambda events: _take_trades(events, closed)) if trades is not None else HeadJournal()
+    days = ReplayDays(settings, sessions, found, journal)
     with _shown(out, len(found.days)) as on_day:
         result = days.run(on_day)
     if trades is not None:

@@ -2,6 +2,9 @@
 
 import hashlib
 import re
+from typing import Final
+
+_NOT_READABLE: Final = re.compile(r"[^A-Za-z0-9]+")
 
 
 def cl_ord_id(*, book: str, session: str, strategy_id: str, symbol: str, signal_id: str, leg: str, attempt: int) -> str:
@@ -11,7 +14,7 @@ def cl_ord_id(*, book: str, session: str, strategy_id: str, symbol: str, signal_
     """
     key = "\x1f".join((book, session, strategy_id, symbol, signal_id, leg, str(attempt)))
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    readable = re.sub(r"[^A-Za-z0-9]+", "", symbol)[:10]
+    readable = _NOT_READABLE.sub("", symbol)[:10]
     return f"qm-{session[-8:].replace('-', '')}-{readable}-{leg}-{digest}"
 
 

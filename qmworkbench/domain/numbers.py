@@ -2,6 +2,7 @@
 
 import math
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
@@ -13,6 +14,7 @@ BPS = Decimal("0.0001")
 _FLOAT_PLACES = 8
 
 
+@lru_cache(maxsize=16_384)  # a boundary asks for the same closes again and again: marks, signals, stops
 def decimal_of(value: float) -> Decimal:
     """A float from a frame as the Decimal it was meant to be, to eight places.
 
@@ -20,7 +22,8 @@ def decimal_of(value: float) -> Decimal:
     """
     if not math.isfinite(value):
         raise ValueError(f"{value!r} is not a price or a quantity")
-    return Decimal(repr(round(float(value), _FLOAT_PLACES)))
+    # Adding zero gives both zeros the same sign: the cache cannot tell them apart.
+    return Decimal(repr(round(float(value), _FLOAT_PLACES) + 0.0))
 
 
 def floor_to(value: Decimal, step: Decimal) -> Decimal:
