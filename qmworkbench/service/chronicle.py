@@ -17,6 +17,7 @@ from qmworkbench.domain.sessions import Phase
 
 FILLS_KEPT: Final = 50
 DENIALS_KEPT: Final = 20
+VIOLATIONS_KEPT: Final = 20
 COMMANDS_KEPT: Final = 1000
 
 
@@ -41,7 +42,7 @@ class CommandAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Chronicle:
-    """The session's phases, fills, trades, denials, command answers and equity by boundary, from its events."""
+    """The session's phases, fills, trades, denials, violations, answers to commands and equity, from its events."""
 
     def __init__(self) -> None:
         self._react: dict[type[Event], Callable[[Any], None]] = {
@@ -50,6 +51,7 @@ class Chronicle:
             orders.FillRecorded: self._filled,
             orders.TradeClosed: self._traded,
             orders.RiskDecided: self._judged,
+            control.RiskViolated: self._violated,
             control.CommandAccepted: self._accepted,
             control.CommandRefused: self._refused,
             reconciliation.AccountObserved: self._account,
@@ -62,6 +64,7 @@ class Chronicle:
         self.fills: deque[orders.FillRecorded] = deque(maxlen=FILLS_KEPT)
         self.trades: list[orders.TradeClosed] = []
         self.denials: deque[Denial] = deque(maxlen=DENIALS_KEPT)
+        self.violations: deque[control.RiskViolated] = deque(maxlen=VIOLATIONS_KEPT)
         self.answers: dict[str, CommandAnswer] = {}
         self.equity: list[tuple[datetime, Decimal]] = []
         self.bars = 0
@@ -107,6 +110,9 @@ class Chronicle:
                 text=text,
             )
         )
+
+    def _violated(self, event: control.RiskViolated) -> None:
+        self.violations.append(event)
 
     def _accepted(self, event: control.CommandAccepted) -> None:
         self._answer(CommandAnswer(accepted=True, command_id=event.command_id, effect=event.effect))

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from qmworkbench.domain.events import Alert
+from qmworkbench.domain.events.control import RiskViolated
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.numbers import ZERO, cents
 from qmworkbench.domain.sessions import ENTRY_CONDITION, PHASE_ORDER
@@ -186,13 +187,14 @@ def _risk(state: State, day: Session, chronicle: Chronicle) -> dict[str, Any]:
     limits: Limits = day.limits
     day_pnl = state.day_pnl()
     loss = None if day_pnl is None else max(ZERO, -day_pnl)
+    most = day.max_loss or limits.max_daily_loss
     recent = sum((state.clock() - at).total_seconds() < 60 for at in day.submits)
     return {
         "limits_hash": day.limits_hash,
         "daily_loss": {
             "used": None if loss is None else cents(loss),
-            "limit": limits.max_daily_loss,
-            "pct": None if loss is None else round(float(loss / limits.max_daily_loss * 100), 2),
+            "limit": most,
+            "pct": None if loss is None else round(float(loss / most * 100), 2),
         },
         "trades": {"used": day.entries_intended, "limit": limits.max_trades_per_day},
         "open_positions": {"used": len(state.held_symbols()), "limit": limits.max_open_positions},
@@ -203,6 +205,19 @@ def _risk(state: State, day: Session, chronicle: Chronicle) -> dict[str, Any]:
             for symbol, block in sorted(state.blocked.items())
         ],
         "denials": list(reversed(chronicle.denials)),
+        "violations": [_violation(found) for found in reversed(chronicle.violations)],
+    }
+
+
+def _violation(found: RiskViolated) -> dict[str, Any]:
+    return {
+        "at": found.at,
+        "code": found.code,
+        "scope": found.scope,
+        "symbol": found.symbol,
+        "value": found.value,
+        "limit": found.limit,
+        "effect": found.effect,
     }
 
 

@@ -60,6 +60,23 @@ def _trading_state_changed(rows: Rows, seq: int, event: control.TradingStateChan
     )
 
 
+def _risk_violated(rows: Rows, seq: int, event: control.RiskViolated) -> None:
+    rows.add(
+        tables.RISK_VIOLATIONS,
+        seq,
+        session_id=rows.session_id,
+        at=stored_time(event.at),
+        code=event.code,
+        scope=event.scope,
+        symbol=event.symbol,
+        cl_ord_id=event.cl_ord_id,
+        value=event.value,
+        limit=event.limit,
+        effect=event.effect,
+        limits_hash=event.limits_hash,
+    )
+
+
 def _entries_held(rows: Rows, seq: int, event: control.EntriesHeld) -> None:
     _state_change(rows, seq, event, scope="entries", after="held", reason=event.reason)
 
@@ -257,6 +274,7 @@ PROJECT: Final[dict[type[Event], Callable[[Rows, int, Any], None]]] = {
     control.CommandAccepted: _command_accepted,
     control.CommandRefused: _command_refused,
     control.TradingStateChanged: _trading_state_changed,
+    control.RiskViolated: _risk_violated,
     control.EntriesHeld: _entries_held,
     control.EntriesReleased: _entries_released,
     control.SymbolBlocked: _symbol_blocked,

@@ -13,7 +13,7 @@ from sqlalchemy import Column, Index, MetaData, Table
 
 from qmworkbench.storage.column_types import TYPES
 
-LAYOUT: Final = 2  # counts changes of these tables; another one is made again from the journal
+LAYOUT: Final = 3  # counts changes of these tables; another one is made again from the journal
 
 METADATA: Final = MetaData()
 
@@ -181,6 +181,12 @@ risk_decisions (seq)
   json rules
   text limits_hash
 
+risk_violations (seq)
+  whole seq
+  text session_id
+  moment at
+  text code scope symbol cl_ord_id value limit effect limits_hash
+
 blocked_symbols (seq)
   whole seq
   text session_id symbol scope reason by
@@ -325,6 +331,7 @@ WATCHLIST: Final = _made["watchlist"]
 ASSIGNMENTS: Final = _made["assignments"]
 SIGNALS: Final = _made["signals"]
 RISK_DECISIONS: Final = _made["risk_decisions"]
+RISK_VIOLATIONS: Final = _made["risk_violations"]
 BLOCKED_SYMBOLS: Final = _made["blocked_symbols"]
 RECONCILIATIONS: Final = _made["reconciliations"]
 BREAKS: Final = _made["breaks"]

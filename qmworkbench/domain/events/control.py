@@ -48,6 +48,23 @@ class TradingStateChanged(Event, frozen=True, kw_only=True, tag="state.changed")
     by: str
 
 
+class RiskViolated(Event, frozen=True, kw_only=True, tag="risk.violated"):
+    """A limit was reached, or an order would have gone beyond one (§11): the violation as the review finds it.
+
+    `code` is the rule's. `scope` is "book" or a strategy id; `symbol` and `cl_ord_id` are "" where no one order is
+    meant. `value` is what was seen, `limit` what was allowed, `effect` what was done about it.
+    """
+
+    code: str
+    scope: str
+    value: str
+    limit: str
+    effect: str
+    limits_hash: str
+    symbol: str = ""
+    cl_ord_id: str = ""
+
+
 class EntriesHeld(Event, frozen=True, kw_only=True, tag="entries.held"):
     """Entries wait for a person although the state may be ACTIVE: after a recovery, or before the market session."""
 
