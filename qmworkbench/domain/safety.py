@@ -53,6 +53,25 @@ class MustHalt(StrEnum):
 MUST_HALT: Final = tuple(MustHalt)
 
 
+class HaltSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When trouble that may pass by itself has lasted long enough to halt the book (§23). Seconds.
+
+    `ambiguous_after_s`: an order that was sent and of which nobody knows whether the broker has it, or a report that
+    contradicts our books and that no comparison has explained yet. `data_degraded_after_s`: market data that is not
+    good. `prices_untrusted_after_s`: quotes that are crossed or absurd, by which not even exits can be judged.
+    """
+
+    ambiguous_after_s: int = 30
+    data_degraded_after_s: int = 300
+    prices_untrusted_after_s: int = 60
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value < 1:
+                raise SafetyInvalid(f"halt.{name} = {value} makes no sense: give a whole number of seconds, 1 or more")
+
+
 class HaltPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What an owner approved beforehand for one condition of §23: the book liquidates by itself. Default is none."""
 

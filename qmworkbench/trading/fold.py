@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from qmworkbench.domain.events import DECISION_TYPES, Event, analytics, control, market, orders, session
 from qmworkbench.domain.events.market import WatchState
 from qmworkbench.domain.sessions import BlockScope
-from qmworkbench.trading import fold_control, fold_orders, fold_overnight
+from qmworkbench.trading import fold_control, fold_orders, fold_overnight, fold_reconciliation
 from qmworkbench.trading.state import (
     Assignment,
     Block,
@@ -27,6 +27,7 @@ _APPLY: dict[type[Event], Callable[[State, Any], None]] = {
     **fold_orders.APPLY,
     **fold_control.APPLY,
     **fold_overnight.APPLY,
+    **fold_reconciliation.APPLY,
 }
 
 # Facts that matter to readers and reports but change nothing that a rule looks at.
@@ -37,16 +38,15 @@ INERT: frozenset[type[Event]] = frozenset(
         control.CommandRefused,
         control.NoteAdded,
         control.ClockTicked,
+        control.RiskViolated,
         market.BarsQuarantined,
         market.StrategyFaulted,
         market.FrameDropped,
         market.SignalRaised,
         market.SignalIgnored,
         orders.RiskDecided,
-        orders.OrderQueried,
         orders.ReplaceObserved,
         orders.SubmitObserved,
-        orders.ReportQuarantined,
         session.AuditRecorded,
         session.PhaseRefused,
         session.ServiceStopped,
@@ -102,6 +102,7 @@ def _session_opened(state: State, event: session.SessionOpened) -> None:
         runs={spec.strategy_id: Run(run_id=f"{event.session_id}/{spec.strategy_id}", spec=spec) for spec in event.runs},
         reconciliation=event.reconciliation,
         halt_policies=event.halt_policies,
+        halt_settings=event.halt_settings,
     )
     # A block for the session ends with it; a permanent one, a halt and what is held stay.
     state.blocked = {s: block for s, block in state.blocked.items() if block.scope is BlockScope.PERMANENT}
@@ -167,6 +168,16 @@ def _session_closed(state: State, event: session.SessionClosed) -> None:
 
 @_on(market.FeedChanged)
 def _feed_changed(state: State, event: market.FeedChanged) -> None:
+    # Trouble that turns into other trouble has lasted since the first of it.
+    good = market.FeedState.GOOD
+    if event.state is good:
+        state.feed_since = None
+    elif state.feed_since is None:
+        state.feed_since = event.at
+    if event.state is not market.FeedState.CROSSED:
+        state.untrusted_since = None
+    elif state.untrusted_since is None:
+        state.untrusted_since = event.at
     state.feed, state.feed_detail = event.state, event.detail
 
 

@@ -1,13 +1,11 @@
-"""The control half of the fold: commands, states, alarms, emergency, reconciliation (§10, §11, §14, §15)."""
+"""The control half of the fold: commands, states, alarms, emergency (§10, §11, §15)."""
 
 from collections.abc import Callable
 from typing import Any
 
-from qmworkbench.domain.events import Event, control, reconciliation
-from qmworkbench.domain.events.reconciliation import Trigger
-from qmworkbench.domain.execution import Account
+from qmworkbench.domain.events import Event, control, orders
 from qmworkbench.domain.sessions import TradingState
-from qmworkbench.trading.state import Block, Emergency, EmergencyLine, Halt, RequiredDecision, State
+from qmworkbench.trading.state import Block, Emergency, EmergencyLine, Halt, HaltCause, RequiredDecision, State
 
 
 def _command_received(state: State, event: control.CommandReceived) -> None:
@@ -16,11 +14,18 @@ def _command_received(state: State, event: control.CommandReceived) -> None:
 
 def _trading_state_changed(state: State, event: control.TradingStateChanged) -> None:
     if event.scope == "book":
-        since = None if event.after is TradingState.ACTIVE else event.at
-        state.halt = Halt(state=event.after, code=event.code, reason=event.reason, by=event.by, since=since)
+        if event.after is TradingState.ACTIVE:
+            state.halt = Halt(code=event.code, reason=event.reason, by=event.by)
+            return
+        causes = state.halt.causes
+        causes[event.code] = HaltCause(reason=event.reason, by=event.by, since=event.at)
+        state.halt = Halt(
+            state=event.after, code=event.code, reason=event.reason, by=event.by, since=event.at, causes=causes
+        )
         return
     run = state.day.runs[event.scope]
-    run.state, run.state_reason = event.after, event.reason
+    run.state, run.state_reason, run.state_code = event.after, event.reason, event.code
+    run.state_by, run.state_since = event.by, event.at
     if event.after is TradingState.ACTIVE:
         run.rejections = 0
 
@@ -90,57 +95,9 @@ def _emergency_completed(state: State, event: control.EmergencyCompleted) -> Non
         state.emergency.completed_at = event.at
 
 
-def _account_observed(state: State, event: reconciliation.AccountObserved) -> None:
-    _statement(state, event.account)
-
-
-def _snapshot_observed(state: State, event: reconciliation.BrokerSnapshotObserved) -> None:
-    if event.snapshot.complete and event.snapshot.account is not None:
-        _statement(state, event.snapshot.account)
-
-
-def _statement(state: State, account: Account) -> None:
-    state.account = account
-    state.spent = {cursor: amount for cursor, amount in state.spent.items() if int(cursor) > account.cursor}
-
-
-def _connection_changed(state: State, event: reconciliation.BrokerConnectionChanged) -> None:
-    state.connected = event.connected
-
-
-def _session_equity_set(state: State, event: reconciliation.SessionEquitySet) -> None:
-    state.day.start_equity, state.day.start_unrealized = event.equity, event.unrealized_pnl
-    state.day.start_cursor = state.account.cursor if state.account is not None else 0
-
-
-def _reconciliation_started(state: State, event: reconciliation.ReconciliationStarted) -> None:
-    state.reconciliation.pending, state.reconciliation.requested_at = event.trigger, event.at
-    emergency = state.emergency
-    if emergency is not None and event.trigger is Trigger.EMERGENCY:
-        emergency.reads = emergency.reads + 1 if emergency.read_at == event.at else 1
-        emergency.read_at = event.at
-
-
-def _break_found(state: State, event: reconciliation.BreakFound) -> None:
-    if event.break_id not in state.reconciliation.unresolved:
-        state.day.breaks += 1
-    state.reconciliation.unresolved[event.break_id] = event
-
-
-def _reconciliation_completed(state: State, event: reconciliation.ReconciliationCompleted) -> None:
-    last = state.reconciliation
-    last.pending, last.trigger, last.result = None, event.trigger, event.result
-    last.completed_at, last.breaks = event.at, event.breaks
-    last.unresolved = {b: found for b, found in last.unresolved.items() if b in event.unresolved}
-
-
-def _session_recovered(state: State, event: reconciliation.SessionRecovered) -> None:
-    state.day.recovered = state.day.recovering = True
-    state.connected = False
-
-
-def _recovery_completed(state: State, event: reconciliation.RecoveryCompleted) -> None:
-    state.day.recovering = False
+def _report_quarantined(state: State, event: orders.ReportQuarantined) -> None:
+    if state.contradicted_since is None:
+        state.contradicted_since = event.at
 
 
 APPLY: dict[type[Event], Callable[[State, Any], None]] = {
@@ -158,13 +115,5 @@ APPLY: dict[type[Event], Callable[[State, Any], None]] = {
     control.EmergencyStarted: _emergency_started,
     control.EmergencyStepTaken: _emergency_step,
     control.EmergencyCompleted: _emergency_completed,
-    reconciliation.AccountObserved: _account_observed,
-    reconciliation.BrokerSnapshotObserved: _snapshot_observed,
-    reconciliation.BrokerConnectionChanged: _connection_changed,
-    reconciliation.SessionEquitySet: _session_equity_set,
-    reconciliation.ReconciliationStarted: _reconciliation_started,
-    reconciliation.BreakFound: _break_found,
-    reconciliation.ReconciliationCompleted: _reconciliation_completed,
-    reconciliation.SessionRecovered: _session_recovered,
-    reconciliation.RecoveryCompleted: _recovery_completed,
+    orders.ReportQuarantined: _report_quarantined,
 }

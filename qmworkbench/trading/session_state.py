@@ -15,7 +15,7 @@ from qmworkbench.domain.events.session import RunSpec
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.numbers import ZERO
-from qmworkbench.domain.safety import HaltPolicy, ReconciliationSettings
+from qmworkbench.domain.safety import HaltPolicy, HaltSettings, ReconciliationSettings
 from qmworkbench.domain.sessions import Environment, Phase, SessionWindow, TradingState
 
 
@@ -48,12 +48,18 @@ class Assignment(msgspec.Struct, kw_only=True):
 
 
 class Run(msgspec.Struct, kw_only=True):
-    """One strategy instance within this session (M: a run reaches RUN_ENDED); `owned` counts its symbols."""
+    """One strategy instance within this session (M: a run reaches RUN_ENDED); `owned` counts its symbols.
+
+    `state_code`, `state_reason`, `state_by` and `state_since` tell why it is in its state; "" and None at the start.
+    """
 
     run_id: str
     spec: RunSpec
     state: TradingState = TradingState.ACTIVE
     state_reason: str = ""
+    state_code: str = ""
+    state_by: str = ""
+    state_since: datetime | None = None
     ended: bool = False
     trades: int = 0
     rejections: int = 0
@@ -132,7 +138,13 @@ class Session(msgspec.Struct, kw_only=True):
     decisions: dict[str, RequiredDecision] = {}
     reconciliation: ReconciliationSettings = ReconciliationSettings()
     halt_policies: tuple[HaltPolicy, ...] = ()
+    halt_settings: HaltSettings = HaltSettings()
     clock_skew_ms: int | None = None
+
+    @property
+    def max_loss(self) -> Decimal | None:
+        """The loss at which entries stop today, a positive amount (§11); None while session-start equity is unknown."""
+        return None if self.start_equity is None else self.limits.max_loss(self.start_equity)
 
     def assignment(self, strategy_id: str, symbol: str) -> Assignment | None:
         """The instance's hold on the symbol, None where it has none."""

@@ -24,11 +24,13 @@ from qmworkbench.trading.session_state import Assignment, RequiredDecision, Run,
 
 __all__ = [
     "EXTERNAL",
+    "Asked",
     "Assignment",
     "Block",
     "Emergency",
     "EmergencyLine",
     "Halt",
+    "HaltCause",
     "Reconciliation",
     "RequiredDecision",
     "Run",
@@ -44,14 +46,26 @@ __all__ = [
 EXTERNAL = "EXTERNAL"  # owner of what nobody here ordered
 
 
+class HaltCause(msgspec.Struct, kw_only=True):
+    """One thing that speaks against trading, by whom and since when."""
+
+    reason: str
+    by: str
+    since: datetime
+
+
 class Halt(msgspec.Struct, kw_only=True):
-    """Why the book is not ACTIVE."""
+    """Why the book is not ACTIVE: the newest cause, and by their codes all that came since it last was.
+
+    `since` is the newest cause's time: what is to lift the halt must have come after it.
+    """
 
     state: TradingState = TradingState.ACTIVE
     code: str = ""
     reason: str = ""
     by: str = ""
     since: datetime | None = None
+    causes: dict[str, HaltCause] = {}
 
 
 class Block(msgspec.Struct, kw_only=True):
@@ -91,8 +105,23 @@ class Emergency(msgspec.Struct, kw_only=True):
         return self.completed_at is None
 
 
+class Asked(msgspec.Struct, kw_only=True):
+    """What the broker last said of an order that was asked for by its id: its status and filled quantity there, or how
+    many complete answers in a row did not know it ("" and `absent`).
+    """
+
+    at: datetime
+    absent: int = 0
+    status: str = ""
+    cum_qty: Decimal = ZERO
+
+
 class Reconciliation(msgspec.Struct, kw_only=True):
-    """The last comparison with the broker and what is still open from it."""
+    """The last comparison with the broker and what is still open from it.
+
+    `reads` counts readings begun at one moment, `tries` comparisons in a row that settled nothing; `asked` are open
+    orders that were asked for by id.
+    """
 
     pending: Trigger | None = None
     requested_at: datetime | None = None
@@ -100,6 +129,9 @@ class Reconciliation(msgspec.Struct, kw_only=True):
     result: ReconciliationResult | None = None
     completed_at: datetime | None = None
     breaks: int = 0
+    reads: int = 0
+    tries: int = 0
+    asked: dict[str, Asked] = {}
     unresolved: dict[str, BreakFound] = {}
 
 
@@ -122,6 +154,9 @@ class State(msgspec.Struct, kw_only=True):
     open_at: dict[str, dict[str, dict[str, None]]] = {}
     open_entries: dict[str, None] = {}
     unsettled: dict[str, None] = {}
+    # What orders that have ended may still turn out to have filled, by their id: the gap a cancel's or expiry's
+    # answer told of, an execution taken back. Reserved until executions or a comparison settle it.
+    unproven: dict[str, Decimal] = {}
     # Ids the broker has replaced orders under, by which its reports find our order.
     working_ids: dict[str, str] = {}
     positions: dict[str, Position] = {}
@@ -140,6 +175,11 @@ class State(msgspec.Struct, kw_only=True):
     connected: bool = False
     feed: FeedState = FeedState.GOOD
     feed_detail: str = ""
+    # Since when market data is not good, and since when its prices cannot be believed at all.
+    feed_since: datetime | None = None
+    untrusted_since: datetime | None = None
+    # Since when a report contradicts our books that no comparison has explained yet.
+    contradicted_since: datetime | None = None
     marks: dict[str, Mark] = {}
     blocked: dict[str, Block] = {}
     alerts: dict[str, Alert] = {}

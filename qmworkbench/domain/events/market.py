@@ -11,12 +11,19 @@ from qmworkbench.domain.events.base import Event, Input
 
 
 class FeedState(StrEnum):
-    """Quality of market data; anything but GOOD blocks entries by itself and silences the scanner (§12)."""
+    """Quality of market data; anything but GOOD blocks entries by itself and silences the scanner (§12).
+
+    STALE: nothing new for too long. GAPPED: something in between never came. MUTE: the connection lives and its
+    heartbeats come, prices do not. CROSSED: what comes cannot be believed (bid above ask, absurd prices), not even for
+    exits. DISCONNECTED: there is no connection.
+    """
 
     GOOD = "good"
     STALE = "stale"
     GAPPED = "gapped"
     DISCONNECTED = "disconnected"
+    MUTE = "mute"
+    CROSSED = "crossed"
 
 
 class FeedChanged(Input, frozen=True, kw_only=True, tag="feed.changed"):

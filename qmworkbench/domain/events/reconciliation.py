@@ -5,7 +5,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from qmworkbench.domain.events.base import Event, Input
-from qmworkbench.domain.execution import Account, BrokerSnapshot
+from qmworkbench.domain.execution import Account, BrokerOrder, BrokerSnapshot
+from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.sessions import Priority
 
 
@@ -31,6 +32,7 @@ class BreakKind(StrEnum):
     ORDER_MISSING_AT_BROKER = "order_missing_at_broker"
     ORDER_UNKNOWN_TO_US = "order_unknown_to_us"
     ORDER_QTY = "order_qty"
+    ORDER_PX = "order_px"
     EXECUTION_MISSING_HERE = "execution_missing_here"
     EXECUTION_MISSING_AT_BROKER = "execution_missing_at_broker"
     CASH = "cash"
@@ -116,6 +118,16 @@ class RepairApplied(Event, frozen=True, kw_only=True, tag="reconciliation.repair
     strategy_id: str = ""
     qty: str = ""
     avg_px: str = ""
+
+
+class OrderAdopted(Event, frozen=True, kw_only=True, tag="reconciliation.order_adopted"):
+    """An order works at the broker that nobody here sent: it is an open order of `strategy_id` (EXTERNAL) from now on,
+    so that exposure counts it and a person can cancel it. `reserve_notional` as of an intent.
+    """
+
+    order: BrokerOrder
+    strategy_id: str
+    reserve_notional: Decimal = ZERO
 
 
 class ReconciliationCompleted(Event, frozen=True, kw_only=True, tag="reconciliation.completed"):

@@ -10,7 +10,7 @@ from qmworkbench.domain.events.base import Event, Input
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.orders import OrderStyle
-from qmworkbench.domain.safety import HaltPolicy, ReconciliationSettings
+from qmworkbench.domain.safety import HaltPolicy, HaltSettings, ReconciliationSettings
 from qmworkbench.domain.sessions import Environment, Phase, SessionWindow
 
 
@@ -73,6 +73,7 @@ class SessionOpened(Input, frozen=True, kw_only=True, tag="session.opened"):
     left_out: dict[str, str] = msgspec.field(default_factory=dict)
     reconciliation: ReconciliationSettings = ReconciliationSettings()
     halt_policies: tuple[HaltPolicy, ...] = ()
+    halt_settings: HaltSettings = HaltSettings()
 
 
 class PhaseEntered(Event, frozen=True, kw_only=True, tag="session.phase_entered"):
