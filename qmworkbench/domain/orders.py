@@ -7,12 +7,22 @@ ACCEPTED and PARTIALLY_FILLED are orders the broker works. PENDING_CANCEL and PE
 until the broker says otherwise. FILLED, CANCELED, REJECTED, EXPIRED are the broker's last words; DENIED is
 our own refusal, before anything was sent.
 
-What the real world does is legal here: a fill may come before the acknowledgement, after the cancel was
-confirmed, or after expiry; an acknowledgement may come twice or late; a cancel may fail because the order
-has filled. What cannot be explained is illegal: nothing leaves DENIED or REJECTED, no order is submitted twice,
-an order that the broker once confirmed is never "absent". An illegal arc raises IllegalArc and changes nothing.
+A replace is asked for an order the broker works and that nobody is cancelling. Unanswered, both quantities may fill,
+so the larger counts. Confirmed, the order goes on with its new quantity; refused, it goes on as it was; an answer that
+got lost makes it UNKNOWN, because it may be either. A cancel may be asked meanwhile, and then matters more.
 
-Quantities: `cum_qty` is what has filled, `leaves_qty = order_qty - cum_qty` while the order is open and 0 after.
+News comes late, twice and in the wrong order. A fill may come before the acknowledgement, after the cancel was
+confirmed, or after expiry: it counts, and what has ended stays ended. An acknowledgement after a fill, or while a
+cancel or replace is unanswered, changes nothing. A cancel may fail because the order has filled, and be refused after
+the fill was heard. A replace may be confirmed after the order was found to have ended, or be refused twice. One end may
+be told twice, and as CANCELED by one message and EXPIRED by another.
+
+What cannot be explained is illegal: nothing leaves DENIED, an order the broker rejected neither works nor fills, no
+order is submitted twice, one that has filled is not cancelled, one that the broker once confirmed is never "absent". An
+illegal arc raises IllegalArc and changes nothing. No arc leads from an end back to an open order.
+
+Quantities: `cum_qty` is what has filled, `leaves_qty = order_qty - cum_qty` while the order is open and 0 after. An open
+order of which nothing is left, because it filled or was cut down to what had filled, is FILLED.
 """
 
 from datetime import datetime
@@ -126,75 +136,68 @@ class IllegalArc(Exception):
 
 
 # WORKING stands for ACCEPTED or PARTIALLY_FILLED, whichever the filled quantity says.
-# A FILL lands on FILLED when nothing is left, else on the status named here.
 _WORKING: Final = "working"
 _S = OrdStatus
 _A = Arc
 _Next = OrdStatus | str
 
-_FROM_SENT: dict[Arc, _Next] = {
-    _A.ACK: _S.ACCEPTED,
+_ENDS: dict[Arc, _Next] = {_A.REJECT: _S.REJECTED, _A.CANCEL: _S.CANCELED, _A.EXPIRE: _S.EXPIRED}
+_FROM_SENT: dict[Arc, _Next] = _ENDS | {
+    _A.ACK: _WORKING,
     _A.FILL: _WORKING,
-    _A.REJECT: _S.REJECTED,
-    _A.CANCEL: _S.CANCELED,
-    _A.EXPIRE: _S.EXPIRED,
     _A.RESTATE: _WORKING,
+    _A.LOSE: _S.UNKNOWN,
+    _A.ABANDON: _S.CANCELED,
 }
-_FROM_WORKING: dict[Arc, _Next] = {
+_FROM_WORKING: dict[Arc, _Next] = _ENDS | {
     _A.ACK: _WORKING,
     _A.FILL: _WORKING,
     _A.CANCEL_REQUEST: _S.PENDING_CANCEL,
-    _A.REPLACE_REQUEST: _S.PENDING_REPLACE,
-    _A.CANCEL: _S.CANCELED,
     _A.CANCEL_REJECT: _WORKING,
-    _A.RESTATE: _WORKING,
+    _A.REPLACE_REQUEST: _S.PENDING_REPLACE,
     _A.REPLACE: _WORKING,
-    _A.REJECT: _S.REJECTED,
-    _A.EXPIRE: _S.EXPIRED,
+    _A.REPLACE_REJECT: _WORKING,
+    _A.RESTATE: _WORKING,
     _A.BUST: _WORKING,
 }
 
 
-def _stays(status: OrdStatus) -> dict[Arc, _Next]:
-    """Late news about an order that has ended: fills and busts still count, the status does not reopen."""
-    return {
-        _A.ACK: status,
-        _A.FILL: status,
-        _A.CANCEL_REJECT: status,
-        _A.REPLACE_REJECT: status,
-        _A.BUST: status,
-    }
+def _waiting(status: OrdStatus, answers: dict[Arc, _Next]) -> dict[Arc, _Next]:
+    """A working order with a question out: only its answer, an end or silence leads on."""
+    stays = (_A.ACK, _A.FILL, _A.RESTATE, _A.BUST, _A.CANCEL_REJECT, _A.REPLACE, _A.REPLACE_REJECT)
+    return _ENDS | dict.fromkeys(stays, status) | {_A.LOSE: _S.UNKNOWN, _A.CANCEL_REQUEST: _S.PENDING_CANCEL} | answers
+
+
+def _stays(status: OrdStatus, *also: Arc) -> dict[Arc, _Next]:
+    """Late news about an order that has ended: what it says of quantities counts, the status does not reopen."""
+    late = (_A.ACK, _A.FILL, _A.CANCEL_REJECT, _A.REPLACE, _A.REPLACE_REJECT, _A.RESTATE, _A.BUST)
+    return dict.fromkeys((*late, *also), status)
 
 
 TABLE: Final[dict[OrdStatus, dict[Arc, _Next]]] = {
-    _S.INTENDED: _FROM_SENT
-    | {_A.SUBMIT: _S.SUBMITTED, _A.LOSE: _S.UNKNOWN, _A.ABANDON: _S.CANCELED, _A.CANCEL_REQUEST: _S.INTENDED},
-    _S.SUBMITTED: _FROM_SENT | {_A.LOSE: _S.UNKNOWN, _A.ABANDON: _S.CANCELED, _A.CANCEL_REQUEST: _S.PENDING_CANCEL},
-    _S.UNKNOWN: _FROM_SENT | {_A.LOSE: _S.UNKNOWN, _A.ABANDON: _S.CANCELED, _A.CANCEL_REQUEST: _S.UNKNOWN},
+    _S.INTENDED: _FROM_SENT | {_A.SUBMIT: _S.SUBMITTED, _A.CANCEL_REQUEST: _S.INTENDED},
+    _S.SUBMITTED: _FROM_SENT | {_A.CANCEL_REQUEST: _S.PENDING_CANCEL},
+    _S.UNKNOWN: _FROM_SENT
+    | {
+        _A.CANCEL_REQUEST: _S.UNKNOWN,
+        _A.CANCEL_REJECT: _S.UNKNOWN,
+        _A.REPLACE: _WORKING,
+        _A.REPLACE_REJECT: _WORKING,
+        _A.BUST: _S.UNKNOWN,
+    },
     _S.ACCEPTED: _FROM_WORKING,
     _S.PARTIALLY_FILLED: _FROM_WORKING,
-    _S.PENDING_CANCEL: _FROM_WORKING
-    | {
-        _A.ACK: _S.PENDING_CANCEL,
-        _A.FILL: _S.PENDING_CANCEL,
-        _A.RESTATE: _S.PENDING_CANCEL,
-        _A.BUST: _S.PENDING_CANCEL,
-        _A.CANCEL_REQUEST: _S.PENDING_CANCEL,
-        _A.LOSE: _S.UNKNOWN,
-    },
-    _S.PENDING_REPLACE: _FROM_WORKING
-    | {
-        _A.FILL: _S.PENDING_REPLACE,
-        _A.REPLACE_REJECT: _WORKING,
-        _A.RESTATE: _S.PENDING_REPLACE,
-        _A.LOSE: _S.UNKNOWN,
-    },
+    _S.PENDING_CANCEL: _waiting(_S.PENDING_CANCEL, {_A.CANCEL_REJECT: _WORKING}),
+    _S.PENDING_REPLACE: _waiting(_S.PENDING_REPLACE, {_A.REPLACE: _WORKING, _A.REPLACE_REJECT: _WORKING}),
     _S.FILLED: _stays(_S.FILLED),
-    _S.CANCELED: _stays(_S.CANCELED) | {_A.CANCEL: _S.CANCELED},
-    _S.EXPIRED: _stays(_S.EXPIRED),
-    _S.REJECTED: {},
+    _S.CANCELED: _stays(_S.CANCELED, _A.CANCEL, _A.EXPIRE),
+    _S.EXPIRED: _stays(_S.EXPIRED, _A.CANCEL, _A.EXPIRE),
+    _S.REJECTED: dict.fromkeys((_A.REJECT, _A.CANCEL_REJECT), _S.REJECTED),
     _S.DENIED: {},
 }
+
+# Arcs that may leave nothing to fill: quantity filled, or quantity taken away.
+_EXHAUSTS: Final = frozenset({_A.FILL, _A.REPLACE, _A.RESTATE})
 
 
 def next_status(status: OrdStatus, arc: Arc, *, order_qty: Decimal, cum_qty: Decimal) -> OrdStatus:
@@ -202,7 +205,7 @@ def next_status(status: OrdStatus, arc: Arc, *, order_qty: Decimal, cum_qty: Dec
     target = TABLE[status].get(arc)
     if target is None:
         raise IllegalArc(f"an order that is {status} cannot {arc}")
-    if arc is Arc.FILL and cum_qty >= order_qty:
+    if arc in _EXHAUSTS and cum_qty >= order_qty and (arc is Arc.FILL or status not in TERMINAL):
         return OrdStatus.FILLED
     if target == _WORKING:
         return OrdStatus.PARTIALLY_FILLED if cum_qty > ZERO else OrdStatus.ACCEPTED
@@ -295,5 +298,14 @@ class Order(msgspec.Struct, kw_only=True):
 
     @property
     def leaves_qty(self) -> Decimal:
-        """What could still fill: 0 once the order has ended."""
-        return self.order_qty - self.cum_qty if self.is_open else ZERO
+        """What could still fill: 0 once the order has ended; while a replace is unanswered, by the larger quantity."""
+        if self.status in TERMINAL:
+            return ZERO
+        asked = self.replacing
+        qty = self.order_qty if asked is None or asked.order_qty < self.order_qty else asked.order_qty
+        return qty - self.cum_qty
+
+    @property
+    def broker_id(self) -> str:
+        """The client id the broker has the order under: what queries, cancels and replaces name."""
+        return self.working_id or self.cl_ord_id
