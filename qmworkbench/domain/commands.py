@@ -55,10 +55,12 @@ class StopStrategy(Command, frozen=True, kw_only=True, tag="stop_strategy"):
 
 class RestartStrategy(Command, frozen=True, kw_only=True, tag="restart_strategy"):
     """Let a stopped strategy instance enter again. Refused while that is unsafe (§10): a position whose ownership is
-    not certain, orders in doubt, a broken contract, the book halted.
+    not certain, orders in doubt, a broken contract, the book halted, or changed parameters: `params_hash` is the set
+    approved now, "" where nobody looked it up.
     """
 
     strategy_id: str
+    params_hash: str = ""
 
 
 class CancelOrder(Command, frozen=True, kw_only=True, tag="cancel_order"):

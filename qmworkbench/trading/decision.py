@@ -6,7 +6,14 @@ from typing import Final
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import Alert, AlertCleared, AlertRaised, TradingStateChanged
 from qmworkbench.domain.events.market import FrameComputed, WatchlistChanged
-from qmworkbench.domain.events.orders import CancelRequested, FillRecorded, FillReversed, PositionsOffset, TradeClosed
+from qmworkbench.domain.events.orders import (
+    CancelRequested,
+    FillRecorded,
+    FillReversed,
+    OrderQueryRequested,
+    PositionsOffset,
+    TradeClosed,
+)
 from qmworkbench.domain.events.overnight import CashBooked, PositionRestated
 from qmworkbench.domain.events.reconciliation import (
     ReconciliationStarted,
@@ -16,7 +23,8 @@ from qmworkbench.domain.events.reconciliation import (
     Trigger,
 )
 from qmworkbench.domain.ids import content_id
-from qmworkbench.domain.sessions import Priority, TradingState
+from qmworkbench.domain.orders import Order
+from qmworkbench.domain.sessions import Priority, TradingState, worse
 from qmworkbench.trading.fold import apply
 from qmworkbench.trading.state import State
 
@@ -37,6 +45,12 @@ _MOVES_EXPOSURE: Final = frozenset(
         TradeClosed,
         WatchlistChanged,
     }
+)
+
+
+# A fill that got lost has an older number than the newest heard: after trouble the whole day's executions are read.
+_READS_WHOLE_DAY: Final = frozenset(
+    {Trigger.END_OF_SESSION, Trigger.ORDER_INCIDENT, Trigger.RECONNECT, Trigger.RECOVERY}
 )
 
 
@@ -76,22 +90,39 @@ class Decision:
             self.emit(AlertCleared(at=self.at, alert_id=alert_id, reason=reason))
 
     def restrict(self, scope: str, state: TradingState, code: str, reason: str, by: str) -> bool:
-        """Make the book or a strategy stricter, never looser; says whether anything changed."""
+        """Make the book or a strategy stricter, never looser; says whether anything changed.
+
+        A book that is strict enough already takes note of a cause it did not have: leaving a halt answers all of them.
+        """
         held = self.state
         before = held.halt.state if scope == "book" else held.day.runs[scope].state
-        if state.severity <= before.severity:
+        after = worse(before, state)
+        new_cause = scope == "book" and state is not TradingState.ACTIVE and code not in held.halt.causes
+        if after is before and not new_cause:
             return False
         self.emit(
-            TradingStateChanged(at=self.at, scope=scope, before=before, after=state, code=code, reason=reason, by=by)
+            TradingStateChanged(at=self.at, scope=scope, before=before, after=after, code=code, reason=reason, by=by)
         )
         return True
 
+    def cancel(self, order: Order, reason: str) -> None:
+        """Ask the broker to cancel, by the id it has the order under. Cancels are never judged by risk."""
+        self.emit(
+            CancelRequested(at=self.at, cl_ord_id=order.cl_ord_id, reason=reason, working_id=order.working_id)
+        )
+
     def recancel(self, cl_ord_id: str, reason: str) -> None:
         """Ask for a cancel again, although it was asked before: harmless at the broker, needed after a crash."""
-        self.emit(CancelRequested(at=self.at, cl_ord_id=cl_ord_id, reason=reason))
+        self.cancel(self.state.orders[cl_ord_id], reason)
+
+    def query(self, order: Order, reason: str) -> None:
+        """Ask the broker what it knows of an order; nothing is concluded before it answers."""
+        self.emit(
+            OrderQueryRequested(at=self.at, cl_ord_id=order.cl_ord_id, reason=reason, working_id=order.working_id)
+        )
 
     def ask_broker(self, trigger: Trigger) -> None:
         """Ask for a snapshot of the broker's books, even if one was pending: after a crash its asker is gone."""
-        whole = trigger is Trigger.END_OF_SESSION
+        whole = trigger in _READS_WHOLE_DAY
         after_cursor = self.state.day.first_cursor if whole else self.state.exec_cursor
         self.emit(ReconciliationStarted(at=self.at, trigger=trigger, after_cursor=after_cursor))

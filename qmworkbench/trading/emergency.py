@@ -196,7 +196,7 @@ def offset_remains(decision: Decision, snapshot: BrokerSnapshot) -> None:
     each other, at the mark, or at the price of a close that went past the platform.
     """
     state = decision.state
-    if not running(state) and state.halt.code != "emergency":
+    if not running(state) and "emergency" not in state.halt.causes:
         return
     held_there = {p.symbol for p in snapshot.positions if p.qty != 0} | {o.symbol for o in snapshot.open_orders}
     for symbol in state.held_symbols():

@@ -10,6 +10,7 @@ from qmworkbench.domain.events.reconciliation import ReconciliationResult, Trigg
 from qmworkbench.domain.execution import Account, BrokerOrder
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import Order
+from qmworkbench.domain.sessions import TradingState
 from qmworkbench.trading import holdings
 from qmworkbench.trading.state import Asked, State
 
@@ -43,6 +44,7 @@ def _reconciliation_started(state: State, event: reconciliation.ReconciliationSt
     last = state.reconciliation
     last.reads = last.reads + 1 if last.requested_at == event.at else 1
     last.pending, last.requested_at = event.trigger, event.at
+    state.halt.compared = "asked" if state.halt.state is not TradingState.ACTIVE else ""
     emergency = state.emergency
     if emergency is not None and event.trigger is Trigger.EMERGENCY:
         emergency.reads = emergency.reads + 1 if emergency.read_at == event.at else 1
@@ -63,6 +65,8 @@ def _reconciliation_completed(state: State, event: reconciliation.Reconciliation
     passed = event.result in (ReconciliationResult.CLEAN, ReconciliationResult.REPAIRED)
     last.tries = 0 if passed else last.tries + 1
     last.asked = {name: told for name, told in last.asked.items() if name in state.open_orders}
+    if state.halt.compared:
+        state.halt.compared = "passed" if passed else ""
     contradicted, asked = state.contradicted_since, last.requested_at
     if passed and contradicted is not None and asked is not None and asked >= contradicted:
         state.contradicted_since = None

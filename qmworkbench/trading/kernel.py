@@ -26,6 +26,7 @@ from qmworkbench.trading import (
     corporate_actions,
     importing,
     intake,
+    must_halt,
     oms,
     phases,
     pre_open,
@@ -101,6 +102,7 @@ class Kernel:
         decision = Decision(self.state, event.at)
         RULES[type(event)](decision, event)
         if decision.events:
+            must_halt.watch(decision)
             vigilance.watch(decision)
             if self.state.session is not None:
                 phases.advance(decision)

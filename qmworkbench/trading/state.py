@@ -57,7 +57,7 @@ class HaltCause(msgspec.Struct, kw_only=True):
 class Halt(msgspec.Struct, kw_only=True):
     """Why the book is not ACTIVE: the newest cause, and by their codes all that came since it last was.
 
-    `since` is the newest cause's time: what is to lift the halt must have come after it.
+    `compared` is what became of comparing with the broker after the newest cause: "", asked, or passed.
     """
 
     state: TradingState = TradingState.ACTIVE
@@ -66,6 +66,7 @@ class Halt(msgspec.Struct, kw_only=True):
     by: str = ""
     since: datetime | None = None
     causes: dict[str, HaltCause] = {}
+    compared: str = ""
 
 
 class Block(msgspec.Struct, kw_only=True):
@@ -165,6 +166,8 @@ class State(msgspec.Struct, kw_only=True):
     exec_ids: dict[str, str] = {}
     # This session's executions in our books, by the broker's id.
     fills: dict[str, str] = {}
+    # Executions the broker took back this session, by their id: by which report.
+    reversed_ids: dict[str, str] = {}
     exec_cursor: int = 0
     # This session's account activities in our books, and the newest ever.
     activity_ids: dict[str, str] = {}
@@ -207,6 +210,13 @@ class State(msgspec.Struct, kw_only=True):
     def heard_cursor(self) -> int:
         """The broker's newest transaction that has reached us, of either kind."""
         return max(self.exec_cursor, self.activity_cursor)
+
+    def order_named(self, cl_ord_id: str) -> Order | None:
+        """Our order behind any id the broker has or had it under; None where nobody here sent it."""
+        order = self.orders.get(cl_ord_id)
+        if order is not None:
+            return order
+        return self.orders.get(self.working_ids.get(cl_ord_id, ""))
 
     def working(self) -> list[Order]:
         """Orders that may still fill, oldest first; in-doubt ones included."""

@@ -1,0 +1,114 @@
+"""Leaving a halt, and releasing held entries: §23 "Safe To Resume" as five lines, each checked or answered (§15, §19).
+
+| line of §23 | who answers it |
+|---|---|
+| incident cause understood | the operator, and names the incident; a condition of §23 that still stands refuses it |
+| broker state reconciled | the platform: a comparison that passed after the last cause of the halt |
+| internal state repaired | the operator; a break that is open refuses it |
+| risk controls verified | the operator; a Risk Manager that is down or a daily loss beyond its limit refuses it |
+| operator decision recorded | the command itself: who, why, and of which incident |
+
+Every line that is missing is named, with its remedy. Nothing else in the platform makes a halted book ACTIVE.
+"""
+
+from typing import Final
+
+from qmworkbench.domain import commands
+from qmworkbench.domain.events.control import CommandReceived, EntriesReleased, TradingStateChanged
+from qmworkbench.domain.events.reconciliation import Trigger
+from qmworkbench.domain.sessions import TradingState
+from qmworkbench.trading import emergency, must_halt, reconciliation
+from qmworkbench.trading.decision import Decision
+from qmworkbench.trading.refusal import Refused, demand_session
+from qmworkbench.trading.state import State
+
+CAUSE: Final = "incident cause understood"
+BROKER: Final = "broker state reconciled"
+REPAIRED: Final = "internal state repaired"
+RISK: Final = "risk controls verified"
+DECISION: Final = "operator decision recorded"
+LINES: Final = (CAUSE, BROKER, REPAIRED, RISK, DECISION)
+
+Missing = tuple[str, str, str]
+"""A line that is not met: the line, what is missing, the remedy."""
+
+
+def resume(decision: Decision, event: CommandReceived, command: commands.Resume) -> str:
+    """Make the book ACTIVE again. Raises Refused naming every line of §23 that is missing."""
+    state = decision.state
+    if state.halt.state is TradingState.ACTIVE:
+        raise Refused("the book is ACTIVE already", "nothing to resume; held entries are released with release_entries")
+    if emergency.running(state):
+        raise Refused("the emergency is not flat yet", "wait until every position is zero")
+    missing = [*_answered(command), *_found(state, decision)]
+    if not _reconciled(state):
+        reconciliation.start(decision, Trigger.OPERATOR)
+    if missing:
+        told = "; ".join(f"{line}: {what}" for line, what, _ in sorted(missing, key=lambda m: LINES.index(m[0])))
+        remedies = dict.fromkeys(remedy for _, _, remedy in missing)
+        raise Refused(f"not safe to resume: {told}", "; ".join(remedies))
+    before = state.halt
+    decision.emit(
+        TradingStateChanged(
+            at=decision.at,
+            scope="book",
+            before=before.state,
+            after=TradingState.ACTIVE,
+            code="resume",
+            reason=f"{command.reason} (incident: {command.incident})",
+            by=event.operator,
+        )
+    )
+    must_halt.ended(decision, f"resumed by {event.operator}")
+    return "ACTIVE"
+
+
+def _answered(command: commands.Resume) -> list[Missing]:
+    """What the operator has not answered with yes."""
+    again = "answer every line of §23 Safe To Resume"
+    found: list[Missing] = []
+    if not command.incident.strip():
+        found.append((DECISION, "the incident is not named", 'name the incident; "none: planned pause" is an answer'))
+    if not command.cause_understood:
+        found.append((CAUSE, "not answered with yes", again))
+    if not command.internal_state_repaired:
+        found.append((REPAIRED, "not answered with yes", again))
+    if not command.risk_controls_verified:
+        found.append((RISK, "not answered with yes", again))
+    return found
+
+
+def _found(state: State, decision: Decision) -> list[Missing]:
+    """What the platform itself finds against it."""
+    found: list[Missing] = []
+    for condition, reason in must_halt.standing(state, decision.at):
+        line = RISK if condition is must_halt.MustHalt.RISK_MANAGER_UNAVAILABLE else CAUSE
+        found.append((line, f"it still stands: {reason}", must_halt.REMEDY[condition]))
+    if not _reconciled(state):
+        remedy = "one was started now: look at its result, then resume again"
+        found.append((BROKER, "no reconciliation has passed since the halt", remedy))
+    if state.reconciliation.unresolved:
+        count = len(state.reconciliation.unresolved)
+        found.append((REPAIRED, f"{count} break(s) are open", "resolve them first (`qm reconcile`)"))
+    pnl = state.day_pnl() if state.session is not None and state.day.start_equity is not None else None
+    if pnl is not None and pnl <= -state.day.limits.max_daily_loss:
+        remedy = "the next session begins with a new limit"
+        found.append((RISK, "the daily loss is still beyond its limit", remedy))
+    return found
+
+
+def _reconciled(state: State) -> bool:
+    """Whether a comparison has passed that was asked for after the last cause of the halt."""
+    return state.halt.compared == "passed" and not state.reconciliation.unresolved
+
+
+def release(decision: Decision, event: CommandReceived, command: commands.ReleaseEntries) -> str:
+    """§19: entries only after the recovery has reconciled."""
+    state = decision.state
+    demand_session(state)
+    if state.day.recovering or state.reconciliation.unresolved:
+        raise Refused("reconciliation has not passed", "resolve the breaks first (qm reconcile)")
+    if not state.day.entries_held or state.day.ending:
+        raise Refused("no entries are held, or the session is ending", "nothing to release")
+    decision.emit(EntriesReleased(at=decision.at, by=event.operator, reason=command.reason))
+    return "entries are released"
