@@ -11,7 +11,8 @@ from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.service.config_problems import ConfigProblem, Path_, dotted, shown
 from qmworkbench.service.config_reading import place
-from qmworkbench.service.config_schema import Section, Settings
+from qmworkbench.service.config_schema import Settings
+from qmworkbench.service.config_section import Section
 from qmworkbench.service.config_sources import Layer
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue import costs

@@ -8,16 +8,13 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationInfo,
-    create_model,
     field_validator,
     model_validator,
 )
@@ -26,7 +23,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from qmworkbench.analytics.signal_settings import SignalSettings
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
-from qmworkbench.service.config_problems import OFF, kind_of, refusal
+from qmworkbench.service.config_problems import refusal
+from qmworkbench.service.config_section import Section, read_value, section_of
+from qmworkbench.service.config_servers import ServersSection
 from qmworkbench.service.redaction import SHORTEST_SECRET
 from qmworkbench.storage.retention import DEFAULT_DAYS
 from qmworkbench.trading.scanner_settings import ScanSettings
@@ -36,67 +35,6 @@ from qmworkbench.venue.financing import Financing
 ENV_PREFIX: Final = "QM_"
 _BOOK_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,99}")
 _SHORTEST_TOKEN: Final = 16
-
-
-class Section(BaseModel):
-    """A table of settings. Unknown keys are refused, "off" means none, and lists may come as text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _read(cls, value: Any, info: ValidationInfo) -> Any:
-        return read_value(value, cls.model_fields[str(info.field_name)].annotation)
-
-
-def read_value(value: Any, annotation: Any) -> Any:
-    """What a file or an environment can write, made ready for pydantic: "off", lists as text, no true for a number."""
-    if isinstance(value, str):
-        text = value.strip()
-        if text == OFF and type(None) in get_args(annotation):
-            return None
-        if _takes_a_list(annotation):
-            return _listed(text)
-    if isinstance(value, bool) and not _takes_a_bool(annotation):
-        raise refusal(f"is not {kind_of(annotation)}", f"give {kind_of(annotation)}")
-    return value
-
-
-def _takes_a_list(annotation: Any) -> bool:
-    kinds = (annotation, *get_args(annotation))
-    return any(str(kind).startswith("tuple[") for kind in kinds)
-
-
-def _takes_a_bool(annotation: Any) -> bool:
-    return annotation is bool or bool in get_args(annotation) or annotation is Any
-
-
-def _listed(text: str) -> Any:
-    """A list as an environment variable holds it: JSON, or names with commas between them."""
-    if not text.startswith("["):
-        return [part.strip() for part in text.split(",") if part.strip()]
-    try:
-        return json.loads(text, parse_float=Decimal)
-    except json.JSONDecodeError as error:
-        raise refusal(
-            f"is not a list in JSON ({error})", "give [...] in JSON, or names with commas between them"
-        ) from None
-
-
-def section_of(struct: type[msgspec.Struct], defaults: msgspec.Struct) -> type[Section]:
-    """The section whose keys are the fields of `struct`, with the values of `defaults` where nothing is set.
-
-    So that a limit or a filter is declared once, where it is enforced.
-    """
-    fields: dict[str, Any] = {}
-    for field in msgspec.structs.fields(struct):
-        default = getattr(defaults, field.name)
-        if isinstance(default, msgspec.Struct):
-            inner = section_of(type(default), default)
-            fields[field.name] = (inner, Field(default_factory=inner))
-        else:
-            fields[field.name] = (field.type, Field(default=default))
-    return create_model(f"{struct.__name__}Section", __base__=Section, __doc__=struct.__doc__, **fields)
 
 
 _COSTED: Final = costs.costed()
@@ -170,7 +108,7 @@ class StrategySection(Section):
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$", description="an id such as orb-1, of a-z 0-9 . _ -")
     strategy: str = Field(description="the id of a catalog entry")
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
     budget_pct: Decimal = Field(default=Decimal(10), gt=0, le=100)
     max_symbols: int = Field(default=6, ge=1, le=1000)
     symbols: tuple[str, ...] = ()
@@ -295,6 +233,7 @@ class Settings(BaseSettings):
     analytics: AnalyticsSection = Field(default_factory=AnalyticsSection)
     retention: RetentionSection = Field(default_factory=RetentionSection)
     reports: ReportsSection = Field(default_factory=ReportsSection)
+    servers: ServersSection = Field(default_factory=ServersSection)
 
     @field_validator("*", mode="before")
     @classmethod
