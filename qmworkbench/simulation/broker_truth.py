@@ -1,0 +1,90 @@
+"""What really happened at the broker, by plain arithmetic on its own reports: nobody else's books are asked (§14)."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+
+from qmworkbench.domain.execution import ExecType, ExecutionReport
+from qmworkbench.domain.orders import TERMINAL
+
+ZERO: Final = Decimal(0)
+
+
+class TrueOrder:
+    """An order at the broker."""
+
+    __slots__ = ("filled", "live", "qty", "sign", "symbol")
+
+    def __init__(self, report: ExecutionReport) -> None:
+        self.symbol = report.symbol
+        self.sign = 1 if report.side == "buy" else -1
+        self.qty = report.order_qty
+        self.filled = ZERO
+        self.live = True
+
+    @property
+    def leaves(self) -> Decimal:
+        return max(ZERO, self.qty - self.filled) if self.live else ZERO
+
+
+class BrokerTruth:
+    """Orders, positions and cash at the broker."""
+
+    def __init__(self, cash: Decimal) -> None:
+        self.cash = cash
+        self.cursor = 0
+        self.orders: dict[str, TrueOrder] = {}
+        self.positions: dict[str, Decimal] = {}
+        self.executions: dict[str, ExecutionReport] = {}
+        self.busted: set[str] = set()
+        self.over_filled: set[str] = set()
+        self.accepted: dict[str, int] = {}
+
+    def take(self, reports: Iterable[ExecutionReport]) -> list[str]:
+        """Take in what the broker has said; returns what cannot be, in words."""
+        wrong: list[str] = []
+        for report in reports:
+            self.cursor = report.cursor
+            if report.exec_type is ExecType.REPLACED and report.orig_cl_ord_id in self.orders:
+                self.orders[report.cl_ord_id] = self.orders[report.orig_cl_ord_id]
+                self.orders[report.cl_ord_id].qty = report.order_qty
+            order = self.orders.get(report.cl_ord_id)
+            if order is None:
+                if report.exec_type in (ExecType.REPLACE_REJECTED, ExecType.CANCEL_REJECTED):
+                    continue
+                order = self.orders[report.cl_ord_id] = TrueOrder(report)
+            if report.exec_type is ExecType.NEW:
+                self.accepted[report.cl_ord_id] = self.accepted.get(report.cl_ord_id, 0) + 1
+            elif report.exec_type is ExecType.RESTATED:
+                order.qty = report.order_qty
+            elif report.exec_type is ExecType.TRADE:
+                wrong += self._trade(order, report)
+            elif report.exec_type is ExecType.TRADE_CANCEL and report.ref_exec_id is not None:
+                self._bust(order, report.ref_exec_id)
+            order.live = report.ord_status not in TERMINAL
+        return wrong
+
+    def _trade(self, order: TrueOrder, report: ExecutionReport) -> list[str]:
+        if report.exec_id in self.executions:
+            return [f"the venue used {report.exec_id} twice"]
+        self.executions[report.exec_id] = report
+        self._move(order, report, 1)
+        if order.filled > order.qty and report.cl_ord_id not in self.over_filled:
+            return [f"{report.cl_ord_id} filled {order.filled} of {order.qty}"]
+        return []
+
+    def _bust(self, order: TrueOrder, exec_id: str) -> None:
+        taken_back = self.executions.get(exec_id)
+        if taken_back is not None and exec_id not in self.busted:
+            self.busted.add(exec_id)
+            self._move(order, taken_back, -1)
+
+    def _move(self, order: TrueOrder, report: ExecutionReport, times: int) -> None:
+        qty = times * report.last_qty
+        order.filled += qty
+        held = self.positions.get(report.symbol, ZERO) + order.sign * qty
+        if held:
+            self.positions[report.symbol] = held
+        else:
+            self.positions.pop(report.symbol, None)
+        self.cash -= order.sign * qty * report.last_px * report.conversion_rate + times * report.fee

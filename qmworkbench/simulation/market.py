@@ -1,0 +1,122 @@
+"""The market of a simulated session: prices that walk, bars for the venue, frames for the platform (§12).
+
+Signals are drawn by strategy, symbol and boundary, each from a stream of its own: a session with one trouble less sees
+the same prices and the same wishes.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+
+from qmworkbench.domain.candidates import Candidate
+from qmworkbench.domain.events.market import FrameComputed, Mark, SignalRow
+from qmworkbench.domain.instruments import Instrument, us_equity
+from qmworkbench.simulation.chance import Chance
+from qmworkbench.simulation.loop import MINUTE, at
+from qmworkbench.simulation.plan import World
+from qmworkbench.trading.frames import BarFrame, Universe
+
+SYMBOLS: Final = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH")
+_CENT: Final = Decimal("0.01")
+
+
+class Market:
+    """Prices in whole cents, so that nothing depends on how floats are added."""
+
+    def __init__(self, world: World, chance: Chance) -> None:
+        self.world = world
+        self.chance = chance
+        self.symbols = SYMBOLS[: world.symbols]
+        self.universe = Universe(self.symbols)
+        self.instruments: tuple[Instrument, ...] = tuple(us_equity(symbol) for symbol in self.symbols)
+        self.strategies = tuple(f"sim-{number}" for number in range(1, world.strategies + 1))
+        self.frames: dict[int, BarFrame] = {}
+        self.cents: dict[str, int] = {symbol: 2_000 + 1_000 * i for i, symbol in enumerate(self.symbols)}
+        self.closes: dict[int, dict[str, Decimal]] = {}
+
+    def bar(self, number: int) -> BarFrame:
+        """The bars that close at boundary `number`, from 1; made once, in order."""
+        rows = [self._row(symbol, number) for symbol in self.symbols]
+        self.closes[number] = {symbol: row[3] * _CENT for symbol, row in zip(self.symbols, rows, strict=True)}
+        table = np.array(rows, dtype=np.float64) / 100.0
+        frame = BarFrame(
+            as_of=at(number * MINUTE),
+            index=np.arange(len(rows), dtype=np.int32),
+            open=table[:, 0],
+            high=table[:, 1],
+            low=table[:, 2],
+            close=table[:, 3],
+            volume=np.full(len(rows), 10_000.0 if self.chance.unit("volume", str(number)) < 0.7 else 300.0),
+        )
+        self.frames[number] = frame
+        return frame
+
+    def _row(self, symbol: str, number: int) -> tuple[int, int, int, int]:
+        draw, key, reach = self.chance.whole, f"{symbol} {number}", self.world.volatility
+        begin = self.cents[symbol]
+        opened = max(500, begin + draw("open", key, -reach, reach))
+        close = max(500, opened + draw("close", key, -reach, reach))
+        high = max(opened, close) + draw("high", key, 0, reach)
+        low = max(400, min(opened, close) - draw("low", key, 0, reach))
+        self.cents[symbol] = close
+        return opened, high, low, close
+
+    def computed(self, number: int, as_of_ms: int, frame_hash: str, *, signals: bool) -> dict[str, object]:
+        """The fields of the frame at boundary `number`, but for the times the process dates it with."""
+        closes = self.closes[number]
+        rows = tuple(
+            row
+            for strategy in self.strategies
+            for symbol in self.symbols
+            if (row := self._signal(strategy, symbol, number, closes[symbol])) is not None
+        )
+        return {
+            "frame_hash": frame_hash,
+            "radar_hash": "",
+            "candidates": tuple(self._candidate(i, s, closes[s]) for i, s in enumerate(self.symbols, start=1)),
+            "near_misses": (),
+            "signals": rows if signals else (),
+            "marks": tuple(Mark(symbol=s, px=px, at=at(as_of_ms)) for s, px in closes.items()),
+        }
+
+    @staticmethod
+    def _candidate(rank: int, symbol: str, last: Decimal) -> Candidate:
+        return Candidate(
+            symbol=symbol,
+            rank=rank,
+            score=1.0,
+            last=float(last),
+            change=0.05,
+            change_basis="open",
+            rel_volume=2.0,
+            dollar_volume=1e6,
+            verdicts=(),
+        )
+
+    def _signal(self, strategy: str, symbol: str, number: int, close: Decimal) -> SignalRow | None:
+        key = f"{strategy} {symbol} {number}"
+        unit = self.chance.unit
+        if unit("signal", key) >= self.world.signal_rate:
+            return None
+        long = unit("signal/side", key) < 0.5
+        away = self.chance.whole("signal/reach", key, 5, 2 * self.world.volatility) * _CENT * (1 if long else -1)
+        holds = (None, None, 3, 8)
+        return SignalRow(
+            strategy_id=strategy,
+            symbol=symbol,
+            close=close,
+            entry_long=long,
+            entry_short=not long,
+            exit_long=unit("signal/exit_long", key) < 0.2,
+            exit_short=unit("signal/exit_short", key) < 0.2,
+            stop_px=close - away if unit("signal/stop", key) < 0.8 else None,
+            target_px=close + 2 * away if unit("signal/target", key) < 0.6 else None,
+            trail_bps=100 if unit("signal/trail", key) < 0.2 else None,
+            max_hold_bars=holds[self.chance.whole("signal/hold", key, 0, 3)],
+        )
+
+
+def frame_of(process_now: object, fields: dict[str, object], boundary_at: object) -> FrameComputed:
+    """The computed frame as an input of the process, dated by its clock."""
+    return FrameComputed(at=process_now, as_of=boundary_at, **fields)  # type: ignore[arg-type]

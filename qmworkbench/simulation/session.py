@@ -1,0 +1,229 @@
+"""One simulated session: a world, a process that may die at any moment, and those who look on (§13, §19)."""
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from qmworkbench.brokers.simulated import SimulatedBroker
+from qmworkbench.domain.events.reconciliation import BrokerConnectionChanged, SessionRecovered
+from qmworkbench.domain.limits import Limits
+from qmworkbench.service.recovery import restore
+from qmworkbench.simulation import whole_books
+from qmworkbench.simulation.broker_truth import BrokerTruth
+from qmworkbench.simulation.day import Day
+from qmworkbench.simulation.device import Device, SimCheckpoints, SimJournal
+from qmworkbench.simulation.invariants import Checker, Violated, Violation
+from qmworkbench.simulation.loop import MINUTE, SECOND, Loop
+from qmworkbench.simulation.market import Market
+from qmworkbench.simulation.marks import Marks
+from qmworkbench.simulation.network import Network
+from qmworkbench.simulation.operators import Operators
+from qmworkbench.simulation.plan import Faults, Plan, Strike, World
+from qmworkbench.simulation.process import Crash, Process
+from qmworkbench.trading.fold import fold
+from qmworkbench.trading.kernel import Kernel
+from qmworkbench.trading.state import State, encode_state, state_hash
+from qmworkbench.venue.costs import VenueModel, costed, ideal
+from qmworkbench.venue.exchange import Exchange
+
+CASH: Final = Decimal(100_000)
+# More steps than this for one boundary is a platform answering itself without end.
+_STEPS_PER_BOUNDARY: Final = 6_000
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one session."""
+
+    seed: int
+    head: str
+    records: int
+    orders: int
+    crashes: int
+    steps: int
+    struck: tuple[Strike, ...]
+    marks: frozenset[str]
+    violation: Violation | None = None
+
+
+def limits_of(world: World) -> Limits:
+    """The limits of a small world; what is not drawn is out of the way."""
+    return Limits(
+        max_daily_loss=world.max_daily_loss,
+        max_position_equity_pct=Decimal(world.position_pct),
+        max_strategy_equity_pct=Decimal(60),
+        max_position_notional=Decimal(20_000),
+        max_trades_per_day=world.max_trades,
+        max_open_positions=world.max_open,
+        max_submits_per_minute=60,
+        entry_cutoff_min=1,
+    )
+
+
+class SimSession:
+    """Runs one plan. `trace` hears of everything that happens, as lines of text."""
+
+    def __init__(self, plan: Plan, trace: list[str] | None = None) -> None:
+        self.plan = plan
+        self.trace = trace
+        self.loop = Loop(-10 * MINUTE)
+        self.faults = Faults(plan)
+        self.market = Market(plan.world, self.faults.chance)
+        self.limits = limits_of(plan.world)
+        self.exchange = Exchange(None, self.market.instruments, self.model(plan.world), "USD", CASH)
+        self.broker = SimulatedBroker(self.exchange)
+        self.network = Network(self.loop, self.faults)
+        self.truth = BrokerTruth(CASH)
+        self.checker = Checker(self.limits, self.truth)
+        self.marks = Marks()
+        self.operators = Operators()
+        self.device = Device()
+        self.checkpoints = SimCheckpoints()
+        self.crashes = 0
+        self.clock_ahead_ms = 0
+        self.process = self._new_process(SimJournal(self.device), Kernel())
+        self.day = Day(self)
+
+    @staticmethod
+    def model(world: World) -> VenueModel:
+        return costed() if world.costed else ideal()
+
+    def _new_process(self, journal: SimJournal, kernel: Kernel) -> Process:
+        return Process(
+            self.loop, self.faults, self.network, self.broker, journal, kernel, self, self.clock_ahead_ms
+        )
+
+    # --- looking on -----------------------------------------------------------------------------------------
+
+    def decided(self, seq: int, events: list, state: State) -> None:  # type: ignore[type-arg]
+        """process.Watcher: what was appended is checked and marked."""
+        self.checker.now_ms = self.loop.now
+        if self.trace is not None:
+            self.trace += [f"{self.loop.now / 1000:9.3f} {seq - len(events) + 1 + i:5} {e}" for i, e in enumerate(events)]
+        self.marks.decided(events, state)
+        self.checker.decided(seq, events, state)
+
+    def sending(self, effect: object, durable: int) -> None:
+        """process.Watcher: a request is about to leave."""
+        self.checker.now_ms = self.loop.now
+        self.note(f"send {effect}")
+        self.checker.sending(effect, durable)  # type: ignore[arg-type]
+
+    def note(self, text: str) -> None:
+        if self.trace is not None:
+            self.trace.append(f"{self.loop.now / 1000:9.3f}       {text}")
+
+    def look_at_the_venue(self) -> None:
+        """Follow the broker's own reports, and let the platform know that there is news."""
+        news = self.exchange.reports(self.truth.cursor)
+        if not news:
+            return
+        self.checker.now_ms = self.loop.now
+        wrong = self.truth.take(news)
+        self.checker.demand(not wrong, 2, "; ".join(wrong))
+        self.loop.call(self.faults.chance.whole("push", str(self.truth.cursor), 5, 150), self._pushed)
+
+    def _pushed(self) -> None:
+        self.process.hear()
+
+    # --- the life of the process ----------------------------------------------------------------------------
+
+    def crash(self) -> None:
+        """The process dies. What it had sent is under way; what was not on disk may be gone."""
+        self.crashes += 1
+        process = self.process
+        process.alive = False
+        key = str(self.crashes)
+        torn = self.faults.chance.unit("crash/torn", key)
+        kept = 0.0 if torn < 0.5 else 1.0 if torn > 0.9 else (torn - 0.5) / 0.4
+        sure = process.journal.truly_durable()
+        self.device.crash(kept)
+        self.note(f"crash {key}")
+        self.marks.crashed(process.state)
+        down_ms = self.faults.chance.whole("crash/down", key, 200, 100 * SECOND)
+        if self.faults.calm:
+            down_ms = SECOND
+        self.loop.call(down_ms, self.boot, process, sure)
+
+    def boot(self, dead: Process, sure: int) -> None:
+        """A new process takes over what survived."""
+        self.checker.now_ms = self.loop.now
+        journal = SimJournal(self.device)
+        restored = restore(journal, self.checkpoints)  # type: ignore[arg-type]
+        whole_books.after_crash(self.checker, dead.journal, journal, dead.state, restored.state, sure)
+        whole_books.rebuild(self.checker, journal.head[0])
+        whole_books.halted_after_emergency(self.checker, restored.state)
+        self.marks.restored(journal, restored.from_checkpoint)
+        self.note(f"restart at record {journal.head[0]}, from checkpoint {restored.from_checkpoint}")
+        process = self.process = self._new_process(journal, Kernel(restored.state))
+        if restored.unfinished:
+            in_doubt = sum(order.is_in_doubt for order in process.state.working())
+            process.decide(SessionRecovered(at=process.now(), from_seq=restored.seq, in_doubt=in_doubt))
+            process.decide(BrokerConnectionChanged(at=process.now(), connected=True, detail="account and orders answer"))
+        self.day.resumed()
+
+    def checkpoint(self) -> None:
+        """What the platform writes now and then, once it is durable."""
+        process = self.process
+        if not process.works:
+            return
+        seq, head = process.journal.head
+        if process.journal.durable_seq == seq == process.journal.truly_durable():
+            state = encode_state(process.state)
+            self.checkpoints.write(seq, head, state, state_hash(process.state))
+
+    # --- running --------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """The whole session; the outcome says which invariant was violated first, if one was."""
+        violation = None
+        try:
+            self.day.begin()
+            self._turn()
+        except Violated as found:
+            violation = found.violation
+        process = self.process
+        self.marks.ended(process.state, self.faults)
+        return Outcome(
+            seed=self.plan.seed,
+            head=process.journal.head[1],
+            records=process.journal.head[0],
+            orders=len(process.state.orders),
+            crashes=self.crashes,
+            steps=self.loop.steps,
+            struck=tuple(self.faults.struck),
+            marks=frozenset(self.marks.hit),
+            violation=violation,
+        )
+
+    def _turn(self) -> None:
+        most = _STEPS_PER_BOUNDARY * (self.plan.world.boundaries + self.plan.world.healing)
+        while not self.day.over:
+            self.checker.demand(self.loop.steps < most, 0, f"more than {most} steps: the session does not end")
+            try:
+                more = self.loop.step()
+            except Crash:
+                self.crash()
+                continue
+            except Violated:
+                raise
+            except Exception as error:
+                where = error.__traceback__
+                while where is not None and where.tb_next is not None:
+                    where = where.tb_next
+                place = f"{where.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{where.tb_lineno}" if where else "?"
+                self.checker.now_ms = self.loop.now
+                self.checker.demand(False, 0, f"{type(error).__name__} at {place}: {error}")
+            if not more:
+                break
+        self.checker.demand(self.day.over, 0, "the session came to a standstill")
+
+
+def run(plan: Plan, trace: list[str] | None = None) -> Outcome:
+    """Simulate one session."""
+    return SimSession(plan, trace).run()
+
+
+def refold(journal: SimJournal) -> State:
+    """The state a journal folds to."""
+    return fold(event for _, event in journal.read())
