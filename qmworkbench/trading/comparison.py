@@ -3,9 +3,11 @@
 Invariants, in the order they are checked:
 1. A failed query is not an empty answer: an incomplete snapshot is never compared.
 2. Quantities and sides are compared exactly; average price and money within a tolerance, because brokers round.
-3. An order that is in flight (in doubt, or being cancelled) is not missing: it is asked for by its id instead.
-4. An order at the broker that nobody here intended is a break, never adopted silently.
-5. A broker nets. Positions, average prices and realized P&L are compared on the net of all owners, which is kept from
+3. An order that is in flight (in doubt, or being cancelled or replaced) is not missing: it is asked for by its id.
+4. A replaced order is known under the id the broker has it under since; its quantities and prices are compared too.
+5. An order at the broker that nobody here intended is a break, never adopted silently.
+6. Cash is not taken on trust: it must be what the day began with and every flow on record since.
+7. A broker nets. Positions, average prices and realized P&L are compared on the net of all owners, which is kept from
    the same executions; what each instance holds and earns is attribution, and no broker can confirm it.
 """
 
@@ -17,7 +19,7 @@ import msgspec
 from qmworkbench.domain.events.reconciliation import BreakFound, BreakKind
 from qmworkbench.domain.execution import BrokerOrder, BrokerSnapshot, ExecType
 from qmworkbench.domain.ids import content_id
-from qmworkbench.domain.numbers import ZERO, cents
+from qmworkbench.domain.numbers import ONE, ZERO, cents
 from qmworkbench.domain.orders import Order, OrdStatus
 from qmworkbench.domain.sessions import Environment, Priority
 from qmworkbench.trading.state import State
@@ -94,28 +96,56 @@ def _in_flight(order: Order) -> bool:
     return order.is_in_doubt or order.status in (OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE)
 
 
+def ours_by_their_id(state: State) -> dict[str, Order]:
+    """Our open orders by the ids the broker may have them under: a replaced one goes on under another, and while a
+    replace is unanswered it is either.
+    """
+    found: dict[str, Order] = {}
+    for order in state.working():
+        found[order.working_id or order.cl_ord_id] = order
+        if order.replacing is not None:
+            found[order.replacing.cl_ord_id] = order
+    return found
+
+
 def _orders(state: State, snapshot: BrokerSnapshot) -> list[BreakFound]:
     theirs: dict[str, BrokerOrder] = {o.cl_ord_id: o for o in snapshot.open_orders}
-    ours = {o.cl_ord_id: o for o in state.working()}
+    ours = ours_by_their_id(state)
     breaks: list[BreakFound] = []
     for name in sorted(ours.keys() | theirs.keys()):
         mine, other = ours.get(name), theirs.get(name)
         if mine is None and other is not None:
-            known = state.orders.get(name)
-            cause = f"we have it as {known.status}" if known is not None else "nobody here sent it"
-            kind, symbol, before, after = BreakKind.ORDER_UNKNOWN_TO_US, other.symbol, "absent", name
+            breaks.append(_unknown_order(state, other))
         elif mine is None or _in_flight(mine):
             continue
         elif other is None:
             cause = "we hold it open, the broker's list of open orders does not have it"
-            kind, symbol, before, after = BreakKind.ORDER_MISSING_AT_BROKER, mine.symbol, name, "absent"
-        elif (mine.order_qty, mine.cum_qty) != (other.order_qty, other.cum_qty):
-            cause = "quantities differ"
-            kind, symbol = BreakKind.ORDER_QTY, mine.symbol
-            before, after = f"{name} {mine.cum_qty}/{mine.order_qty}", f"{name} {other.cum_qty}/{other.order_qty}"
+            missing = BreakKind.ORDER_MISSING_AT_BROKER
+            breaks.append(_break(state, missing, mine.symbol, Priority.P1, mine.cl_ord_id, "absent", cause))
         else:
-            continue
-        breaks.append(_break(state, kind, symbol, Priority.P1, before, after, cause))
+            breaks += _terms(state, mine, other)
+    return breaks
+
+
+def _unknown_order(state: State, other: BrokerOrder) -> BreakFound:
+    name = other.cl_ord_id
+    known = state.orders.get(state.working_ids.get(name, name))
+    cause = f"we have it as {known.status}" if known is not None else "nobody here sent it"
+    return _break(state, BreakKind.ORDER_UNKNOWN_TO_US, other.symbol, Priority.P1, "absent", name, cause)
+
+
+def _terms(state: State, mine: Order, other: BrokerOrder) -> list[BreakFound]:
+    """The same order with other quantities or prices. A trailing stop's level is the broker's alone."""
+    name = mine.cl_ord_id
+    breaks = []
+    if (mine.order_qty, mine.cum_qty) != (other.order_qty, other.cum_qty):
+        before, after = f"{name} {mine.cum_qty}/{mine.order_qty}", f"{name} {other.cum_qty}/{other.order_qty}"
+        breaks.append(_break(state, BreakKind.ORDER_QTY, mine.symbol, Priority.P1, before, after, "quantities differ"))
+    stop_px = other.stop_px if mine.trail_bps is None else mine.stop_px
+    if (mine.limit_px, mine.stop_px) != (other.limit_px, stop_px):
+        before = f"{name} limit {mine.limit_px} stop {mine.stop_px}"
+        after = f"{name} limit {other.limit_px} stop {stop_px}"
+        breaks.append(_break(state, BreakKind.ORDER_PX, mine.symbol, Priority.P1, before, after, "prices differ"))
     return breaks
 
 
@@ -146,16 +176,39 @@ def _money(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -> li
 
 
 def _cash(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -> list[BreakFound]:
-    """Equity must be what the day began with, plus realized, less fees, plus what open P&L has moved since."""
+    """Cash must be what the day began with, plus what came in: realized, less fees, plus what activities moved, less
+    what is tied up in what is held and paid for. Where that cannot be told, equity stands for it.
+    """
     account, day = snapshot.account, state.day
     if account is None or day.start_equity is None:
         return []
-    moved = account.unrealized_pnl - day.start_unrealized
-    expected = day.start_equity + day.net_realized_pnl - day.fees + day.activity_pnl + moved
-    if abs(expected - account.equity) <= tolerances.money:
+    earned = day.start_equity - day.start_unrealized + day.net_realized_pnl - day.fees + day.activity_pnl
+    tied_up = _paid_for(state)
+    if tied_up is not None:
+        expected, theirs, what = earned - tied_up, account.cash, "cash"
+    else:
+        expected, theirs, what = earned + account.unrealized_pnl, account.equity, "equity"
+    if abs(expected - theirs) <= tolerances.money:
         return []
-    cause = "equity is not what the day began with plus what it made: money or shares moved outside our orders"
-    return [_break(state, BreakKind.CASH, "", Priority.P1, cents(expected), cents(account.equity), cause)]
+    cause = f"{what} is not what the day began with plus what it made: money or shares moved outside our orders"
+    return [_break(state, BreakKind.CASH, "", Priority.P1, cents(expected), cents(theirs), cause)]
+
+
+def _paid_for(state: State) -> Decimal | None:
+    """What the open positions that are paid in full have cost, in account currency; None where one of them is in
+    another currency, whose rates at each fill are not kept.
+    """
+    total = ZERO
+    for symbol, held in state.net.items():
+        instrument = state.instrument(symbol)
+        if instrument is None:
+            return None
+        if instrument.margin_rate != ONE:
+            continue  # held on margin: no cash has moved for it
+        if instrument.currency != state.day.account_currency:
+            return None
+        total += held.cost
+    return total
 
 
 def compare_executions(state: State, snapshot: BrokerSnapshot) -> list[BreakFound]:
@@ -163,6 +216,8 @@ def compare_executions(state: State, snapshot: BrokerSnapshot) -> list[BreakFoun
     broker).
     """
     theirs = {r.exec_id: r for r in snapshot.executions if r.exec_type is ExecType.TRADE}
+    # A broker may list an execution that it took back, or only say that it did.
+    taken_back = {r.ref_exec_id for r in snapshot.executions if r.exec_type is ExecType.TRADE_CANCEL}
     breaks: list[BreakFound] = []
     for exec_id, report in theirs.items():
         after = f"{report.symbol} {report.side} {report.last_qty} at {report.last_px}"
@@ -186,7 +241,7 @@ def compare_executions(state: State, snapshot: BrokerSnapshot) -> list[BreakFoun
                 _break(state, BreakKind.EXECUTION_MISSING_HERE, report.symbol, Priority.P1, ours, after, cause)
             )
     for exec_id, ours in state.fills.items():
-        if exec_id not in theirs:
+        if exec_id not in theirs and exec_id not in taken_back:
             cause = "we booked an execution the broker does not have"
             breaks.append(
                 _break(

@@ -123,6 +123,6 @@ class Decision:
 
     def ask_broker(self, trigger: Trigger) -> None:
         """Ask for a snapshot of the broker's books, even if one was pending: after a crash its asker is gone."""
-        whole = trigger in _READS_WHOLE_DAY
+        whole = trigger in _READS_WHOLE_DAY or bool(self.state.reconciliation.unresolved)
         after_cursor = self.state.day.first_cursor if whole else self.state.exec_cursor
         self.emit(ReconciliationStarted(at=self.at, trigger=trigger, after_cursor=after_cursor))

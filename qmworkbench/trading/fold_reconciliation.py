@@ -1,4 +1,4 @@
-"""The half of the fold that concerns the broker's books: statements, comparisons, repairs' ends, recovery (§14, §19)."""
+"""The part of the fold that concerns the broker's books: statements, comparisons, recovery (§14, §19)."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -1,14 +1,20 @@
 """Reconciliation: compare with the broker, follow it on exposure, record every break and repair (§14, §17).
 
-The broker is right about exposure. But an answer that erases exposure without executions is not believed at once: it
-must be read twice, and the account's market value must agree; until then entries are blocked and nothing is repaired.
-Nothing is ever sent to make the broker match us.
+It runs at startup, after a reconnect, after an order incident, at the end of the session, when a person asks, and
+continuously: every so many boundaries, and when the last comparison has grown too old (ReconciliationSettings).
+
+1. A failed query concludes nothing and is asked again later, each time after twice the wait.
+2. A reading that is older than what we have heard, or newer than what has reached us, is not compared: news would look
+   like a difference.
+3. Executions are booked before anything is compared, and a second look reads all of the session's, so that what was
+   lost on the way explains the difference under the broker's own ids.
+4. An answer that erases exposure is not believed at once (`trading/repairs.py`); until then entries are blocked.
 """
 
-from decimal import Decimal
+from datetime import timedelta
 from typing import Final
 
-from qmworkbench.domain.events.orders import ExecutionReported, OrderQueryRequested
+from qmworkbench.domain.events.orders import ExecutionReported
 from qmworkbench.domain.events.reconciliation import (
     AccountObserved,
     BreakFound,
@@ -17,23 +23,20 @@ from qmworkbench.domain.events.reconciliation import (
     BrokerSnapshotObserved,
     ReconciliationCompleted,
     ReconciliationResult,
-    RepairApplied,
     Trigger,
 )
-from qmworkbench.domain.execution import BrokerSnapshot
-from qmworkbench.domain.numbers import ZERO
-from qmworkbench.domain.orders import Arc, IllegalArc
+from qmworkbench.domain.safety import MustHalt
 from qmworkbench.domain.sessions import Phase, Priority, TradingState
-from qmworkbench.trading import emergency, oms
+from qmworkbench.trading import emergency, foreign, oms, repairs
 from qmworkbench.trading.comparison import Tolerances, compare, compare_executions
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.phases import set_equity
-from qmworkbench.trading.state import EXTERNAL, State
 
 TOLERANCES: Final = Tolerances()
-_POSITION_KINDS: Final = (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX)
-# A continuous comparison every this many boundaries.
-CONTINUOUS_EVERY: Final = 15
+# Readings begun at one moment: what is not settled by then needs time, not another look.
+MAX_READS_AT_ONCE: Final = 4
+_SETTLED: Final = (ReconciliationResult.CLEAN, ReconciliationResult.REPAIRED)
+_BY_EXECUTIONS: Final = (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX)
 
 
 def start(decision: Decision, trigger: Trigger) -> None:
@@ -67,6 +70,31 @@ def on_connection(decision: Decision, event: BrokerConnectionChanged) -> None:
     )
 
 
+def watch(decision: Decision) -> None:
+    """Whether it is time to compare again: a look that settled nothing is repeated, one that has grown old renewed."""
+    state, last = decision.state, decision.state.reconciliation
+    if last.pending is not None or last.completed_at is None or not state.connected:
+        return
+    age = decision.at - last.completed_at
+    if last.result not in _SETTLED:
+        if age >= _pause(decision) and last.trigger is not None:
+            start(decision, last.trigger)
+    elif state.day.phase is Phase.RECONCILIATION:
+        if last.trigger is not Trigger.END_OF_SESSION and not state.day.recovering:
+            start(decision, Trigger.END_OF_SESSION)
+    elif state.day.phase is Phase.MARKET_SESSION:
+        settings = state.day.reconciliation
+        if age >= timedelta(seconds=min(settings.open_check_s, settings.position_check_s)):
+            start(decision, Trigger.CONTINUOUS)
+
+
+def _pause(decision: Decision) -> timedelta:
+    """How long to wait before the next look: doubled each time, never beyond the pace of the continuous one."""
+    settings, tries = decision.state.day.reconciliation, decision.state.reconciliation.tries
+    doubled = settings.in_flight_after_s * 2 ** min(tries - 1, 20)
+    return timedelta(seconds=min(doubled, max(settings.position_check_s, settings.in_flight_after_s)))
+
+
 def on_snapshot(decision: Decision, event: BrokerSnapshotObserved) -> None:
     """The broker's books as read. Executions first, then the account, then the comparison."""
     state, snapshot = decision.state, event.snapshot
@@ -81,13 +109,8 @@ def on_snapshot(decision: Decision, event: BrokerSnapshotObserved) -> None:
     for report in snapshot.executions:
         oms.on_execution(decision, ExecutionReported(at=decision.at, report=report))
     set_equity(decision)
-    if snapshot.cursor > state.heard_cursor:
-        # The broker has said more than has reached us: comparing now would call news a difference.
-        for item in found:
-            decision.emit(item)
-        detail = f"transactions {state.heard_cursor + 1} to {snapshot.cursor} have not been read yet"
-        _complete(decision, event.trigger, ReconciliationResult.INCOMPLETE, found, 0, detail)
-        start(decision, event.trigger)
+    if snapshot.cursor != state.heard_cursor:
+        _out_of_step(decision, event, [item for item in found if item.break_id not in before])
         return
     found += compare(state, snapshot, TOLERANCES)
     for item in found:
@@ -95,21 +118,52 @@ def on_snapshot(decision: Decision, event: BrokerSnapshotObserved) -> None:
             decision.emit(item)
     if event.trigger is Trigger.EMERGENCY or emergency.running(state):
         emergency.on_positions(decision, snapshot)
-    repaired = sum(_repair(decision, item, snapshot, seen_before=item.break_id in before) for item in found)
+    settled = [
+        repairs.repair(decision, item, snapshot, TOLERANCES, seen_before=item.break_id in before) for item in found
+    ]
+    gone = _explain(decision, before, found)
     emergency.offset_remains(decision, snapshot)
-    unresolved = len(found) - repaired
-    result = (
-        ReconciliationResult.UNRESOLVED
-        if unresolved
-        else ReconciliationResult.REPAIRED
-        if repaired
-        else ReconciliationResult.CLEAN
-    )
-    _complete(decision, event.trigger, result, found, repaired, "")
+    _conclude(decision, event.trigger, found, sum(settled), gone)
+    if any(repairs.erases(item) and item.break_id not in before for item in found):
+        _look_again(decision, event.trigger)
+
+
+def _out_of_step(decision: Decision, event: BrokerSnapshotObserved, found: list[BreakFound]) -> None:
+    """The reading and what has reached us are not of one moment: comparing now would call news a difference."""
+    state, cursor = decision.state, event.snapshot.cursor
+    for item in found:
+        decision.emit(item)
+    if cursor > state.heard_cursor:
+        detail = f"transactions {state.heard_cursor + 1} to {cursor} have not been read yet"
+    else:
+        detail = f"the reading is of transaction {cursor}, and {state.heard_cursor} has been heard since"
+    _complete(decision, event.trigger, ReconciliationResult.INCOMPLETE, found, 0, detail)
+    _look_again(decision, event.trigger)
+
+
+def _look_again(decision: Decision, trigger: Trigger) -> None:
+    """At once where that may help; else the watch comes back to it."""
+    if decision.state.reconciliation.reads < MAX_READS_AT_ONCE:
+        start(decision, trigger)
+
+
+def _explain(decision: Decision, before: dict[str, BreakFound], found: list[BreakFound]) -> int:
+    """Breaks of an earlier reading that are gone because something was booked or told; returns how many."""
+    standing = {item.break_id for item in found}
+    gone = [item for item in before.values() if item.break_id not in standing and item.kind in _BY_EXECUTIONS]
+    for item in gone:
+        repairs.explained(decision, item)
+    return len(gone)
+
+
+def _conclude(decision: Decision, trigger: Trigger, found: list[BreakFound], settled: int, gone: int) -> None:
+    if len(found) > settled:
+        result = ReconciliationResult.UNRESOLVED
+    else:
+        result = ReconciliationResult.REPAIRED if settled or gone else ReconciliationResult.CLEAN
+    _complete(decision, trigger, result, found, settled + gone, "")
+    foreign.all_clear(decision)
     _alarm_breaks(decision, found)
-    second_read = any(b.break_id not in before for b in _uncorroborated(found, state))
-    if unresolved and second_read:
-        start(decision, event.trigger)
 
 
 def _complete(
@@ -149,97 +203,6 @@ def _complete(
     )
 
 
-def _erases(item: BreakFound) -> bool:
-    """The broker's answer makes exposure vanish: smaller, gone, or turned around."""
-    if item.kind is BreakKind.ORDER_MISSING_AT_BROKER:
-        return True
-    return item.kind in (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE) and abs(Decimal(item.after)) < abs(
-        Decimal(item.before)
-    )
-
-
-def _uncorroborated(found: list[BreakFound], state: State) -> list[BreakFound]:
-    return [b for b in found if _erases(b) and b.break_id in state.reconciliation.unresolved]
-
-
-def _value_agrees(snapshot: BrokerSnapshot) -> bool:
-    """The account's own total is the market value of the very positions the broker reports."""
-    account = snapshot.account
-    if account is None:
-        return False
-    return abs(sum((p.market_value for p in snapshot.positions), ZERO) - account.positions_value) <= TOLERANCES.money
-
-
-def _repair(decision: Decision, item: BreakFound, snapshot: BrokerSnapshot, *, seen_before: bool) -> bool:
-    """Bring our books in line with the broker's where that is safe; says whether the break is settled."""
-    if _erases(item) and not (seen_before and _value_agrees(snapshot)):
-        return False
-    if item.kind in _POSITION_KINDS:
-        return _repair_position(decision, item, snapshot)
-    if item.kind is BreakKind.ORDER_MISSING_AT_BROKER:
-        return _repair_missing_order(decision, item)
-    return False
-
-
-def _repair_position(decision: Decision, item: BreakFound, snapshot: BrokerSnapshot) -> bool:
-    """The difference goes to the symbol's owner where there is exactly one, else to EXTERNAL."""
-    state = decision.state
-    owners = state.holders(item.symbol)
-    theirs = next((p for p in snapshot.positions if p.symbol == item.symbol), None)
-    their_qty = theirs.qty if theirs is not None else ZERO
-    if len(owners) > 1:
-        # Several owners: theirs stay, the difference is held outside until a person says whose it is.
-        external = next((p.qty for p in owners if p.strategy_id == EXTERNAL), ZERO)
-        owner, qty = EXTERNAL, their_qty - sum((p.qty for p in owners), ZERO) + external
-    else:
-        owner, qty = (owners[0].strategy_id, their_qty) if owners else (EXTERNAL, their_qty)
-    decision.emit(
-        RepairApplied(
-            at=decision.at,
-            break_id=item.break_id,
-            kind=item.kind,
-            symbol=item.symbol,
-            before=item.before,
-            after=item.after,
-            cause=item.cause,
-            authority=item.authority,
-            strategy_id=owner,
-            qty=str(qty),
-            avg_px=str(theirs.avg_px if theirs is not None else ZERO),
-        )
-    )
-    return True
-
-
-def _repair_missing_order(decision: Decision, item: BreakFound) -> bool:
-    """Asked for by id first: the order is only gone once the broker, asked for it by name, says so."""
-    order = decision.state.orders.get(item.before)
-    if order is None:
-        return True
-    if order.is_open and order.queried_at is None:
-        text = "missing from the broker's open orders"
-        decision.emit(OrderQueryRequested(at=decision.at, cl_ord_id=order.cl_ord_id, reason=text))
-        return False
-    if order.is_open:
-        try:
-            oms.walk(decision, order, Arc.CANCEL, reason="not at the broker, asked for twice")
-        except IllegalArc:
-            return False
-    decision.emit(
-        RepairApplied(
-            at=decision.at,
-            break_id=item.break_id,
-            kind=item.kind,
-            symbol=item.symbol,
-            before=item.before,
-            after="canceled in our books",
-            cause=item.cause,
-            authority=item.authority,
-        )
-    )
-    return True
-
-
 def _alarm_breaks(decision: Decision, found: list[BreakFound]) -> None:
     """§23: a position mismatch stops entries by itself, in any phase and until a person resumes; never liquidates."""
     if not found:
@@ -257,4 +220,4 @@ def _alarm_breaks(decision: Decision, found: list[BreakFound]) -> None:
         "treat the broker as right about exposure; see `qm reconcile`, then find the cause before resuming",
     )
     if any(b.severity is Priority.P0 for b in found):
-        decision.restrict("book", TradingState.REDUCING, "must_halt.position_mismatch", text, "reconciliation")
+        decision.restrict("book", TradingState.REDUCING, MustHalt.POSITION_MISMATCH.value, text, "reconciliation")

@@ -15,13 +15,12 @@ from qmworkbench.domain.events.reconciliation import (
     SessionRecovered,
     Trigger,
 )
-from qmworkbench.domain.orders import Order, OrdStatus
+from qmworkbench.domain.orders import IN_DOUBT, Order, OrdStatus
 from qmworkbench.domain.sessions import Phase, Priority, TradingState
-from qmworkbench.trading import breaches, emergency, exits, reconciliation, watchlist
+from qmworkbench.trading import breaches, emergency, exits, foreign, reconciliation, watchlist
 from qmworkbench.trading.decision import UNATTENDED, Decision
 
-# An answer to a submit or cancel that takes longer is asked for by id; and again after the same time.
-IN_FLIGHT_AFTER: Final = timedelta(seconds=5)
+_OWED: Final = (*IN_DOUBT, OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE)
 ESCALATE_AFTER: Final = timedelta(minutes=5)
 
 
@@ -31,6 +30,7 @@ def watch(decision: Decision) -> None:
         return
     if decision.exposure_moved:
         breaches.watch(decision)
+        foreign.watch(decision)
     _halted_entries(decision)
     _in_flight(decision)
     if decision.exposure_moved:
@@ -41,6 +41,7 @@ def watch(decision: Decision) -> None:
     _recovery(decision)
     if decision.want_reconciliation:
         reconciliation.start(decision, Trigger.ORDER_INCIDENT)
+    reconciliation.watch(decision)
 
 
 def _halted_entries(decision: Decision) -> None:
@@ -54,23 +55,32 @@ def _halted_entries(decision: Decision) -> None:
 def _in_flight(decision: Decision) -> None:
     """Orders whose answer is overdue are asked for by id (§13); nothing is concluded from silence."""
     state = decision.state
-    if not state.unsettled or not state.connected:
+    if not state.connected or not (state.unsettled or state.day.recovering):
         return
-    due = {name for name in state.unsettled if _is_overdue(state.orders[name], decision.at)}
+    # What a dead process had only intended owes no answer to anybody but us.
+    asked = state.open_orders if state.day.recovering else state.unsettled
+    due = {name for name in asked if _is_overdue(decision, state.orders[name])}
     for name in state.open_orders if due else ():  # oldest first
         if name in due:
             order = state.orders[name]
-            since = order.queried_at or order.last_at or order.intended_at
+            since = _waits_since(order)
             reason = f"{order.status} for {(decision.at - since).total_seconds():.0f} s"
             decision.emit(OrderQueryRequested(at=decision.at, cl_ord_id=name, reason=reason))
 
 
-def _is_overdue(order: Order, at: datetime) -> bool:
+def _waits_since(order: Order) -> datetime:
+    return order.queried_at or order.last_at or order.intended_at
+
+
+def _is_overdue(decision: Decision, order: Order) -> bool:
+    if order.status not in _OWED:
+        return False
     # Legs come alive with their entry; until then there is nothing of their own to ask for.
     if order.parent_id is not None and order.is_in_doubt:
         return False
-    since = order.queried_at or order.last_at or order.intended_at
-    return (order.status is OrdStatus.UNKNOWN and order.queried_at is None) or at - since >= IN_FLIGHT_AFTER
+    waits = decision.at - _waits_since(order)
+    never_asked = order.status is OrdStatus.UNKNOWN and order.queried_at is None
+    return never_asked or waits >= decision.state.day.reconciliation.in_flight_after
 
 
 def _escalate(decision: Decision) -> None:
@@ -149,6 +159,6 @@ def on_feed(decision: Decision, event: FeedChanged) -> None:
 def continuous(decision: Decision) -> None:
     """The comparison that runs while trading, every few boundaries."""
     day = decision.state.day
-    due = day.boundary > 0 and day.boundary % reconciliation.CONTINUOUS_EVERY == 0
+    due = day.boundary > 0 and day.boundary % day.reconciliation.continuous_every_boundaries == 0
     if due and day.phase is Phase.MARKET_SESSION and decision.state.connected:
         reconciliation.start(decision, Trigger.CONTINUOUS)
