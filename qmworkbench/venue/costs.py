@@ -21,6 +21,8 @@ import msgspec
 from qmworkbench.domain.instruments import AssetClass, Instrument
 from qmworkbench.domain.numbers import BPS, ONE, ZERO, floor_to
 from qmworkbench.domain.orders import Side
+from qmworkbench.venue.borrowing import NO_BORROWING, Borrowing, Locate, ShortMargin
+from qmworkbench.venue.faults import NO_FAULTS, FaultPlan
 from qmworkbench.venue.financing import NONE as NO_FINANCING
 from qmworkbench.venue.financing import Financing
 from qmworkbench.venue.invalid import ModelInvalid
@@ -84,7 +86,9 @@ class CostSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     pay it too, as in research where one rate covers every fill (FILLS §6); False honours a target's limit to
     the tick. A plain limit order never fills worse than its limit. `round_to_tick` moves what results to the
     tick on the adverse side. `participation` is the share of a bar's volume that may be taken on each side
-    (None: any size). A closing print older than `closing_print_max_age_s` at the close is none.
+    (None: any size). A closing print older than `closing_print_max_age_s` at the close is none. `queue` is the volume
+    that stands before a limit order when it begins to rest, as a share of the bar's: until as much has traded at its
+    price, a bar that only touches it fills nothing (None: it is alone there).
     """
 
     slippage_bps: Decimal = ZERO
@@ -94,6 +98,7 @@ class CostSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     fees: FeeSchedule = FREE
     participation: Decimal | None = None
     closing_print_max_age_s: int = _HALF_HOUR_S
+    queue: Decimal | None = None
 
     def __post_init__(self) -> None:
         for name in ("slippage_bps", "half_spread_bps"):
@@ -103,6 +108,9 @@ class CostSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         share = self.participation
         fits = share is None or (share.is_finite() and 0 < share <= 1)
         _demand(fits, "participation", share, "give a share above 0 and at most 1, or none for no cap")
+        ahead = self.queue
+        fits = ahead is None or (ahead.is_finite() and ahead >= 0)
+        _demand(fits, "queue", ahead, "give the volume ahead in bars, 0 or more, or none for no queue")
         _demand(
             self.closing_print_max_age_s > 0,
             "closing_print_max_age_s",
@@ -128,17 +136,25 @@ class CostSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class VenueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the venue treats an account: terms by kind of instrument, leverage, and what pairs cost overnight.
+    """How the venue treats an account: terms by kind of instrument, leverage, what holding costs, and what goes wrong.
 
     Buying power is equity times `leverage`, less what positions tie up and working entries reserve;
     `leverage` is the account's, an instrument's own comes from its `margin_rate`. Every kind in AssetClass
-    has its schedule.
+    has its schedule. `short_margin` is the equity a short share takes (None: its `margin_rate`, as a long one).
+    `locates` are needed to sell short what is not easy to borrow. `shorting_enabled` False: nothing is sold short.
+    `replace_renames_order`: a replaced order goes on under a new order id, as at Alpaca.
     """
 
     name: str
     schedules: dict[AssetClass, CostSchedule]
     leverage: Decimal = ONE
     financing: Financing = NO_FINANCING
+    borrowing: Borrowing = NO_BORROWING
+    locates: dict[str, Locate] = {}
+    short_margin: ShortMargin | None = None
+    shorting_enabled: bool = True
+    replace_renames_order: bool = False
+    faults: FaultPlan = NO_FAULTS
 
     def __post_init__(self) -> None:
         missing = [kind.value for kind in AssetClass if kind not in self.schedules]

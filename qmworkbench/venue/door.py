@@ -5,16 +5,41 @@ the wrong side of the open, no volume) is found at the match and ends an accepte
 """
 
 from decimal import Decimal
+from typing import Protocol
 
 from qmworkbench.domain.execution import LegRequest, OrderRequest
 from qmworkbench.domain.instruments import Instrument
+from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import Leg, OrdStatus, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.venue import statements
 from qmworkbench.venue.books import Books
 from qmworkbench.venue.orders import OrderRefused, Refusal, VenueOrder
 
 _MAX_ID = 128
-_ENTRY_LEGS = {Leg.STOP: OrdType.STOP, Leg.TARGET: OrdType.LIMIT, Leg.CLOSE: OrdType.MARKET}
+_ENTRY_LEGS = {
+    Leg.STOP: (OrdType.STOP, OrdType.STOP_LIMIT),
+    Leg.TARGET: (OrdType.LIMIT,),
+    Leg.CLOSE: (OrdType.MARKET,),
+}
+_LIMITED = (OrdType.LIMIT, OrdType.STOP_LIMIT)
+_STOPPED = (OrdType.STOP, OrdType.STOP_LIMIT)
+
+
+class Priced(Protocol):
+    """What has prices to check: a request, a leg of one, an order that is to go on otherwise."""
+
+    @property
+    def cl_ord_id(self) -> str: ...
+    @property
+    def ord_type(self) -> OrdType: ...
+    @property
+    def time_in_force(self) -> TimeInForce: ...
+    @property
+    def limit_px(self) -> Decimal | None: ...
+    @property
+    def stop_px(self) -> Decimal | None: ...
+    @property
+    def trail_bps(self) -> int | None: ...
 
 
 def admit(books: Books, request: OrderRequest) -> None:
@@ -23,13 +48,10 @@ def admit(books: Books, request: OrderRequest) -> None:
     instrument = books.instruments.get(request.symbol)
     if instrument is None:
         raise OrderRefused(Refusal.UNKNOWN_SYMBOL, f"{request.symbol!r} is not traded here")
-    if not books.account.session_open:
-        raise OrderRefused(Refusal.MARKET_CLOSED, f"{request.symbol}: no session is open; send it when one is")
-    if request.symbol in books.halted:
-        raise OrderRefused(Refusal.HALTED, f"trading in {request.symbol} is halted; send it when it resumes")
+    check_market(books, request.symbol)
     if request.decided_at.tzinfo is None:
         raise OrderRefused(Refusal.BAD_DECIDED_AT, f"decided_at {request.decided_at} has no time zone; give UTC")
-    _check_prices(request, instrument)
+    check_prices(request, instrument)
     _check_legs(request, instrument)
     if request.position_effect is PositionEffect.CLOSE:
         _check_exit(books, request, instrument)
@@ -39,10 +61,8 @@ def admit(books: Books, request: OrderRequest) -> None:
 
 def reference_px(books: Books, request: OrderRequest) -> Decimal:
     """The price an entry ties up buying power at: its own, or the last print for a market order."""
-    own = request.limit_px if request.ord_type is OrdType.LIMIT else request.stop_px
-    if own is not None:
-        return own
-    return _last_px(books, request)
+    own = own_px(request)
+    return _last_px(books, request) if own is None else own
 
 
 def _last_px(books: Books, request: OrderRequest) -> Decimal:
@@ -96,41 +116,64 @@ def _order(books: Books, request: OrderRequest, asked: OrderRequest | LegRequest
     )
 
 
+def own_px(order: Priced) -> Decimal | None:
+    """The worst price an entry names itself; None for one at market."""
+    return order.limit_px if order.limit_px is not None else order.stop_px
+
+
+def check_market(books: Books, symbol: str) -> None:
+    """A session must be open, and `symbol` not halted."""
+    if not books.account.session_open:
+        raise OrderRefused(Refusal.MARKET_CLOSED, f"{symbol}: no session is open; send it when one is")
+    if symbol in books.halted:
+        raise OrderRefused(Refusal.HALTED, f"trading in {symbol} is halted; send it when it resumes")
+
+
+def check_id(cl_ord_id: str) -> None:
+    """An id that any wire can carry."""
+    if not cl_ord_id or len(cl_ord_id) > _MAX_ID or not cl_ord_id.isascii() or not cl_ord_id.isprintable():
+        raise OrderRefused(Refusal.BAD_CL_ORD_ID, f"{cl_ord_id!r}: give 1 to {_MAX_ID} printable ASCII characters")
+
+
 def _check_ids(books: Books, request: OrderRequest) -> None:
     ids = [request.cl_ord_id, *(leg.cl_ord_id for leg in request.legs)]
     for cl_ord_id in ids:
-        if not cl_ord_id or len(cl_ord_id) > _MAX_ID or not cl_ord_id.isascii() or not cl_ord_id.isprintable():
-            raise OrderRefused(Refusal.BAD_CL_ORD_ID, f"{cl_ord_id!r}: give 1 to {_MAX_ID} printable ASCII characters")
+        check_id(cl_ord_id)
     twice = next((cl_ord_id for cl_ord_id in ids if ids.count(cl_ord_id) > 1), None) or books.used(ids)
     if twice is not None:
         raise OrderRefused(Refusal.DUPLICATE_CL_ORD_ID, f"{twice} already names an order; ids are never used again")
 
 
-def _check_prices(request: OrderRequest | LegRequest, instrument: Instrument) -> None:
+def check_prices(order: Priced, instrument: Instrument) -> None:
     """Each type has the prices it needs and no other, above zero and on tick."""
-    name, kind = request.cl_ord_id, request.ord_type
-    if (request.limit_px is not None) != (kind is OrdType.LIMIT):
-        raise OrderRefused(Refusal.BAD_PRICE, f"{name}: limit_px {request.limit_px} does not go with a {kind} order")
-    stops = request.stop_px is not None or request.trail_bps is not None
-    if stops != (kind is OrdType.STOP):
+    name, kind = order.cl_ord_id, order.ord_type
+    if (order.limit_px is not None) != (kind in _LIMITED):
+        raise OrderRefused(Refusal.BAD_PRICE, f"{name}: limit_px {order.limit_px} does not go with a {kind} order")
+    stops = order.stop_px is not None or order.trail_bps is not None
+    if stops != (kind in _STOPPED):
         raise OrderRefused(
             Refusal.BAD_PRICE,
-            f"{name}: stop_px {request.stop_px}, trail_bps {request.trail_bps} do not go with a {kind} order",
+            f"{name}: stop_px {order.stop_px}, trail_bps {order.trail_bps} do not go with a {kind} order",
         )
-    for px in (request.limit_px, request.stop_px):
-        if px is None:
-            continue
-        if not px.is_finite() or px <= 0:
-            raise OrderRefused(Refusal.BAD_PRICE, f"{name}: {px} is not a price; give one above 0")
-        if px % instrument.tick_at(px):
-            raise OrderRefused(
-                Refusal.PRICE_NOT_ON_TICK,
-                f"{name}: {px} is not a multiple of {instrument.tick_at(px)}; round it",
-            )
-    if request.trail_bps is not None and not 0 < request.trail_bps < 10_000:
-        raise OrderRefused(Refusal.BAD_TRAIL, f"{name}: trail_bps {request.trail_bps}; give 1 to 9999 basis points")
-    if request.time_in_force is TimeInForce.AT_CLOSE and kind is not OrdType.MARKET:
+    for px in (order.limit_px, order.stop_px):
+        if px is not None:
+            _check_px(name, px, instrument)
+    if order.trail_bps is not None and (kind is OrdType.STOP_LIMIT or not 0 < order.trail_bps < 10_000):
+        raise OrderRefused(
+            Refusal.BAD_TRAIL,
+            f"{name}: trail_bps {order.trail_bps} of a {kind} order; a stop may have 1 to 9999",
+        )
+    if order.time_in_force is TimeInForce.AT_CLOSE and kind is not OrdType.MARKET:
         raise OrderRefused(Refusal.BAD_TIME_IN_FORCE, f"{name}: only market orders work at the close, not {kind}")
+
+
+def _check_px(name: str, px: Decimal, instrument: Instrument) -> None:
+    if not px.is_finite() or px <= 0:
+        raise OrderRefused(Refusal.BAD_PRICE, f"{name}: {px} is not a price; give one above 0")
+    if px % instrument.tick_at(px):
+        raise OrderRefused(
+            Refusal.PRICE_NOT_ON_TICK, f"{name}: {px} is not a multiple of {instrument.tick_at(px)}; round it"
+        )
 
 
 def _check_legs(request: OrderRequest, instrument: Instrument) -> None:
@@ -141,11 +184,10 @@ def _check_legs(request: OrderRequest, instrument: Instrument) -> None:
         raise OrderRefused(Refusal.BAD_LEGS, f"{name}: only an entry that trades before the close can carry legs")
     kinds = [leg.leg for leg in request.legs]
     for leg in request.legs:
-        wanted = _ENTRY_LEGS.get(leg.leg)
-        if wanted is not leg.ord_type or kinds.count(leg.leg) > 1:
+        if leg.ord_type not in _ENTRY_LEGS.get(leg.leg, ()) or kinds.count(leg.leg) > 1:
             raise OrderRefused(
                 Refusal.BAD_LEGS,
-                f"{name}: at most one stop (stop order), one target (limit order), one close (market order), "
+                f"{name}: at most one stop (limit or not), one target (limit order), one close (market order), "
                 f"not {leg.leg} as {leg.ord_type} ({kinds.count(leg.leg)} of them)",
             )
         at_close = leg.time_in_force is TimeInForce.AT_CLOSE
@@ -153,7 +195,7 @@ def _check_legs(request: OrderRequest, instrument: Instrument) -> None:
             raise OrderRefused(
                 Refusal.BAD_TIME_IN_FORCE, f"{leg.cl_ord_id}: a {leg.leg} leg cannot be {leg.time_in_force}"
             )
-        _check_prices(leg, instrument)
+        check_prices(leg, instrument)
 
 
 def _check_exit(books: Books, request: OrderRequest, instrument: Instrument) -> None:
@@ -162,7 +204,7 @@ def _check_exit(books: Books, request: OrderRequest, instrument: Instrument) -> 
     The exit of a part of the position may well enlarge the net one: its size is its sender's to keep.
     """
     held = -request.side.sign * books.position_qty(request.symbol)
-    _check_qty(request, instrument)
+    check_qty(request.cl_ord_id, request.symbol, request.order_qty, instrument)
     if held <= 0 and not request.netted:
         raise OrderRefused(
             Refusal.NOTHING_TO_REDUCE,
@@ -174,36 +216,72 @@ def _check_exit(books: Books, request: OrderRequest, instrument: Instrument) -> 
 
 
 def _check_entry(books: Books, request: OrderRequest, instrument: Instrument) -> None:
-    _check_qty(request, instrument)
-    if request.order_qty < instrument.min_qty:
-        raise OrderRefused(
-            Refusal.QTY_BELOW_MINIMUM, f"{request.order_qty} {request.symbol}: at least {instrument.min_qty}"
-        )
-    if request.side is Side.SELL and not instrument.shortable:
-        raise OrderRefused(Refusal.NOT_SHORTABLE, f"{request.symbol} cannot be sold short")
+    symbol, side, qty = request.symbol, request.side, request.order_qty
+    check_qty(request.cl_ord_id, symbol, qty, instrument)
+    check_short(books, symbol, side, qty)
     if request.trail_bps is not None:
         raise OrderRefused(Refusal.BAD_TRAIL, f"{request.cl_ord_id}: an entry cannot trail; give it a stop_px")
     if books.rate(instrument.currency) is None:
         raise OrderRefused(
             Refusal.NO_CONVERSION_RATE,
-            f"{request.symbol}: no rate from {instrument.currency} to {books.account.currency}; "
+            f"{symbol}: no rate from {instrument.currency} to {books.account.currency}; "
             "feed the pair's bars or set a rate",
         )
-    needed = statements.tied_up(books, request.symbol, request.order_qty, reference_px(books, request))
-    there = statements.buying_power(books)
+    px = reference_px(books, request)
+    check_size(symbol, qty, px, instrument)
+    check_power(books, symbol, side, qty, px)
+
+
+def check_qty(name: str, symbol: str, qty: Decimal, instrument: Instrument) -> None:
+    """A number above zero, in whole lots."""
+    if not qty.is_finite() or qty <= 0:
+        raise OrderRefused(Refusal.BAD_QTY, f"{name}: {qty} is not a quantity; give one above 0")
+    if qty % instrument.lot_size:
+        raise OrderRefused(
+            Refusal.QTY_NOT_ON_LOT, f"{qty} {symbol} is not a multiple of {instrument.lot_size}; round it down"
+        )
+
+
+def check_size(symbol: str, qty: Decimal, px: Decimal, instrument: Instrument) -> None:
+    """The least an entry may be for, in units and in money."""
+    if qty < instrument.min_qty:
+        raise OrderRefused(Refusal.QTY_BELOW_MINIMUM, f"{qty} {symbol}: at least {instrument.min_qty}")
+    if qty * px < instrument.min_notional:
+        raise OrderRefused(
+            Refusal.NOTIONAL_BELOW_MINIMUM,
+            f"{qty} {symbol} at {px} is {qty * px} {instrument.currency}: at least {instrument.min_notional}",
+        )
+
+
+def check_short(books: Books, symbol: str, side: Side, qty: Decimal, *, instead_of: VenueOrder | None = None) -> None:
+    """Whether `qty` may be sold short, in place of what is left of another entry."""
+    if side is Side.BUY:
+        return
+    instrument, model = books.instruments[symbol], books.model
+    if not instrument.shortable:
+        raise OrderRefused(Refusal.NOT_SHORTABLE, f"{symbol} cannot be sold short")
+    if not model.shorting_enabled:
+        raise OrderRefused(Refusal.SHORTING_DISABLED, "this account sells nothing short")
+    if instrument.easy_to_borrow:
+        return
+    located = model.locates[symbol].available if symbol in model.locates else ZERO
+    others = [o for o in books.working(symbol) if not o.is_exit and o.side is Side.SELL and o is not instead_of]
+    used = max(-books.position_qty(symbol), ZERO) + sum((order.leaves_qty for order in others), ZERO)
+    if used + qty > located:
+        raise OrderRefused(
+            Refusal.NO_LOCATE,
+            f"{qty} {symbol} short: {located} located, {used} of them taken; sell less",
+        )
+
+
+def check_power(
+    books: Books, symbol: str, side: Side, qty: Decimal, px: Decimal, *, instead_of: VenueOrder | None = None
+) -> None:
+    """Whether the account can carry an entry, in place of what is left of another one."""
+    needed = statements.tied_up(books, symbol, side.sign * qty, px)
+    there = statements.buying_power(books, without=instead_of)
     if needed > there:
         raise OrderRefused(
             Refusal.INSUFFICIENT_BUYING_POWER,
-            f"{request.order_qty} {request.symbol} ties up {needed} {books.account.currency}, there is {there}",
-        )
-
-
-def _check_qty(request: OrderRequest, instrument: Instrument) -> None:
-    qty = request.order_qty
-    if not qty.is_finite() or qty <= 0:
-        raise OrderRefused(Refusal.BAD_QTY, f"{request.cl_ord_id}: {qty} is not a quantity; give one above 0")
-    if qty % instrument.lot_size:
-        raise OrderRefused(
-            Refusal.QTY_NOT_ON_LOT,
-            f"{qty} {request.symbol} is not a multiple of {instrument.lot_size}; round it down",
+            f"{qty} {symbol} ties up {needed} {books.account.currency}, there is {there}",
         )

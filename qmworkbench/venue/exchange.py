@@ -25,7 +25,7 @@ from qmworkbench.domain.execution import (
 )
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.orders import OrdStatus, OrdType
-from qmworkbench.venue import brackets, door, drill, statements
+from qmworkbench.venue import brackets, door, drill, replacing, statements
 from qmworkbench.venue.bars import Frame, Print, Universe, bars_of
 from qmworkbench.venue.books import NEVER, Books
 from qmworkbench.venue.closing import close_books, expire_day_orders
@@ -247,18 +247,22 @@ class Exchange:
             order = books.find(cl_ord_id)
             if order is None:
                 raise OrderRefused(Refusal.UNKNOWN_ORDER, f"no order was ever taken as {cl_ord_id!r}")
-            if not order.is_open:
-                said = order.transact_time
-                books.say(order, ExecType.CANCEL_REJECTED, books.now, reason=Ending.ALREADY_ENDED)
-                order.transact_time = said
+            if not order.is_open or cl_ord_id != order.told_id:
+                why = Ending.REPLACED if order.is_open else Ending.ALREADY_ENDED
+                books.refuse(order, ExecType.CANCEL_REJECTED, why, cl_ord_id=cl_ord_id)
                 return
             books.end(order, OrdStatus.CANCELED, Ending.REQUESTED, books.now)
             if not order.is_exit:
                 brackets.entry_ended(books, order, books.now)
 
     def replace(self, request: ReplaceRequest) -> None:
-        """Let an open order go on otherwise. Raises OrderRefused for an id that no order ever had."""
-        raise OrderRefused(Refusal.UNKNOWN_ORDER, f"{request.orig_cl_ord_id} cannot be replaced here")
+        """Let an open order go on under a new id; REPLACED or REPLACE_REJECTED answers (replacing.py).
+
+        Raises OrderRefused for an id that no order ever had.
+        """
+        with self._change() as books:
+            replacing.replace(books, request)
+            books.keep_account()
 
     # ── questions ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -302,7 +306,7 @@ class Exchange:
     @staticmethod
     def _told(books: Books, order: VenueOrder) -> BrokerOrder:
         instrument = books.instruments.get(order.symbol)
-        stops = order.ord_type is OrdType.STOP and instrument is not None
+        stops = order.ord_type in (OrdType.STOP, OrdType.STOP_LIMIT) and instrument is not None
         return order.as_told(stop_level(order, instrument) if stops and instrument is not None else order.stop_px)
 
     # ── drills ──────────────────────────────────────────────────────────────────────────────────────────────

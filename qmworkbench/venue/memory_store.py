@@ -8,7 +8,18 @@ from qmworkbench.domain.execution import AccountActivity, ExecType, ExecutionRep
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.venue.bars import Print
 from qmworkbench.venue.orders import VenueOrder
-from qmworkbench.venue.records import AccountRow, Batch, Booked, Entry, Holding, Rate, StatementLine
+from qmworkbench.venue.records import (
+    AccountRow,
+    Batch,
+    Booked,
+    Entry,
+    Holding,
+    Quote,
+    Rate,
+    RoundTrips,
+    Scheduled,
+    StatementLine,
+)
 
 _MOVES_MONEY: Final = (ExecType.TRADE, ExecType.TRADE_CANCEL)
 
@@ -33,6 +44,11 @@ class MemoryStore:
         self._booked: list[Booked] = []
         self._booked_at: list[int] = []
         self._last_seq = 0
+        self._first_ids: dict[str, str] = {}
+        self._quotes: dict[str, Quote] = {}
+        self._round_trips: dict[tuple[int, str], RoundTrips] = {}
+        self._counters: dict[str, int] = {}
+        self._scheduled: dict[int, Scheduled] = {}
 
     def close(self) -> None:
         """Nothing to give up."""
@@ -45,7 +61,7 @@ class MemoryStore:
             self._orders[cl_ord_id].peak_px = peak
         for cl_ord_id, order in batch.orders.items():
             self._orders[cl_ord_id] = copy(order)
-            (self._open.add if order.is_open else self._open.discard)(cl_ord_id)
+            (self._open.add if order.is_open or order.fills_late else self._open.discard)(cl_ord_id)
             self._last_seq = max(self._last_seq, order.seq)
         for symbol, held in batch.positions.items():
             if held.qty:
@@ -62,6 +78,15 @@ class MemoryStore:
         for booked in batch.activities:
             self._booked.append(booked)
             self._booked_at.append(booked.activity.cursor)
+        self._first_ids.update(batch.order_ids)
+        self._quotes.update(batch.quotes)
+        self._round_trips.update({key: copy(trips) for key, trips in batch.round_trips.items()})
+        self._counters.update(batch.counters)
+        for item in batch.scheduled.values():
+            if item.frames:
+                self._scheduled[item.id] = item
+            else:
+                self._scheduled.pop(item.id, None)
 
     def account(self) -> AccountRow | None:
         """The account, None in books that have none yet."""
@@ -74,12 +99,14 @@ class MemoryStore:
         return [copy(order) for order in sorted(found, key=lambda order: order.seq)]
 
     def order(self, cl_ord_id: str) -> VenueOrder | None:
-        """Any order ever taken, by its client id."""
-        return copy(self._orders.get(cl_ord_id))
+        """Any order ever taken, by any client id it ever had."""
+        return copy(self._orders.get(self._first_ids.get(cl_ord_id, cl_ord_id)))
 
     def knows(self, cl_ord_ids: list[str]) -> str | None:
         """The first of these ids that was ever used, None when all are new."""
-        return next((cl_ord_id for cl_ord_id in cl_ord_ids if cl_ord_id in self._orders), None)
+        return next(
+            (cl_ord_id for cl_ord_id in cl_ord_ids if cl_ord_id in self._orders or cl_ord_id in self._first_ids), None
+        )
 
     def positions(self) -> list[Holding]:
         return [copy(self._positions[symbol]) for symbol in sorted(self._positions)]
@@ -92,6 +119,30 @@ class MemoryStore:
 
     def halted(self) -> list[str]:
         return sorted(symbol for symbol, halted in self._halts.items() if halted)
+
+    def quotes(self) -> dict[str, Quote]:
+        """The last quote of every symbol that was ever quoted."""
+        return {symbol: self._quotes[symbol] for symbol in sorted(self._quotes)}
+
+    def round_trips(self) -> list[RoundTrips]:
+        """What was opened and closed of a symbol, session by session."""
+        return [copy(self._round_trips[key]) for key in sorted(self._round_trips)]
+
+    def counters(self) -> dict[str, int]:
+        return dict(self._counters)
+
+    def scheduled(self) -> list[Scheduled]:
+        """What is still to happen by itself, oldest first."""
+        return [self._scheduled[key] for key in sorted(self._scheduled)]
+
+    def execution(self, exec_id: str) -> Entry | None:
+        """A trade by its execution id, None when there was none."""
+        trades = (entry for entry in self._entries if entry.report.exec_type is ExecType.TRADE and not entry.repeated)
+        return next((entry for entry in trades if entry.report.exec_id == exec_id), None)
+
+    def taken_back(self, exec_id: str) -> bool:
+        """Whether a trade was busted."""
+        return any(entry.report.ref_exec_id == exec_id for entry in self._entries)
 
     def last_cursor(self) -> int:
         return max(self._entered[-1] if self._entered else 0, self._booked_at[-1] if self._booked_at else 0)
@@ -110,7 +161,7 @@ class MemoryStore:
     def statement(self, after_cursor: int) -> list[StatementLine]:
         """Every line of the account's statement after `after_cursor`, oldest first."""
         entries = self._entries[bisect_right(self._entered, after_cursor) :]
-        lines = [_of_entry(entry) for entry in entries if entry.report.exec_type in _MOVES_MONEY]
+        lines = [_of_entry(entry) for entry in entries if entry.report.exec_type in _MOVES_MONEY and not entry.repeated]
         lines += [_of_activity(booked) for booked in self._booked[bisect_right(self._booked_at, after_cursor) :]]
         return sorted(lines, key=lambda line: line.cursor)
 

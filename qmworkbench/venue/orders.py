@@ -34,6 +34,12 @@ class Refusal(StrEnum):
     INSUFFICIENT_BUYING_POWER = "insufficient_buying_power"
     NO_MARKET_PRICE = "no_market_price"
     NO_CONVERSION_RATE = "no_conversion_rate"
+    NOTIONAL_BELOW_MINIMUM = "notional_below_minimum"
+    SHORTING_DISABLED = "shorting_disabled"
+    NO_LOCATE = "no_locate"
+    QTY_BELOW_FILLED = "qty_below_filled"  # the rest are a replacement's alone
+    LEG_FOLLOWS_ENTRY = "leg_follows_entry"
+    ALREADY_TRIGGERED = "already_triggered"
 
 
 class Ending(StrEnum):
@@ -55,6 +61,11 @@ class Ending(StrEnum):
     SESSION_OVER = "session_over"
     NO_CLOSING_PRINT = "no_closing_print"
     ALREADY_ENDED = "already_ended"
+    REPLACED = "replaced"  # the id was given up for another one
+    CANCEL_PENDING = "cancel_pending"
+    TOO_LATE_TO_CANCEL = "too_late_to_cancel"
+    TOO_LATE_TO_REPLACE = "too_late_to_replace"
+    REFUSED_BY_BROKER = "refused_by_broker"  # a planned fault
     CORPORATE_ACTION = "corporate_action"  # a split left less than a lot of it
     DELISTED = "delisted"
 
@@ -62,7 +73,7 @@ class Ending(StrEnum):
 class OrderRefused(Exception):
     """The venue said no, definitively; nothing changed. `code` is stable, `detail` names value and remedy."""
 
-    def __init__(self, code: Refusal, detail: str) -> None:
+    def __init__(self, code: "Refusal | Ending", detail: str) -> None:
         super().__init__(f"{code.value}: {detail}")
         self.code = code
         self.detail = detail
@@ -78,6 +89,11 @@ class VenueOrder(msgspec.Struct, kw_only=True):
     again, by its legs or otherwise: the legs together cover `cum_qty - exited_qty`. `reserve_px` is the price at which
     a working entry ties up buying power. `reason` is why it ended, "" before. A `netted` order belongs to a part of the
     net position (OrderRequest): the net position neither forbids nor caps it.
+
+    `cl_ord_id` is the id it came with and stays its name in the books; `working_id` the one it goes on under since it
+    was replaced ("" until then), `replaced_id` the one before that. `ahead_qty` is the volume that stands before a
+    resting limit at its price (None: not queued yet). `cancel_pending`: a cancel was taken and works after the next
+    frame. `fills_late`: it was called off and trades all the same at the next open (faults.py).
     """
 
     seq: int
@@ -107,6 +123,16 @@ class VenueOrder(msgspec.Struct, kw_only=True):
     reserve_px: Decimal = ZERO
     reason: str = ""
     netted: bool = False
+    working_id: str = ""
+    replaced_id: str = ""
+    ahead_qty: Decimal | None = None
+    cancel_pending: bool = False
+    fills_late: bool = False
+
+    @property
+    def told_id(self) -> str:
+        """The client id it is known under now."""
+        return self.working_id or self.cl_ord_id
 
     @property
     def is_open(self) -> bool:
@@ -132,7 +158,7 @@ class VenueOrder(msgspec.Struct, kw_only=True):
     def as_told(self, stop_px: Decimal | None) -> BrokerOrder:
         """The order as the venue shows it; `stop_px` is the level in force, which a trailing stop moves."""
         return BrokerOrder(
-            cl_ord_id=self.cl_ord_id,
+            cl_ord_id=self.told_id,
             order_id=self.order_id,
             symbol=self.symbol,
             side=self.side,
@@ -149,4 +175,5 @@ class VenueOrder(msgspec.Struct, kw_only=True):
             limit_px=self.limit_px,
             parent_id=self.parent_id,
             leg=self.leg,
+            orig_cl_ord_id=self.replaced_id or None,
         )

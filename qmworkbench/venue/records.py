@@ -18,7 +18,8 @@ class VenueError(Exception):
 
 class AccountRow(msgspec.Struct, kw_only=True):
     """The account: money in `currency`; `realized_pnl` and `fees` since the session began; `last_as_of` the
-    last frame matched, `session_date` the last session's date (ISO, "" before a dated one).
+    last frame matched, `session_date` the last session's date (ISO, "" before a dated one), `session_no` how many
+    sessions were opened.
     """
 
     venue: str
@@ -32,6 +33,7 @@ class AccountRow(msgspec.Struct, kw_only=True):
     opened_at: datetime | None = None
     last_as_of: datetime | None = None
     session_date: str = ""
+    session_no: int = 0
 
 
 class Holding(msgspec.Struct, kw_only=True):
@@ -55,12 +57,47 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
 
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """What a symbol was last quoted at: `bid` is paid for it, `ask` is asked for it."""
+
+    symbol: str
+    bid: Decimal
+    ask: Decimal
+    at: datetime
+
+
+class RoundTrips(msgspec.Struct, kw_only=True):
+    """What one session opened and closed of a symbol (day_trades.py): `opened` is what was opened in it and is not
+    closed again, `closing` says that the last fill closed, `trades` how many orders filled.
+    """
+
+    session_no: int
+    symbol: str
+    opened: Decimal = ZERO
+    closing: bool = False
+    day_trades: int = 0
+    trades: int = 0
+
+
+class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happens by itself `frames` matched frames from now (faults.py); 0: it has happened."""
+
+    id: int
+    kind: str
+    ref: str
+    frames: int
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One transaction of the books: what was reported, and what it did to the account (account currency)."""
+    """One transaction of the books: what was reported, and what it did to the account (account currency).
+
+    `repeated`: it was said before, word for word, and moves nothing.
+    """
 
     report: ExecutionReport
     cash_delta: Decimal = ZERO
     realized_pnl: Decimal = ZERO
+    repeated: bool = False
 
 
 class Booked(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,8 +130,8 @@ class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
 class Batch(msgspec.Struct, kw_only=True):
     """Everything one operation changed, to be written together.
 
-    `peaks` are those of orders unchanged otherwise, `listings` the terms of what is held or ordered. `binding` says
-    something was promised, not just a bar looked at.
+    `peaks` are those of orders unchanged otherwise, `listings` the terms of what is held or ordered, `order_ids` the
+    new ids that orders go on under, by their first. `binding` says something was promised, not just a bar looked at.
     """
 
     account: AccountRow | None = None
@@ -108,6 +145,11 @@ class Batch(msgspec.Struct, kw_only=True):
     activities: list[Booked] = msgspec.field(default_factory=list)
     listings: dict[str, Instrument] = msgspec.field(default_factory=dict)
     drills: list[tuple[str, str, str]] = msgspec.field(default_factory=list)
+    order_ids: dict[str, str] = msgspec.field(default_factory=dict)
+    quotes: dict[str, Quote] = msgspec.field(default_factory=dict)
+    round_trips: dict[tuple[int, str], RoundTrips] = msgspec.field(default_factory=dict)
+    counters: dict[str, int] = msgspec.field(default_factory=dict)
+    scheduled: dict[int, Scheduled] = msgspec.field(default_factory=dict)
     binding: bool = False
 
     def __bool__(self) -> bool:

@@ -14,6 +14,7 @@ from qmworkbench.domain.execution import Account, BrokerPosition
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.venue.accounting import money, paid_in_full
 from qmworkbench.venue.books import Books
+from qmworkbench.venue.orders import VenueOrder
 from qmworkbench.venue.records import Holding
 
 
@@ -54,20 +55,30 @@ def equity(books: Books) -> Decimal:
     return books.account.cash + sum((_worth(books, held) for held in books.positions.values()), ZERO)
 
 
-def buying_power(books: Books) -> Decimal:
-    """What new entries may still tie up; never below zero."""
+def buying_power(books: Books, without: VenueOrder | None = None) -> Decimal:
+    """What new entries may still tie up, the reserve of `without` free again; never below zero."""
     margin = sum(
-        (tied_up(books, held.symbol, abs(held.qty), market_px(books, held)) for held in books.positions.values()),
-        ZERO,
+        (tied_up(books, held.symbol, held.qty, market_px(books, held)) for held in books.positions.values()), ZERO
     )
-    entries = [order for order in books.orders.values() if not order.is_exit]
-    reserved = sum((tied_up(books, order.symbol, order.leaves_qty, order.reserve_px) for order in entries), ZERO)
+    reserved = sum((reserved_by(books, order) for order in _entries(books, without)), ZERO)
     return max(equity(books) * books.model.leverage - margin - reserved, ZERO)
 
 
+def _entries(books: Books, without: VenueOrder | None) -> list[VenueOrder]:
+    return [order for order in books.orders.values() if not order.is_exit and order is not without]
+
+
 def tied_up(books: Books, symbol: str, qty: Decimal, px: Decimal) -> Decimal:
-    """The buying power that `qty` at `px` takes."""
-    return money(qty * px * books.instruments[symbol].margin_rate, _rate(books, symbol))
+    """The buying power that signed `qty` at `px` takes; a short one by its own margin where the model has one."""
+    instrument, shorts = books.instruments[symbol], books.model.short_margin
+    if qty < 0 and shorts is not None and paid_in_full(instrument):
+        return money(-qty * shorts.per_share(px) * books.model.leverage, _rate(books, symbol))
+    return money(abs(qty) * px * instrument.margin_rate, _rate(books, symbol))
+
+
+def reserved_by(books: Books, entry: VenueOrder) -> Decimal:
+    """The buying power that what is left of a working entry takes."""
+    return tied_up(books, entry.symbol, entry.side.sign * entry.leaves_qty, entry.reserve_px)
 
 
 def market_px(books: Books, held: Holding) -> Decimal:

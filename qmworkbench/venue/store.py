@@ -19,99 +19,25 @@ import msgspec
 
 from qmworkbench.domain.execution import AccountActivity, ExecutionReport
 from qmworkbench.domain.instruments import Instrument
+from qmworkbench.venue import schema
 from qmworkbench.venue.bars import Print
 from qmworkbench.venue.orders import VenueOrder
-from qmworkbench.venue.records import AccountRow, Batch, Booked, Entry, Holding, Rate, StatementLine, VenueError
-
-SCHEMA_VERSION = 2
-MEMORY = ":memory:"
-
-
-_ORDER_COLUMNS = tuple(VenueOrder.__struct_fields__)
-_ACCOUNT_COLUMNS = tuple(AccountRow.__struct_fields__)
-_INTEGERS = {"seq", "trail_bps", "triggered", "held", "netted", "session_open"}
-
-
-def _columns(names: tuple[str, ...], key: str) -> str:
-    """Column definitions: exact numbers and times are text, which SQLite never rounds."""
-    return ", ".join(
-        f"{name} {'INTEGER' if name in _INTEGERS else 'TEXT'}{' PRIMARY KEY' if name == key else ''}" for name in names
-    )
-
-
-# Since version 2: what was booked overnight, and the terms of whatever was ever held or ordered.
-_ACTIVITY_TABLES = """
-CREATE TABLE activities (
-    cursor INTEGER PRIMARY KEY, activity_id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, symbol TEXT NOT NULL,
-    effective TEXT NOT NULL, amount TEXT NOT NULL, realized_pnl TEXT NOT NULL, transact_time TEXT NOT NULL,
-    activity TEXT NOT NULL
-);
-CREATE TABLE listings (symbol TEXT PRIMARY KEY, instrument TEXT NOT NULL) WITHOUT ROWID;
-"""
-_SCHEMA = f"""
-CREATE TABLE account ({_columns(_ACCOUNT_COLUMNS, "venue")});
-CREATE TABLE orders ({_columns(_ORDER_COLUMNS, "cl_ord_id")}) WITHOUT ROWID;
-CREATE INDEX orders_open ON orders(status) WHERE status IN ('accepted', 'partially_filled');
-CREATE TABLE positions (symbol TEXT PRIMARY KEY, qty TEXT NOT NULL, cost TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE executions (
-    cursor INTEGER PRIMARY KEY, exec_id TEXT NOT NULL UNIQUE, exec_type TEXT NOT NULL,
-    cl_ord_id TEXT NOT NULL, symbol TEXT NOT NULL, side TEXT NOT NULL,
-    last_qty TEXT NOT NULL, last_px TEXT NOT NULL, fee TEXT NOT NULL,
-    cash_delta TEXT NOT NULL, realized_pnl TEXT NOT NULL, conversion_rate TEXT NOT NULL,
-    transact_time TEXT NOT NULL, report TEXT NOT NULL
-);
-CREATE TABLE marks (symbol TEXT PRIMARY KEY, px TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE rates (
-    currency TEXT PRIMARY KEY, rate TEXT NOT NULL, at TEXT NOT NULL, source TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE halts (symbol TEXT PRIMARY KEY, halted INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE drills (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, symbol TEXT NOT NULL, detail TEXT NOT NULL);
-{_ACTIVITY_TABLES}
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
-
-# Version 1 knew no dates; the platform's session ids end in theirs.
-_FROM_1 = f"""
-ALTER TABLE account ADD COLUMN session_date TEXT NOT NULL DEFAULT '';
-UPDATE account SET session_date = substr(session_id, -10)
-    WHERE session_id GLOB '*[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]';
-{_ACTIVITY_TABLES}
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
-
-
-def _upsert(table: str, columns: tuple[str, ...], key: str) -> str:
-    values = ", ".join(f":{name}" for name in columns)
-    changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name != key)
-    insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
-    return f"{insert} ON CONFLICT({key}) DO UPDATE SET {changes}"
-
-
-_PUT_ACCOUNT = _upsert("account", _ACCOUNT_COLUMNS, "venue")
-_PUT_ORDER = _upsert("orders", _ORDER_COLUMNS, "cl_ord_id")
-_PUT_POSITION = _upsert("positions", ("symbol", "qty", "cost"), "symbol")
-_PUT_MARK = "INSERT OR REPLACE INTO marks (symbol, px, at) VALUES (?, ?, ?)"
-_PUT_RATE = _upsert("rates", ("currency", "rate", "at", "source"), "currency")
-_PUT_HALT = _upsert("halts", ("symbol", "halted"), "symbol")
-_PUT_LISTING = "INSERT OR REPLACE INTO listings (symbol, instrument) VALUES (?, ?)"
-_PUT_ACTIVITY = "INSERT INTO activities VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_PUT_ENTRY = "INSERT INTO executions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_OPEN = "status IN ('accepted', 'partially_filled')"
-_LIVE_ORDERS = (
-    f"SELECT * FROM orders WHERE {_OPEN} UNION "
-    f"SELECT * FROM orders WHERE cl_ord_id IN (SELECT parent_id FROM orders WHERE {_OPEN}) ORDER BY seq"
+from qmworkbench.venue.records import (
+    AccountRow,
+    Batch,
+    Booked,
+    Entry,
+    Holding,
+    Quote,
+    Rate,
+    RoundTrips,
+    Scheduled,
+    StatementLine,
+    VenueError,
 )
 
-# Every line that moved money, as an account statement lists it.
-_STATEMENT = """
-SELECT cursor, transact_time AS at, exec_type AS what, exec_id AS ref, symbol, side, last_qty AS qty, last_px AS px,
-       fee, realized_pnl, cash_delta FROM executions
-    WHERE exec_type IN ('trade', 'trade_cancel') AND cursor > :after
-UNION ALL
-SELECT cursor, transact_time, kind, activity_id, symbol, '', '0', '0', '0', realized_pnl, amount FROM activities
-    WHERE cursor > :after
-ORDER BY cursor
-"""
+MEMORY = ":memory:"
+REPEATED = "repeated"  # what the table calls a report that was said before: it moves no money twice
 
 _T = TypeVar("_T")
 
@@ -163,12 +89,12 @@ class Store:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if version == 0 and tables == 0:
-            self._db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
-        elif version == 1:
-            self._db.executescript(f"BEGIN;{_FROM_1}COMMIT;")
-        elif version != SCHEMA_VERSION:
+            self._db.executescript(f"BEGIN;{schema.SCHEMA}COMMIT;")
+        elif version in schema.MIGRATIONS:
+            self._db.executescript(f"BEGIN;{schema.MIGRATIONS[version]}COMMIT;")
+        elif version != schema.SCHEMA_VERSION:
             raise VenueError(
-                f"{self.path} has books of version {version}, this program keeps version {SCHEMA_VERSION}: "
+                f"{self.path} has books of version {version}, this program keeps version {schema.SCHEMA_VERSION}: "
                 "use the program that wrote it, or start with fresh books"
             )
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -194,34 +120,51 @@ class Store:
     def _put(self, batch: Batch) -> None:
         db = self._db
         if batch.account is not None:
-            db.execute(_PUT_ACCOUNT, _row(batch.account))
+            db.execute(schema.PUT_ACCOUNT, _row(batch.account))
         if batch.peaks:
             peaks = [(str(peak), cl_ord_id) for cl_ord_id, peak in batch.peaks.items()]
             db.executemany("UPDATE orders SET peak_px = ? WHERE cl_ord_id = ?", peaks)
         if batch.orders:
-            db.executemany(_PUT_ORDER, [_row(order) for order in batch.orders.values()])
+            db.executemany(schema.PUT_ORDER, [_row(order) for order in batch.orders.values()])
         if batch.positions:
-            db.executemany(_PUT_POSITION, [_row(held) for held in batch.positions.values() if held.qty])
+            db.executemany(schema.PUT_POSITION, [_row(held) for held in batch.positions.values() if held.qty])
             db.executemany(
                 "DELETE FROM positions WHERE symbol = ?",
                 [(s,) for s, h in batch.positions.items() if not h.qty],
             )
         if batch.marks:
             times = {at: at.isoformat() for at in dict.fromkeys(mark.at for mark in batch.marks.values())}
-            db.executemany(_PUT_MARK, [(symbol, str(m.px), times[m.at]) for symbol, m in batch.marks.items()])
+            db.executemany(schema.PUT_MARK, [(symbol, str(m.px), times[m.at]) for symbol, m in batch.marks.items()])
         if batch.rates:
-            db.executemany(_PUT_RATE, [_row(rate) for rate in batch.rates.values()])
+            db.executemany(schema.PUT_RATE, [_row(rate) for rate in batch.rates.values()])
         if batch.halts:
-            db.executemany(_PUT_HALT, [{"symbol": s, "halted": h} for s, h in batch.halts.items()])
+            db.executemany(schema.PUT_HALT, [{"symbol": s, "halted": h} for s, h in batch.halts.items()])
         if batch.entries:
-            db.executemany(_PUT_ENTRY, [_entry_row(entry) for entry in batch.entries])
+            db.executemany(schema.PUT_ENTRY, [_entry_row(entry) for entry in batch.entries])
         if batch.activities:
-            db.executemany(_PUT_ACTIVITY, [_activity_row(booked) for booked in batch.activities])
+            db.executemany(schema.PUT_ACTIVITY, [_activity_row(booked) for booked in batch.activities])
         if batch.listings:
             terms = [(symbol, _encode(listed).decode()) for symbol, listed in batch.listings.items()]
-            db.executemany(_PUT_LISTING, terms)
+            db.executemany(schema.PUT_LISTING, terms)
+        self._put_version_3(batch)
         if batch.drills:
             db.executemany("INSERT INTO drills (kind, symbol, detail) VALUES (?, ?, ?)", batch.drills)
+
+    def _put_version_3(self, batch: Batch) -> None:
+        db = self._db
+        if batch.order_ids:
+            db.executemany(schema.PUT_ORDER_ID, list(batch.order_ids.items()))
+        if batch.quotes:
+            db.executemany(schema.PUT_QUOTE, [_row(quote) for quote in batch.quotes.values()])
+        if batch.round_trips:
+            db.executemany(schema.PUT_ROUND_TRIPS, [_row(trips) for trips in batch.round_trips.values()])
+        if batch.counters:
+            db.executemany(schema.PUT_COUNTER, list(batch.counters.items()))
+        for item in batch.scheduled.values():
+            if item.frames:
+                db.execute(schema.PUT_SCHEDULED, _row(item))
+            else:
+                db.execute("DELETE FROM scheduled WHERE id = ?", (item.id,))
 
     def account(self) -> AccountRow | None:
         """The account, None in books that have none yet."""
@@ -230,16 +173,17 @@ class Store:
 
     def live_orders(self) -> list[VenueOrder]:
         """Open orders, and ended entries whose legs are open, by arrival."""
-        return list(self._read(_LIVE_ORDERS, VenueOrder))
+        return list(self._read(schema.LIVE_ORDERS, VenueOrder))
 
     def order(self, cl_ord_id: str) -> VenueOrder | None:
-        """Any order ever taken, by its client id."""
-        return next(self._read("SELECT * FROM orders WHERE cl_ord_id = ?", VenueOrder, cl_ord_id), None)
+        """Any order ever taken, by any client id it ever had."""
+        row = self._db.execute(schema.FIND_ORDER, {"id": cl_ord_id}).fetchone()
+        return None if row is None else msgspec.convert(dict(row), VenueOrder, strict=False)
 
     def knows(self, cl_ord_ids: list[str]) -> str | None:
         """The first of these ids that was ever used, None when all are new."""
         for cl_ord_id in cl_ord_ids:
-            if self._db.execute("SELECT 1 FROM orders WHERE cl_ord_id = ?", (cl_ord_id,)).fetchone():
+            if self._db.execute(schema.KNOWS, {"id": cl_ord_id}).fetchone():
                 return cl_ord_id
         return None
 
@@ -255,6 +199,33 @@ class Store:
 
     def halted(self) -> list[str]:
         return [symbol for (symbol,) in self._db.execute("SELECT symbol FROM halts WHERE halted ORDER BY symbol")]
+
+    def quotes(self) -> dict[str, Quote]:
+        """The last quote of every symbol that was ever quoted."""
+        return {quote.symbol: quote for quote in self._read("SELECT * FROM quotes ORDER BY symbol", Quote)}
+
+    def round_trips(self) -> list[RoundTrips]:
+        """What was opened and closed of a symbol, session by session."""
+        return list(self._read("SELECT * FROM round_trips ORDER BY session_no, symbol", RoundTrips))
+
+    def counters(self) -> dict[str, int]:
+        return {name: n for name, n in self._db.execute("SELECT name, n FROM counters ORDER BY name")}
+
+    def scheduled(self) -> list[Scheduled]:
+        """What is still to happen by itself, oldest first."""
+        return list(self._read("SELECT * FROM scheduled ORDER BY id", Scheduled))
+
+    def execution(self, exec_id: str) -> Entry | None:
+        """A trade by its execution id, None when there was none."""
+        row = self._db.execute(schema.EXECUTION, (exec_id,)).fetchone()
+        if row is None:
+            return None
+        text, cash_delta, realized = row
+        return Entry(report=_decode_report(text), cash_delta=Decimal(cash_delta), realized_pnl=Decimal(realized))
+
+    def taken_back(self, exec_id: str) -> bool:
+        """Whether a trade was busted."""
+        return self._db.execute(schema.TAKEN_BACK, (exec_id,)).fetchone() is not None
 
     def last_cursor(self) -> int:
         newest = "SELECT max((SELECT coalesce(max(cursor), 0) FROM executions), coalesce(max(cursor), 0))"
@@ -272,7 +243,7 @@ class Store:
 
     def statement(self, after_cursor: int) -> list[StatementLine]:
         """Every line of the account's statement after `after_cursor`, oldest first."""
-        rows = self._db.execute(_STATEMENT, {"after": after_cursor})
+        rows = self._db.execute(schema.STATEMENT, {"after": after_cursor})
         return [msgspec.convert(dict(row), StatementLine, strict=False) for row in rows]
 
     def activities(self, after_cursor: int) -> list[AccountActivity]:
@@ -306,8 +277,8 @@ def _entry_row(entry: Entry) -> tuple[Any, ...]:
     said = entry.report
     return (
         said.cursor,
-        said.exec_id,
-        said.exec_type.value,
+        f"{said.exec_id}#{said.cursor}" if entry.repeated else said.exec_id,
+        REPEATED if entry.repeated else said.exec_type.value,
         said.cl_ord_id,
         said.symbol,
         said.side.value,

@@ -20,7 +20,7 @@ from qmworkbench.market.calendars import SessionCalendar
 from qmworkbench.venue.costs import VenueModel, ideal
 from qmworkbench.venue.exchange import Exchange, VenueError
 from qmworkbench.venue.financing import Financing, nights_between
-from tests.venue.worlds import OPEN, World, bracket
+from tests.venue.worlds import OLDER, OPEN, World, bracket
 
 FRIDAY, MONDAY, TUESDAY = date(2018, 3, 2), date(2018, 3, 5), date(2018, 3, 6)
 GTC = TimeInForce.GTC
@@ -312,7 +312,8 @@ class TestWhen:
         world.exchange.close()
         with closing(sqlite3.connect(world.path)) as db:
             db.executescript(
-                "DROP TABLE activities; DROP TABLE listings; UPDATE account SET session_id = 'main-2018-03-02';"
+                f"{OLDER[3]}DROP TABLE activities; DROP TABLE listings;"
+                "UPDATE account SET session_id = 'main-2018-03-02';"
                 "ALTER TABLE account DROP COLUMN session_date; PRAGMA user_version = 1;"
             )
         with Exchange(world.path, world.instruments, world.model, "USD", D(1)) as again:

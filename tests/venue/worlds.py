@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qmworkbench.domain.execution import ExecType, ExecutionReport, LegRequest, OrderRequest
+from qmworkbench.domain.execution import ExecType, ExecutionReport, LegRequest, OrderRequest, ReplaceRequest
 from qmworkbench.domain.instruments import AssetClass, Instrument, us_equity
 from qmworkbench.domain.orders import Leg, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.trading.frames import BarFrame, Universe
@@ -19,6 +19,15 @@ from qmworkbench.venue.exchange import Exchange
 OPEN = datetime(2018, 3, 2, 14, 30, tzinfo=UTC)
 DAY = "2018-03-02"
 Bar = Sequence[float | str]
+
+
+# What takes a file of the version before to the one named, undone.
+OLDER = {
+    3: "DROP TABLE order_ids; DROP TABLE quotes; DROP TABLE round_trips; DROP TABLE counters; DROP TABLE scheduled;"
+    "ALTER TABLE orders DROP COLUMN working_id; ALTER TABLE orders DROP COLUMN replaced_id;"
+    "ALTER TABLE orders DROP COLUMN ahead_qty; ALTER TABLE orders DROP COLUMN cancel_pending;"
+    "ALTER TABLE orders DROP COLUMN fills_late; ALTER TABLE account DROP COLUMN session_no; PRAGMA user_version = 2;"
+}
 
 
 def dec(value: float | str | Decimal) -> Decimal:
@@ -58,6 +67,7 @@ def bracket(
     name: str,
     *,
     stop: float | str | None = None,
+    stop_limit: float | str | None = None,
     target: float | str | None = None,
     trail: int | None = None,
     close: bool = False,
@@ -71,9 +81,10 @@ def bracket(
             LegRequest(
                 cl_ord_id=f"{name}/stop",
                 leg=Leg.STOP,
-                ord_type=OrdType.STOP,
+                ord_type=OrdType.STOP if stop_limit is None else OrdType.STOP_LIMIT,
                 time_in_force=tif,
                 stop_px=level,
+                limit_px=None if stop_limit is None else dec(stop_limit),
                 trail_bps=trail,
             )
         )
@@ -158,8 +169,11 @@ class World:
         legs: tuple[LegRequest, ...] = (),
         decided: datetime | None = None,
     ) -> OrderRequest:
-        """Submit an order decided at the newest bar's close: a limit or stop order where such a price is given."""
-        kind = OrdType.LIMIT if limit is not None else OrdType.STOP if stop is not None or trail else OrdType.MARKET
+        """Submit an order decided at the newest bar's close: of the type that the prices given make it."""
+        stops = stop is not None or trail is not None
+        kind = OrdType.STOP if stops else OrdType.MARKET
+        if limit is not None:
+            kind = OrdType.STOP_LIMIT if stops else OrdType.LIMIT
         request = OrderRequest(
             cl_ord_id=name,
             symbol=symbol,
@@ -190,6 +204,21 @@ class World:
     def close_short(self, name: str, qty: float | str = 100, **more: object) -> OrderRequest:
         terms: dict[str, object] = {"tif": TimeInForce.DAY, **more}
         return self.send(name, Side.BUY, qty, effect=PositionEffect.CLOSE, **terms)  # type: ignore[arg-type]
+
+    def replace(
+        self, new: str, old: str, qty: float | str, *, limit: float | str | None = None, stop: float | str | None = None
+    ) -> ExecutionReport:
+        """Ask for an order to go on otherwise; the answer."""
+        self.exchange.replace(
+            ReplaceRequest(
+                cl_ord_id=new,
+                orig_cl_ord_id=old,
+                order_qty=dec(qty),
+                limit_px=None if limit is None else dec(limit),
+                stop_px=None if stop is None else dec(stop),
+            )
+        )
+        return self.said()[-1]
 
     def end(self, minute: int | None = None) -> None:
         """Close the session, at the newest bar's close unless said otherwise."""
