@@ -43,7 +43,7 @@ class Day:
         self.sim = sim
         self.over = False
         self.closed = False
-        self.compared = False
+        self.opening = True
         world = sim.plan.world
         self.last = world.boundaries + world.healing
         self._muted_until = 0
@@ -66,7 +66,9 @@ class Day:
     def resumed(self) -> None:
         """A process has taken over: the boundary that closed and was not decided on is decided now."""
         process = self.process
-        if process.state.session is None or process.state.day.phase not in (Phase.MARKET_SESSION,):
+        if not self.opening:
+            self.open_up()
+        if process.state.session is None or process.state.day.phase is not Phase.MARKET_SESSION:
             return
         day = process.state.day
         if day.boundary and day.boundary_at != day.frame_at:
@@ -76,12 +78,14 @@ class Day:
 
     def open_up(self) -> None:
         """The next thing on the way to the market session; again a moment later until it is reached."""
-        process, loop = self.process, self.sim.loop
+        process = self.process
+        state = process.state
+        self.opening = not self.closed and (state.session is None or state.day.phase in _BEFORE)
+        if not self.opening:
+            return
+        self.sim.loop.call(SECOND, self.open_up)
         if process.works:
             self._open_step(process)
-        state = process.state
-        if state.session is None or state.day.phase in _BEFORE:
-            loop.call(SECOND, self.open_up)
 
     def _open_step(self, process: Process) -> None:
         state, now = process.state, process.now()
@@ -313,13 +317,11 @@ class Day:
         """The market closes; what follows runs to the end of the day."""
         sim, process = self.sim, self.process
         if not self.closed:
+            self.closed = True
             sim.exchange.close_session(at(sim.loop.now))
             sim.look_at_the_venue()
-            self.closed = True
-        if process.works and process.state.session is not None:
-            if not process.state.day.ending:
-                process.hear()
-                sim.loop.call(2 * SECOND, self.ending)
+        process.hear()
+        sim.loop.call(2 * SECOND, self.ending)
         sim.loop.call(3 * SECOND, self.conclude)
 
     def ending(self) -> None:

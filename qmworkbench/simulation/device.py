@@ -1,7 +1,8 @@
 """A simulated log device, and the journal on it (§19, §21).
 
 What is appended lies in the page cache; a sync that succeeds makes durable what had been appended when it began. A
-crash keeps what is durable and, as real caches do, any beginning of the rest: whole records, or one cut in the middle.
+crash keeps what is durable and, as real caches do, any beginning of the rest, maybe cut in the middle of a frame. A
+frame holds all that one decision led to, as one transaction does: after a crash it is there whole, or not at all.
 SQLite's own promises are not simulated here; they are held by killing real processes.
 """
 
@@ -16,8 +17,8 @@ from qmworkbench.domain.events import Event, decode, encode, wire_name
 from qmworkbench.ports import JournalFailed
 from qmworkbench.storage.checkpoints import Checkpoint
 
-_HEAD: Final = Struct(">IIQ")  # bytes that follow, their checksum, sequence
-_HASHES: Final = 64
+_HEAD: Final = Struct(">II")  # bytes that follow, their checksum
+_RECORD: Final = Struct(">IQ32s32s")  # a record's payload bytes, sequence, hash before it, its hash
 
 
 class Device:
@@ -25,20 +26,27 @@ class Device:
 
     def __init__(self) -> None:
         self.durable = bytearray()
-        self.cached: list[bytes] = []
+        self.durable_seq = 0
+        self.cached: list[tuple[int, bytes]] = []
 
-    def write(self, frame: bytes) -> None:
-        self.cached.append(frame)
+    def write(self, last_seq: int, frame: bytes) -> None:
+        """A frame whose last record is `last_seq` lies in the cache."""
+        self.cached.append((last_seq, frame))
 
-    def sync(self, frames: int) -> None:
-        """The first `frames` of what is cached are durable from now on."""
-        for frame in self.cached[:frames]:
+    def sync(self, upto_seq: int) -> None:
+        """Frames up to record `upto_seq` are durable from now on."""
+        count = 0
+        for last_seq, frame in self.cached:
+            if last_seq > upto_seq:
+                break
             self.durable += frame
-        del self.cached[:frames]
+            self.durable_seq = last_seq
+            count += 1
+        del self.cached[:count]
 
     def crash(self, kept_share: float) -> None:
         """Power is lost: of the cached bytes, the first `kept_share` (0 to 1) had reached the disk."""
-        cached = b"".join(self.cached)
+        cached = b"".join(frame for _, frame in self.cached)
         self.durable += cached[: int(len(cached) * kept_share)]
         self.cached.clear()
 
@@ -52,7 +60,7 @@ class SimJournal:
         self._records: list[Record] = list(self._recovered())
         last = self._records[-1] if self._records else None
         self._head = (last.seq, last.hash) if last is not None else (0, GENESIS)
-        self._durable = self._head[0]
+        self._durable = self.device.durable_seq = self._head[0]
         self._syncing: int | None = None
         self.failure = ""
 
@@ -70,12 +78,15 @@ class SimJournal:
         """Queue decisions in order; returns the last sequence. Raises JournalFailed once poisoned."""
         self._demand_sound()
         seq, digest = self._head
+        body: list[bytes] = []
         for event in events:
             payload = encode(event)
             seq += 1
             before, digest = digest, link(digest, seq, payload)
             self._records.append(Record(seq, wire_name(event), payload, before, digest))
-            self.device.write(_frame(seq, before, digest, payload))
+            body.append(_RECORD.pack(len(payload), seq, bytes.fromhex(before), bytes.fromhex(digest)))
+            body.append(payload)
+        self.device.write(seq, _frame(b"".join(body)))
         self._head = (seq, digest)
         return seq
 
@@ -92,7 +103,7 @@ class SimJournal:
         self._demand_sound()
         if self._syncing is not None:
             if really:
-                self.device.sync(len(self.device.cached) - (self._head[0] - self._syncing))
+                self.device.sync(self._syncing)
             self._durable, self._syncing = self._syncing, None
         return self._durable
 
@@ -122,17 +133,17 @@ class SimJournal:
 
     def truly_durable(self) -> int:
         """How many records a crash at this moment would surely leave; the device knows, whatever was promised."""
-        return self._head[0] - len(self.device.cached)
+        return self.device.durable_seq
 
     def _recovered(self) -> Iterator[Record]:
         """What the device holds, up to the first frame that is cut or damaged; the rest is cut off."""
         data, offset = bytes(self.device.durable), 0
         while True:
-            found = _parse(data, offset)
-            if found is None:
+            body = _body(data, offset)
+            if body is None:
                 break
-            record, offset = found
-            yield record
+            yield from _records_of(body)
+            offset += _HEAD.size + len(body)
         self.torn_bytes = len(data) - offset
         del self.device.durable[offset:]
 
@@ -141,22 +152,28 @@ class SimJournal:
         return chain.verify(self._records)
 
 
-def _frame(seq: int, before: str, digest: str, payload: bytes) -> bytes:
-    body = bytes.fromhex(before) + bytes.fromhex(digest) + payload
-    return _HEAD.pack(len(body), zlib.crc32(body), seq) + body
+def _frame(body: bytes) -> bytes:
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
 
 
-def _parse(data: bytes, offset: int) -> tuple[Record, int] | None:
+def _body(data: bytes, offset: int) -> bytes | None:
+    """What a whole frame at `offset` holds, None where none begins or it is damaged."""
     start = offset + _HEAD.size
     if start > len(data):
         return None
-    size, checksum, seq = _HEAD.unpack_from(data, offset)
+    size, checksum = _HEAD.unpack_from(data, offset)
     body = data[start : start + size]
-    if len(body) < size or size < _HASHES or zlib.crc32(body) != checksum:
-        return None
-    payload = body[_HASHES:]
-    kind = wire_name(decode(payload))
-    return Record(seq, kind, payload, body[:32].hex(), body[32:_HASHES].hex()), start + size
+    return body if len(body) == size and zlib.crc32(body) == checksum else None
+
+
+def _records_of(body: bytes) -> Iterator[Record]:
+    offset = 0
+    while offset < len(body):
+        size, seq, before, digest = _RECORD.unpack_from(body, offset)
+        offset += _RECORD.size
+        payload = body[offset : offset + size]
+        offset += size
+        yield Record(seq, wire_name(decode(payload)), payload, before.hex(), digest.hex())
 
 
 class SimCheckpoints:

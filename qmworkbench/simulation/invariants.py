@@ -137,6 +137,14 @@ class Checker:
         lost = pnl is not None and pnl <= -self.limits.max_daily_loss
         self.demand(not lost, 5, f"{name} was intended at a day P&L of {pnl}, the limit is {self.limits.max_daily_loss}")
 
+    def rebuild(self, kept: int) -> None:
+        """A crash has left `kept` records: what came after them has not happened, but for what was sent."""
+        del self._events[kept:]
+        self._intent_seq = {name: seq for name, seq in self._intent_seq.items() if seq <= kept}
+        self.ledger = Ledger()
+        for event in self._events:
+            self.ledger.take(event)
+
     def _denied(self, event: OrderDenied, judged: dict[str, RiskDecided]) -> None:
         name = event.request.cl_ord_id
         verdict = judged.get(name)
@@ -178,18 +186,20 @@ class Checker:
         if order.entry:
             self._exposure(name)
 
-    def refused(self, name: str) -> None:
-        """The broker surely does not have this request, and never will."""
-        self._dead.add(name)
+    def dropped(self, subject: str) -> None:
+        """A request will never have an effect: what it asked for exists only where an earlier one brought it."""
+        what, _, name = subject.partition(" ")
+        if what == "submit":
+            self._dead.add(name)
 
     def _pending(self) -> dict[str, Decimal]:
         """Entries that are out there or may be, and what they may still fill, by id."""
         pending: dict[str, Decimal] = {}
         for name in self._sent:
             order = self.ledger.orders.get(name)
-            if order is None or not order.entry or name in self._dead:
-                continue
             known = self.truth.orders.get(name)
+            if order is None or not order.entry or (known is None and name in self._dead):
+                continue
             leaves = known.leaves if known is not None else order.qty
             if leaves > 0:
                 pending[name] = leaves

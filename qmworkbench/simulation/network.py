@@ -21,14 +21,14 @@ Answered = Callable[[Any, str], None]
 
 
 class Network:
-    """Carries requests to the venue. `arrived` hears of each request that reached it, by subject."""
+    """Carries requests to the venue. `dropped` hears of each that will never have an effect, by subject."""
 
     def __init__(self, loop: Loop, faults: Faults) -> None:
         self.loop = loop
         self.faults = faults
         self.down_until = -(10**9)
         self.under_way: dict[str, int] = {}
-        self.happened: Callable[[str], None] = lambda mark: None
+        self.dropped: Callable[[str], None] = lambda subject: None
 
     @property
     def is_down(self) -> bool:
@@ -42,19 +42,24 @@ class Network:
         """Send something that changes the broker's books. `told` hears the outcome, once."""
         faults, loop = self.faults, self.loop
         if self.is_down:
+            self.dropped(subject)
             loop.call(20, told, SubmitOutcome.LOST, "the broker cannot be reached")
             return
         there = faults.chance.whole("latency", subject, 5, 120)
         back = faults.chance.whole("latency/back", subject, 5, 120)
         if faults.strikes("lost_request", subject):
+            self.dropped(subject)
             loop.call(TIMEOUT_MS, told, SubmitOutcome.LOST, "timed out")
             return
         if faults.strikes("rate_limited", subject):
+            self.dropped(subject)
             loop.call(there + back, told, SubmitOutcome.REFUSED, "rate_limited: 429 too many requests")
             return
         if faults.strikes("server_error", subject):
             if faults.chance.unit("server_error/done", subject) < 0.5:
                 self._arrives(there, subject, perform)
+            else:
+                self.dropped(subject)
             loop.call(there + back, told, SubmitOutcome.LOST, "503 service unavailable")
             return
         if faults.strikes("delayed", subject):
@@ -87,6 +92,7 @@ class Network:
             perform()
         except RequestRefused as error:
             outcome, detail = SubmitOutcome.REFUSED, str(error)
+            self.dropped(subject)
         except (OutcomeUnknown, BrokerUnreachable) as error:
             outcome, detail = SubmitOutcome.LOST, str(error)
         if then is not None:

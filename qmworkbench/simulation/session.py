@@ -75,6 +75,7 @@ class SimSession:
         self.network = Network(self.loop, self.faults)
         self.truth = BrokerTruth(CASH)
         self.checker = Checker(self.limits, self.truth)
+        self.network.dropped = self.checker.dropped
         self.marks = Marks()
         self.operators = Operators()
         self.device = Device()
@@ -107,6 +108,7 @@ class SimSession:
         """process.Watcher: a request is about to leave."""
         self.checker.now_ms = self.loop.now
         self.note(f"send {effect}")
+        self.checker.lying_disk = any(strike.kind == "fsync_lost" for strike in self.faults.struck)
         self.checker.sending(effect, durable)  # type: ignore[arg-type]
 
     def note(self, text: str) -> None:
@@ -150,8 +152,9 @@ class SimSession:
         self.checker.now_ms = self.loop.now
         journal = SimJournal(self.device)
         restored = restore(journal, self.checkpoints)  # type: ignore[arg-type]
-        whole_books.after_crash(self.checker, dead.journal, journal, dead.state, restored.state, sure)
-        whole_books.rebuild(self.checker, journal.head[0])
+        live = None if dead.unrecorded else dead.state
+        whole_books.after_crash(self.checker, dead.journal, journal, live, restored.state, sure)
+        self.checker.rebuild(journal.head[0])
         whole_books.halted_after_emergency(self.checker, restored.state)
         self.marks.restored(journal, restored.from_checkpoint)
         self.note(f"restart at record {journal.head[0]}, from checkpoint {restored.from_checkpoint}")

@@ -8,7 +8,6 @@ from qmworkbench.domain.events import decode
 from qmworkbench.domain.sessions import Phase, TradingState
 from qmworkbench.simulation.device import SimJournal
 from qmworkbench.simulation.invariants import Checker
-from qmworkbench.simulation.ledger import ZERO, Ledger
 from qmworkbench.trading.fold import fold
 from qmworkbench.trading.state import State, encode_state
 from qmworkbench.venue.exchange import Exchange
@@ -17,11 +16,12 @@ _CENT: Final = Decimal("0.01")
 
 
 def after_crash(
-    checker: Checker, before: SimJournal, after: SimJournal, live: State, restored: State, sure: int
+    checker: Checker, before: SimJournal, after: SimJournal, live: State | None, restored: State, sure: int
 ) -> None:
     """What a crash has left: a beginning of what was appended, and the state that it folds to.
 
-    `live` is the state of the process that died, `sure` how many records had to survive.
+    `live` is the state of the process that died, None where its last decision never reached its journal; `sure` how
+    many records had to survive.
     """
     demand = checker.demand
     try:
@@ -36,8 +36,8 @@ def after_crash(
     rebuilt = fold(decode(payload) for payload in left)
     same = encode_state(rebuilt) == encode_state(restored)
     demand(same, 7, f"the state restored at record {kept} is not what the journal folds to{_where(rebuilt, restored)}")
-    if before.failure:
-        return  # the last decision of that process never reached its journal
+    if live is None:
+        return
     whole = fold((decode(payload) for payload in written[kept:]), rebuilt)
     demand(encode_state(whole) == encode_state(live), 7, f"the live state is not the fold{_where(whole, live)}")
 
@@ -46,14 +46,6 @@ def _where(one: State, other: State) -> str:
     """The fields in which two states differ, for whoever has to find out why."""
     fields = [name for name in State.__struct_fields__ if getattr(one, name) != getattr(other, name)]
     return f": {', '.join(fields)} differ" if fields else ": only the order of what they hold differs"
-
-
-def rebuild(checker: Checker, kept: int) -> None:
-    """The ledger of what survived: the events after record `kept` have not happened."""
-    del checker._events[kept:]
-    checker.ledger = Ledger()
-    for event in checker._events:
-        checker.ledger.take(event)
 
 
 def halted_after_emergency(checker: Checker, state: State) -> None:
@@ -116,5 +108,3 @@ def at_the_end(checker: Checker, state: State, journal: SimJournal, exchange: Ex
             f"the day made {made} by the books, {checker.ledger.cash} by its executions",
         )
 
-
-__all__ = ["ZERO", "after_crash", "at_the_end", "halted_after_emergency", "in_agreement", "rebuild"]
