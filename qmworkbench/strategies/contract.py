@@ -1,7 +1,8 @@
 """What every strategy must answer, checked: types, nulls, levels, and the cleaning of FILLS "Signals" (§11)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -134,43 +135,51 @@ def checked(program: Program, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def answers(program: Program, rows: pl.DataFrame) -> Answers:
-    """What the strategy says of rows of `signalled`, any selection of them, checked and cleaned.
+    """What the strategy says of rows of `signalled`, any selection of them: `answered` by their columns."""
+    names = (*FLAGS, "bars_left", "close", "tick", *program.features)
+    nulls = {name: rows[name].null_count() for name in FLAGS}
+    return answered(program, {name: rows[name].to_numpy() for name in names}, nulls)
 
-    An entry whose levels lie on the wrong side of its own close is taken back and says why. Raises StrategyFault.
+
+def answered(program: Program, columns: Mapping[str, npt.NDArray[Any]], nulls: Mapping[str, int]) -> Answers:
+    """What the strategy says of some rows, checked and cleaned.
+
+    `columns` are its flags and features, and bars_left, close and tick, as arrays of one height, NaN for null; `nulls`
+    says how many each flag has. An entry whose levels lie on the wrong side of its own close is taken back and says
+    why. Raises StrategyFault.
     """
-    flags = {}
     for name in FLAGS:
-        nulls = rows[name].null_count()
-        if nulls:
-            problem = f"column {name!r} has {nulls} nulls; say false where the answer is not known"
+        if nulls[name]:
+            problem = f"column {name!r} has {nulls[name]} nulls; say false where the answer is not known"
             raise StrategyFault(program.strategy_id, problem)
-        flags[name] = rows[name].to_numpy()
-    entry_long, entry_short = cleaned(**flags, bars_left=rows["bars_left"].to_numpy())
-    height = rows.height
+    entry_long, entry_short = cleaned(*(columns[name] for name in (*FLAGS, "bars_left")))
+    height = len(entry_long)
     answer = Answers(
         entry_long=entry_long,
         entry_short=entry_short,
-        exit_long=flags["exit_long"],
-        exit_short=flags["exit_short"],
+        exit_long=columns["exit_long"],
+        exit_short=columns["exit_short"],
         stop=np.full(height, np.nan),
         target=np.full(height, np.nan),
         trail_bps=np.zeros(height, np.int32),
         max_hold_bars=np.zeros(height, np.int32),
         masked={},
-        features={name: rows[name].to_numpy() for name in program.features},
+        features={name: columns[name] for name in program.features},
     )
     at = np.flatnonzero(entry_long | entry_short)
     if len(at):
-        _plan_entries(program, rows, answer, at)
+        _plan_entries(program, columns, answer, at)
     return answer
 
 
-def _plan_entries(program: Program, rows: pl.DataFrame, answer: Answers, at: npt.NDArray[np.intp]) -> None:
+def _plan_entries(
+    program: Program, columns: Mapping[str, npt.NDArray[Any]], answer: Answers, at: npt.NDArray[np.intp]
+) -> None:
     """Lay stop, target and limits over the entries at rows `at` of `answer`, and take back those that make no sense."""
     entries = Entries(
         long=answer.entry_long[at],
-        close=rows["close"].to_numpy()[at],
-        tick=rows["tick"].to_numpy()[at],
+        close=columns["close"][at],
+        tick=columns["tick"][at],
         features={name: values[at] for name, values in answer.features.items()},
     )
     try:

@@ -1,8 +1,8 @@
-"""Polars expressions as trees that can be read: what the lint walks (§3; DESIGN "Numbers")."""
+"""Polars expressions as trees that can be read: what the lint walks and rows are computed by (§3; DESIGN "Numbers")."""
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import polars as pl
@@ -21,7 +21,8 @@ class Node:
     `kind` tells how to read the rest: "column", "literal", "function", "aggregate", "operator", "ternary" (condition,
     then, otherwise), "over" (what is computed; `partition` and `order` beside it), "gather" (what, which rows), "cast",
     "python", "selector", "len", "rolling", and for all others "other". `name` is the column, function, operator or
-    type, `options` what polars notes besides the inputs; for a literal its value, `NO_NUMBER` if it is none.
+    type, `options` what polars notes besides the inputs; for a literal its value, `NO_NUMBER` if it is none. `told` is
+    what polars says of it, from which it can be made an expression again.
     """
 
     kind: str
@@ -30,6 +31,12 @@ class Node:
     options: Json = field(default=None, hash=False)
     partition: tuple["Node", ...] = ()
     order: tuple["Node", ...] = ()
+    told: Json = field(default=None, compare=False, repr=False)
+
+    @property
+    def expr(self) -> pl.Expr:
+        """The expression this is the tree of."""
+        return pl.Expr.deserialize(json.dumps(self.told).encode(), format="json")
 
     def walk(self) -> Iterator["Node"]:
         """This node and all below it, each before its inputs."""
@@ -83,7 +90,8 @@ def _node(told: Json) -> Node:
         raise Unreadable(f"no operation in {str(told)[:60]}")
     ((kind, payload),) = told.items()
     if kind in _READERS:
-        return _READERS[kind](payload)
+        node = _READERS[kind](payload)
+        return node if kind == "Alias" else replace(node, told=told)
     name = {"AnonymousFunction": "python", "Selector": "selector"}.get(kind, "other")
     return Node(name, kind, tuple(_found(payload)), payload if name == "selector" else None)
 

@@ -9,11 +9,12 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from qmworkbench.strategies.bars import BARS_SCHEMA, SessionGrid, check_tick, last_of_each, session_bars
+from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS, SessionGrid, check_tick, last_of_each, session_bars
 from qmworkbench.strategies.batch import RunFault, RunSignals, SignalBatch, Told, no_answers
-from qmworkbench.strategies.contract import Answers, StrategyFault, answers
-from qmworkbench.strategies.definition import Anchor, StrategyDefinition, StrategyInstance
-from qmworkbench.strategies.last_rows import LastRows, Lot, computed
+from qmworkbench.strategies.contract import Answers, StrategyFault, answers, signalled
+from qmworkbench.strategies.definition import StrategyDefinition, StrategyInstance
+from qmworkbench.strategies.row_by_row import RowByRow
+from qmworkbench.strategies.row_tape import NotCarried
 from qmworkbench.strategies.rules import RuleBook, Rules
 from qmworkbench.strategies.session_store import Floats, Index, Ints, SessionStore
 
@@ -130,9 +131,9 @@ class SignalSource(ABC):
 
     def _run(self, groups: Sequence[_Group], runs: list[RunSignals], faults: list[RunFault]) -> None:
         """Compute instances of the same rules at once; if that fails, one by one, so that a fault finds its own run."""
-        found = [self._trading(group.union) for group in groups]
-        told = self._told([(group.rules, index) for group, index in zip(groups, found, strict=True)])
-        for group, index, said in zip(groups, found, told, strict=True):
+        for group in groups:
+            index = self._trading(group.union)
+            said = self._told_by(group.rules, index)
             if isinstance(said, Told):
                 places = None if len(index) == len(group.union) else np.flatnonzero(np.isin(group.union, index))
                 runs += (
@@ -144,10 +145,6 @@ class SignalSource(ABC):
             else:
                 members = zip(group.names, group.members, strict=True)
                 self._run([_group(group.rules, {name: group.union[list(at)]}) for name, at in members], runs, faults)
-
-    def _told(self, asked: Sequence[tuple[Rules, Index]]) -> list[Told | StrategyFault]:
-        """What each of the rules says of the symbols beside it, all with a bar at the boundary, or its fault."""
-        return [self._told_by(rules, index) for rules, index in asked]
 
     def _told_by(self, rules: Rules, index: Index) -> Told | StrategyFault:
         if not len(index):
@@ -233,11 +230,10 @@ class SessionSource(SignalSource):
 
 
 class SignalEngine(SessionSource):
-    """The incremental way: at each boundary the owned symbols' bars since the anchor are computed anew.
+    """The incremental way: at each boundary the newest row of the owned symbols, from what rows before it left behind.
 
-    What a boundary costs depends on the symbols owned and the bars so far, not on the universe. Rules that look at the
-    same bars of the same symbols are computed together. Rules with a moving anchor get no more bars than they look
-    back, as soon as there are that many.
+    What a boundary costs depends on the rules and the symbols owned, hardly on the bars so far or the universe. Rules
+    that cannot be carried from row to row are computed in whole columns, over the symbols' bars since the anchor.
     """
 
     def __init__(
@@ -253,7 +249,7 @@ class SignalEngine(SessionSource):
         super().__init__(instances, symbols=symbols, ticks=ticks, grids=grids, history=history, definitions=definitions)
         ticked = np.asarray(ticks, np.float64)
         self._store = SessionStore(self.symbols, ticked, self.grids, self._history, self._book.anchors)
-        self._compiled: dict[tuple[str, ...], LastRows] = {}
+        self._carried: dict[str, RowByRow | None] = {}
 
     def _take_in(self, bar: int, frame: ClosedBars) -> None:
         self._store.append(bar, frame.index, (frame.open, frame.high, frame.low, frame.close, frame.volume))
@@ -261,47 +257,29 @@ class SignalEngine(SessionSource):
     def _trading(self, index: Index) -> Index:
         return self._store.trading(index)
 
-    def _told(self, asked: Sequence[tuple[Rules, Index]]) -> list[Told | StrategyFault]:
-        alike: dict[tuple[Anchor | None, bytes], list[int]] = {}
-        for at, (rules, index) in enumerate(asked):
-            if len(index):
-                alike.setdefault((None if self._deep([rules], index) else rules.anchor, index.tobytes()), []).append(at)
-        return self._beside_each_other(asked, list(alike.values()))
-
-    def _beside_each_other(
-        self, asked: Sequence[tuple[Rules, Index]], alike: Sequence[list[int]]
-    ) -> list[Told | StrategyFault]:
-        """Each lot of `alike` as one query, all at once. Where one of them fails, every one of the rules by itself."""
-        told: dict[int, Told | StrategyFault] = {}
-        try:
-            tables = computed([self._lot([asked[at][0] for at in places], asked[places[0]][1]) for places in alike])
-            for places, rows in zip(alike, tables, strict=True):
-                told.update((at, self._read(*asked[at], table)) for at, table in zip(places, rows, strict=True))
-        except StrategyFault:
-            told.clear()
-        return [told[at] if at in told else self._told_by(*pair) for at, pair in enumerate(asked)]
-
     def _answers(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
-        told = self._read(rules, index, computed([self._lot([rules], index)])[0][0])
-        return told.close, told.answers
+        try:
+            if rules.key not in self._carried:
+                self._carried[rules.key] = None
+                self._carried[rules.key] = RowByRow(rules, self._store)
+            carried = self._carried[rules.key]
+            if carried is not None:
+                return carried.answers(index)
+        except NotCarried:
+            pass  # whole columns say the same, only slower
+        return self._in_whole_columns(rules, index)
 
-    def _read(self, rules: Rules, index: Index, rows: pl.DataFrame) -> Told:
-        return Told(self._names(index), rows["close"].to_numpy(), answers(rules.program, rows))
+    def _in_whole_columns(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
+        reads = rules.program.reads() | rules.row_reads
+        names = [name for name in (*BARS_SCHEMA, *KEYS) if name in reads]
+        frame, last = self._store.frame(names, index, rules.anchor)
+        return last_rows(rules, frame, last)
 
-    def _lot(self, together: Sequence[Rules], index: Index) -> Lot:
-        """Rules of the same anchor, or moving ones with bars enough, and the frame they look at."""
-        keys = tuple(rules.key for rules in together)
-        if keys not in self._compiled:
-            self._compiled[keys] = LastRows(together)
-        compiled, store = self._compiled[keys], self._store
-        tail = max(rules.anchor.bars or 0 for rules in together) + 1 if self._deep(together, index) else None
-        frame, last = store.frame(compiled.frame_reads, index, together[0].anchor, tail)
-        return Lot(compiled, frame, last, store.at_boundary(compiled.row_reads, index))
 
-    def _deep(self, together: Sequence[Rules], index: Index) -> bool:
-        """Whether all the rules have moving anchors, and every symbol the bars they look back."""
-        anchors = {rules.anchor for rules in together}
-        return all(a.moving and self._store.depth(index, a) > (a.bars or 0) for a in anchors)
+def last_rows(rules: Rules, bars: pl.DataFrame, last: Index) -> tuple[Floats, Answers]:
+    """Closes, and what the rules say, of the rows `last` of prepared bars. Raises StrategyFault."""
+    rows = signalled(rules.program, bars).select(sorted(rules.row_reads))[last]
+    return rows["close"].to_numpy(), answers(rules.program, rows)
 
 
 def shared_columns(table: pl.DataFrame) -> list[str]:

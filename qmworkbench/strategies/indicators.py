@@ -27,6 +27,8 @@ _KEY: Final = {SYMBOL: "i_symbol", SESSION: "i_day"}
 _POSITION: Final = {SYMBOL: "i_row", SESSION: "i_pos"}
 # Exact sums count prices in units of 1e-8, the finest price the platform keeps (domain.numbers.decimal_of).
 _UNITS: Final = 1e8
+# Farther out than any price: what stands where there is none yet. Infinity would do, but an expression cannot tell it.
+_NO_PRICE: Final = 1e300
 
 
 class Indicator(NamedTuple):
@@ -89,7 +91,7 @@ def _extreme(source: str, n: int, *, top: bool) -> Indicator:
 
     Put together from windows of a quarter of the length, so that windows of several lengths share most of the work.
     """
-    either, nothing = (pl.max_horizontal, float("-inf")) if top else (pl.min_horizontal, float("inf"))
+    either, nothing = (pl.max_horizontal, -_NO_PRICE) if top else (pl.min_horizontal, _NO_PRICE)
     part = 1
     while part * 4 < n:
         part *= 4
@@ -250,7 +252,7 @@ def opening_range_high(n: int) -> Indicator:
 
     Boundaries, not rows: minutes without a trade count. Null for a symbol that did not trade in them.
     """
-    nothing = float("-inf")
+    nothing = -_NO_PRICE
     masked = pl.when(pl.col.bar < n).then(pl.col.high).otherwise(nothing)
     so_far = derived(f"i_opening_high_{n}_so_far", masked.cum_max().over(_KEY[SESSION]))
     known = (pl.col.bar >= n - 1) & (so_far.col > nothing)
@@ -259,7 +261,7 @@ def opening_range_high(n: int) -> Indicator:
 
 def opening_range_low(n: int) -> Indicator:
     """Lowest low of the session's first n boundaries; as `opening_range_high`."""
-    nothing = float("inf")
+    nothing = _NO_PRICE
     masked = pl.when(pl.col.bar < n).then(pl.col.low).otherwise(nothing)
     so_far = derived(f"i_opening_low_{n}_so_far", masked.cum_min().over(_KEY[SESSION]))
     known = (pl.col.bar >= n - 1) & (so_far.col < nothing)

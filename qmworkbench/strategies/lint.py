@@ -11,11 +11,10 @@ from typing import Final
 
 import msgspec
 import polars as pl
-from polars.exceptions import PanicException
 
 from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS
 from qmworkbench.strategies.contract import FLAGS
-from qmworkbench.strategies.definition import StrategyDefinition
+from qmworkbench.strategies.definition import Program, StrategyDefinition
 from qmworkbench.strategies.expression_tree import Node, Unreadable, read
 from qmworkbench.strategies.indicators import Stages
 from qmworkbench.strategies.own_rows import ANYWHERE, BASE, CUMULATIVE, SHIFTS, Seen, is_first_row, moved_by, seen
@@ -118,16 +117,17 @@ def lint(definition: StrategyDefinition, params: Params) -> tuple[Finding, ...]:
     `params` are overrides or a full set. Findings come in the order of the columns, causes before effects, each rule
     once a column. Raises ParameterError for parameters that do not fit.
     """
-    full = definition.parameters(params)
-    try:
-        stages = [[(expr.meta.output_name(), expr) for expr in stage] for stage in definition.signals(full)]
-    except (Exception, PanicException) as error:  # a definition is foreign code
-        said = f"signals(params) raised {type(error).__name__}: {error}"
-        return (_finding(definition.strategy_id, "signals", Rule.RAISES, said),)
-    reading = _Reading(definition.strategy_id)
-    for stage in stages:
+    return findings(definition.program(definition.parameters(params)))
+
+
+def findings(program: Program) -> tuple[Finding, ...]:
+    """What `lint` finds in a definition's program for one parameter set."""
+    if program.broken is not None:
+        return (_finding(program.strategy_id, "signals", Rule.RAISES, program.broken),)
+    reading = _Reading(program.strategy_id)
+    for stage in program.stages:
         reading.stage(stage)
-    return reading.found((*FLAGS, *definition.features))
+    return reading.found((*FLAGS, *program.features))
 
 
 def clashes(sets: Sequence[tuple[StrategyDefinition, Params]]) -> tuple[Finding, ...]:

@@ -11,8 +11,7 @@ from qmworkbench.strategies.bars import SessionGrid, anchored, positions, prepar
 from qmworkbench.strategies.batch import joined, no_answers, taken
 from qmworkbench.strategies.contract import Answers, StrategyFault, answers, signalled
 from qmworkbench.strategies.definition import Anchor, StrategyDefinition, StrategyInstance
-from qmworkbench.strategies.frames import ClosedBars, SessionSource, shared_columns
-from qmworkbench.strategies.last_rows import LastRows, Lot, computed
+from qmworkbench.strategies.frames import ClosedBars, SessionSource, last_rows, shared_columns
 from qmworkbench.strategies.parameters import Params
 from qmworkbench.strategies.rules import Rules
 from qmworkbench.strategies.session_store import Floats, Index
@@ -96,12 +95,10 @@ class SessionSignals(SessionSource):
     def _until_now(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
         """The answers from the bars until the current boundary alone, computed as the incremental way computes them."""
         so_far = (pl.col("session") < self.grid.session) | (pl.col("bar") <= self.bar)
-        compiled = LastRows([rules])
         frame = self._anchored(rules.anchor, self._of(index).filter(so_far))
-        last = np.append(np.flatnonzero(np.diff(frame["i_symbol"].to_numpy())), frame.height - 1)
-        lot = Lot(compiled, frame.select(compiled.frame_reads), last, frame.select(compiled.row_reads)[last])
-        rows = computed([lot])[0][0]
-        return rows["close"].to_numpy(), answers(rules.program, rows)
+        return last_rows(
+            rules, frame, np.append(np.flatnonzero(np.diff(frame["i_symbol"].to_numpy())), frame.height - 1)
+        )
 
     def _of(self, index: Index) -> pl.DataFrame:
         """The bars of the symbols at ascending `index`, a slice for each."""

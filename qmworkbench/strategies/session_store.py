@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,6 @@ Index = npt.NDArray[np.int64]
 _PX: Final = ("open", "high", "low", "close", "volume")
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _FIRST_SLOTS: Final = 16
-_NEVER: Final = 2**31
 
 
 class SessionStore:
@@ -75,26 +74,40 @@ class SessionStore:
         """Those of `index` that have a bar at the current boundary."""
         return index[self._traded[self.bar, index]] if self.bar >= 0 else index[:0]
 
-    def depth(self, index: Index, anchor: Anchor) -> int:
-        """How many bars since the anchor each of the symbols at ascending `index` has, at the least."""
+    @property
+    def room(self) -> tuple[int, int]:
+        """How many symbols, and rows of each, there is room for; grows with the symbols asked for."""
+        return self._bar.shape[0], self._bar.shape[1]
+
+    def rows(self, index: Index, anchor: Anchor) -> tuple[Index, Index, Index]:
+        """Of the symbols at ascending `index`: its slot for good, and its newest bar's row since the anchor and since
+        the session's start, both from 0."""
         self._own(index)
         slots = self._slot[index]
-        return int((self._length[slots] - self._start[self._anchors[anchor], slots]).min(initial=_NEVER))
+        newest = self._length[slots] - 1
+        return slots, newest - self._start[self._anchors[anchor], slots], newest - self._past[slots]
+
+    def newest(self, index: Index) -> dict[str, npt.NDArray[Any]]:
+        """Prices, volume, tick, bar and bars_left of the current boundary's bars of the symbols at `index`."""
+        found = dict(zip(_PX, self._dense[self.bar][:, index], strict=True))
+        left = self.grid.boundaries - 1 - self.bar
+        counts = {
+            name: np.full(len(index), count, np.int32) for name, count in (("bar", self.bar), ("bars_left", left))
+        }
+        return {**found, "tick": self._ticks[index], **counts}
 
     def frame(
-        self, names: Sequence[str], index: Index, anchor: Anchor, tail: int | None = None
+        self, names: Sequence[str], index: Index, anchor: Anchor, *, newest: bool = True
     ) -> tuple[pl.DataFrame, Index]:
         """The anchored frame of the symbols at ascending `index`, and the row of each one's last bar.
 
-        It holds the columns asked for, of BARS_SCHEMA and the keys of `bars.prepared`; with `tail` only each symbol's
-        last so many bars, whether or not they reach back to the anchor.
+        It holds the columns asked for, of BARS_SCHEMA and the keys of `bars.prepared`; without the `newest` bar of
+        each symbol where that is to be left out.
         """
         self._own(index)
         slots = self._slot[index]
         start = self._start[self._anchors[anchor], slots]
-        if tail is not None:
-            start = self._length[slots] - np.minimum(self._length[slots], tail)
-        lengths = self._length[slots] - start
+        lengths = self._length[slots] - start - (0 if newest else 1)
         ends = np.cumsum(lengths)
         begins = ends - lengths
         flat = np.repeat(slots * self._bar.shape[1] + start - begins, lengths) + np.arange(lengths.sum())
@@ -113,15 +126,6 @@ class SessionStore:
             else:
                 columns.append(keys[name] if name in keys else self._column(name, rows))
         return pl.DataFrame(columns), ends - 1
-
-    def at_boundary(self, names: Sequence[str], index: Index) -> pl.DataFrame:
-        """Columns of BARS_SCHEMA for the current boundary's bars of the symbols at `index`."""
-        bars = np.full(len(index), self.bar, dtype=np.int32)
-        rows = _Rows(index, bars, np.full(len(index), len(self._opens) - 1, dtype=np.int32))
-        prices = {name: self._dense[self.bar, at, index] for at, name in enumerate(_PX) if name in names}
-        return pl.DataFrame(
-            [pl.Series(name, prices[name]) if name in prices else self._column(name, rows) for name in names]
-        )
 
     def _column(self, name: str, rows: "_Rows") -> pl.Series:
         """A column that follows from symbol, session and bar number."""
@@ -156,7 +160,7 @@ class SessionStore:
         self._px = np.empty((len(_PX), slots, capacity))
         self._bar = np.empty((slots, capacity), dtype=np.int32)
         self._day = np.empty((slots, capacity), dtype=np.int32)
-        self._length = np.zeros(slots, dtype=np.int64)
+        self._length, self._past = np.zeros(slots, dtype=np.int64), np.zeros(slots, dtype=np.int64)
         self._start = np.zeros((len(self._anchors), slots), dtype=np.int64)
 
     def _own(self, index: Index) -> None:
@@ -166,10 +170,11 @@ class SessionStore:
             return
         needed, (slots, capacity) = self._used + len(new), self._bar.shape
         if needed > slots:
-            px, bar, day, length, start = self._px, self._bar, self._day, self._length, self._start
+            px, bar, day, start = self._px, self._bar, self._day, self._start
+            length, past = self._length, self._past
             self._allot(max(needed, 2 * slots), capacity)
             self._px[:, :slots], self._bar[:slots], self._day[:slots] = px, bar, day
-            self._length[:slots], self._start[:, :slots] = length, start
+            self._length[:slots], self._past[:slots], self._start[:, :slots] = length, past, start
         for symbol in new.tolist():
             self._copy_in(symbol, self._used)
             self._slot[symbol] = self._used
@@ -185,7 +190,7 @@ class SessionStore:
         self._px[:, slot, past:end] = self._dense[bars, :, symbol].T
         self._bar[slot, :past], self._bar[slot, past:end] = self._old_bar[first:last], bars
         self._day[slot, :past], self._day[slot, past:end] = self._old_day[first:last], len(self._opens) - 1
-        self._length[slot] = end
+        self._length[slot], self._past[slot] = end, past
         for anchor, at in self._anchors.items():
             oldest = len(self._opens) - 1 - anchor.reach(self.grid.boundaries)
             within = int(np.searchsorted(self._day[slot, :past], oldest))

@@ -1,0 +1,156 @@
+"""One set of rules from boundary to boundary: of each symbol the newest row alone (§9; DESIGN "Numbers").
+
+What a row needs to know of those before it is carried along. A symbol that is new, or was left out for a while, starts
+from its earlier bars in whole columns, computed once.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS
+from qmworkbench.strategies.contract import FLAGS, Answers, answered
+from qmworkbench.strategies.definition import Program
+from qmworkbench.strategies.lint import findings
+from qmworkbench.strategies.row_compiler import COUNTS, PRICES, Compiled
+from qmworkbench.strategies.row_functions import where_known
+from qmworkbench.strategies.row_tape import History, Last, NotCarried
+from qmworkbench.strategies.rules import Rules
+from qmworkbench.strategies.session_store import Floats, Index, SessionStore
+
+_OWN: Final = (*PRICES, *COUNTS)
+
+
+class RowByRow:
+    """What rules say of the newest row of symbols of a store, at one boundary after the other.
+
+    Raises NotCarried for rules that have to be computed in whole columns: those with an operation the tape does not
+    know, and those the lint has not shown to keep to their own symbol's rows until now.
+    """
+
+    def __init__(self, rules: Rules, store: SessionStore) -> None:
+        program = rules.program
+        if program.broken is not None or findings(program):
+            raise NotCarried("not shown to read the symbol's own rows until now alone")
+        self._rules, self._store, self._compiled = rules, store, Compiled(program, (*FLAGS, *program.features))
+        if any(self._compiled.kind(name) != ("b" if name in FLAGS else "f") for name in self._compiled.answers):
+            raise NotCarried("answers of other types than agreed")
+        self._stages = _leading_to({one.seed.column for one in self._compiled.carried}, program, self._compiled.columns)
+        reads = {name for stage in self._stages for expr in stage for name in expr.meta.root_names()}
+        self._reads = [
+            name for name in (*BARS_SCHEMA, *KEYS) if name in reads or name in {"close", "i_symbol", "i_day"}
+        ]
+        self._done = self._first = np.empty(0, dtype=np.int64)
+
+    def answers(self, index: Index) -> tuple[Floats, Answers]:
+        """Closes, and what the rules say, of the symbols at `index`, all with a bar at the boundary.
+
+        Raises StrategyFault, and NotCarried if this boundary has to be computed in whole columns.
+        """
+        slots, row, pos = self._store.rows(index, self._rules.anchor)
+        self._make_room()
+        place, tape, leaves = self._compiled.place, self._compiled.tape, self._compiled.leaves
+        new = (self._done[slots] != row) & (row > 0)
+        if new.any():
+            self._start(index[new], slots[new])
+        self._first[slots[row == 0]] = 0
+        self._done[slots] = -1  # until it is done
+        place.move(slots, row, pos, self._first[slots])
+        if place.begins:
+            self._begin(slots[row == 0], slots[pos == 0])
+        newest = self._store.newest(index)
+        counts = {"i_index": row + place.first, "i_row": row, "i_pos": pos}
+        newest |= {name: values.astype(np.int32) for name, values in counts.items()}
+        found = tape.run([(leaves[name], newest[name]) for name in _OWN])
+        self._done[slots] = row + 1
+        return newest["close"], self._read(found, newest)
+
+    def _read(self, found: Sequence[Any], newest: dict[str, Any]) -> Answers:
+        """The answers from the registers."""
+        height = len(newest["close"])
+        nulls = dict.fromkeys(FLAGS, 0)
+        columns = {name: newest[name] for name in ("close", "tick", "bars_left")}
+        for name, value in self._compiled.answers.items():
+            values, known = found[value.at], None if value.known is None else found[value.known]
+            if name in nulls and known is not None:
+                nulls[name] = height - int(np.count_nonzero(np.broadcast_to(known, height)))
+            elif known is not None:
+                values = where_known(values, known)
+            columns[name] = values if np.ndim(values) else np.full(height, values)
+        return answered(self._rules.program, columns, nulls)
+
+    def _make_room(self) -> None:
+        """Follow the store as it grows; what was carried is then computed anew."""
+        place, (width, rows) = self._compiled.place, self._store.room
+        if (place.width, place.rows) != (width, rows) or not len(self._done):
+            place.width, place.rows = width, rows
+            for carried in self._compiled.carried:
+                carried.allot()
+            self._done, self._first = np.full(width, -1, dtype=np.int64), np.zeros(width, dtype=np.int64)
+
+    def _begin(self, symbols: Index, sessions: Index) -> None:
+        """The first row of some symbols, and of some symbols' session."""
+        for carried in self._compiled.carried:
+            if isinstance(carried, Last):
+                carried.begin(sessions if carried.group == "i_day" else symbols)
+
+    def _start(self, index: Index, slots: Index) -> None:
+        """Carry on from whole columns of the bars until now, those of the boundary left out."""
+        frame, last = self._store.frame(self._reads, index, self._rules.anchor, newest=False)
+        first = np.append(0, last[:-1] + 1)
+        self._first[slots] = first
+        table = self._whole_columns(frame)
+        slot, row = np.repeat(slots, last - first + 1), np.arange(len(frame)) - np.repeat(first, last - first + 1)
+        place = self._compiled.place
+        for carried in self._compiled.carried:
+            column = table[_named(carried)]
+            if isinstance(carried, Last):
+                carried.values[slots] = _values(column.gather(last), carried)
+            elif carried.numbered:
+                carried.values[row * place.width + slot] = _values(column, carried)
+            else:
+                kept = row > np.repeat(last - first, last - first + 1) - place.depth
+                where = (row[kept] & (place.depth - 1)) * place.width + slot[kept]
+                carried.values[where] = _values(column.filter(pl.Series(kept)), carried)
+
+    def _whole_columns(self, frame: pl.DataFrame) -> pl.DataFrame:
+        query = frame.lazy()
+        for stage in self._stages:
+            query = query.with_columns_seq(stage)
+        wanted = {_named(one): one.seed for one in self._compiled.carried}
+        columns = [
+            (
+                pl.col(seed.column) if seed.filled is None else pl.col(seed.column).forward_fill().over(seed.filled)
+            ).alias(name)
+            for name, seed in wanted.items()
+        ]
+        # The engine is named: the streaming one changes float sums from call to call.
+        return query.select(columns or "close").collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())
+
+
+def _named(carried: Last | History) -> str:
+    seed = carried.seed
+    return seed.column if seed.filled is None else f"{seed.column} {seed.filled}"
+
+
+def _values(column: pl.Series, carried: Last | History) -> Any:
+    """The values of a column, or where it is not null."""
+    if carried.seed.known:
+        return column.is_not_null().to_numpy()
+    return column.fill_null(carried.fill).to_numpy()
+
+
+def _leading_to(wanted: set[str], program: Program, beside: Sequence[Sequence[pl.Expr]]) -> list[list[pl.Expr]]:
+    """The stages as far as they lead to columns computed beside them."""
+    named = [
+        [*stage, *((expr.meta.output_name(), expr) for expr in more)]
+        for stage, more in zip([*program.stages, []], beside, strict=True)
+    ]
+    needed, stages = set(wanted), []
+    for stage in reversed(named):
+        here = [expr.alias(name) for name, expr in stage if name in needed]
+        needed.update(name for expr in here for name in expr.meta.root_names())
+        stages.append(here)
+    return [stage for stage in reversed(stages) if stage]

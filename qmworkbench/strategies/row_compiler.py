@@ -1,0 +1,283 @@
+"""A strategy's expressions as a tape: the same definition, computed one row at a time (DESIGN "Numbers").
+
+Each expression tree becomes calls on registers. What reads earlier rows (totals and extremes so far, shifts, rows
+looked up by number) reads what the tape carries. An operation that is not known here raises NotCarried: polars
+computes it.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from qmworkbench.strategies import row_functions as on_rows
+from qmworkbench.strategies.definition import Program
+from qmworkbench.strategies.expression_tree import NO_NUMBER, Node, Unreadable, read
+from qmworkbench.strategies.own_rows import moved_by
+from qmworkbench.strategies.row_tape import Carried, Function, History, Last, NotCarried, Place, Seed, Tape
+from qmworkbench.strategies.row_values import ARITHMETIC, ROW_BY_ROW, Value, Values
+
+PRICES: Final = ("open", "high", "low", "close", "volume", "tick")
+COUNTS: Final = ("bar", "bars_left", "i_index", "i_row", "i_pos")
+_SYMBOL, _SESSION = "i_symbol", "i_day"
+_RUNNING: Final = frozenset({"CumSum", "CumMax", "CumMin", "EwmMean", "FillNullWithStrategy.Forward"})
+
+
+class Compiled:
+    """A program's tape.
+
+    `leaves` are the registers that each row fills, `answers` the program's flags and features, `carried` what is kept
+    from row to row, and `columns` what that was in earlier rows: for each stage what is computed beside it, and at last
+    what is taken of the last stage.
+    """
+
+    def __init__(self, program: Program, answers: Sequence[str]) -> None:
+        self.tape, self.place = Tape(), Place()
+        self.leaves = {name: self.tape.given(np.array([1.5])) for name in PRICES}
+        self.leaves |= {name: self.tape.given(np.zeros(1, dtype=np.int32)) for name in COUNTS}
+        self.columns: list[list[pl.Expr]] = [[] for _ in range(len(program.stages) + 1)]
+        self._values, self._deepest = Values(self.tape), 1
+        self._made: dict[tuple[Any, ...], Any] = {}
+        self._known = {name: Value(at) for name, at in self.leaves.items()}
+        for stage, columns in enumerate(program.stages):
+            self._known |= {name: self._column(stage, name, expr) for name, expr in columns}
+        self.answers = {name: self._known.get(name, self._values.nothing) for name in answers}
+        wanted = [at for value in self.answers.values() for at in (value.at, value.known) if at is not None]
+        self.carried: list[Carried] = self.tape.cut(wanted)
+        self.place.depth = 1 << self._deepest.bit_length()
+
+    def kind(self, name: str) -> str:
+        """b for an answer that is a truth value, f for a float, i or u for a whole number, nothing for none."""
+        value = self.answers[name]
+        return "" if value.none else self._values.kind(value)
+
+    def _column(self, stage: int, name: str, expr: pl.Expr) -> Value:
+        try:
+            tree = read(expr)
+        except Unreadable as error:
+            raise NotCarried(str(error)) from error
+        self._stage, self._name = stage, name
+        self._whole = tree.inputs[0] if tree.kind == "over" else tree
+        return self._value(tree, None)
+
+    def _value(self, node: Node, group: str | None) -> Value:
+        """The value of an operation, within a group or in the whole column."""
+        match node.kind:
+            case "column" if node.name in self._known:
+                return self._known[node.name]
+            case "literal":
+                return self._literal(node)
+            case "operator":
+                return self._operator(node.name, *self._inputs(node, group))
+            case "ternary":
+                return self._values.chosen(*self._inputs(node, group))
+            case "cast":
+                return self._values.cast(self._value(node.inputs[0], group), node.name)
+            case "gather" if group is None:
+                return self._looked_up(node)
+            case "over" if group is None:
+                return self._grouped(node)
+            case "function":
+                return self._function(node, group)
+        raise NotCarried(node.shown())
+
+    def _inputs(self, node: Node, group: str | None) -> list[Value]:
+        return [self._value(one, group) for one in node.inputs]
+
+    def _literal(self, node: Node) -> Value:
+        """Numbers that take on the type of what they meet, truth values, and null."""
+        ((kind, inner),) = node.told["Literal"].items()
+        if node.options is None:
+            return self._values.nothing
+        if node.options is NO_NUMBER or not (kind == "Dyn" or "Boolean" in inner):
+            raise NotCarried(node.shown())
+        return self._values.literal(node.options)
+
+    def _operator(self, name: str, left: Value, right: Value) -> Value:
+        if name in {"And", "Or"}:
+            return (self._values.all_of if name == "And" else self._values.any_of)([left, right])
+        if name in ARITHMETIC:
+            return self._values.arithmetic(name, left, right)
+        return self._values.compared(name, left, right)
+
+    def _grouped(self, node: Node) -> Value:
+        by = [one.name for one in node.partition if one.kind == "column"]
+        if (
+            node.name != "GroupsToRows"
+            or node.order
+            or len(node.partition) != 1
+            or by[:1] not in ([_SYMBOL], [_SESSION])
+        ):
+            raise NotCarried(node.shown())
+        return self._value(node.inputs[0], by[0])
+
+    def _function(self, node: Node, group: str | None) -> Value:
+        if node.name in _RUNNING:
+            return self._running(node, group)
+        if node.name in {"Shift", "ShiftAndFill"}:
+            return self._shifted(node, group)
+        values, inputs, options = self._values, self._inputs(node, group), node.options
+        if node.name in ROW_BY_ROW and options is None:
+            return ROW_BY_ROW[node.name](values, inputs)
+        match node.name, options:
+            case "Boolean.IsBetween", {"closed": closed}:
+                return values.between(inputs[0], inputs[1], inputs[2], closed)
+            case "Round", {"decimals": decimals, "mode": "HalfToEven"}:
+                return values.applied(on_rows.rounded, inputs[0], decimals, of="f")
+            case "Clip", {"has_min": low, "has_max": high} if low != high and inputs[1].literal is not None:
+                return values.applied(
+                    on_rows.at_least if low else on_rows.at_most, inputs[0], inputs[1].literal, of="f"
+                )
+        raise NotCarried(node.shown())
+
+    # ── earlier rows ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _shifted(self, node: Node, group: str | None) -> Value:
+        value, rows = self._value(node.inputs[0], group), moved_by(node)
+        fill = self._value(node.inputs[2], group) if len(node.inputs) > 2 else self._values.nothing
+        if rows is None or rows < 1 or value.literal is not None or value.none:
+            raise NotCarried(node.shown())
+        if not fill.none and (
+            fill.literal is None or isinstance(fill.literal, bool) != (self._values.kind(value) == "b")
+        ):
+            raise NotCarried(node.shown())
+        self._deepest = max(self._deepest, rows)
+        back = self.tape.constant(rows)
+        where = self.tape.call(self.place.behind, back)
+        there = Value(self.tape.call(self.place.since, back, self.tape.constant(group or _SYMBOL)))
+        return self._values.chosen(there, self._row(node.inputs[0], value, group, where, numbered=False), fill)
+
+    def _looked_up(self, node: Node) -> Value:
+        value, number = self._inputs(node, None)
+        if (
+            value.literal is not None
+            or value.none
+            or self._values.kind(number) not in "iu"
+            or number.literal is not None
+        ):
+            raise NotCarried(node.shown())
+        where = self.tape.call(self.place.numbered, number.at, self._values.is_known(number).at)
+        found = self._row(node.inputs[0], value, None, where, numbered=True)
+        return found if number.known is None else self._values.chosen(Value(number.known), found, self._values.nothing)
+
+    def _row(self, node: Node, value: Value, group: str | None, where: int, *, numbered: bool) -> Value:
+        """What a value was in other rows."""
+        key = ("rows", value, group, numbered)
+        if key not in self._made:
+            column = self._earlier(node, group)
+            self._made[key] = [
+                (History(self.place, Seed(column, known), self._dtype(Value(at)), numbered=numbered), at)
+                for at, known in ((value.at, False), (value.known, True))
+                if at is not None
+            ]
+            for history, at in self._made[key]:
+                self.tape.keep(history, at)
+        at, *known = (self.tape.call(history.at, where, reads=history) for history, _ in self._made[key])
+        return Value(at, known[0] if known else None, value.unsure)
+
+    def _running(self, node: Node, group: str | None) -> Value:
+        value = self._value(node.inputs[0], group)
+        key = (node.name, str(node.options), value, group)
+        if key not in self._made:
+            if value.literal is not None or value.none:
+                raise NotCarried(node.shown())
+            if isinstance(node.options, dict) and node.options.get("reverse"):
+                raise NotCarried(node.shown())
+            makers = {"CumSum": self._total, "EwmMean": self._smoothed, "FillNullWithStrategy.Forward": self._held}
+            self._made[key] = makers.get(node.name, self._extreme)(node, value, group)
+        made: Value = self._made[key]
+        return made
+
+    def _total(self, node: Node, value: Value, group: str | None) -> Value:
+        """The sum so far; nulls add nothing."""
+        truth = self._values.kind(value) == "b"
+        dtype = np.dtype(np.uint32) if truth else self._dtype(value)
+        last, before = self._carry(
+            self._earlier(node, group), dtype.type(0), dtype, group, filled=value.known is not None
+        )
+        more = value if truth else self._values.filled(value, self._values.literal(0))
+        at = self.tape.call(np.add, before, more.at)
+        self.tape.keep(last, at)
+        return Value(at, value.known, value.unsure)
+
+    def _extreme(self, node: Node, value: Value, group: str | None) -> Value:
+        """The highest or lowest so far; nulls are passed over."""
+        top, dtype = node.name == "CumMax", self._dtype(value)
+        function: Function
+        if dtype.kind == "f":
+            function, fill = on_rows.highest if top else on_rows.lowest, np.nan
+        else:
+            bounds = np.iinfo(dtype)
+            function, fill = (np.maximum, bounds.min) if top else (np.minimum, bounds.max)
+        last, before = self._carry(self._earlier(node, group), fill, dtype, group, filled=value.known is not None)
+        at = self.tape.call(function, before, self._values.filled(value, Value(before)).at)
+        self.tape.keep(last, at)
+        return Value(at, value.known, value.unsure)
+
+    def _smoothed(self, node: Node, value: Value, group: str | None) -> Value:
+        """The exponential average: a weight of what is new, the rest of what was."""
+        options = node.options["options"]
+        plain = (
+            not options["adjust"] and options["min_periods"] <= 1 and (options["ignore_nulls"] or value.known is None)
+        )
+        if not plain or self._values.kind(value) != "f":
+            raise NotCarried(node.shown())
+        column, dtype = self._earlier(node, group), np.dtype(np.float64)
+        last, before = self._carry(column, 0.0, dtype, group, filled=True)
+        ever, begun = self._carry(column, False, np.dtype(np.bool_), group, filled=True, known=True)
+        at = self.tape.call(on_rows.smoothed, before, begun, self.tape.constant(options["alpha"]), value.at)
+        self.tape.keep(last, self._values.filled(Value(at, value.known), Value(before)).at)
+        self.tape.keep(ever, self._values.any_of([self._values.is_known(value), Value(begun)]).at)
+        return Value(at, value.known, value.unsure)
+
+    def _held(self, node: Node, value: Value, group: str | None) -> Value:
+        """The last value that was not null, in so many rows after it at the most if there is a limit."""
+        if value.known is None:
+            return value
+        inner, limit = node.inputs[0].expr, node.options
+        column, dtype = self._earlier(node, group, inner.forward_fill()), self._dtype(value)
+        last, before = self._carry(column, dtype.type(0), dtype, group)
+        at = self._values.filled(value, Value(before)).at
+        self.tape.keep(last, at)
+        if limit is None:
+            ever, known = self._carry(column, False, np.dtype(np.bool_), group, known=True)
+            known = self._values.any_of([Value(value.known), Value(known)]).at
+            self.tape.keep(ever, known)
+            return Value(at, known, value.unsure)
+        row, numbers = Value(self.leaves["i_index"]), pl.when(inner.is_not_null()).then(pl.col.i_index).forward_fill()
+        latest, number = self._carry(self._earlier(node, group, numbers), -(2**40), np.dtype(np.int64), group)
+        number = self._values.filled(Value(row.at, value.known), Value(number)).at
+        self.tape.keep(latest, number)
+        age = self._values.arithmetic("Minus", row, Value(number))
+        fresh = self._values.compared("LtEq", age, self._values.literal(limit))
+        return self._values.chosen(fresh, Value(at, unsure=value.unsure), self._values.nothing)
+
+    def _dtype(self, value: Value) -> np.dtype[Any]:
+        return np.asarray(self.tape.registers[value.at]).dtype
+
+    def _carry(
+        self,
+        column: str,
+        fill: Any,
+        dtype: np.dtype[Any],
+        group: str | None,
+        *,
+        known: bool = False,
+        filled: bool = False,
+    ) -> tuple[Last, int]:
+        """What is kept of the row before, and its register."""
+        group = group or _SYMBOL
+        last = Last(self.place, Seed(column, known, group if filled else None), fill, dtype, group)
+        return last, self.tape.call(last.read, reads=last)
+
+    def _earlier(self, node: Node, group: str | None, expr: pl.Expr | None = None) -> str:
+        """The name of a column that says of whole columns what `node` (or `expr`) is in each row."""
+        name = f"|{sum(map(len, self.columns))}"
+        if expr is None and node is self._whole:
+            self.columns[self._stage + 1].append(pl.col(self._name).alias(name))
+            return name
+        expr = node.expr if expr is None else expr
+        grouped = expr if group is None or node.kind == "column" else expr.over(group)
+        self.columns[self._stage].append(grouped.alias(name))
+        return name
