@@ -1,48 +1,62 @@
 """The journal's writer thread: it alone writes, and commits everything queued at once (§21)."""
 
-import contextlib
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from qmworkbench.ports import JournalFailed
 from qmworkbench.storage.journal_file import STREAMS, Row
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 WAKE_ROWS: Final = 512  # so much in the queue is committed without being asked for
 IDLE_S: Final = 0.25  # and whatever is there after so long
 QUEUE_LIMIT: Final = 200_000  # beyond it the disk is not keeping up and appending waits
-_EXACT: Final = 64
-_LARGEST: Final = 1024
 
 
-class GroupCommit:
+class Sink(Protocol[C]):
+    """Where the writer thread writes: one connection, used by that thread alone. Whatever it raises poisons."""
+
+    connection: C
+
+    def write(self, taken: dict[str, list[Row]]) -> None:
+        """Make the rows of every stream durable, all or none of them."""
+        ...
+
+    def finish(self) -> None:
+        """Leave the store tidy: everything is durable already."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class GroupCommit(Generic[C]):
     """Takes rows, makes them durable in order, in one transaction per wake.
 
     The first failure is final: nothing is written after it, and every call from then on raises
     JournalFailed. What was committed before stays; what was queued is not on disk, or not provably so.
-    `before_commit` runs in the writer thread before each commit: it makes durable what records refer to.
+    `before_commit` runs in the writer thread before each commit: it makes durable what records refer to. `name` is what
+    errors call the store, `remedy` what they advise.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, durable: dict[str, tuple[int, str]]) -> None:
+    def __init__(self, sink: Sink[C], name: str, durable: dict[str, tuple[int, str]], *, remedy: str) -> None:
         self.before_commit: Callable[[], None] | None = None
         self.commits = 0
-        self._connection = connection
-        self._path = path
+        self._sink = sink
+        self._name = name
+        self._remedy = remedy
         self._durable = dict(durable)
         self._queued: dict[str, list[Row]] = {stream: [] for stream in STREAMS}
-        self._asked: list[tuple[Future[Any], Callable[[sqlite3.Connection], Any]]] = []
+        self._asked: list[tuple[Future[Any], Callable[[C], Any]]] = []
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._done = threading.Condition(self._lock)
         self._wanted = False
         self._closing = False
         self._failure: JournalFailed | None = None
-        self._thread = threading.Thread(target=self._run, name=f"journal {path.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"journal {name}", daemon=True)
         self._thread.start()
 
     def durable(self, stream: str = "decisions") -> tuple[int, str]:
@@ -60,7 +74,7 @@ class GroupCommit:
         with self._lock:
             self.raise_if_failed()
             if self._closing:
-                raise JournalFailed(f"{self._path} is closed: nothing can be appended any more")
+                raise JournalFailed(f"{self._name} is closed: nothing can be appended any more")
             queue = self._queued[stream]
             queue.extend(rows)
             if len(queue) >= WAKE_ROWS:
@@ -82,13 +96,13 @@ class GroupCommit:
                 self.raise_if_failed()
             return self._durable["decisions"][0]
 
-    def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+    def ask(self, question: Callable[[C], T]) -> T:
         """Run `question` on the writing connection, between commits."""
         answer: Future[T] = Future()
         with self._lock:
             self.raise_if_failed()
             if self._closing:
-                raise JournalFailed(f"{self._path} is closed")
+                raise JournalFailed(f"{self._name} is closed")
             self._asked.append((answer, question))
             self._wake.notify()
         return answer.result()
@@ -109,11 +123,11 @@ class GroupCommit:
         try:
             while self._turn():
                 pass
-            self._fold_log()
+            self._sink.finish()
         except BaseException as error:  # whatever it is, nothing may be written after it
             self._poison(error)
         finally:
-            self._connection.close()
+            self._sink.close()
 
     def _turn(self) -> bool:
         """One wake: take everything, make it durable, tell those who wait. False once closing and empty."""
@@ -128,7 +142,8 @@ class GroupCommit:
         if any(taken.values()):
             if self.before_commit is not None:
                 self.before_commit()
-            self._commit(taken)
+            self._sink.write(taken)
+            self.commits += 1
         with self._lock:
             for stream, rows in taken.items():
                 if rows:
@@ -136,35 +151,20 @@ class GroupCommit:
             self._done.notify_all()
         for answer, question in asked:
             try:
-                answer.set_result(question(self._connection))
+                answer.set_result(question(self._sink.connection))
             except Exception as error:  # belongs to the one who asked
                 answer.set_exception(error)
         with self._lock:
             return not (closing and not self._largest_queue() and not self._asked)
 
-    def _fold_log(self) -> None:
-        """Leave one file behind. All is durable already: a reader in the way or a full disk is no failure."""
-        self._connection.execute("PRAGMA busy_timeout=200")
-        with contextlib.suppress(sqlite3.OperationalError):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
     def _largest_queue(self) -> int:
         return max(len(queue) for queue in self._queued.values())
 
-    def _commit(self, taken: dict[str, list[Row]]) -> None:
-        """One transaction. A lone statement is one by itself and spares two waits for the interpreter."""
-        statements = [(stream, piece) for stream, rows in taken.items() for piece in _pieces(rows)]
-        if len(statements) > 1:
-            self._connection.execute("BEGIN IMMEDIATE")
-        for stream, piece in statements:
-            self._connection.execute(_insert(stream, len(piece)), [value for row in piece for value in row])
-        if len(statements) > 1:
-            self._connection.execute("COMMIT")
-        self.commits += 1
-
     def _poison(self, error: BaseException) -> None:
-        remedy = "free disk space or repair the disk, then restart: recovery reconciles with the broker"
-        failure = JournalFailed(f"{self._path} could not be written ({error}): no effect may leave any more; {remedy}")
+        told = " ".join(str(error).split())
+        failure = JournalFailed(
+            f"{self._name} could not be written ({told}): no effect may leave any more; {self._remedy}"
+        )
         failure.__cause__ = error
         with self._lock:
             self._failure = failure
@@ -174,26 +174,3 @@ class GroupCommit:
             self._done.notify_all()
         for answer, _question in asked:
             answer.set_exception(failure)
-
-
-def _pieces(rows: list[Row]) -> list[list[Row]]:
-    """Cut rows into few sizes, so that SQLite's prepared statements are found again.
-
-    Many rows to a statement, never executemany: that takes the interpreter's lock once per row, and a
-    busy kernel in another thread then holds each row up for milliseconds.
-    """
-    pieces, start, size = [], 0, _LARGEST
-    while len(rows) - start > _EXACT:
-        while size > len(rows) - start:
-            size //= 2
-        pieces.append(rows[start : start + size])
-        start += size
-    if start < len(rows):
-        pieces.append(rows[start:])
-    return pieces
-
-
-def _insert(stream: str, count: int) -> str:
-    return f"INSERT INTO {stream} (seq, at, type, v, payload, prev_hash, hash) VALUES " + ",".join(
-        ["(?,?,?,?,?,?,?)"] * count
-    )

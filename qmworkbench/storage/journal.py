@@ -15,6 +15,7 @@ from qmworkbench.storage.group_commit import GroupCommit
 from qmworkbench.storage.journal_file import Row
 from qmworkbench.storage.refused import StorageRefused, StoreMissing
 from qmworkbench.storage.sqlite import connect_readonly, connect_writer, durable_settings
+from qmworkbench.storage.sqlite_sink import REMEDY, SqliteSink
 from qmworkbench.storage.times import stored_time
 from qmworkbench.storage.writer_lock import WriterLock
 
@@ -52,7 +53,7 @@ class SqliteJournal:
             self._lock.release()
             raise
         self._heads = dict(heads)
-        self._writer = GroupCommit(connection, self.path, heads)
+        self._writer = GroupCommit(SqliteSink(connection), str(self.path), heads, remedy=REMEDY)
 
     @classmethod
     def open(cls, path: Path, *, book: str | None = None) -> Self:
