@@ -20,6 +20,7 @@ from qmworkbench.cli import (
     reconcile,
     replay,
     report,
+    services,
     status,
     strategy,
     version,
@@ -75,6 +76,7 @@ _add_group("data", data.app)
 _add_group("config", config.app)
 _add_group("strategy", strategy.app)
 _add_group("drill", drill.app)
+_add_group("services", services.app)
 _add("version", version.version)
 
 

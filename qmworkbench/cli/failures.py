@@ -28,6 +28,7 @@ _COULD_NOT: Final = {
     "LeaseLost": "this process may not send any more",
     "LeaseTaken": "the book is in use",
     "NoBroker": "there is no broker here",
+    "NoServer": "a server cannot be had",
     "NoSuchPeriod": "there is no such period",
     "NoSuchSession": "there is no such session",
     "NotASession": "the market is closed on that day",
