@@ -81,3 +81,8 @@ _MARKERS: Final[dict[type[Event], Any]] = {
     AlertRaised: lambda m, e, s: m.hit.add(f"alarm.{e.alert.kind}"),
 }
 FAULT_MARKS: Final = frozenset(f"fault.{kind}" for kind in KINDS)
+
+
+def known() -> frozenset[str]:
+    """Every mark there is."""
+    return FAULT_MARKS
