@@ -7,9 +7,10 @@ from itertools import pairwise
 from typing import Final
 
 from qmworkbench.domain.events.market import FeedChanged, FeedState
+from qmworkbench.market.price_sense import PriceSense, crossed
 from qmworkbench.market.session import SessionData
 from qmworkbench.ports import Clock
-from qmworkbench.trading.frames import BarFrame
+from qmworkbench.trading.frames import BarFrame, Floats
 
 MAX_SPEED: Final = "max"
 LATE_AFTER_S: Final = 2.0
@@ -139,7 +140,15 @@ class Overdue:
     overdue_s: float
 
 
-FeedFact = LateBoundary | MissingBoundary | EmptyBoundaries | Overdue
+@dataclass(frozen=True)
+class PricesDoubted:
+    """What came cannot be believed, and why."""
+
+    as_of: datetime
+    why: str
+
+
+FeedFact = LateBoundary | MissingBoundary | EmptyBoundaries | Overdue | PricesDoubted
 
 
 @dataclass(frozen=True)
@@ -153,9 +162,11 @@ class Observation:
 class FeedMonitor:
     """Judges a feed from what arrives and when. No clock inside: times are given.
 
-    `expected` are the regular boundaries in order. The state is GAPPED from a missing boundary, STALE from
-    `stale_after_empty` empty boundaries in a row or from an overdue one, until a boundary comes in turn and
-    with bars. Lateness alone changes nothing, so that a replay decides the same on a slow machine.
+    `expected` are the regular boundaries in order. The state is CROSSED while prices or quotes cannot be believed,
+    GAPPED from a missing boundary, STALE from `stale_after_empty` empty boundaries in a row or from an overdue one,
+    MUTE where a boundary is overdue although heartbeats come, DISCONNECTED without a connection: until a boundary comes
+    in turn, with bars, and believable. Lateness alone changes nothing, so that a replay decides the same on a slow
+    machine. A heartbeat, or a connection that is back, is no market data: neither makes a feed good again.
     """
 
     def __init__(
@@ -175,6 +186,9 @@ class FeedMonitor:
         self._stale_after_empty = stale_after_empty
         self._next = 0
         self._empty_in_a_row = 0
+        self._sense = PriceSense()
+        self._quotes_doubted = ""
+        self._heartbeat_at: datetime | None = None
         self.state = FeedState.GOOD
 
     @property
@@ -189,6 +203,7 @@ class FeedMonitor:
         late_s = delivery.lateness_ms(arrived_at) / 1000
         if late_s > self._late_after_s:
             facts.append(LateBoundary(frame.as_of, late_s))
+        doubt = self._sense.doubt(frame)
         if frame.extended:
             return Observation(tuple(facts))
         missing = self._skip_to(frame.as_of)
@@ -196,7 +211,25 @@ class FeedMonitor:
         self._empty_in_a_row = 0 if len(frame) else self._empty_in_a_row + 1
         if self._empty_in_a_row and self._empty_in_a_row % self._stale_after_empty == 0:
             facts.append(EmptyBoundaries(frame.as_of, self._empty_in_a_row))
-        return Observation(tuple(facts), self._judge(frame, missing))
+        if doubt:
+            facts.append(PricesDoubted(frame.as_of, doubt))
+        return Observation(tuple(facts), self._judge(frame, missing, doubt or self._quotes_doubted))
+
+    def quotes(self, at: datetime, bid: Floats, ask: Floats) -> Observation:
+        """The latest table of quotes: crossed ones are believed again once a whole table and a boundary are good."""
+        self._quotes_doubted = crossed(bid, ask)
+        if not self._quotes_doubted:
+            return Observation()
+        changed = self._become(FeedState.CROSSED, at, self._quotes_doubted)
+        return Observation((PricesDoubted(at, self._quotes_doubted),), changed)
+
+    def heartbeat(self, at: datetime) -> None:
+        """The connection lives. That says nothing of the data: a mute socket beats like any other."""
+        self._heartbeat_at = at
+
+    def disconnected(self, at: datetime, detail: str) -> Observation:
+        """The connection is lost."""
+        return Observation((), self._become(FeedState.DISCONNECTED, at, detail or "the connection is lost"))
 
     def check(self, now: datetime, due_at: datetime) -> Observation:
         """Nothing arrived; `due_at` is when the awaited boundary was due.
@@ -206,8 +239,15 @@ class FeedMonitor:
         overdue_s = (now - due_at).total_seconds()
         if self.awaited is None or overdue_s <= self._late_after_s:
             return Observation()
-        changed = self._become(FeedState.STALE, now, f"boundary {self.awaited:%H:%M} UTC is {overdue_s:.0f} s overdue")
-        return Observation((Overdue(self.awaited, overdue_s),), changed)
+        fact = Overdue(self.awaited, overdue_s)
+        if self.state is FeedState.DISCONNECTED:
+            return Observation((fact,))  # it is known why nothing comes
+        detail = f"boundary {self.awaited:%H:%M} UTC is {overdue_s:.0f} s overdue"
+        beats = self._heartbeat_at is not None and self._heartbeat_at > due_at
+        if not beats:
+            return Observation((fact,), self._become(FeedState.STALE, now, detail))
+        detail += ", though heartbeats come: the price stream is dead, subscribe anew"
+        return Observation((fact,), self._become(FeedState.MUTE, now, detail))
 
     def _skip_to(self, as_of: datetime) -> list[datetime]:
         """Moves past `as_of`; the boundaries jumped over."""
@@ -220,7 +260,9 @@ class FeedMonitor:
         self._next += 1
         return missing
 
-    def _judge(self, frame: BarFrame, missing: Sequence[datetime]) -> FeedChanged | None:
+    def _judge(self, frame: BarFrame, missing: Sequence[datetime], doubt: str) -> FeedChanged | None:
+        if doubt:
+            return self._become(FeedState.CROSSED, frame.as_of, doubt)
         if missing:
             detail = f"{len(missing)} boundaries from {missing[0]:%H:%M} to {missing[-1]:%H:%M} UTC never came"
             return self._become(FeedState.GAPPED, frame.as_of, detail)
@@ -228,7 +270,7 @@ class FeedMonitor:
             detail = f"no bar of any symbol for {self._empty_in_a_row} boundaries"
             return self._become(FeedState.STALE, frame.as_of, detail)
         if len(frame):
-            return self._become(FeedState.GOOD, frame.as_of, "boundaries come in turn and with bars")
+            return self._become(FeedState.GOOD, frame.as_of, "boundaries come in turn, with bars to be believed")
         return None
 
     def _become(self, state: FeedState, at: datetime, detail: str) -> FeedChanged | None:

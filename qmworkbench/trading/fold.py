@@ -112,6 +112,8 @@ def _session_opened(state: State, event: session.SessionOpened) -> None:
     state.exec_ids = {}
     state.activity_ids = {}
     state.fills = {}
+    state.reversed_ids = {}
+    state.unproven = {}
     state.day.first_cursor = state.exec_cursor
     state.marks = {}
     state.alerts = {}
@@ -201,7 +203,8 @@ def _frame_computed(state: State, event: market.FrameComputed) -> None:
     if event.as_of != day.boundary_at:
         return
     day.frame_at, day.silenced, day.candidates = event.as_of, event.silenced, event.candidates
-    for mark in event.marks:
+    # What cannot be believed marks nothing: a loss made of it would halt or liquidate for no reason.
+    for mark in event.marks if state.feed is not market.FeedState.CROSSED else ():
         state.marks[mark.symbol] = mark
     for run in day.runs.values():
         if not run.ended:

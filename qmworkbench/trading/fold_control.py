@@ -84,7 +84,13 @@ def _emergency_step(state: State, event: control.EmergencyStepTaken) -> None:
         return
     if event.step == "overdue":
         emergency.overdue_at = event.at
+    elif event.step == "stranger_canceled":
+        emergency.strangers[event.detail] = event.at
+    if not event.symbol or event.step == "stranger_canceled":
         return
+    if event.step == "late_fill":
+        emergency.completed_at = emergency.overdue_at = None
+        emergency.again_at = event.at
     line = emergency.lines.setdefault(event.symbol, EmergencyLine(step=event.step, since=event.at))
     line.step, line.since, line.detail = event.step, event.at, event.detail
     line.attempt += event.step == "close_sent"

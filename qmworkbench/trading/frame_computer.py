@@ -12,11 +12,12 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from qmworkbench.domain.events.market import FeedState, FrameComputed, Mark, SignalRow
+from qmworkbench.domain.events.market import FrameComputed, Mark, SignalRow
 from qmworkbench.domain.instruments import AssetClass, Instrument
 from qmworkbench.domain.numbers import decimal_of
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.strategies.batch import SignalBatch
+from qmworkbench.trading import feed_quality
 from qmworkbench.trading.frames import BarFrame, Floats, Universe
 from qmworkbench.trading.radar import Radar
 from qmworkbench.trading.radar_snapshot import RadarSnapshot
@@ -64,8 +65,8 @@ def request_for(state: State) -> FrameRequest:
             blocked=tuple(sorted(state.blocked)),
             entries_open=not entries_reason,
             entries_reason=entries_reason,
-            feed_ok=state.feed is FeedState.GOOD,
-            feed_reason="" if state.feed is FeedState.GOOD else f"{state.feed}: {state.feed_detail}",
+            feed_ok=feed_quality.trusted(state),
+            feed_reason=feed_quality.why_silent(state),
             known=frozenset(watched),
         ),
     )

@@ -13,7 +13,7 @@ from qmworkbench.domain.events.market import (
 from qmworkbench.domain.events.session import RunEnded
 from qmworkbench.domain.ids import signal_id
 from qmworkbench.domain.sessions import Phase, Priority, TradingState
-from qmworkbench.trading import allocator, exits, watchlist
+from qmworkbench.trading import allocator, exits, feed_quality, watchlist
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.intents import intend_entry
 from qmworkbench.trading.state import State, position_key
@@ -34,9 +34,11 @@ def on_frame(decision: Decision, event: FrameComputed) -> None:
     if day.phase is not Phase.MARKET_SESSION:
         return
     signals = {position_key(row.strategy_id, row.symbol): row for row in event.signals}
-    exits.exit_rules(decision, signals)
+    # A strategy's exit is judged by prices: those that cannot be believed close nothing. What rests at the broker does.
+    believed = state.feed is not FeedState.CROSSED
+    exits.exit_rules(decision, signals if believed else {})
     allocator.adopt(decision)
-    if state.feed is FeedState.GOOD and not event.silenced:
+    if feed_quality.trusted(state) and not event.silenced:
         watchlist.take_in(decision, event.candidates)
         watchlist.note_near_misses(decision, event.near_misses)
         allocator.give_back(decision)

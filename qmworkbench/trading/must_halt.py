@@ -31,7 +31,7 @@ from qmworkbench.domain.sessions import Phase, Priority, TradingState
 from qmworkbench.trading import emergency
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.exits import cancel_entries
-from qmworkbench.trading.state import State
+from qmworkbench.trading.state import EXTERNAL, State
 
 __all__ = ["REMEDY", "SHOWN", "MustHalt", "declare", "ended", "standing", "watch"]
 
@@ -185,11 +185,11 @@ def _break_tells(state: State, event: BreakFound) -> Iterator[tuple[MustHalt, st
     if event.kind in _POSITION_BREAKS:
         yield MustHalt.POSITION_MISMATCH, f"{event.symbol}: we hold {event.before}, the broker {event.after}"
     elif event.kind is BreakKind.ORDER_UNKNOWN_TO_US:
-        known = state.orders.get(event.after)
-        if known is not None:
+        known = state.order_named(event.after)
+        if known is not None and known.strategy_id != EXTERNAL:
             yield MustHalt.DUPLICATE_SUSPECTED, f"{event.symbol} {event.after} works at the broker, {event.cause}"
-        elif state.working_in(event.symbol):
-            ours = ", ".join(o.cl_ord_id for o in state.working_in(event.symbol))
+        elif mine := [o.cl_ord_id for o in state.working_in(event.symbol) if o.strategy_id != EXTERNAL]:
+            ours = ", ".join(mine)
             yield MustHalt.DUPLICATE_SUSPECTED, f"{event.symbol} {event.after} works at the broker beside our {ours}"
 
 

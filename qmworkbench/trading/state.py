@@ -88,7 +88,11 @@ class EmergencyLine(msgspec.Struct, kw_only=True):
 
 
 class Emergency(msgspec.Struct, kw_only=True):
-    """An Emergency Liquidate & Halt under way, a line for each symbol; `reads` counts broker reads at one moment."""
+    """An Emergency Liquidate & Halt under way, a line for each symbol; `reads` counts broker reads at one moment.
+
+    `strangers` are orders at the broker that we do not hold open, by their id, and when their cancel was last asked
+    for. `again_at` is when a late fill began it again after it had been flat.
+    """
 
     emergency_id: str
     by: str
@@ -96,6 +100,8 @@ class Emergency(msgspec.Struct, kw_only=True):
     started_at: datetime
     deadline_s: int
     lines: dict[str, EmergencyLine] = {}
+    strangers: dict[str, datetime] = {}
+    again_at: datetime | None = None
     overdue_at: datetime | None = None
     read_at: datetime | None = None
     reads: int = 0

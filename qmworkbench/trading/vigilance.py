@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from qmworkbench.domain.events.control import DecisionEscalated, EntriesHeld, EntriesReleased
-from qmworkbench.domain.events.market import FeedChanged, FeedState
 from qmworkbench.domain.events.orders import OrderQueryRequested
 from qmworkbench.domain.events.reconciliation import (
     ReconciliationResult,
@@ -139,21 +138,6 @@ def _recovery(decision: Decision) -> None:
     clean = state.reconciliation.result is ReconciliationResult.CLEAN
     if day.unattended and clean and not day.ending and day.phase is Phase.MARKET_SESSION:
         decision.emit(EntriesReleased(at=decision.at, by=UNATTENDED, reason="recovered and reconciled clean"))
-
-
-def on_feed(decision: Decision, event: FeedChanged) -> None:
-    """§12 Market Data Broker Disconnect: degraded, entries blocked by the state itself, alarmed."""
-    decision.emit(event)
-    if event.state is FeedState.GOOD:
-        decision.all_clear("market_data_disconnect", "feed", "market data is good again")
-        return
-    decision.alarm(
-        "market_data_disconnect",
-        "feed",
-        Priority.P1,
-        f"market data is {event.state}: {event.detail}",
-        "confirm that reconnects are running; halt if it lasts (§12)",
-    )
 
 
 def continuous(decision: Decision) -> None:
