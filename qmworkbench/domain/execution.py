@@ -88,7 +88,8 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
     `cursor` is the broker's own transaction number: strictly rising, the place to resume reading from.
     `exec_id` identifies the report; the same id twice is the same news. `last_qty`, `last_px`, `fee` are
     this execution's and 0 unless `exec_type` is TRADE (or a TRADE_CANCEL of `ref_exec_id`).
-    `parent_id` names the entry of a bracket leg. `orig_cl_ord_id` is told with REPLACED, whose `cl_ord_id` is the new
+    `parent_id` names the entry of a bracket leg, `leg` which of its legs, where a broker that names legs by ids of its
+    own tells it. `orig_cl_ord_id` is told with REPLACED, whose `cl_ord_id` is the new
     one, and with REPLACE_REJECTED, whose `cl_ord_id` is the one that was asked for and does not exist. `reason` is
     coded text for rejects, cancels and expiries, "" else. `conversion_rate` is the account currency paid for one unit
     of the instrument's currency when the broker booked this execution: P&L times this rate is what the account
@@ -115,6 +116,7 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     conversion_rate: Decimal = ONE
     orig_cl_ord_id: str | None = None
+    leg: Leg | None = None
 
 
 class BrokerOrder(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,8 +21,8 @@ What cannot be explained is illegal: nothing leaves DENIED, an order the broker 
 order is submitted twice, one that has filled is not cancelled, one that the broker once confirmed is never "absent". An
 illegal arc raises IllegalArc and changes nothing. No arc leads from an end back to an open order.
 
-Quantities: `cum_qty` is what has filled, `leaves_qty = order_qty - cum_qty` while the order is open and 0 after. An open
-order of which nothing is left, because it filled or was cut down to what had filled, is FILLED.
+Quantities: `cum_qty` is what has filled, `leaves_qty = order_qty - cum_qty` while the order is open and 0 after. An
+open order of which nothing is left, because it filled or was cut down to what had filled, is FILLED.
 """
 
 from datetime import datetime
@@ -250,8 +250,8 @@ class Order(msgspec.Struct, kw_only=True):
     `decision_px` is the close at which the decision was made, the yardstick of slippage. `reserve_notional`
     is what risk sets aside for it, in account currency, while it could still fill.
     `None` prices mean: not of this order type. `order_id` is the broker's name for it, None until told.
-    `cancel_failed` says the last cancel did not take, so that it may be asked again later. `abandoned` ids are
-    cancelled on sight if they ever show up at the broker.
+    `cancels` counts how often a cancel was asked for, `cancel_failed` says the last one did not take, so that it may be
+    asked again later. `abandoned` ids are cancelled on sight if they ever show up at the broker.
     """
 
     cl_ord_id: str
@@ -287,6 +287,7 @@ class Order(msgspec.Struct, kw_only=True):
     working_id: str = ""
     replacing: Replacement | None = None
     reject_code: str = ""
+    cancels: int = 0
 
     @property
     def is_open(self) -> bool:

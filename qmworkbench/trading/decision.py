@@ -107,9 +107,7 @@ class Decision:
 
     def cancel(self, order: Order, reason: str) -> None:
         """Ask the broker to cancel, by the id it has the order under. Cancels are never judged by risk."""
-        self.emit(
-            CancelRequested(at=self.at, cl_ord_id=order.cl_ord_id, reason=reason, working_id=order.working_id)
-        )
+        self.emit(CancelRequested(at=self.at, cl_ord_id=order.cl_ord_id, reason=reason, working_id=order.working_id))
 
     def recancel(self, cl_ord_id: str, reason: str) -> None:
         """Ask for a cancel again, although it was asked before: harmless at the broker, needed after a crash."""

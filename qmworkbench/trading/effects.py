@@ -18,7 +18,7 @@ class SubmitOrder(msgspec.Struct, frozen=True):
 
 
 class CancelOrder(msgspec.Struct, frozen=True):
-    """Ask for a cancel; answer with CancelObserved."""
+    """Ask for a cancel, by the id the broker has the order under; answer with CancelObserved."""
 
     cl_ord_id: str
 
@@ -31,7 +31,7 @@ class ReplaceOrder(msgspec.Struct, frozen=True):
 
 
 class QueryOrder(msgspec.Struct, frozen=True):
-    """Ask the broker for one order by id; answer with OrderQueried."""
+    """Ask the broker for one order, by the id it has it under; answer with OrderQueried."""
 
     cl_ord_id: str
 
@@ -61,11 +61,11 @@ def effects_of(events: Iterable[Event]) -> list[Effect]:
         if isinstance(event, OrderIntended):
             effects.append(SubmitOrder(event.request))
         elif isinstance(event, CancelRequested):
-            effects.append(CancelOrder(event.cl_ord_id))
+            effects.append(CancelOrder(event.working_id or event.cl_ord_id))
         elif isinstance(event, ReplaceRequested):
             effects.append(ReplaceOrder(event.order, event.request))
         elif isinstance(event, OrderQueryRequested):
-            effects.append(QueryOrder(event.cl_ord_id))
+            effects.append(QueryOrder(event.working_id or event.cl_ord_id))
         elif isinstance(event, ReconciliationStarted):
             effects.append(QueryBroker(event.trigger, event.after_cursor))
         elif isinstance(event, AlertRaised):

@@ -1,5 +1,7 @@
 """How orders, fills, trades and repairs change the state (§13, §14): the half of the fold that concerns exposure."""
 
+import hashlib
+from bisect import bisect_right
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -7,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from qmworkbench.domain.chain import content_digest
 from qmworkbench.domain.events import Event, imported
 from qmworkbench.domain.events.orders import (
     CancelObserved,
@@ -25,14 +26,15 @@ from qmworkbench.domain.events.orders import (
     TradeClosed,
 )
 from qmworkbench.domain.events.reconciliation import BreakKind, FallbackImported, RepairApplied
-from qmworkbench.domain.execution import OrderRequest, SubmitOutcome
+from qmworkbench.domain.execution import ExecutionReport, OrderRequest, SubmitOutcome
 from qmworkbench.domain.numbers import ZERO
-from qmworkbench.domain.orders import Arc, Leg, Order, OrdStatus, PositionEffect, Replacement
+from qmworkbench.domain.orders import TERMINAL, Arc, Leg, Order, OrdStatus, PositionEffect, Replacement
 from qmworkbench.domain.positions import Position, fill_delta
 from qmworkbench.trading import holdings
 from qmworkbench.trading.state import State, position_key
 
 _SUBMIT_MEMORY = timedelta(minutes=1)
+_encode = msgspec.msgpack.Encoder(decimal_format="string").encode
 
 
 def _order_from(request: OrderRequest, event: OrderIntended | OrderDenied) -> Order:
@@ -88,7 +90,7 @@ def _order_intended(state: State, event: OrderIntended) -> None:
         )
     if request.position_effect is PositionEffect.OPEN:
         day.entries_intended += 1
-    day.submits = [at for at in day.submits if event.at - at < _SUBMIT_MEMORY]
+    del day.submits[: bisect_right(day.submits, event.at - _SUBMIT_MEMORY)]
     day.submits.append(event.at)
 
 
@@ -118,6 +120,7 @@ def _cancel_requested(state: State, event: CancelRequested) -> None:
     order = state.orders.get(event.cl_ord_id)
     if order is not None:
         order.cancel_requested_at, order.cancel_failed = event.at, False
+        order.cancels += 1
 
 
 def _cancel_observed(state: State, event: CancelObserved) -> None:
@@ -132,6 +135,8 @@ def _replace_requested(state: State, event: ReplaceRequested) -> None:
         order.replacing = Replacement(
             cl_ord_id=asked.cl_ord_id, order_qty=asked.order_qty, limit_px=asked.limit_px, stop_px=asked.stop_px
         )
+        # From now on the broker may speak of it under either id.
+        state.working_ids[asked.cl_ord_id] = order.cl_ord_id
 
 
 def _exit_requested(state: State, event: ExitRequested) -> None:
@@ -150,28 +155,97 @@ def _order_query_requested(state: State, event: OrderQueryRequested) -> None:
 def _execution_reported(state: State, event: ExecutionReported) -> None:
     report = event.report
     state.exec_cursor = max(state.exec_cursor, report.cursor)
-    state.exec_ids[report.exec_id] = content_digest(report)
+    state.exec_ids[report.exec_id] = report_digest(report)
+
+
+def report_digest(report: ExecutionReport) -> str:
+    """16 hex digits over a report's content: the same id with another digest is not the same news."""
+    return hashlib.blake2b(_encode(report), digest_size=8).hexdigest()
+
+
+def executed(state: State, exec_id: str) -> tuple[Decimal, Decimal] | None:
+    """Quantity and price of one of this session's executions; None where it is not in our books."""
+    text = state.fills.get(exec_id)
+    if text is None:
+        return None
+    _, _, qty, _, px = text.split()
+    return Decimal(qty), Decimal(px)
 
 
 def _order_changed(state: State, event: OrderChanged) -> None:
     order = state.orders[event.cl_ord_id]
-    run = state.day.runs.get(order.strategy_id)
-    if run is not None and event.arc is Arc.REJECT:
-        run.rejections += 1
-    elif run is not None and event.arc is Arc.FILL and order.leg is Leg.ENTRY:
-        run.rejections = 0
+    arc, before = event.arc, order.status
+    if order.leg is Leg.ENTRY and (arc is Arc.REJECT or arc is Arc.FILL):
+        _count_rejections(state, order, arc)
+    if arc is Arc.FILL and event.cl_ord_id in state.unproven:
+        _proven(state, event.cl_ord_id, event.cum_qty - order.cum_qty)
+    if event.order_qty != order.order_qty and order.reserve_notional:
+        order.reserve_notional *= event.order_qty / order.order_qty
     order.status, order.cum_qty, order.order_qty = event.status, event.cum_qty, event.order_qty
-    order.order_id = event.order_id or order.order_id
     order.last_at = event.at
+    if event.order_id:
+        order.order_id = event.order_id
     if event.reason:
         order.reason = event.reason
-    if event.arc is Arc.CANCEL_REJECT:
+    if arc is not Arc.ACK and arc is not Arc.FILL:
+        _note_arc(state, order, event)
+    elif event.working_id:
+        _goes_on_as(state, order, event.working_id)
+    if event.status is not before:
+        holdings.follow_status(state, order)
+
+
+def _count_rejections(state: State, order: Order, arc: Arc) -> None:
+    """Entries rejected in a row, and since when the instance leaves the symbol alone. Exits do not count."""
+    run = state.day.runs.get(order.strategy_id)
+    if run is None:
+        return
+    if arc is Arc.FILL:
+        run.rejections = 0
+    elif order.status is not OrdStatus.REJECTED:
+        run.rejections += 1
+        state.day.rejected_at[position_key(order.strategy_id, order.symbol)] = state.day.boundary
+
+
+def _note_arc(state: State, order: Order, event: OrderChanged) -> None:
+    """What single arcs leave behind beside status and quantities."""
+    arc = event.arc
+    order.limit_px = order.limit_px if event.limit_px is None else event.limit_px
+    order.stop_px = order.stop_px if event.stop_px is None else event.stop_px
+    if event.reject_code:
+        order.reject_code = event.reject_code
+    if event.working_id:
+        _goes_on_as(state, order, event.working_id)
+    if arc is Arc.CANCEL_REJECT:
         order.cancel_failed = True
-    if event.arc is Arc.SUBMIT:
+    elif arc is Arc.SUBMIT:
         order.submitted_at = event.at
-    if event.arc is Arc.ABANDON:
+    elif arc is Arc.ABANDON:
         order.abandoned = True
-    holdings.follow_status(state, order)
+    elif arc is Arc.REPLACE_REJECT or order.status in TERMINAL:
+        order.replacing = None
+    if event.unproven_qty > ZERO and order.status in TERMINAL:
+        state.unproven[order.cl_ord_id] = event.unproven_qty
+
+
+def _goes_on_as(state: State, order: Order, working_id: str) -> None:
+    """The broker has it under this id from now on; a replace that asked for it is answered."""
+    order.working_id = working_id
+    state.working_ids[working_id] = order.cl_ord_id
+    if order.replacing is not None and order.replacing.cl_ord_id == working_id:
+        order.replacing = None
+    if order.cancel_requested_at is not None and order.is_open:
+        # The cancel named an id that the broker gave up: it has to be asked for again.
+        order.cancel_failed = True
+
+
+def _proven(state: State, name: str, qty: Decimal) -> None:
+    """So much of what an ended order may have filled has reached us."""
+    left = state.unproven[name] - qty
+    if left > ZERO:
+        state.unproven[name] = left
+    else:
+        del state.unproven[name]
 
 
 def _fill_recorded(state: State, event: FillRecorded) -> None:
@@ -241,9 +315,14 @@ def _fill_reversed(state: State, event: FillReversed) -> None:
     state.day.fees -= event.fee
     holdings.net_moved(state, event.symbol, qty, qty * event.last_px)
     holdings.hold(state, held)
+    state.reversed_ids[event.ref_exec_id] = event.exec_id
     order = state.orders.get(event.cl_ord_id)
-    if order is not None:
-        order.cum_qty = max(ZERO, order.cum_qty - event.last_qty)
+    if order is None:
+        return
+    order.cum_qty = max(ZERO, order.cum_qty - event.last_qty)
+    if not order.is_open:
+        # A correction may follow: until executions or a comparison settle it, it may be filled again.
+        state.unproven[order.cl_ord_id] = state.unproven.get(order.cl_ord_id, ZERO) + event.last_qty
 
 
 def _trade_closed(state: State, event: TradeClosed) -> None:
@@ -271,6 +350,11 @@ def _repair_applied(state: State, event: RepairApplied) -> None:
     net_qty = state.net_qty(event.symbol) + held.qty - before
     holdings.net_is(state, event.symbol, net_qty, net_qty * Decimal(event.avg_px))
     holdings.hold(state, held)
+    if event.kind is not BreakKind.AVG_PX:
+        # The broker's own position holds whatever these may have filled.
+        ended = [name for name in state.unproven if state.orders[name].symbol == event.symbol]
+        for name in ended:
+            del state.unproven[name]
 
 
 def _positions_offset(state: State, event: PositionsOffset) -> None:

@@ -16,7 +16,9 @@ from qmworkbench.domain.positions import NetPosition, Position, fill_delta
 from qmworkbench.trading.session_state import position_key
 from qmworkbench.trading.state import State
 
-_OWES_ANSWER: Final = frozenset({OrdStatus.SUBMITTED, OrdStatus.UNKNOWN, OrdStatus.PENDING_CANCEL})
+_OWES_ANSWER: Final = frozenset(
+    {OrdStatus.SUBMITTED, OrdStatus.UNKNOWN, OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE}
+)
 
 
 def hold(state: State, held: Position) -> None:

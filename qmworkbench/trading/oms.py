@@ -1,162 +1,190 @@
 """Order management: what answers and execution reports do to orders, positions and trades (§13).
 
 Order of work for a report: a known exec_id with the same content is dropped, with other content it is a contradiction;
-then the order walks its arc; a fill is booked before the arc, so quantities are right when the status changes.
-Contradictions are recorded, alarmed, and stop the strategy (the book, where nobody here owns the order).
+news of an earlier session is put on record and not booked again; what cannot be true stops at the door
+(report_door.py). Then a fill is booked before its order walks the arc, so quantities are right when the status changes.
+The broker is right about exposure: even a fill that should not exist is held. Contradictions are recorded, alarmed, and
+stop the strategy (the book, where nobody here owns the order).
 """
 
 from decimal import Decimal
 from typing import Final
 
-from qmworkbench.domain.chain import content_digest
-from qmworkbench.domain.events.orders import (
-    CancelObserved,
-    ExecutionReported,
-    FillReversed,
-    OrderChanged,
-    OrderQueried,
-    ReportQuarantined,
-    SubmitObserved,
-)
-from qmworkbench.domain.execution import BrokerOrder, ExecType, ExecutionReport, SubmitOutcome
+from qmworkbench.domain.events.orders import CancelObserved, ExecutionReported, FillReversed, SubmitObserved
+from qmworkbench.domain.execution import ExecType, ExecutionReport, SubmitOutcome
 from qmworkbench.domain.numbers import ZERO
-from qmworkbench.domain.orders import Arc, IllegalArc, Leg, Order, OrdStatus, next_status
-from qmworkbench.domain.sessions import Priority, TradingState
+from qmworkbench.domain.orders import TERMINAL, Arc, IllegalArc, Leg, Order, OrdStatus
+from qmworkbench.domain.positions import Position
+from qmworkbench.domain.sessions import Priority
+from qmworkbench.trading import foreign, report_door
 from qmworkbench.trading.booking import book_fill
+from qmworkbench.trading.contradictions import contradicts, quarantine
 from qmworkbench.trading.decision import Decision
-from qmworkbench.trading.exits import cancel_all, request_exit
+from qmworkbench.trading.exits import request_exit
+from qmworkbench.trading.fold_orders import executed, report_digest
+from qmworkbench.trading.leg_adoption import leg_of
+from qmworkbench.trading.order_life import Terms, walk
+from qmworkbench.trading.order_queries import on_query_answer
+from qmworkbench.trading.rejections import RejectCode, after_rejection, classify
+from qmworkbench.trading.replacing import on_replace_answer
 
-__all__ = ["on_cancel_observed", "on_execution", "on_query_answer", "on_submit_observed"]
+__all__ = ["on_cancel_observed", "on_execution", "on_query_answer", "on_submit_observed", "walk"]
 
 _ARC: Final[dict[ExecType, Arc]] = {
     ExecType.NEW: Arc.ACK,
     ExecType.CANCELED: Arc.CANCEL,
-    ExecType.REPLACED: Arc.REPLACE,
     ExecType.REJECTED: Arc.REJECT,
     ExecType.EXPIRED: Arc.EXPIRE,
     ExecType.RESTATED: Arc.RESTATE,
     ExecType.CANCEL_REJECTED: Arc.CANCEL_REJECT,
-    ExecType.REPLACE_REJECTED: Arc.REPLACE_REJECT,
 }
+_REPLACES: Final = frozenset({ExecType.REPLACED, ExecType.REPLACE_REJECTED})
 _CLOSING: Final = (Leg.STOP, Leg.TARGET, Leg.CLOSE, Leg.EXIT)
-_FROM_BROKER_STATUS: Final[dict[OrdStatus, Arc]] = {
-    OrdStatus.ACCEPTED: Arc.ACK,
-    OrdStatus.PARTIALLY_FILLED: Arc.ACK,
-    OrdStatus.CANCELED: Arc.CANCEL,
-    OrdStatus.REJECTED: Arc.REJECT,
-    OrdStatus.EXPIRED: Arc.EXPIRE,
-}
-
-
-def walk(
-    decision: Decision,
-    order: Order,
-    arc: Arc,
-    *,
-    order_qty: Decimal | None = None,
-    cum_qty: Decimal | None = None,
-    order_id: str | None = None,
-    reason: str = "",
-) -> None:
-    """Move an order along one arc and put it on record. Raises IllegalArc, having changed nothing."""
-    qty = order.order_qty if order_qty is None else order_qty
-    cum = order.cum_qty if cum_qty is None else cum_qty
-    status = next_status(order.status, arc, order_qty=qty, cum_qty=cum)
-    decision.emit(
-        OrderChanged(
-            at=decision.at,
-            cl_ord_id=order.cl_ord_id,
-            arc=arc,
-            status=status,
-            cum_qty=cum,
-            order_qty=qty,
-            order_id=order_id,
-            reason=reason,
-        )
-    )
-    if status in (OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED) and order.cum_qty == ZERO:
-        _end_legs(decision, order, f"its entry was {status}")
-
-
-def _end_legs(decision: Decision, parent: Order, reason: str) -> None:
-    """Legs that never came alive end with their entry; those the broker works end by its own reports."""
-    for leg in decision.state.working_for(parent.strategy_id, parent.symbol):
-        if leg.parent_id == parent.cl_ord_id and leg.is_in_doubt:
-            walk(decision, leg, Arc.ABANDON, reason=reason)
+# The broker's last words, which carry the quantity that had filled by then.
+_LAST_WORDS: Final = frozenset({Arc.CANCEL, Arc.EXPIRE})
 
 
 def on_submit_observed(decision: Decision, event: SubmitObserved) -> None:
     """Sent, refused or lost. Lost is UNKNOWN, never rejected: the broker is asked by cl_ord_id (§13)."""
-    order = decision.state.orders[event.cl_ord_id]
+    order = decision.state.orders.get(event.cl_ord_id)
     decision.emit(event)
-    if not order.is_in_doubt:
+    if order is None or not order.is_in_doubt:
         return  # the broker's report was quicker than the answer to our request
     if event.outcome is SubmitOutcome.SENT:
         if order.status is OrdStatus.INTENDED:
             walk(decision, order, Arc.SUBMIT)
-    elif event.outcome is SubmitOutcome.REFUSED:
-        walk(decision, order, Arc.REJECT, reason=event.detail)
-        _after_rejection(decision, order, event.detail)
-    else:
-        walk(decision, order, Arc.LOSE, reason=event.detail)
-        decision.alarm(
-            "failed_order_placement",
-            order.cl_ord_id,
-            Priority.P1,
-            f"{order.symbol}: no answer to submitting {order.cl_ord_id} ({event.detail}); the order may be live",
-            "the broker is being asked for it by its id; do not send it again by hand",
-        )
+        return
+    code = classify(event.detail) if event.outcome is SubmitOutcome.REFUSED else RejectCode.UNKNOWN
+    if event.outcome is SubmitOutcome.REFUSED and code is not RejectCode.DUPLICATE_ID:
+        walk(decision, order, Arc.REJECT, reason=event.detail, reject_code=code)
+        after_rejection(decision, order, code, event.detail)
+        return
+    # An id that the broker has already is an order that may be live: no rejection either.
+    walk(decision, order, Arc.LOSE, reason=event.detail)
+    decision.alarm(
+        "failed_order_placement",
+        order.cl_ord_id,
+        Priority.P1,
+        f"{order.symbol}: no answer to submitting {order.cl_ord_id} ({event.detail}); the order may be live",
+        "the broker is being asked for it by its id; do not send it again by hand",
+    )
 
 
 def on_cancel_observed(decision: Decision, event: CancelObserved) -> None:
-    """A cancel that was refused or lost leaves the order working until a report says otherwise."""
-    order = decision.state.orders.get(event.cl_ord_id)
+    """A cancel that was refused or lost leaves the order working; what it really is, is asked for by its id."""
+    order = decision.state.order_named(event.cl_ord_id)
+    if order is not None and order.cl_ord_id != event.cl_ord_id:
+        event = CancelObserved(at=event.at, cl_ord_id=order.cl_ord_id, outcome=event.outcome, detail=event.detail)
     decision.emit(event)
     if order is None or not order.is_open:
         return
-    if event.outcome is SubmitOutcome.SENT and order.status is not OrdStatus.PENDING_CANCEL:
-        walk(decision, order, Arc.CANCEL_REQUEST)
+    if event.outcome is SubmitOutcome.SENT:
+        if order.status is not OrdStatus.PENDING_CANCEL:
+            walk(decision, order, Arc.CANCEL_REQUEST)
+    elif decision.state.connected:
+        decision.query(order, f"its cancel was {event.outcome}: {event.detail}")
 
 
 def on_execution(decision: Decision, event: ExecutionReported) -> None:
-    """One report from the broker."""
+    """One report from the broker. Never raises, whatever the broker says."""
     state, report = decision.state, event.report
     known = state.exec_ids.get(report.exec_id)
     if known is not None:
-        if known != content_digest(report):
+        if known != report_digest(report):
             decision.emit(event)
-            _contradiction(decision, report, "exec_id_reused", "the same exec_id came with other content")
+            contradicts(decision, report, "exec_id_reused", "the same exec_id came with other content")
         return
     decision.emit(event)
-    order = state.orders.get(report.cl_ord_id)
+    if state.session is None:
+        return  # nobody decides yet: on record, and the comparison that begins a session finds what it did
+    finding = report_door.malformed(report)
+    if finding is not None:
+        contradicts(decision, report, *finding)
+        return
+    if 0 < report.cursor <= state.day.first_cursor:
+        _of_an_earlier_session(decision, report)
+        return
+    order = state.orders.get(report.cl_ord_id) or _order_of(decision, report)
     if order is None:
         _unknown_order(decision, report)
         return
-    if report.exec_type is ExecType.TRADE:
+    finding = report_door.of_another_order(order, report)
+    if finding is not None:
+        contradicts(decision, report, *finding)
+    elif report.exec_type is ExecType.TRADE:
         _on_fill(decision, order, report)
     elif report.exec_type is ExecType.TRADE_CANCEL:
         _on_bust(decision, order, report)
+    elif report.exec_type in _REPLACES:
+        on_replace_answer(decision, order, report)
     elif report.exec_type is not ExecType.ORDER_STATUS:
         _on_status(decision, order, report)
+    elif report.cum_qty > order.cum_qty:
+        decision.want_reconciliation = True
+
+
+def _order_of(decision: Decision, report: ExecutionReport) -> Order | None:
+    """The order behind an id that is not its first: one it was replaced under, or one the broker made for a leg."""
+    state = decision.state
+    order = state.order_named(report.cl_ord_id)
+    if order is None and report.orig_cl_ord_id is not None:
+        order = state.order_named(report.orig_cl_ord_id)
+    if order is None and report.parent_id is not None:
+        order = leg_of(state, report)
+        if order is not None:
+            walk(decision, order, Arc.ACK, order_id=report.order_id, terms=Terms(working_id=report.cl_ord_id))
+    return order
+
+
+def _of_an_earlier_session(decision: Decision, report: ExecutionReport) -> None:
+    """A broker that sends its history again, or news so late that the morning's comparison has settled it: on record,
+    and never booked again.
+    """
+    text = f"{report.exec_type} number {report.cursor} is of an earlier session, which was heard up to "
+    text += str(decision.state.day.first_cursor)
+    quarantine(decision, report.exec_id, report.cl_ord_id, "earlier_session", text)
+    if report.exec_type not in (ExecType.TRADE, ExecType.TRADE_CANCEL):
+        return
+    # One alarm for all of them: after a restart a broker may send everything it has.
+    decision.alarm(
+        "executions_replayed",
+        decision.state.day.session_id,
+        Priority.P2,
+        f"the broker sends executions of earlier sessions again, first {report.exec_id}; none is booked twice",
+        "nothing to do if the books agree (`qm reconcile`); see why the broker's connection was read from its start",
+    )
+    decision.want_reconciliation = True
 
 
 def _on_fill(decision: Decision, order: Order, report: ExecutionReport) -> None:
+    finding = report_door.absurd(decision.state, order, report)
+    if finding is not None:
+        contradicts(decision, report, *finding)
+        return
     cum = order.cum_qty + report.last_qty
+    most = order.order_qty if order.replacing is None else max(order.order_qty, order.replacing.order_qty)
     contradiction = ""
-    if order.status in (OrdStatus.REJECTED, OrdStatus.DENIED):
+    if order.status is OrdStatus.REJECTED or order.status is OrdStatus.DENIED:
         contradiction = f"a fill for an order that is {order.status}"
-    elif cum > order.order_qty:
-        contradiction = f"filled {cum} of {order.order_qty}"
+    elif cum > most:
+        contradiction = f"filled {cum} of {most}"
+    elif report.cum_qty < report.last_qty:
+        contradiction = f"a fill of {report.last_qty}, and {report.cum_qty} filled with it"
     # The broker is right about exposure: even a fill that should not exist is held.
     book_fill(decision, order.strategy_id, report, order)
     if contradiction:
-        _contradiction(decision, report, "over_fill", contradiction)
+        contradicts(decision, report, "over_fill", contradiction)
+    if report.cum_qty > cum:
+        decision.want_reconciliation = True  # executions before this one have not reached us
     try:
         walk(decision, order, Arc.FILL, cum_qty=cum, order_id=report.order_id)
     except IllegalArc as error:
         if not contradiction:
-            _contradiction(decision, report, "illegal_arc", str(error))
-    _beyond(decision, order, report)
+            contradicts(decision, report, "illegal_arc", str(error))
+    if order.abandoned:
+        _back_from_the_dead(decision, order)
+    if order.leg in _CLOSING:
+        _beyond(decision, order, report)
 
 
 def _beyond(decision: Decision, order: Order, report: ExecutionReport) -> None:
@@ -164,124 +192,123 @@ def _beyond(decision: Decision, order: Order, report: ExecutionReport) -> None:
     opened has no exits of its own, so it is closed again.
     """
     held = decision.state.position(order.strategy_id, order.symbol)
-    if order.leg not in _CLOSING or held is None or held.qty * order.side.sign <= 0:
+    if held is None or held.qty * order.side.sign <= 0:
         return
-    _contradiction(decision, report, "over_exit", f"{order.cl_ord_id} left {held.qty} held the other way")
+    contradicts(decision, report, "over_exit", f"{order.cl_ord_id} left {held.qty} held the other way")
     request_exit(decision, held, "flat", "an exit closed more than was held")
 
 
 def _on_bust(decision: Decision, order: Order, report: ExecutionReport) -> None:
-    if report.ref_exec_id is None or report.ref_exec_id not in decision.state.exec_ids:
-        _contradiction(decision, report, "bust_of_unknown", f"takes back {report.ref_exec_id}, which was never seen")
+    """A bust takes one execution back, once; a correction is a bust and the fill as it should have been."""
+    state, ref = decision.state, report.ref_exec_id or ""
+    original = executed(state, ref)
+    if original is None:
+        contradicts(decision, report, "bust_of_unknown", f"takes back {report.ref_exec_id}, which is not in our books")
         return
+    if ref in state.reversed_ids:
+        contradicts(decision, report, "bust_repeated", f"{ref} was taken back by {state.reversed_ids[ref]} already")
+        return
+    if report.last_qty and (report.last_qty, report.last_px) != original:
+        told = f"{report.last_qty} at {report.last_px} for {original[0]} at {original[1]}"
+        contradicts(decision, report, "bust_differs", f"takes back {told}")
+        return
+    held = state.position(order.strategy_id, order.symbol)
+    before = held.qty if held is not None else ZERO
     decision.emit(
         FillReversed(
             at=decision.at,
             exec_id=report.exec_id,
-            ref_exec_id=report.ref_exec_id,
+            ref_exec_id=ref,
             cl_ord_id=order.cl_ord_id,
             strategy_id=order.strategy_id,
             symbol=order.symbol,
             side=order.side,
-            last_qty=report.last_qty,
-            last_px=report.last_px,
+            last_qty=original[0],
+            last_px=original[1],
             fee=report.fee,
         )
     )
+    walk_or_not(decision, order, Arc.BUST)
     decision.alarm(
         "trade_busted",
         report.exec_id,
         Priority.P1,
-        f"{order.symbol}: the broker took back {report.last_qty} at {report.last_px}",
+        f"{order.symbol}: the broker took back {original[0]} at {original[1]}",
         "check the position against the broker; reconciliation will follow",
     )
+    decision.want_reconciliation = True
+    _unprotected(decision, state.position(order.strategy_id, order.symbol), before)
+
+
+def walk_or_not(decision: Decision, order: Order, arc: Arc) -> None:
+    """An arc that changes no quantity, where the order's status has it."""
+    try:
+        walk(decision, order, arc)
+    except IllegalArc:
+        return
+
+
+def _unprotected(decision: Decision, held: Position | None, before: Decimal) -> None:
+    """What a bust brought back, or turned around, rests on no exits: it is closed."""
+    if held is not None and held.qty and before * held.qty <= 0:
+        request_exit(decision, held, "flat", "an execution was taken back")
 
 
 def _on_status(decision: Decision, order: Order, report: ExecutionReport) -> None:
-    arc = _ARC[report.exec_type]
-    qty = report.order_qty if arc in (Arc.RESTATE, Arc.REPLACE, Arc.ACK) else order.order_qty
+    arc, was = _ARC[report.exec_type], order.order_qty
+    ended = order.status in TERMINAL
+    # An acknowledgement that comes after a replace speaks of the quantity before it.
+    current = report.cl_ord_id == order.broker_id and not ended and report.order_qty > ZERO
+    told_qty = current and arc in (Arc.RESTATE, Arc.ACK)
+    missing = report.cum_qty - order.cum_qty if arc in _LAST_WORDS else ZERO
+    code = classify(report.reason) if arc is Arc.REJECT else ""
     try:
-        walk(decision, order, arc, order_qty=qty, order_id=report.order_id, reason=report.reason)
+        walk(
+            decision,
+            order,
+            arc,
+            order_qty=report.order_qty if told_qty else order.order_qty,
+            order_id=report.order_id,
+            reason=report.reason,
+            reject_code=code,
+            unproven_qty=max(missing, ZERO),
+        )
     except IllegalArc as error:
-        _contradiction(decision, report, "illegal_arc", str(error))
+        contradicts(decision, report, "illegal_arc", str(error))
         return
-    if arc is Arc.REJECT:
-        _after_rejection(decision, order, report.reason)
-    if order.abandoned and arc is Arc.ACK:
-        cancel_all(decision, [order], "abandoned order showed up at the broker")
+    if missing > ZERO:
+        decision.want_reconciliation = True
+    if told_qty and arc is Arc.ACK and order.parent_id is None and report.order_qty > was:
+        contradicts(decision, report, "order_qty", f"acknowledged for {report.order_qty}, {was} were asked for")
+    if code and not ended:
+        after_rejection(decision, order, RejectCode(code), report.reason)
+    elif arc is Arc.CANCEL_REJECT and order.is_open:
+        # Refused because it has filled, mostly: its fill is on the way, or got lost. Asked once for each refusal.
+        decision.query(order, f"its cancel was refused: {report.reason}")
+    elif order.abandoned and arc is Arc.ACK:
+        _back_from_the_dead(decision, order)
 
 
-def _after_rejection(decision: Decision, order: Order, reason: str) -> None:
-    """§13 Order Rejected: coded reason, an alarm, and no blind resubmission."""
-    state = decision.state
+def _back_from_the_dead(decision: Decision, order: Order) -> None:
+    """An id that was proven absent shows up after all: cancelled on sight, until the session ends."""
     decision.alarm(
-        "order_rejected",
+        "abandoned_order_live",
         order.cl_ord_id,
-        Priority.P2,
-        f"{order.symbol}: {order.leg} order rejected: {reason}",
-        "see whether risk, broker rule, size or market state caused it (qm why)",
+        Priority.P0 if order.cum_qty else Priority.P1,
+        f"{order.symbol}: {order.cl_ord_id} was proven absent at the broker and is live after all",
+        "it is being cancelled; see `qm order inspect` and compare the position with the broker's",
     )
-    run = state.day.runs.get(order.strategy_id)
-    if run is not None and order.leg is Leg.ENTRY and run.rejections >= state.day.limits.max_rejections_per_strategy:
-        text = f"{run.rejections} entries in a row were rejected, last: {reason}"
-        if decision.restrict(order.strategy_id, TradingState.REDUCING, "repeated_rejection", text, "oms"):
-            decision.alarm(
-                "repeated_rejection",
-                order.strategy_id,
-                Priority.P1,
-                f"{order.strategy_id} is stopped: {text}",
-                "find the cause, then restart the strategy",
-            )
+    if order.cancel_requested_at != decision.at:
+        decision.cancel(order, "an abandoned order showed up at the broker")
+    decision.want_reconciliation = True
 
 
 def _unknown_order(decision: Decision, report: ExecutionReport) -> None:
-    """News of an order nobody here sent: it belongs to EXTERNAL, and a fill of it stops the book."""
+    """News of an order nobody here sent. A fill of it is exposure: whoever's it is, it is held, and stops the book."""
     if report.exec_type is ExecType.TRADE:
-        book_fill(decision, "EXTERNAL", report, None)
-    _contradiction(decision, report, "unknown_order", f"{report.exec_type} for an order that is not in our books")
-
-
-def _contradiction(decision: Decision, report: ExecutionReport, kind: str, detail: str) -> None:
-    state = decision.state
-    decision.emit(
-        ReportQuarantined(at=decision.at, exec_id=report.exec_id, cl_ord_id=report.cl_ord_id, kind=kind, detail=detail)
-    )
-    order = state.orders.get(report.cl_ord_id)
-    owner = order.strategy_id if order is not None and order.strategy_id in state.day.runs else "book"
-    decision.restrict(owner, TradingState.REDUCING, f"contradiction.{kind}", f"{report.symbol}: {detail}", "oms")
-    decision.alarm(
-        kind,
-        report.exec_id,
-        Priority.P0 if owner == "book" or kind in ("over_fill", "over_exit") else Priority.P1,
-        f"{report.symbol}: execution report {report.exec_id} contradicts our books: {detail}",
-        "compare with the broker's order history before anything else (§13 Duplicate Order Suspicion)",
-    )
-    if state.reconciliation.pending is None:
-        decision.want_reconciliation = True
-
-
-def on_query_answer(decision: Decision, event: OrderQueried) -> None:
-    """What the broker says of an order in doubt. Only a complete answer at an exact cursor proves absence."""
-    decision.emit(event)
-    order = decision.state.orders.get(event.cl_ord_id)
-    if order is None or not event.complete or not order.is_open:
-        return
-    if event.found is None:
-        if order.is_in_doubt and event.cursor >= decision.state.exec_cursor:
-            walk(decision, order, Arc.ABANDON, reason="proven absent at the broker")
-            decision.all_clear("failed_order_placement", order.cl_ord_id, "proven absent at the broker")
-        return
-    _adopt(decision, order, event.found)
-
-
-def _adopt(decision: Decision, order: Order, found: BrokerOrder) -> None:
-    """The order exists: follow the broker's status. Its fills come through the reports, never from here."""
-    arc = _FROM_BROKER_STATUS.get(found.ord_status)
-    if arc is not None and order.is_in_doubt and found.cum_qty == order.cum_qty:
-        walk(decision, order, arc, order_qty=found.order_qty, order_id=found.order_id, reason="found by query")
-    elif order.status is OrdStatus.PENDING_CANCEL and found.leaves_qty > 0:
-        walk(decision, order, Arc.CANCEL_REJECT, order_id=found.order_id, reason="the broker still works it")
-    decision.all_clear("failed_order_placement", order.cl_ord_id, "found at the broker")
-    stale_entry = order.leg is Leg.ENTRY and decision.state.day.recovering
-    if order.is_open and (stale_entry or order.abandoned):
-        cancel_all(decision, [order], "a stale entry is not wanted any more")
+        finding = report_door.absurd(decision.state, None, report)
+        if finding is not None:
+            contradicts(decision, report, *finding)
+            return
+        book_fill(decision, foreign.owner_of(decision.state, report), report, None)
+    contradicts(decision, report, "unknown_order", f"{report.exec_type} for an order that is not in our books")

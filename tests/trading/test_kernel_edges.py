@@ -72,7 +72,10 @@ def test_one_answer_proves_nothing_before_its_cursor_has_caught_up() -> None:
     world.faults = Faults(lost_request=1.0)
     entry(world)
     name = intents(world, Leg.ENTRY)[0].request.cl_ord_id
-    assert world.state.orders[name].status is OrdStatus.CANCELED, "absent at an exact cursor: proven"
+    assert world.state.orders[name].status is OrdStatus.UNKNOWN, "one answer within the grace proves nothing"
+    world.tick(6)
+    world.tick(6)
+    assert world.state.orders[name].status is OrdStatus.CANCELED, "absent at an exact cursor, after the grace: proven"
     again = opened()
     again.faults = Faults(lost_request=1.0, unreachable=1.0)
     entry(again)

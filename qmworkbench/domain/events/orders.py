@@ -7,6 +7,7 @@ import msgspec
 
 from qmworkbench.domain.events.base import Event, Input
 from qmworkbench.domain.execution import BrokerOrder, ExecutionReport, OrderRequest, ReplaceRequest, SubmitOutcome
+from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import Arc, Leg, OrdStatus, Side
 
 
@@ -75,10 +76,13 @@ class SubmitObserved(Input, frozen=True, kw_only=True, tag="order.submit_observe
 
 
 class CancelRequested(Event, frozen=True, kw_only=True, tag="order.cancel_requested"):
-    """The broker is asked to cancel; the order works on until it says so."""
+    """The broker is asked to cancel; the order works on until it says so. `working_id` is the id the broker has it
+    under by now, "" while that is its first.
+    """
 
     cl_ord_id: str
     reason: str
+    working_id: str = ""
 
 
 class CancelObserved(Input, frozen=True, kw_only=True, tag="order.cancel_observed"):
@@ -116,10 +120,11 @@ class ExecutionReported(Input, frozen=True, kw_only=True, tag="broker.execution_
 
 
 class OrderQueryRequested(Event, frozen=True, kw_only=True, tag="order.query_requested"):
-    """The broker is asked for an order in doubt, by its cl_ord_id."""
+    """The broker is asked for an order in doubt, by its cl_ord_id, or the `working_id` it goes on under since."""
 
     cl_ord_id: str
     reason: str
+    working_id: str = ""
 
 
 class OrderQueried(Input, frozen=True, kw_only=True, tag="order.queried"):
@@ -138,7 +143,8 @@ class OrderChanged(Event, frozen=True, kw_only=True, tag="order.changed"):
     """An order walked an arc of the table.
 
     `reject_code` classes a refusal (§13: risk, broker rule, invalid size, market state). After REPLACE, `working_id` is
-    the broker's id for it from now on, `limit_px` and `stop_px` its prices.
+    the broker's id for it from now on, `limit_px` and `stop_px` its prices. `unproven_qty`: the broker's last word told
+    of so much more filled than has reached us; it stays reserved until executions or a comparison settle it.
     """
 
     cl_ord_id: str
@@ -152,6 +158,7 @@ class OrderChanged(Event, frozen=True, kw_only=True, tag="order.changed"):
     working_id: str = ""
     limit_px: Decimal | None = None
     stop_px: Decimal | None = None
+    unproven_qty: Decimal = ZERO
 
 
 class ExitRequested(Event, frozen=True, kw_only=True, tag="exit.requested"):

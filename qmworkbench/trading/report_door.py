@@ -1,0 +1,79 @@
+"""The kernel's door for execution reports: what may not even be tried (§13, §14).
+
+A report is somebody else's word. Numbers that are none, or that no market could have made, would spoil every sum they
+enter, so such a report is put on record, alarmed and compared with the broker's books; it is never booked. A price is
+absurd when it lies ten times away from everything known: today's last price, the order's own prices, the price it was
+decided at. A quantity is absurd at ten times the order's. A report that names our order with another
+symbol or side is about some other order. What merely surprises (an over-fill, an unknown order) passes: the broker is
+right about exposure.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+from qmworkbench.domain.execution import ExecType, ExecutionReport
+from qmworkbench.domain.numbers import ZERO
+from qmworkbench.domain.orders import Order
+from qmworkbench.trading.state import State
+
+_LARGEST: Final = Decimal(10) ** 12
+_SMALLEST: Final = Decimal(10) ** -12
+_FACTOR: Final = 10
+# A fee beyond this and beyond the value of the execution is none.
+_PLAIN_FEE: Final = Decimal(100)
+
+Finding = tuple[str, str]
+
+
+def malformed(report: ExecutionReport) -> Finding | None:
+    """What cannot be true of any report, whatever we know: (kind, detail); None where nothing is wrong with it."""
+    if not report.exec_id:
+        return "malformed", "it has no exec_id"
+    if report.transact_time.tzinfo is None:
+        return "malformed", f"transact_time {report.transact_time} has no time zone"
+    for px_or_qty in (report.order_qty, report.cum_qty, report.last_qty, report.last_px, report.avg_px):
+        if not px_or_qty.is_finite() or px_or_qty < ZERO or px_or_qty > _LARGEST:
+            return "malformed", f"{px_or_qty} is no quantity and no price"
+    fee, rate = report.fee, report.conversion_rate
+    if not fee.is_finite() or not rate.is_finite() or not _SMALLEST < rate < _LARGEST:
+        return "malformed", f"a fee of {fee} at a rate of {rate}"
+    if report.exec_type is ExecType.TRADE:
+        return _trade(report)
+    return None
+
+
+def _trade(report: ExecutionReport) -> Finding | None:
+    qty, px, fee = report.last_qty, report.last_px, report.fee
+    if qty < _SMALLEST or px < _SMALLEST:
+        return "malformed", f"a fill of {qty} at {px} is not a fill"
+    if fee and abs(fee) > _PLAIN_FEE and abs(fee) > qty * px * report.conversion_rate:
+        return "absurd_fee", f"a fee of {fee} for {qty} at {px}"
+    return None
+
+
+def of_another_order(order: Order, report: ExecutionReport) -> Finding | None:
+    """A report that bears our id and speaks of another symbol or side."""
+    if report.symbol != order.symbol:
+        return "wrong_symbol", f"{order.cl_ord_id} is an order in {order.symbol}, it says {report.symbol}"
+    if report.side is not order.side:
+        return "wrong_side", f"{order.cl_ord_id} is a {order.side}, it says {report.side}"
+    return None
+
+
+def absurd(state: State, order: Order | None, report: ExecutionReport) -> Finding | None:
+    """A fill that no market made: its price or quantity is out of all proportion to what is known."""
+    px, mark = report.last_px, state.marks.get(report.symbol)
+    # Prices of an order carried over a night may be from before a split: without a price of today nothing is known.
+    near = mark is None or _near(px, mark.px)
+    if not near and order is not None:
+        own = (order.decision_px, order.limit_px, order.stop_px, order.avg_px)
+        near = any(_near(px, known) for known in own if known is not None and known > ZERO)
+    if not near:
+        return "absurd_px", f"a fill at {px}, ten times away from every price known of {report.symbol}"
+    if order is not None and report.last_qty > _FACTOR * max(order.order_qty, report.order_qty):
+        return "absurd_qty", f"a fill of {report.last_qty} for an order of {order.order_qty}"
+    return None
+
+
+def _near(px: Decimal, known: Decimal) -> bool:
+    return known <= px * _FACTOR and px <= known * _FACTOR
