@@ -9,8 +9,7 @@ from qmworkbench.domain.ids import cl_ord_id
 from qmworkbench.domain.numbers import ZERO, floor_to
 from qmworkbench.domain.orders import Leg, Order, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.domain.positions import Position
-from qmworkbench.domain.sessions import Priority
-from qmworkbench.trading import denials, risk
+from qmworkbench.trading import breaches, denials, risk
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.state import EXTERNAL, State
 
@@ -227,6 +226,7 @@ def _record(
         )
     )
     if failed:
+        breaches.judged(decision, intent, failed)
         _deny(decision, intent, signal_id, " | ".join(map(denials.sentence, failed)))
         return False
     decision.emit(
@@ -259,11 +259,3 @@ def _deny(decision: Decision, intent: risk.Intent, signal_id: str, reason: str) 
             reason=reason,
         )
     )
-    if "max_trades_per_day" in reason:
-        decision.alarm(
-            "max_trades_reached",
-            "book",
-            Priority.P2,
-            f"max trades per day reached ({decision.state.day.limits.max_trades_per_day}): no further entries today",
-            "confirm no new entries are created; open positions go on under their exits (§11)",
-        )

@@ -2,42 +2,55 @@
 
 Every rule declares whom it judges. Entries face all of them. Exits face the reduce-only cap alone: no collar, no stale
 quote, no trade count and not even an unavailable Risk Manager may trap a position. Cancels are never judged.
-All rules are evaluated and recorded, allowed or denied, so that a denial names every reason at once. Those about money
-and size are in risk_exposure.py.
+All rules are evaluated and recorded, allowed or denied, so that a denial names every reason at once. Here are those
+about who may trade and when; money and size are in risk_exposure.py, prices and the instrument's terms in
+risk_terms.py. docs/risk.md lists them all.
+
+A rule that fails to answer denies, under a code of its own: silence of the Risk Manager is never a pass.
 """
 
-from collections.abc import Sequence
 from datetime import timedelta
-from decimal import Decimal
 from typing import Final
 
 from qmworkbench.domain.events.market import FeedState
 from qmworkbench.domain.events.orders import RuleVerdict
 from qmworkbench.domain.numbers import ZERO
-from qmworkbench.domain.orders import Side
 from qmworkbench.domain.sessions import Environment, Phase, TradingState
-from qmworkbench.trading import risk_exposure as exposure
-from qmworkbench.trading.risk_rule import Intent, Rule, verdict
+from qmworkbench.trading import exposure, risk_exposure, risk_terms
+from qmworkbench.trading.risk_rule import Case, Intent, Rule, rule, verdict
 from qmworkbench.trading.state import State
 
-__all__ = ["ENTRY_RULES", "EXIT_RULES", "Intent", "judge", "judge_unsized"]
+__all__ = ["ENTRY_RULES", "EXIT_RULES", "RULE_FAILED", "Intent", "judge", "judge_unsized"]
+
+RULE_FAILED: Final = "rule_failed"
 
 _MINUTE: Final = timedelta(minutes=1)
-_BPS: Final = Decimal(10_000)
+# What is answered most is made once.
+_ACTIVE: Final = verdict("trading_state", True, TradingState.ACTIVE.shown, TradingState.ACTIVE.shown)
+_ALL_UP: Final = verdict("critical_health", True, "none down", "none down")
+_RELEASED: Final = verdict("entries_released", True, "released", "released")
+_RUNNING: Final = verdict("run_active", True, "running", "running")
+_CONNECTED: Final = verdict("broker_connected", True, True, True)
+_DISCONNECTED: Final = verdict("broker_connected", False, False, True)
+_GOOD_FEED: Final = verdict("feed_quality", True, FeedState.GOOD, FeedState.GOOD)
+_RECONCILED: Final = verdict("reconciled", True, "0 open breaks", "0 open breaks")
+_NOT_BLOCKED: Final = verdict("blocked_symbol", True, "not blocked", "not blocked")
+_ARMED: Final = {
+    environment: verdict("environment_armed", environment is not Environment.LIVE, environment, "live must be armed")
+    for environment in Environment
+}
 
 
 # --- exits ---------------------------------------------------------------------------------------------
 
 
-def reduce_only(state: State, intent: Intent) -> RuleVerdict:
+@rule("reduce_only")
+def reduce_only(case: Case) -> RuleVerdict:
     """An exit may close what is held and not a share more, counting exits already on their way."""
-    request = intent.request
-    held = state.position(intent.strategy_id, request.symbol)
+    request, strategy_id = case.request, case.intent.strategy_id
+    held = case.state.position(strategy_id, request.symbol)
     qty = held.qty if held is not None else ZERO
-    on_the_way = sum(
-        (o.leaves_qty for o in state.exit_legs(intent.strategy_id, request.symbol) if o.side is request.side),
-        ZERO,
-    )
+    on_the_way = exposure.may_close(case.state, strategy_id, request.symbol, request.side)
     closable = max(ZERO, -request.side.sign * qty - on_the_way)
     return verdict("reduce_only", ZERO < request.order_qty <= closable, request.order_qty, closable)
 
@@ -45,179 +58,157 @@ def reduce_only(state: State, intent: Intent) -> RuleVerdict:
 # --- entries -------------------------------------------------------------------------------------------
 
 
-def trading_state(state: State, intent: Intent) -> RuleVerdict:
+@rule("trading_state")
+def trading_state(case: Case) -> RuleVerdict:
     """The worse of the book's and the strategy's state must be ACTIVE; the verdict says whose it is."""
-    now = state.trading_state(intent.strategy_id)
+    now = case.state.trading_state(case.intent.strategy_id)
     if now is TradingState.ACTIVE:
-        return verdict("trading_state", True, now.shown, TradingState.ACTIVE.shown)
-    whose = "book" if now is state.halt.state else "strategy"
+        return _ACTIVE
+    whose = "book" if now is case.state.halt.state else "strategy"
     return verdict("trading_state", False, f"{whose} is {now.shown}", TradingState.ACTIVE.shown)
 
 
-def risk_manager(state: State, intent: Intent) -> RuleVerdict:
+@rule("critical_health")
+def critical_health(case: Case) -> RuleVerdict:
     """Critical components must be healthy; this Risk Manager is one of them (§7)."""
-    down = state.day.critical_down
-    return verdict("critical_health", not down, ", ".join(down) or "none down", "none down")
+    down = case.day.critical_down
+    return verdict("critical_health", False, ", ".join(down), "none down") if down else _ALL_UP
 
 
-def environment_armed(state: State, intent: Intent) -> RuleVerdict:
+@rule("environment_armed")
+def environment_armed(case: Case) -> RuleVerdict:
     """Live needs arming, which this version does not offer: a live entry is always refused here."""
-    environment = state.day.environment
-    return verdict("environment_armed", environment is not Environment.LIVE, environment, "live must be armed")
+    return _ARMED[case.day.environment]
 
 
-def entries_released(state: State, intent: Intent) -> RuleVerdict:
+@rule("entries_released")
+def entries_released(case: Case) -> RuleVerdict:
     """Entries are not held: by the phase, a recovery, or a person."""
-    held = state.day.entries_held
-    return verdict("entries_released", not held, held or "released", "released")
+    held = case.day.entries_held
+    return verdict("entries_released", False, held, "released") if held else _RELEASED
 
 
-def run_active(state: State, intent: Intent) -> RuleVerdict:
+@rule("run_active")
+def run_active(case: Case) -> RuleVerdict:
     """The strategy's run has started and not ended."""
-    run = state.day.runs.get(intent.strategy_id)
-    ok = run is not None and not run.ended
-    return verdict("run_active", ok, "running" if ok else "ended", "running")
+    run = case.day.runs.get(case.intent.strategy_id)
+    return _RUNNING if run is not None and not run.ended else verdict("run_active", False, "ended", "running")
 
 
-def session_window(state: State, intent: Intent) -> RuleVerdict:
+@rule("session_window")
+def session_window(case: Case) -> RuleVerdict:
     """Entries keep the configured distance from the open and from the close; half-days have their own close."""
-    limits, phase = state.day.limits, state.day.phase
-    since, left = state.minutes_since_open(), state.minutes_to_close()
-    ok = phase is Phase.MARKET_SESSION and since >= limits.entry_delay_min and left > limits.entry_cutoff_min
-    return verdict(
+    day, now, limits, texts = case.day, case.state.clock(), case.limits, case.texts
+    since, left = (now - day.opens_at) / _MINUTE, (day.closes_at - now) / _MINUTE
+    ok = day.phase is Phase.MARKET_SESSION and since >= limits.entry_delay_min and left > limits.entry_cutoff_min
+    return RuleVerdict(
         "session_window",
         ok,
-        f"{phase}, {since:.0f} min after open, {left:.0f} min before close",
-        f"{limits.entry_delay_min} min after open, {limits.entry_cutoff_min} min before close",
+        f"{day.phase.value}, {since:.0f} min after open, {left:.0f} min before close",
+        f"{texts['entry_delay_min']} min after open, {texts['entry_cutoff_min']} min before close",
     )
 
 
-def broker_connected(state: State, intent: Intent) -> RuleVerdict:
+@rule("broker_connected")
+def broker_connected(case: Case) -> RuleVerdict:
     """The execution broker answers (§12)."""
-    return verdict("broker_connected", state.connected, state.connected, True)
+    return _CONNECTED if case.state.connected else _DISCONNECTED
 
 
-def feed_quality(state: State, intent: Intent) -> RuleVerdict:
+@rule("feed_quality")
+def feed_quality(case: Case) -> RuleVerdict:
     """Market data is trusted (§12)."""
-    return verdict("feed_quality", state.feed is FeedState.GOOD, state.feed, FeedState.GOOD)
+    feed = case.state.feed
+    return _GOOD_FEED if feed is FeedState.GOOD else verdict("feed_quality", False, feed, FeedState.GOOD)
 
 
-def reconciled(state: State, intent: Intent) -> RuleVerdict:
+@rule("reconciled")
+def reconciled(case: Case) -> RuleVerdict:
     """No entry while the broker's books and ours disagree, or while a recovery is running."""
-    open_breaks = len(state.reconciliation.unresolved)
-    ok = not open_breaks and not state.day.recovering
-    value = "recovering" if state.day.recovering else f"{open_breaks} open breaks"
-    return verdict("reconciled", ok, value, "0 open breaks")
+    if case.day.recovering:
+        return verdict("reconciled", False, "recovering", "0 open breaks")
+    open_breaks = len(case.state.reconciliation.unresolved)
+    return verdict("reconciled", False, f"{open_breaks} open breaks", "0 open breaks") if open_breaks else _RECONCILED
 
 
-def blocked_symbol(state: State, intent: Intent) -> RuleVerdict:
-    """The symbol is on no blocked list (§10)."""
-    block = state.blocked.get(intent.request.symbol)
-    return verdict(
-        "blocked_symbol",
-        block is None,
-        f"{block.scope}: {block.reason}" if block else "not blocked",
-        "not blocked",
-    )
+@rule("blocked_symbol")
+def blocked_symbol(case: Case) -> RuleVerdict:
+    """The symbol is on no blocked list (§10), neither the session's nor the permanent one."""
+    block = case.state.blocked.get(case.request.symbol)
+    if block is None:
+        return _NOT_BLOCKED
+    return verdict("blocked_symbol", False, f"{block.scope}: {block.reason}", "not blocked")
 
 
-def ownership(state: State, intent: Intent) -> RuleVerdict:
+@rule("ownership")
+def ownership(case: Case) -> RuleVerdict:
     """Only an instance the allocator gave the symbol to may enter it."""
-    owners = state.day.owners.get(intent.request.symbol, [])
-    return verdict(
-        "ownership", intent.strategy_id in owners, ", ".join(owners) if owners else "nobody", intent.strategy_id
-    )
-
-
-def price_collar(state: State, intent: Intent) -> RuleVerdict:
-    """Limit and stop prices within reach of the decision price: a slipped decimal point never leaves the house."""
-    limit, px = state.day.limits.price_collar_bps, intent.decision_px
-    prices = [intent.request.limit_px, intent.request.stop_px]
-    prices += [leg.stop_px for leg in intent.request.legs] + [leg.limit_px for leg in intent.request.legs]
-    worst = max((abs(p - px) / px * _BPS for p in prices if p is not None), default=ZERO) if px > 0 else _BPS
-    return verdict("price_collar", px > 0 and worst <= limit, f"{worst:.0f} bps", f"{limit} bps")
-
-
-def stop_side(state: State, intent: Intent) -> RuleVerdict:
-    """A protective stop lies on the losing side of the decision price."""
-    stop, px = intent.stop_px, intent.decision_px
-    ok = stop is None or (stop < px if intent.request.side is Side.BUY else stop > px)
-    return verdict("stop_side", ok, stop if stop is not None else "no stop", f"beyond {px}")
-
-
-def stale_quote(state: State, intent: Intent) -> RuleVerdict:
-    """The price decided on must be recent; a symbol without a mark is never entered."""
-    mark, limit = state.marks.get(intent.request.symbol), state.day.limits.stale_quote_s
-    limit = max(limit, state.day.window.interval_s)
-    age = (state.clock() - mark.at).total_seconds() if mark is not None else None
-    return verdict(
-        "stale_quote",
-        age is not None and age <= limit,
-        f"{age:.0f} s" if age is not None else "no quote",
-        f"{limit} s",
-    )
-
-
-def submit_rate(state: State, intent: Intent) -> RuleVerdict:
-    """Orders per minute stay under the cap: a runaway loop is stopped here."""
-    limit = state.day.limits.max_submits_per_minute
-    recent = sum(state.clock() - at < _MINUTE for at in state.day.submits)
-    return verdict("submit_rate", recent < limit, f"{recent} in the last minute", limit)
-
-
-def instrument_rules(state: State, intent: Intent) -> RuleVerdict:
-    """Known instrument, quantity on the lot grid, shorting only where it may be shorted."""
-    request = intent.request
-    instrument = state.instrument(request.symbol)
-    if instrument is None:
-        return verdict("instrument", False, "unknown symbol", "a symbol of the session's universe")
-    on_lot = request.order_qty > 0 and instrument.lot_down(request.order_qty) == request.order_qty
-    short_ok = request.side is Side.BUY or instrument.shortable
-    problem = "not on the lot grid" if not on_lot else "may not be shorted" if not short_ok else "fits"
-    return verdict(
-        "instrument",
-        on_lot and short_ok,
-        problem,
-        f"lot {instrument.lot_size}, shortable {instrument.shortable}",
-    )
+    owners, mine = case.day.owners.get(case.request.symbol, []), case.intent.strategy_id
+    return RuleVerdict("ownership", mine in owners, ", ".join(owners) if owners else "nobody", mine)
 
 
 EXIT_RULES: Final[tuple[Rule, ...]] = (reduce_only,)
 ENTRY_RULES: Final[tuple[Rule, ...]] = (
     trading_state,
-    risk_manager,
+    critical_health,
     environment_armed,
     entries_released,
     run_active,
     session_window,
     broker_connected,
     feed_quality,
+    risk_terms.clock_skew,
     reconciled,
     blocked_symbol,
     ownership,
-    exposure.conversion_rate,
-    instrument_rules,
-    exposure.max_daily_loss,
-    exposure.max_trades,
-    exposure.max_open_positions,
-    exposure.max_position_qty,
-    exposure.max_position_notional,
-    exposure.max_position_equity,
-    exposure.max_strategy_equity,
-    exposure.buying_power,
-    price_collar,
-    stop_side,
-    stale_quote,
-    submit_rate,
+    risk_exposure.conversion_rate,
+    risk_terms.instrument,
+    risk_terms.short_sale,
+    risk_terms.min_notional,
+    risk_exposure.max_daily_loss,
+    risk_exposure.max_trades,
+    risk_exposure.max_open_positions,
+    risk_exposure.max_position_qty,
+    risk_exposure.max_position_notional,
+    risk_exposure.max_position_equity,
+    risk_exposure.max_symbol_equity,
+    risk_exposure.max_strategy_equity,
+    risk_exposure.buying_power,
+    risk_terms.day_trades,
+    risk_terms.price_collar,
+    risk_terms.stop_side,
+    risk_terms.stale_quote,
+    risk_terms.submit_rate,
 )
+_UNSIZED: Final[tuple[Rule, ...]] = (trading_state, run_active, ownership, risk_exposure.conversion_rate)
 
 
 def judge(state: State, intent: Intent) -> tuple[RuleVerdict, ...]:
     """Every applicable rule's verdict, in a fixed order. The intent may pass only if all of them passed."""
-    rules: Sequence[Rule] = ENTRY_RULES if intent.is_entry else EXIT_RULES
-    return tuple(rule(state, intent) for rule in rules)
+    return _asked(ENTRY_RULES if intent.is_entry else EXIT_RULES, state, intent)
 
 
 def judge_unsized(state: State, intent: Intent) -> tuple[RuleVerdict, ...]:
-    """The verdicts on an entry that no size could be found for: why it has none."""
-    return tuple(rule(state, intent) for rule in (trading_state, run_active, ownership, exposure.conversion_rate))
+    """The verdicts on an entry that no size could be found for: why it has none. It never passes."""
+    verdicts = _asked(_UNSIZED, state, intent)
+    return (
+        verdicts if not all(v.passed for v in verdicts) else _asked((*_UNSIZED, risk_terms.instrument), state, intent)
+    )
+
+
+def _asked(rules: tuple[Rule, ...], state: State, intent: Intent) -> tuple[RuleVerdict, ...]:
+    try:
+        case = Case(state, intent)
+    except Exception as error:
+        return (_failed("the case", error),)
+    verdicts: list[RuleVerdict] = []
+    for code, ask in rules:
+        try:
+            verdicts.append(ask(case))
+        except Exception as error:
+            verdicts.append(_failed(code, error))
+    return tuple(verdicts)
+
+
+def _failed(code: str, error: Exception) -> RuleVerdict:
+    return verdict(RULE_FAILED, False, f"{code}: {type(error).__name__}: {error}", "an answer of every rule")
