@@ -17,7 +17,9 @@ from pydantic import SecretStr
 from qmworkbench.analytics.signal_settings import SignalSettings
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.limits import Limits
+from qmworkbench.domain.safety import HaltPolicy, HaltSettings, ReconciliationSettings
 from qmworkbench.domain.sessions import Environment
+from qmworkbench.service.config_halt import halt_policies, halt_settings
 from qmworkbench.service.config_ownership import ownership_problems
 from qmworkbench.service.config_problems import ConfigProblem, ConfigRefused, as_checks, dotted, shown
 from qmworkbench.service.config_reading import canonical, leaves, place, read
@@ -61,6 +63,7 @@ _DECISIVE: Final = (
     "allocator",
     "strategies",
     "venue",
+    "halt",
     "analytics",
 )
 
@@ -150,6 +153,18 @@ class Config:
         schedules = {kind: cost_schedule(plain(section)) for kind, section in terms.items()}
         financing = Financing(**plain(venue.financing))
         return VenueModel(name=venue.model, leverage=venue.leverage, schedules=schedules, financing=financing)
+
+    def reconciliation(self) -> ReconciliationSettings:
+        """When the broker is asked, and what is concluded from its answers."""
+        return ReconciliationSettings(**plain(self.settings.reconciliation))
+
+    def halt(self) -> HaltSettings:
+        """How long trouble may last before it halts the book."""
+        return halt_settings(self.settings.halt)
+
+    def halt_policies(self) -> tuple[HaltPolicy, ...]:
+        """What an owner approved beforehand: the conditions for which the book liquidates by itself."""
+        return halt_policies(self.settings.halt)
 
     def analytics(self) -> SignalSettings:
         """When the four signals of a running session speak."""

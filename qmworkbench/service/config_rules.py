@@ -8,6 +8,7 @@ import msgspec
 
 from qmworkbench.analytics.signal_settings import SignalSettings
 from qmworkbench.domain.limits import Limits
+from qmworkbench.domain.safety import ReconciliationSettings
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.service.config_problems import ConfigProblem, Path_, dotted, shown
 from qmworkbench.service.config_reading import place
@@ -47,7 +48,7 @@ def environment_problems(settings: Settings, layers: Sequence[Layer]) -> list[Co
 
 
 def value_problems(settings: Settings, layers: Sequence[Layer]) -> list[ConfigProblem]:
-    """What limits, scan, venue and analytics say of their values themselves, each on its own."""
+    """What limits, scan, venue, reconciliation and analytics say of their values themselves, each on its own."""
     problems: list[ConfigProblem] = []
     for path, section, build in (
         (("limits",), settings.limits, lambda values: Limits(**values)),
@@ -56,6 +57,7 @@ def value_problems(settings: Settings, layers: Sequence[Layer]) -> list[ConfigPr
         (("venue", "equity"), settings.venue.equity, cost_schedule),
         (("venue", "forex"), settings.venue.forex, cost_schedule),
         (("venue", "financing"), settings.venue.financing, lambda values: Financing(**values)),
+        (("reconciliation",), settings.reconciliation, lambda values: ReconciliationSettings(**values)),
         (("analytics",), settings.analytics, lambda values: SignalSettings(**values)),
     ):
         problems += _complaints(path, plain(section), build, layers)

@@ -23,7 +23,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from qmworkbench.analytics.signal_settings import SignalSettings
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
+from qmworkbench.service.config_halt import HaltSection
 from qmworkbench.service.config_problems import refusal
+from qmworkbench.service.config_reconciliation import ReconciliationSection
 from qmworkbench.service.config_section import Section, read_value, section_of
 from qmworkbench.service.config_servers import ServersSection
 from qmworkbench.service.redaction import SHORTEST_SECRET
@@ -230,6 +232,8 @@ class Settings(BaseSettings):
     venue: VenueSection = Field(default_factory=lambda: VenueSection.model_validate({}))
     service: ServiceSection = Field(default_factory=ServiceSection)
     feed: FeedSection = Field(default_factory=FeedSection)
+    halt: HaltSection = Field(default_factory=HaltSection)
+    reconciliation: ReconciliationSection = Field(default_factory=ReconciliationSection)
     analytics: AnalyticsSection = Field(default_factory=AnalyticsSection)
     retention: RetentionSection = Field(default_factory=RetentionSection)
     reports: ReportsSection = Field(default_factory=ReportsSection)

@@ -13,6 +13,7 @@ from qmworkbench.analytics.signal_settings import SignalSettings
 from qmworkbench.domain.events.session import RunSpec, SessionOpened
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.limits import Limits
+from qmworkbench.domain.safety import HaltPolicy, HaltSettings, ReconciliationSettings
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.market.session import SessionData
 from qmworkbench.service.code_version import code_version
@@ -63,6 +64,9 @@ class DayPlan:
     compute: Literal["incremental", "one-pass"] = "incremental"
     speed: float | None = None
     analytics: SignalSettings = SIGNAL_DEFAULTS
+    reconciliation: ReconciliationSettings = field(default_factory=ReconciliationSettings)
+    halt_settings: HaltSettings = field(default_factory=HaltSettings)
+    halt_policies: tuple[HaltPolicy, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     set_at: Mapping[str, str] = field(default_factory=dict)
 
@@ -101,6 +105,9 @@ class DayPlan:
             max_owned=self.max_owned,
             shared_symbols=self.shared_symbols,
             left_out=dict(self.left_out),
+            reconciliation=self.reconciliation,
+            halt_settings=self.halt_settings,
+            halt_policies=self.halt_policies,
         )
 
 
@@ -140,6 +147,9 @@ def plan_of(config: Config, data: SessionData, *, fresh: bool = False) -> DayPla
         max_owned=most_owned(config, market, scheduled.runs),
         shared_symbols=shares_symbols(config.settings, market),
         analytics=config.analytics(),
+        reconciliation=config.reconciliation(),
+        halt_settings=config.halt(),
+        halt_policies=config.halt_policies(),
         compute=feed.compute,
         speed=None if feed.speed == "max" else feed.speed,
     )
