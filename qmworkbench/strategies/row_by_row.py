@@ -12,7 +12,6 @@ import polars as pl
 
 from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS
 from qmworkbench.strategies.contract import FLAGS, Answers, answered
-from qmworkbench.strategies.definition import Program
 from qmworkbench.strategies.lint import findings
 from qmworkbench.strategies.row_compiler import COUNTS, PRICES, Compiled
 from qmworkbench.strategies.row_functions import where_known
@@ -37,8 +36,7 @@ class RowByRow:
         self._rules, self._store, self._compiled = rules, store, Compiled(program, (*FLAGS, *program.features))
         if any(self._compiled.kind(name) != ("b" if name in FLAGS else "f") for name in self._compiled.answers):
             raise NotCarried("answers of other types than agreed")
-        self._stages = _leading_to({one.seed.column for one in self._compiled.carried}, program, self._compiled.columns)
-        reads = {name for stage in self._stages for expr in stage for name in expr.meta.root_names()}
+        reads = {name for stage in self._compiled.stages for expr in stage for name in expr.meta.root_names()}
         self._reads = [
             name for name in (*BARS_SCHEMA, *KEYS) if name in reads or name in {"close", "i_symbol", "i_day"}
         ]
@@ -117,7 +115,7 @@ class RowByRow:
 
     def _whole_columns(self, frame: pl.DataFrame) -> pl.DataFrame:
         query = frame.lazy()
-        for stage in self._stages:
+        for stage in self._compiled.stages:
             query = query.with_columns_seq(stage)
         wanted = {_named(one): one.seed for one in self._compiled.carried}
         columns = [
@@ -140,17 +138,3 @@ def _values(column: pl.Series, carried: Last | History) -> Any:
     if carried.seed.known:
         return column.is_not_null().to_numpy()
     return column.fill_null(carried.fill).to_numpy()
-
-
-def _leading_to(wanted: set[str], program: Program, beside: Sequence[Sequence[pl.Expr]]) -> list[list[pl.Expr]]:
-    """The stages as far as they lead to columns computed beside them."""
-    named = [
-        [*stage, *((expr.meta.output_name(), expr) for expr in more)]
-        for stage, more in zip([*program.stages, []], beside, strict=True)
-    ]
-    needed, stages = set(wanted), []
-    for stage in reversed(named):
-        here = [expr.alias(name) for name, expr in stage if name in needed]
-        needed.update(name for expr in here for name in expr.meta.root_names())
-        stages.append(here)
-    return [stage for stage in reversed(stages) if stage]

@@ -5,7 +5,7 @@ looked up by number) reads what the tape carries. An operation that is not known
 computes it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -22,22 +22,23 @@ PRICES: Final = ("open", "high", "low", "close", "volume", "tick")
 COUNTS: Final = ("bar", "bars_left", "i_index", "i_row", "i_pos")
 _SYMBOL, _SESSION = "i_symbol", "i_day"
 _RUNNING: Final = frozenset({"CumSum", "CumMax", "CumMin", "EwmMean", "FillNullWithStrategy.Forward"})
+_SHIFTS: Final = frozenset({"Shift", "ShiftAndFill"})
+_READING_BACK: Final = _RUNNING | _SHIFTS
 
 
 class Compiled:
     """A program's tape.
 
     `leaves` are the registers that each row fills, `answers` the program's flags and features, `carried` what is kept
-    from row to row, and `columns` what that was in earlier rows: for each stage what is computed beside it, and at last
-    what is taken of the last stage.
+    from row to row, and `stages` how to find that in whole columns of earlier rows, each symbol's by itself.
     """
 
     def __init__(self, program: Program, answers: Sequence[str]) -> None:
         self.tape, self.place = Tape(), Place()
         self.leaves = {name: self.tape.given(np.array([1.5])) for name in PRICES}
         self.leaves |= {name: self.tape.given(np.zeros(1, dtype=np.int32)) for name in COUNTS}
-        self.columns: list[list[pl.Expr]] = [[] for _ in range(len(program.stages) + 1)]
-        self._values, self._deepest = Values(self.tape), 1
+        self._columns: list[list[pl.Expr]] = [[] for _ in range(len(program.stages) + 1)]
+        self._values, self._deepest, self._named = Values(self.tape), 1, 0
         self._made: dict[tuple[Any, ...], Any] = {}
         self._known = {name: Value(at) for name, at in self.leaves.items()}
         for stage, columns in enumerate(program.stages):
@@ -46,6 +47,7 @@ class Compiled:
         wanted = [at for value in self.answers.values() for at in (value.at, value.known) if at is not None]
         self.carried: list[Carried] = self.tape.cut(wanted)
         self.place.depth = 1 << self._deepest.bit_length()
+        self.stages = _leading_to({one.seed.column for one in self.carried}, self._columns)
 
     def kind(self, name: str) -> str:
         """b for an answer that is a truth value, f for a float, i or u for a whole number, nothing for none."""
@@ -59,7 +61,9 @@ class Compiled:
             raise NotCarried(str(error)) from error
         self._stage, self._name = stage, name
         self._whole = tree.inputs[0] if tree.kind == "over" else tree
-        return self._value(tree, None)
+        value = self._value(tree, None)
+        self._columns[stage].append(_alone(tree, None, expr).alias(name))
+        return value
 
     def _value(self, node: Node, group: str | None) -> Value:
         """The value of an operation, within a group or in the whole column."""
@@ -115,7 +119,7 @@ class Compiled:
     def _function(self, node: Node, group: str | None) -> Value:
         if node.name in _RUNNING:
             return self._running(node, group)
-        if node.name in {"Shift", "ShiftAndFill"}:
+        if node.name in _SHIFTS:
             return self._shifted(node, group)
         values, inputs, options = self._values, self._inputs(node, group), node.options
         if node.name in ROW_BY_ROW and options is None:
@@ -272,12 +276,44 @@ class Compiled:
         return last, self.tape.call(last.read, reads=last)
 
     def _earlier(self, node: Node, group: str | None, expr: pl.Expr | None = None) -> str:
-        """The name of a column that says of whole columns what `node` (or `expr`) is in each row."""
-        name = f"|{sum(map(len, self.columns))}"
+        """The name of a column that says of whole columns what `node` (or `expr`, made of it) is in each row."""
+        self._named += 1
+        name = f"|{self._named}"
         if expr is None and node is self._whole:
-            self.columns[self._stage + 1].append(pl.col(self._name).alias(name))
-            return name
-        expr = node.expr if expr is None else expr
-        grouped = expr if group is None or node.kind == "column" else expr.over(group)
-        self.columns[self._stage].append(grouped.alias(name))
+            self._columns[self._stage + 1].append(pl.col(self._name).alias(name))
+        else:
+            whole = _alone(node, group, node.expr if expr is None else expr)
+            self._columns[self._stage].append(whole.alias(name))
         return name
+
+
+def _alone(node: Node, group: str | None, expr: pl.Expr) -> pl.Expr:
+    """The expression of a tree, with each symbol's rows by themselves.
+
+    Ungrouped, a total runs on from one symbol to the next; rules that were shown to read their own rows read
+    differences of it alone, but what is carried begins with the symbol.
+    """
+    outside = [*_outside(node)]
+    if not any(one.kind == "function" and one.name in _READING_BACK for one in outside):
+        return expr
+    if any(one.kind in {"over", "gather"} for one in outside):
+        raise NotCarried(node.shown())
+    return expr.over(group or _SYMBOL)
+
+
+def _outside(node: Node) -> Iterator[Node]:
+    """The operations of a tree that stand in no group."""
+    yield node
+    if node.kind != "over":
+        for below in node.inputs:
+            yield from _outside(below)
+
+
+def _leading_to(wanted: set[str], stages: Sequence[Sequence[pl.Expr]]) -> list[list[pl.Expr]]:
+    """The stages as far as they lead to the columns `wanted`."""
+    needed, leading = set(wanted), []
+    for stage in reversed(stages):
+        here = [expr for expr in stage if expr.meta.output_name() in needed]
+        needed.update(name for expr in here for name in expr.meta.root_names())
+        leading.append(here)
+    return [stage for stage in reversed(leading) if stage]
