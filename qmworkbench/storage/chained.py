@@ -1,0 +1,159 @@
+"""What every journal with a writer thread has in common: chaining, group commit, reading up to the head (§21).
+
+Appending encodes and chains in the caller's thread, so the head is known at once; the writer thread (group_commit.py)
+makes it durable. A store adds how it is opened, and how rows are read back.
+"""
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from qmworkbench.domain.chain import GENESIS, Record, link
+from qmworkbench.domain.events import SCHEMA_VERSION, Event, decode, encode, wire_name
+from qmworkbench.storage import journal_file
+from qmworkbench.storage.group_commit import GroupCommit
+from qmworkbench.storage.journal_file import Row
+from qmworkbench.storage.times import stored_time
+
+C = TypeVar("C")
+
+
+class ChainedJournal(ABC, Generic[C]):
+    """One book's journal (ports.Journal), opened for writing. `writer` owns the connection, `heads` are those stored."""
+
+    book: str
+
+    def __init__(self, writer: GroupCommit[C], heads: Mapping[str, tuple[int, str]]) -> None:
+        self._chaining = threading.Lock()
+        self._heads = dict(heads)
+        self._writer = writer
+
+    @abstractmethod
+    def _rows(self, stream: str, after_seq: int, upto_seq: int) -> Iterator[Row]:
+        """Durable rows of a stream after one sequence and up to another, in order."""
+
+    @abstractmethod
+    def hash_at(self, seq: int) -> str | None:
+        """The hash of decision `seq`, None where there is no such durable record."""
+
+    @abstractmethod
+    def durability(self) -> dict[str, str]:
+        """What the writing connection runs with, asked from the store now."""
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Sequence and hash of the newest decision appended; (0, genesis) when there is none."""
+        return self._heads["decisions"]
+
+    @property
+    def telemetry_head(self) -> tuple[int, str]:
+        return self._heads["telemetry"]
+
+    @property
+    def durable_seq(self) -> int:
+        """The newest decision that is surely on disk; still answers after a failure."""
+        return self._writer.durable()[0]
+
+    @property
+    def durable_head(self) -> tuple[int, str]:
+        """Sequence and hash of that decision: what a fallback log is rooted at once this has failed."""
+        return self._writer.durable()
+
+    @property
+    def commits(self) -> int:
+        """How many transactions this process has made."""
+        return self._writer.commits
+
+    def before_commit(self, action: Callable[[], None]) -> None:
+        """Run `action` in the writer thread before every commit: bars reach disk before a record names them.
+
+        An action that raises poisons the journal, as a failed commit does.
+        """
+        self._writer.before_commit = action
+
+    def append(self, events: Sequence[Event]) -> int:
+        """Queue decisions in order; returns the last sequence. Effects await sync(). Raises
+        JournalFailed, and ValueError for a time that is not aware UTC or an event of the other stream; then
+        nothing was queued.
+        """
+        return self._append("decisions", events)
+
+    def append_telemetry(self, events: Sequence[Event]) -> None:
+        """Queue telemetry; durable with the next commit, never waited for. Raises as append() does."""
+        self._append("telemetry", events)
+
+    def sync(self) -> int:
+        """Wait until every appended decision is on disk; returns durable_seq. Raises JournalFailed."""
+        return self._writer.sync(self._heads["decisions"][0])
+
+    def read(self, after_seq: int = 0) -> Iterator[tuple[int, Event]]:
+        """Decisions after `after_seq`, in order, up to the head as it is now, which is made durable first."""
+        return self.events_by(after_seq=after_seq)
+
+    def events_by(
+        self, types: Iterable[str] | None = None, after_seq: int = 0, *, stream: str = "decisions"
+    ) -> Iterator[tuple[int, Event]]:
+        """Events of a stream after `after_seq`, those whose wire names are in `types` where given."""
+        wanted = None if types is None else frozenset(types)
+        stored = self._stored(stream, after_seq)
+        return ((row[0], decode(row[4])) for row in stored if wanted is None or row[2] in wanted)
+
+    def records(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[Record]:
+        """Stored records for verification and export, up to the head as it is now."""
+        return map(journal_file.record_of, self._stored(stream, after_seq))
+
+    def durable_events(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, Event]]:
+        """Events that are on disk already, after `after_seq`: nothing is waited for, a failed journal answers too."""
+        stored = self._rows(stream, after_seq, self._writer.durable(stream)[0])
+        return ((row[0], decode(row[4])) for row in stored)
+
+    def verify(self, proven: Mapping[str, tuple[int, str]] | None = None) -> dict[str, tuple[int, str]]:
+        """Walk both chains; returns each stream's head. Raises ChainBroken.
+
+        From their beginning, or on from the heads in `proven`, which a walk of this process gave earlier.
+        """
+        begun = proven or {}
+        heads = {stream: begun.get(stream, (0, GENESIS)) for stream in journal_file.STREAMS}
+        return {
+            stream: journal_file.verify_rows(self._stored(stream, head[0]), after=head)
+            for stream, head in heads.items()
+        }
+
+    def close(self) -> None:
+        """Make everything queued durable and give the book up; twice is fine. Raises JournalFailed."""
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _append(self, stream: str, events: Sequence[Event]) -> int:
+        with self._chaining:
+            seq, digest = self._heads[stream]
+            rows: list[Row] = []
+            for event in events:
+                journal_file.belongs(event, stream)
+                at = stored_time(event.at)
+                payload = encode(event)
+                seq += 1
+                before, digest = digest, link(digest, seq, payload)
+                rows.append((seq, at, wire_name(event), SCHEMA_VERSION, payload, before, digest))
+            self._writer.put(stream, rows)
+            self._heads[stream] = (seq, digest)
+            return seq
+
+    def _stored(self, stream: str, after_seq: int) -> Iterator[Row]:
+        """Rows up to the head as it is at this call, not at the first step; the queue is written first."""
+        if stream == "decisions":
+            self.sync()
+        elif stream in self._heads:
+            self._writer.ask(lambda connection: None)  # the writer commits what is queued before it answers
+        else:
+            raise ValueError(f"a journal has no stream {stream!r}: give one of {', '.join(self._heads)}")
+        return self._rows(stream, after_seq, self._heads[stream][0])
