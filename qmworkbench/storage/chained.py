@@ -21,7 +21,7 @@ C = TypeVar("C")
 
 
 class ChainedJournal(ABC, Generic[C]):
-    """One book's journal (ports.Journal), opened for writing. `writer` owns the connection, `heads` are those stored."""
+    """One book's journal (ports.Journal), opened for writing; `heads` are those it holds already."""
 
     book: str
 
