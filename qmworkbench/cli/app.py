@@ -21,6 +21,7 @@ from qmworkbench.cli import (
     replay,
     report,
     services,
+    simulate,
     status,
     strategy,
     version,
@@ -77,6 +78,7 @@ _add_group("config", config.app)
 _add_group("strategy", strategy.app)
 _add_group("drill", drill.app)
 _add_group("services", services.app)
+_add("simulate", simulate.simulate)
 _add("version", version.version)
 
 

@@ -5,15 +5,23 @@ a new kind of trouble, or one order less, moves no other stream; and no hash of 
 """
 
 from hashlib import blake2b
+from struct import Struct
 from typing import Final
 
 _SCALE: Final = 1.0 / 2**64
+_EIGHT: Final = Struct(">8Q")
 
 
 def unit(seed: int, kind: str, key: str) -> float:
     """A number from 0 up to below 1 that belongs to this kind and key of this seed."""
     digest = blake2b(f"{seed}|{kind}|{key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") * _SCALE
+
+
+def units(seed: int, kind: str, key: str) -> tuple[float, ...]:
+    """Eight numbers at once, for what has several sides: a bar, a signal."""
+    digest = blake2b(f"{seed}|{kind}|{key}".encode(), digest_size=64).digest()
+    return tuple(number * _SCALE for number in _EIGHT.unpack(digest))
 
 
 class Chance:
@@ -25,6 +33,10 @@ class Chance:
     def unit(self, kind: str, key: str) -> float:
         """A number from 0 up to below 1."""
         return unit(self.seed, kind, key)
+
+    def units(self, kind: str, key: str) -> tuple[float, ...]:
+        """Eight numbers from 0 up to below 1."""
+        return units(self.seed, kind, key)
 
     def whole(self, kind: str, key: str, low: int, high: int) -> int:
         """A whole number from `low` to `high`, both included."""

@@ -21,12 +21,15 @@ from qmworkbench.domain.events.session import (
     SessionOpened,
     SessionSummarized,
 )
+from qmworkbench.domain.orders import Side
 from qmworkbench.domain.sessions import Environment, Phase, SessionWindow
 from qmworkbench.simulation import operators, whole_books
+from qmworkbench.simulation.ledger import EXTERNAL
 from qmworkbench.simulation.loop import MINUTE, OPEN, SECOND, at
 from qmworkbench.simulation.market import frame_of
 from qmworkbench.simulation.process import Process
 from qmworkbench.trading.phases import STARTUP_ORDER
+from qmworkbench.venue.drill import ForeignFill
 
 if TYPE_CHECKING:
     from qmworkbench.simulation.session import SimSession
@@ -194,6 +197,10 @@ class Day:
         if faults.strikes("feed_down", key):
             self._muted_until = loop.now + chance.whole("feed_down/ms", key, 1, 3) * MINUTE
             loop.call(0, self.feed, FeedState.DISCONNECTED)
+        if faults.strikes("quotes_crossed", key):
+            loop.call(chance.whole("crossed/ms", key, 0, MINUTE), self.feed, _CROSSED)
+        if faults.strikes("foreign_fill", key):
+            loop.call(chance.whole("foreign/ms", key, 0, MINUTE), self.foreign_fill, key)
         if faults.strikes("clock_jump", key):
             self.jump(chance.whole("clock_jump/ms", key, -90 * SECOND, 90 * SECOND))
         if faults.strikes("component_down", key):
@@ -234,6 +241,21 @@ class Day:
         process = self.process
         if process.works and process.state.session is not None:
             process.decide(FeedChanged(at=process.now(), state=state, detail="simulated"))
+
+    def foreign_fill(self, key: str) -> None:
+        """Somebody trades in this account by hand, past the platform."""
+        sim, chance = self.sim, self.sim.faults.chance
+        symbol = chance.one_of("foreign/symbol", key, sim.market.symbols)
+        if not sim.market.closes or self.closed:
+            return
+        px = sim.market.closes[max(sim.market.closes)][symbol]
+        side = Side.BUY if chance.unit("foreign/side", key) < 0.5 else Side.SELL
+        fill = ForeignFill(
+            cl_ord_id=f"by-hand-{key}", side=side, qty=Decimal(chance.whole("foreign/qty", key, 1, 20)), px=px
+        )
+        sim.checker.planted.add(symbol)
+        sim.exchange.plant_break(symbol, execution=fill)
+        sim.look_at_the_venue()
 
     def health(self, down: tuple[str, ...]) -> None:
         process = self.process
@@ -310,8 +332,13 @@ class Day:
     def reconcile(self) -> None:
         """A person looks whether the books agree, and releases what is held."""
         process = self.process
-        if process.works and process.state.session is not None and not self.closed:
-            self.sim.operators.give(process, commands.Reconcile(reason="after the trouble"))
+        if not process.works or process.state.session is None or self.closed:
+            return
+        self.sim.operators.give(process, commands.Reconcile(reason="after the trouble"))
+        for held in list(process.state.positions.values()):
+            if held.strategy_id == EXTERNAL and not held.exit_wanted:
+                close = commands.ClosePosition(reason="not ours", strategy_id=EXTERNAL, symbol=held.symbol)
+                self.sim.operators.give(process, close)
 
     def close(self) -> None:
         """The market closes; what follows runs to the end of the day."""
@@ -362,4 +389,5 @@ class Day:
         self.over = True
 
 
+_CROSSED: Final = FeedState.__members__.get("CROSSED", FeedState.GAPPED)
 _BEFORE: Final = (Phase.PRE_START, Phase.STARTUP, Phase.HEALTH_VERIFICATION, Phase.PRE_MARKET)

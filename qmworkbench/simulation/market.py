@@ -19,6 +19,7 @@ from qmworkbench.trading.frames import BarFrame, Universe
 
 SYMBOLS: Final = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH")
 _CENT: Final = Decimal("0.01")
+_HOLDS: Final = (None, None, 3, 8)
 
 
 class Market:
@@ -53,12 +54,12 @@ class Market:
         return frame
 
     def _row(self, symbol: str, number: int) -> tuple[int, int, int, int]:
-        draw, key, reach = self.chance.whole, f"{symbol} {number}", self.world.volatility
-        begin = self.cents[symbol]
-        opened = max(500, begin + draw("open", key, -reach, reach))
-        close = max(500, opened + draw("close", key, -reach, reach))
-        high = max(opened, close) + draw("high", key, 0, reach)
-        low = max(400, min(opened, close) - draw("low", key, 0, reach))
+        first, last, above, below, *_ = self.chance.units("bar", f"{symbol} {number}")
+        reach = self.world.volatility
+        opened = max(500, self.cents[symbol] + int((2 * first - 1) * reach))
+        close = max(500, opened + int((2 * last - 1) * reach))
+        high = max(opened, close) + int(above * reach)
+        low = max(400, min(opened, close) - int(below * reach))
         self.cents[symbol] = close
         return opened, high, low, close
 
@@ -95,25 +96,25 @@ class Market:
         )
 
     def _signal(self, strategy: str, symbol: str, number: int, close: Decimal) -> SignalRow | None:
-        key = f"{strategy} {symbol} {number}"
-        unit = self.chance.unit
-        if unit("signal", key) >= self.world.signal_rate:
+        speaks, side, away, out_long, out_short, rests, trails, holds = self.chance.units(
+            "signal", f"{strategy} {symbol} {number}"
+        )
+        if speaks >= self.world.signal_rate:
             return None
-        long = unit("signal/side", key) < 0.5
-        away = self.chance.whole("signal/reach", key, 5, 2 * self.world.volatility) * _CENT * (1 if long else -1)
-        holds = (None, None, 3, 8)
+        long = side < 0.5
+        reach = int(5 + away * 2 * self.world.volatility) * _CENT * (1 if long else -1)
         return SignalRow(
             strategy_id=strategy,
             symbol=symbol,
             close=close,
             entry_long=long,
             entry_short=not long,
-            exit_long=unit("signal/exit_long", key) < 0.2,
-            exit_short=unit("signal/exit_short", key) < 0.2,
-            stop_px=close - away if unit("signal/stop", key) < 0.8 else None,
-            target_px=close + 2 * away if unit("signal/target", key) < 0.6 else None,
-            trail_bps=100 if unit("signal/trail", key) < 0.2 else None,
-            max_hold_bars=holds[self.chance.whole("signal/hold", key, 0, 3)],
+            exit_long=out_long < 0.2,
+            exit_short=out_short < 0.2,
+            stop_px=close - reach if rests < 0.8 else None,
+            target_px=close + 2 * reach if 0.2 < rests < 0.9 else None,
+            trail_bps=100 if trails < 0.2 and rests < 0.8 else None,
+            max_hold_bars=_HOLDS[int(holds * len(_HOLDS))],
         )
 
 

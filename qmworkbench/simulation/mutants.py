@@ -28,7 +28,7 @@ from qmworkbench.domain.execution import SubmitOutcome
 from qmworkbench.domain.orders import Arc, Leg, OrdStatus, PositionEffect
 from qmworkbench.simulation.device import SimJournal
 from qmworkbench.simulation.process import Process
-from qmworkbench.trading import emergency, fold, holdings, intents, kernel, oms, reconciliation, risk
+from qmworkbench.trading import emergency, fold, holdings, intents, kernel, oms, repairs, risk
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.effects import SubmitOrder
 from qmworkbench.trading.state import State
@@ -273,7 +273,7 @@ def _recovery_releases(stack: ExitStack) -> None:
 
 
 def _repair_at_first_read(stack: ExitStack) -> None:
-    _set(stack, reconciliation, "_erases", lambda *given: False)
+    _set(stack, repairs, "erases", lambda *given: False)
 
 
 # --- the shell ----------------------------------------------------------------------------------------------

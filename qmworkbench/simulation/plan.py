@@ -22,6 +22,7 @@ KINDS: Final[dict[str, float]] = {
     "rate_limited": 0.10,
     "server_error": 0.10,
     "read_failed": 0.10,
+    "read_hollow": 0.10,
     "broker_down": 0.10,
     # what the broker says
     "report_twice": 0.10,
@@ -30,8 +31,15 @@ KINDS: Final[dict[str, float]] = {
     "report_hostile": 0.03,
     # what the broker does
     "rejected": 0.10,
-    "over_fill": 0.03,
-    "bust": 0.03,
+    "ack_late": 0.10,
+    "cancel_late": 0.20,
+    "cancel_too_late": 0.20,
+    "fill_after_cancel": 0.15,
+    "replace_rejected": 0.30,
+    "over_fill": 0.05,
+    "bust": 0.05,
+    "said_twice": 0.05,
+    "said_out_of_order": 0.05,
     "foreign_fill": 0.02,
     # market data
     "feed_mute": 0.05,
@@ -53,17 +61,14 @@ KINDS: Final[dict[str, float]] = {
     "component_down": 0.03,
     # people
     "command": 0.25,
-    "emergency": 0.02,
-    "direct_emergency": 0.5,
+    "emergency": 0.04,
 }
-_CRASHES: Final = frozenset(kind for kind in KINDS if kind.startswith("crash"))
-
 
 class SimPlanInvalid(ValueError):
     """A plan that cannot be run. The message names the field, its value and the remedy."""
 
 
-class Strike(msgspec.Struct, frozen=True, array_like=True, order=True):
+class Strike(msgspec.Struct, frozen=True, array_like=True):
     """One trouble: its kind, and which of the session's opportunities for it."""
 
     kind: str

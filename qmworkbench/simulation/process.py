@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, Protocol
 
+import msgspec
+
 from qmworkbench.brokers.simulated import SimulatedBroker
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.domain.events import Event, Input
@@ -259,6 +261,8 @@ class Process:
         def told(got: BrokerSnapshot | None, why: str) -> None:
             if not self.works:
                 return
+            if got is not None and got.positions and self.faults.strikes("read_hollow", str(effect.trigger)):
+                got = msgspec.structs.replace(got, positions=())
             nothing = BrokerSnapshot(complete=False, cursor=effect.after_cursor, as_of=self.now(), error=why)
             self._done(lane, BrokerSnapshotObserved(at=self.now(), trigger=effect.trigger, snapshot=got or nothing))
 

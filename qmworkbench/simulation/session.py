@@ -21,11 +21,13 @@ from qmworkbench.simulation.network import Network
 from qmworkbench.simulation.operators import Operators
 from qmworkbench.simulation.plan import Faults, Plan, Strike, World
 from qmworkbench.simulation.process import Crash, Process
+from qmworkbench.simulation.venue_faults import VenueFaults
 from qmworkbench.trading.fold import fold
 from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.state import State, encode_state, state_hash
 from qmworkbench.venue.costs import VenueModel, costed, ideal
 from qmworkbench.venue.exchange import Exchange
+from qmworkbench.venue.faults import FaultKind
 
 CASH: Final = Decimal(100_000)
 # More steps than this for one boundary is a platform answering itself without end.
@@ -70,7 +72,10 @@ class SimSession:
         self.faults = Faults(plan)
         self.market = Market(plan.world, self.faults.chance)
         self.limits = limits_of(plan.world)
-        self.exchange = Exchange(None, self.market.instruments, self.model(plan.world), "USD", CASH)
+        venue_faults = VenueFaults(self.faults, self._planted)
+        import inspect
+        kw = {"faults": venue_faults} if "faults" in inspect.signature(Exchange.__init__).parameters else {}
+        self.exchange = Exchange(None, self.market.instruments, self.model(plan.world), "USD", CASH, **kw)
         self.broker = SimulatedBroker(self.exchange)
         self.network = Network(self.loop, self.faults)
         self.truth = BrokerTruth(CASH)
@@ -110,6 +115,13 @@ class SimSession:
         self.note(f"send {effect}")
         self.checker.lying_disk = any(strike.kind == "fsync_lost" for strike in self.faults.struck)
         self.checker.sending(effect, durable)  # type: ignore[arg-type]
+
+    def _planted(self, kind: FaultKind, cl_ord_id: str) -> None:
+        """The venue is about to do to an order what nobody asked for."""
+        order = self.truth.orders.get(cl_ord_id)
+        self.checker.planted.add(order.symbol if order is not None else cl_ord_id)
+        if kind is FaultKind.OVERFILL:
+            self.truth.over_filled.add(cl_ord_id)
 
     def note(self, text: str) -> None:
         if self.trace is not None:

@@ -1,5 +1,6 @@
 """Many seeds: run, counted, and what failed made small (§13, §19)."""
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -48,7 +49,13 @@ class Swept(msgspec.Struct, kw_only=True):
 
 
 def _some(seeds: tuple[int, ...], orders: int) -> list[Outcome]:
-    return [run(drawn(seed, orders=orders)) for seed in seeds]
+    """A batch of seeds. What a session leaves behind is collected between batches, not in the middle of one."""
+    gc.disable()
+    try:
+        return [run(drawn(seed, orders=orders)) for seed in seeds]
+    finally:
+        gc.enable()
+        gc.collect()
 
 
 def sweep(
@@ -69,12 +76,12 @@ def sweep(
 
 
 def _outcomes(seeds: list[int], orders: int, workers: int) -> Iterator[Outcome]:
-    if workers == 1 or len(seeds) <= _BATCH:
-        for seed in seeds:
-            yield run(drawn(seed, orders=orders))
+    pieces = [tuple(seeds[i : i + _BATCH]) for i in range(0, len(seeds), _BATCH)]
+    if workers == 1 or len(pieces) == 1:
+        for piece in pieces:
+            yield from _some(piece, orders)
         return
     with ProcessPoolExecutor(workers) as pool:
-        pieces = [tuple(seeds[i : i + _BATCH]) for i in range(0, len(seeds), _BATCH)]
         for outcomes in pool.map(_some, pieces, [orders] * len(pieces)):
             yield from outcomes
 

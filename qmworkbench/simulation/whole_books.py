@@ -8,6 +8,7 @@ from qmworkbench.domain.events import decode
 from qmworkbench.domain.sessions import Phase, TradingState
 from qmworkbench.simulation.device import SimJournal
 from qmworkbench.simulation.invariants import Checker
+from qmworkbench.simulation.ledger import EXTERNAL
 from qmworkbench.trading.fold import fold
 from qmworkbench.trading.state import State, encode_state
 from qmworkbench.venue.exchange import Exchange
@@ -95,7 +96,8 @@ def at_the_end(checker: Checker, state: State, journal: SimJournal, exchange: Ex
         done = state.emergency is None or not state.emergency.running
         demand(done, 10, "the emergency never came to its end")
     elif not carry:
-        held = {p.symbol: str(p.qty) for p in exchange.positions() if p.qty}
+        outside = {symbol for owner, symbol in checker.ledger.held if owner == EXTERNAL}
+        held = {p.symbol: str(p.qty) for p in exchange.positions() if p.qty and p.symbol not in outside}
         demand(not held, 9, f"still held after the close: {held}")
     working = [f"{o.cl_ord_id} {o.leg} {o.status}" for o in state.working()]
     demand(carry or not working, 9, f"orders that never ended: {working}")
