@@ -2,14 +2,15 @@
 
 An entry that is good for one match (IOC) takes what the bar's cap leaves it at the open and loses the rest. Day
 orders that the cap cuts go on at later opens. Each side of a bar has its own cap: what buys take is not missing for
-sells.
+sells. Where the model has a queue, a limit order that has begun to rest fills on a bar that only touches it no sooner
+than the volume ahead of it has traded; a market that goes through its price has taken all that stood there.
 """
 
 from datetime import datetime
 from decimal import Decimal
 
 from qmworkbench.domain.instruments import Instrument
-from qmworkbench.domain.numbers import decimal_of
+from qmworkbench.domain.numbers import ZERO, decimal_of, floor_to
 from qmworkbench.domain.orders import OrdStatus, OrdType, Side, TimeInForce
 from qmworkbench.venue import brackets
 from qmworkbench.venue.bars import Bar
@@ -21,8 +22,9 @@ from qmworkbench.venue.matching import (
     raised_peak,
     range_px,
     stirs,
-    target_is_certain,
     touches,
+    within_limit,
+    works_as,
     wrong_side,
 )
 from qmworkbench.venue.orders import Ending, VenueOrder
@@ -37,14 +39,17 @@ class Crossing:
         self._at: datetime = bar.as_of
         self._instrument: Instrument = books.instruments[bar.symbol]
         self._schedule: CostSchedule = books.model.schedule(self._instrument)
+        self._market: dict[Side, Decimal] = {Side.BUY: bar.open, Side.SELL: bar.open}
         self._left: dict[Side, Decimal | None] = {}
+        self._turn: dict[str, Decimal | None] = {}  # what the queue before them leaves to limit orders; None: all
         self._within: dict[str, Decimal] = {}  # entries filled inside this bar's range, and where the market stood
         self._uncertain: set[str] = set()  # those whose targets the bar cannot prove
 
     def run(self) -> None:
         """Match everything that was decided before the bar closed."""
         orders = self._waiting()
-        if any(stirs(order, self._bar, self._instrument) for order in orders):
+        queued = self._schedule.queue is not None
+        if any(stirs(order, self._bar, self._instrument) or (queued and self._comes_new(order)) for order in orders):
             cap = self._schedule.cap(decimal_of(self._bar.volume), self._instrument)
             self._left = {Side.BUY: cap, Side.SELL: cap}
             self._open()
@@ -55,11 +60,12 @@ class Crossing:
     # ── the open ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _open(self) -> None:
-        px = self._bar.open
-        gapped = [o for o in self._eligible() if self._rests_as_exit(o) and touches(o, px, self._instrument)]
+        for order in self._eligible():
+            self._trigger(order)
+        gapped = [order for order in self._eligible() if self._rests_as_exit(order) and self._trades_at_open(order)]
         for order in gapped:
             if order.is_working:
-                self._exit(order, px)
+                self._exit(order, self._market[order.side])
         if gapped:
             self._cancel_pending()
         passed = {order.cl_ord_id for order in gapped}
@@ -67,17 +73,30 @@ class Crossing:
             # After a gap exit only other parts of the position go on at this open.
             if gapped and (not order.netted or order.cl_ord_id in passed):
                 continue
-            if order.is_working and touches(order, px, self._instrument):
+            if order.is_working and self._trades_at_open(order):
+                px = self._market[order.side]
                 self._exit(order, px) if order.is_exit else self._enter(order, px)
         for order in self._eligible():
             if order.time_in_force is TimeInForce.IOC:
                 self._end(order, self._why_unfilled(order))
-        self._raise_peaks(self._eligible(), px)
+        self._raise_peaks(self._eligible(), self._market)
+
+    def _trigger(self, order: VenueOrder) -> None:
+        """A stop with a limit that the open has touched goes on as a limit order."""
+        if works_as(order) is OrdType.STOP_LIMIT and touches(order, self._market[order.side], self._instrument):
+            order.triggered = True
+            self._books.touch(order)
+
+    def _trades_at_open(self, order: VenueOrder) -> bool:
+        """An open that only touches the price of a limit order in the queue is no more than the range there."""
+        px = self._market[order.side]
+        in_line = self._schedule.queue is not None and works_as(order) is OrdType.LIMIT and order.ahead_qty is not None
+        return touches(order, px, self._instrument) and not (in_line and px == order.limit_px)
 
     def _why_unfilled(self, order: VenueOrder) -> Ending:
         if order.cum_qty:
             return Ending.UNFILLED_REMAINDER
-        marketable = touches(order, self._bar.open, self._instrument)
+        marketable = touches(order, self._market[order.side], self._instrument)
         return Ending.NO_LIQUIDITY if marketable else Ending.NOT_MARKETABLE
 
     def _cancel_pending(self) -> None:
@@ -99,10 +118,13 @@ class Crossing:
         for order in self._eligible():
             if order.is_exit or not order.is_working:
                 continue
-            px = range_px(order, self._bar, self._instrument, self._bar.open)
+            # A stop is on the way to its target; what rested at a limit may have filled after the far extreme.
+            on_the_way = works_as(order) is not OrdType.LIMIT
+            px = self._reached(order, self._bar.open)
             if px is not None and self._enter(order, px):
                 self._within[order.cl_ord_id] = px
-                if not target_is_certain(order):
+                came_back = order.ord_type is OrdType.STOP_LIMIT and px == order.limit_px != order.stop_px
+                if came_back or not on_the_way:
                     self._uncertain.add(order.cl_ord_id)
         if self._within:
             self._exits_in_range()
@@ -115,9 +137,46 @@ class Crossing:
             if order.ord_type is OrdType.LIMIT and order.parent_id in self._uncertain:
                 continue
             since = self._within.get(order.parent_id or "", self._bar.open)
-            px = range_px(order, self._bar, self._instrument, since)
+            px = self._reached(order, since)
             if px is not None:
                 self._exit(order, px)
+
+    def _reached(self, order: VenueOrder, since: Decimal) -> Decimal | None:
+        """Where the order trades within the bar, None where it does not; a stop with a limit may come to rest here."""
+        px = range_px(order, self._bar, self._instrument, since)
+        if works_as(order) is OrdType.LIMIT and self._schedule.queue is not None:
+            self._wait_in_line(order, touched=px is not None)
+        if px is None or works_as(order) is not OrdType.STOP_LIMIT:
+            return px
+        order.triggered = True
+        self._books.touch(order)
+        if within_limit(order, px):
+            return px
+        return order.limit_px if within_limit(order, self._bar.close) else None
+
+    # ── the queue ───────────────────────────────────────────────────────────────────────────────────────────
+
+    @staticmethod
+    def _comes_new(order: VenueOrder) -> bool:
+        return works_as(order) is OrdType.LIMIT and order.ahead_qty is None
+
+    def _wait_in_line(self, order: VenueOrder, *, touched: bool) -> None:
+        """Take a place behind what stands at the price, and let the bar's volume work it off."""
+        if order.cl_ord_id in self._turn:
+            return
+        self._turn[order.cl_ord_id] = None
+        volume, ahead, limit = decimal_of(self._bar.volume), order.ahead_qty, order.limit_px
+        if ahead is None:
+            ahead = volume * (self._schedule.queue or ZERO)
+        far = self._bar.high if order.side is Side.SELL else self._bar.low
+        if touched and far != limit:
+            ahead = ZERO
+        elif touched:
+            self._turn[order.cl_ord_id] = floor_to(max(volume - ahead, ZERO), self._instrument.lot_size)
+            ahead = max(ahead - volume, ZERO)
+        if ahead != order.ahead_qty:
+            order.ahead_qty = ahead
+            self._books.touch(order)
 
     # ── trading ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,16 +187,21 @@ class Crossing:
             self._end(order, Ending.OPPOSITE_POSITION)
             return False
         legs = [leg for leg in books.legs_of(order) if leg.held]
-        wrong = wrong_side(legs, px, self._instrument)
+        wrong = wrong_side(legs, self._far_side(order, px), self._instrument)
         if wrong is not None:
             self._end(order, wrong)
             return False
-        qty = self._affordable(order.side, order.leaves_qty)
+        qty = self._affordable(order, order.leaves_qty)
         if qty == 0:
             return False
         paid = self._fill(order, qty, px)
         brackets.entry_filled(books, order, paid, self._at)
         return True
+
+    def _far_side(self, order: VenueOrder, px: Decimal) -> Decimal:
+        """Where the exits of an entry at `px` are tested: within a bar there is one price for both sides."""
+        market = self._market[order.side.opposite]
+        return market if px == self._market[order.side] else px
 
     def _exit(self, order: VenueOrder, px: Decimal) -> None:
         """Try to close at `px`, at most what may be; a stop that was touched stays a market order until done."""
@@ -149,7 +213,7 @@ class Crossing:
         if closable == 0:
             self._end(order, Ending.NOTHING_TO_REDUCE)
             return
-        qty = self._affordable(order.side, closable)
+        qty = self._affordable(order, closable)
         if qty == 0:
             return
         self._fill(order, qty, px)
@@ -160,13 +224,17 @@ class Crossing:
         left = self._left[order.side]
         if left is not None:
             self._left[order.side] = left - qty
+        turn = self._turn.get(order.cl_ord_id)
+        if turn is not None:
+            self._turn[order.cl_ord_id] = turn - qty
         self._books.fill(order, qty, paid, self._at)
         return paid
 
-    def _affordable(self, side: Side, qty: Decimal) -> Decimal:
-        """As much of `qty` as the bar's cap still leaves to this side."""
-        left = self._left[side]
-        return qty if left is None else min(qty, left)
+    def _affordable(self, order: VenueOrder, qty: Decimal) -> Decimal:
+        """As much of `qty` as the bar's cap leaves to this side, and the queue to this order."""
+        left, turn = self._left[order.side], self._turn.get(order.cl_ord_id)
+        qty = qty if left is None else min(qty, left)
+        return qty if turn is None else min(qty, turn)
 
     def _end(self, order: VenueOrder, reason: Ending) -> None:
         if order.is_open:
@@ -192,13 +260,13 @@ class Crossing:
     def _rests_as_exit(order: VenueOrder) -> bool:
         return order.is_exit and (order.ord_type is not OrdType.MARKET or order.triggered)
 
-    def _raise_peaks(self, orders: list[VenueOrder], px: Decimal | None) -> None:
+    def _raise_peaks(self, orders: list[VenueOrder], market: dict[Side, Decimal] | None) -> None:
         """Let trailing stops follow: the open, or (None) the bar's own extreme."""
         for order in orders:
             if order.trail_bps is None or order.triggered or order.parent_id in self._uncertain:
                 continue
             best = self._bar.high if order.side is Side.SELL else self._bar.low
-            peak = raised_peak(order, best if px is None else px)
+            peak = raised_peak(order, best if market is None else market[order.side])
             if peak != order.peak_px:
                 order.peak_px = peak
                 self._books.touch_peak(order)

@@ -73,3 +73,40 @@ def _stop(plan: Plan, side: int, peak: int) -> int | None:
     if plan.stop is None:
         return trailed
     return max(plan.stop, trailed) if side > 0 else min(plan.stop, trailed)
+
+
+@dataclass(frozen=True)
+class Resting:
+    """An order that rests from the bar after `at` on: a stop, a limit, or a stop with a limit (levels in ticks)."""
+
+    at: int
+    way: int
+    stop: int | None
+    limit: int | None
+
+
+def rested(bars: list[tuple[int, int, int, int]], order: Resting) -> tuple[int, int] | None:
+    """The bar and price in ticks at which it fills, None where it never does.
+
+    Once its stop is touched it is a limit order (or, without one, at market). A limit is met at the open or anywhere in
+    the range; on the bar whose range touched the stop, at the stop's level, or else when the close is back at it.
+    """
+    way, armed = order.way, order.stop is None
+    for t, (o, h, low, c) in enumerate(bars):
+        if t <= order.at:
+            continue
+        far, near = (h, low) if way > 0 else (low, h)
+        if not armed and order.stop is not None and way * (o - order.stop) >= 0:
+            armed = True
+        if armed:
+            if order.limit is None or way * (o - order.limit) <= 0:
+                return t, o
+            if way * (near - order.limit) <= 0:
+                return t, order.limit
+        elif order.stop is not None and way * (far - order.stop) >= 0:
+            armed = True
+            if order.limit is None or way * (order.stop - order.limit) <= 0:
+                return t, order.stop
+            if way * (c - order.limit) <= 0:
+                return t, order.limit
+    return None
