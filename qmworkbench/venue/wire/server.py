@@ -1,0 +1,117 @@
+"""`qm venue serve`: the simulated venue as a process, on loopback (§2, §12).
+
+Beside its file the process leaves a note of how it is reached, readable by its owner alone; the note goes when it ends
+in order, and a dead process is told by its pid.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+
+from qmworkbench.venue.records import VenueError
+from qmworkbench.venue.wire import control, rest
+from qmworkbench.venue.wire.rest import Wire
+from qmworkbench.venue.wire.stream import Stream
+
+_LARGEST_BODY: Final = 64 * 1024 * 1024
+
+
+class VenueAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """How a serving venue is reached: the account's key and secret, and the control door's token."""
+
+    url: str
+    key_id: str
+    secret: str
+    token: str
+    pid: int = 0
+
+
+def note_of(db_path: Path) -> Path:
+    """Where the venue of a file says how it is reached."""
+    return db_path.with_name(f"{db_path.name}.serving.json")
+
+
+def read_note(db_path: Path) -> VenueAddress | None:
+    """The venue that serves `db_path` now; None where none does."""
+    try:
+        found = msgspec.json.decode(note_of(db_path).read_bytes(), type=VenueAddress)
+        os.kill(found.pid, 0)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return found
+
+
+@dataclass
+class Serving:
+    """A server that listens: where, and how to end it."""
+
+    wire: Wire
+    url: str
+    server: HTTPServer
+
+    async def stop(self) -> None:
+        """Listen no more, and let everybody go."""
+        self.server.stop()
+        for stream in tuple(self.wire.streams):
+            stream.close()
+        await self.server.close_all_connections()
+
+
+def listen(wire: Wire, *, host: str = "127.0.0.1", port: int = 0) -> Serving:
+    """Serve on the running loop. Raises VenueError for an address that is not this machine's own, or is in use."""
+    if not ip_address(host).is_loopback:
+        raise VenueError(f"venue serve on {host}: the simulated venue is served on this machine alone, 127.0.0.1")
+    application = Application(
+        [*rest.routes(wire), *control.routes(wire), (r"/stream", Stream, {"wire": wire})],
+        log_function=lambda handler: None,
+        websocket_ping_interval=0,
+    )
+    try:
+        sockets = bind_sockets(port, host)
+    except OSError as error:
+        raise VenueError(f"port {port} on {host} cannot be had ({error.strerror}): give another --port") from error
+    server = HTTPServer(application, max_body_size=_LARGEST_BODY)
+    server.add_sockets(sockets)
+    return Serving(wire, f"http://{host}:{sockets[0].getsockname()[1]}", server)
+
+
+async def serve(
+    wire: Wire, db_path: Path, *, host: str = "127.0.0.1", port: int = 0, on_ready: Callable[[VenueAddress], None]
+) -> None:
+    """Serve until SIGINT or SIGTERM; `on_ready` hears how the venue is reached."""
+    serving = listen(wire, host=host, port=port)
+    address = VenueAddress(url=serving.url, key_id=wire.key_id, secret=wire.secret, token=wire.token, pid=os.getpid())
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    with _noted(db_path, address):
+        on_ready(address)
+        await ended.wait()
+    await serving.stop()
+    wire.desk.close()
+
+
+@contextlib.contextmanager
+def _noted(db_path: Path, address: VenueAddress) -> Iterator[None]:
+    note, fresh = note_of(db_path), note_of(db_path).with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(address))
+    fresh.replace(note)
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
