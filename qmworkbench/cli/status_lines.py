@@ -76,7 +76,7 @@ def _session(view: dict[str, Any], source: str, seen_at: datetime | None) -> Lin
 
 def _feed(view: dict[str, Any], source: str) -> Line:
     feed = view["feed"]
-    state = "ok" if feed["state"] == "live" else "warn"
+    state = "ok" if feed["state"] == "good" else "warn"
     value = f"{feed['state']}, boundary {feed['boundary']} of {feed['boundaries']} {feed['detail']}".rstrip()
     # Market time: its age on the wall would say nothing in a replay.
     return Line("platform", "market data", state, f"{value}, at {feed['boundary_at'] or 'no boundary yet'}", source)

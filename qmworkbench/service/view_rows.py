@@ -101,6 +101,9 @@ def order_row(order: Order) -> dict[str, Any]:
         "stop_px": order.stop_px,
         "avg_px": _price(order.avg_px),
         "reason": order.reason,
+        "open": order.is_open,
+        "cancel_asked": order.cancel_requested_at is not None and not order.cancel_failed,
+        "replacing": order.replacing is not None,
         "intended_at": order.intended_at,
         "last_at": order.last_at,
     }

@@ -12,6 +12,7 @@ from qmworkbench.domain.events.control import RiskViolated
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.numbers import ZERO, cents
 from qmworkbench.domain.sessions import ENTRY_CONDITION, PHASE_ORDER
+from qmworkbench.service import view_control
 from qmworkbench.service.chronicle import Chronicle
 from qmworkbench.service.lateness import Lateness
 from qmworkbench.service.view_rows import fill_row, order_row, orders_shown, position_row, radar_rows, trade_row
@@ -65,14 +66,7 @@ def view_of(state: State, chronicle: Chronicle, radar: RadarSnapshot | None, lat
         "session_id": day.session_id if day else "",
         "phase": day.phase if day else "",
         "phases": _phases(chronicle),
-        "trading_state": {
-            "state": state.halt.state,
-            "shown": state.halt.state.shown,
-            "code": state.halt.code,
-            "reason": state.halt.reason,
-            "by": state.halt.by,
-            "since": state.halt.since,
-        },
+        "trading_state": view_control.trading_state(state),
         "broker": {"connected": state.connected, "detail": "" if state.connected else "no answer from the broker"},
         "alerts": [
             {"alert_id": a.alert_id, "priority": a.priority, "kind": a.kind, "text": a.text, "remedy": a.remedy}
@@ -102,13 +96,8 @@ def _of_the_day(state: State, day: Session, chronicle: Chronicle, radar: RadarSn
         "unattended": day.unattended,
         "recovered": day.recovered,
         "silenced": day.silenced,
-        "feed": {
-            "state": state.feed,
-            "detail": state.feed_detail,
-            "boundary": day.boundary,
-            "boundaries": day.window.regular_boundaries,
-            "boundary_at": day.boundary_at,
-        },
+        "feed": view_control.feed(state),
+        "resume": view_control.resume_lines(state),
         "account": _account(state, day),
         "risk": _risk(state, day, chronicle),
         "radar": radar_rows(day, radar),
@@ -133,18 +122,7 @@ def _of_the_day(state: State, day: Session, chronicle: Chronicle, radar: RadarSn
             }
             for d in day.decisions.values()
         ],
-        "runs": [
-            {
-                "run_id": run.run_id,
-                "strategy_id": strategy_id,
-                "state": run.state,
-                "shown": run.state.shown,
-                "trades": run.trades,
-                "ended": run.ended,
-                "last_boundary_at": run.last_boundary_at,
-            }
-            for strategy_id, run in day.runs.items()
-        ],
+        "runs": [view_control.run_row(state, run) for run in day.runs.values()],
     }
 
 

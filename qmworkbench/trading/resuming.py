@@ -11,7 +11,7 @@
 Every line that is missing is named, with its remedy. Nothing else in the platform makes a halted book ACTIVE.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from qmworkbench.domain import commands
 from qmworkbench.domain.events.control import CommandReceived, EntriesReleased, TradingStateChanged
@@ -29,8 +29,35 @@ RISK: Final = "risk controls verified"
 DECISION: Final = "operator decision recorded"
 LINES: Final = (CAUSE, BROKER, REPAIRED, RISK, DECISION)
 
+ASKED: Final = (CAUSE, REPAIRED, RISK)
+
 Missing = tuple[str, str, str]
 """A line that is not met: the line, what is missing, the remedy."""
+
+
+class Line(NamedTuple):
+    """One line of §23 as it stands before anybody answers it: whether the operator is `asked`, what the platform finds
+    `against` it, and the `remedies`.
+    """
+
+    line: str
+    asked: bool
+    against: tuple[str, ...]
+    remedies: tuple[str, ...]
+
+
+def readiness(state: State) -> tuple[Line, ...]:
+    """The five lines in §23's order, for the form that a resume is."""
+    found = _found(state) if state.halt.state is not TradingState.ACTIVE else []
+    return tuple(
+        Line(
+            line,
+            line in ASKED,
+            tuple(what for of, what, _ in found if of == line),
+            tuple(remedy for of, _, remedy in found if of == line),
+        )
+        for line in LINES
+    )
 
 
 def resume(decision: Decision, event: CommandReceived, command: commands.Resume) -> str:
@@ -40,7 +67,7 @@ def resume(decision: Decision, event: CommandReceived, command: commands.Resume)
         raise Refused("the book is ACTIVE already", "nothing to resume; held entries are released with release_entries")
     if emergency.running(state):
         raise Refused("the emergency is not flat yet", "wait until every position is zero")
-    missing = [*_answered(command), *_found(state, decision)]
+    missing = [*_answered(command), *_found(state)]
     if not _reconciled(state):
         reconciliation.start(decision, Trigger.OPERATOR)
     if missing:
@@ -78,10 +105,10 @@ def _answered(command: commands.Resume) -> list[Missing]:
     return found
 
 
-def _found(state: State, decision: Decision) -> list[Missing]:
+def _found(state: State) -> list[Missing]:
     """What the platform itself finds against it."""
     found: list[Missing] = []
-    for condition, reason in must_halt.standing(state, decision.at):
+    for condition, reason in must_halt.standing(state, state.clock()):
         line = RISK if condition is must_halt.MustHalt.RISK_MANAGER_UNAVAILABLE else CAUSE
         found.append((line, f"it still stands: {reason}", must_halt.REMEDY[condition]))
     if not _reconciled(state):

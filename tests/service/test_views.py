@@ -54,7 +54,7 @@ def test_every_part_of_the_contract_is_there(mid_day: list[Event]) -> None:
     view = shown(mid_day)
     expected = """version wall_at at book environment session_id phase phases trading_state entries_held unattended
     recovered silenced feed broker account risk radar watchlist positions orders fills trades alerts decisions
-    emergency reconciliation runs equity_curve lateness""".split()
+    emergency reconciliation resume runs equity_curve lateness""".split()
     assert set(view) == set(expected)
     assert [phase["phase"] for phase in view["phases"]] == [phase.value for phase in PHASE_ORDER]
     assert view["phases"][-1]["entered_at"] is None
