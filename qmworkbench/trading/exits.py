@@ -5,10 +5,14 @@ position is open and wanted closed, the next step sends the next one. So a rejec
 cannot be forgotten, and a stop that fires meanwhile simply leaves nothing to do.
 """
 
+from datetime import datetime, timedelta
+from decimal import Decimal
+
 from qmworkbench.domain.events.market import SignalRaised, SignalRow
-from qmworkbench.domain.events.orders import CancelRequested, ExitRequested
+from qmworkbench.domain.events.orders import ExitRequested
 from qmworkbench.domain.ids import signal_id
-from qmworkbench.domain.orders import Leg, Order, OrdStatus
+from qmworkbench.domain.numbers import ZERO
+from qmworkbench.domain.orders import TERMINAL, Leg, Order, OrdStatus
 from qmworkbench.domain.positions import Position
 from qmworkbench.domain.sessions import Phase, Priority, TradingState
 from qmworkbench.trading.decision import Decision
@@ -17,7 +21,12 @@ from qmworkbench.trading.state import EXTERNAL, State
 
 # Without a resting order for the close, a position is closed this many minutes before it.
 FLAT_LEAD_MIN = 5
-_MAX_EXIT_ATTEMPTS = 5
+_ALARM_AFTER_REFUSALS = 5
+_RETRY_PACE = timedelta(seconds=60)
+# A cancel that does not take is repeated at once, then ever more slowly: a broker that goes on refusing, because the
+# order has filled, must not be asked thousands of times.
+_CANCEL_PACE_S = (0, 0, 5, 10, 20)
+_SLOWEST_CANCEL_S = 30
 _EXITS_RUN = (Phase.MARKET_SESSION, Phase.SHUTDOWN, Phase.RECONCILIATION, Phase.REVIEW)
 
 
@@ -101,16 +110,31 @@ def progress_exits(decision: Decision) -> None:
         cancel_all(decision, [o for o in working if o.leg is not Leg.EXIT], f"exit wanted: {held.exit_wanted}")
         if state.working_for(held.strategy_id, held.symbol):
             continue
-        if not state.connected or _exhausted(decision, held):
+        if not state.connected or _must_wait(decision, held):
             continue
-        intend_exit(decision, held, Leg.EXIT, abs(held.qty), held.exit_wanted, held.exit_signal_id)
+        # What an ended exit may still turn out to have closed is not closed twice.
+        qty = abs(held.qty) - _unproven_exits(state, held)
+        if qty > 0:
+            intend_exit(decision, held, Leg.EXIT, qty, held.exit_wanted, held.exit_signal_id)
 
 
-def _exhausted(decision: Decision, held: Position) -> bool:
-    """Exits are retried at later boundaries, and a row of refusals becomes a person's problem."""
+def _unproven_exits(state: State, held: Position) -> Decimal:
+    if not state.unproven:
+        return ZERO
+    ended = ((state.orders[name], qty) for name, qty in state.unproven.items())
+    mine = (
+        qty
+        for order, qty in ended
+        if (order.strategy_id, order.symbol) == (held.strategy_id, held.symbol) and order.side.sign * held.qty < 0
+    )
+    return sum(mine, ZERO)
+
+
+def _must_wait(decision: Decision, held: Position) -> bool:
+    """Exits are tried again as long as something is held; after a row of refusals at a pace, and a person is told."""
     mine = exits_sent(decision.state, held)
     refused = [o for o in mine if o.status in (OrdStatus.REJECTED, OrdStatus.DENIED, OrdStatus.EXPIRED)]
-    if len(refused) >= _MAX_EXIT_ATTEMPTS:
+    if len(refused) >= _ALARM_AFTER_REFUSALS:
         decision.alarm(
             "exit_failed",
             f"{held.strategy_id}|{held.symbol}",
@@ -118,17 +142,37 @@ def _exhausted(decision: Decision, held: Position) -> bool:
             f"{held.symbol}: {len(refused)} exit orders failed, last: {refused[-1].reason}",
             "close the position at the broker, or trigger Emergency Liquidate & Halt",
         )
-    # One attempt per boundary: a venue that refuses now is not asked again within the same minute.
-    return any(o.intended_at == decision.at for o in mine) or len(refused) >= _MAX_EXIT_ATTEMPTS
+    if not mine:
+        return False
+    # A venue that refuses now is not asked again within the same moment, and one that goes on refusing not at once.
+    waited = decision.at - mine[-1].intended_at
+    return waited < _RETRY_PACE if len(refused) >= _ALARM_AFTER_REFUSALS else not waited
 
 
 def cancel_all(decision: Decision, orders: list[Order], reason: str) -> None:
-    """Ask for the cancel of each order, once; again later where it did not take. Cancels are never judged by risk."""
+    """Ask for the cancel of each order, once; again where it did not take, ever more slowly. Cancels are never judged
+    by risk.
+    """
     for order in orders:
-        asked = order.cancel_requested_at
-        # A cancel that failed is repeated when time has moved on, never within the same moment: no storm of cancels.
-        if order.is_open and (asked is None or (order.cancel_failed and decision.at > asked)):
-            decision.emit(CancelRequested(at=decision.at, cl_ord_id=order.cl_ord_id, reason=reason))
+        if order.status in TERMINAL or not _may_ask(order, decision.at):
+            continue
+        if order.cancels == _ALARM_AFTER_REFUSALS:
+            decision.alarm(
+                "cancel_fails",
+                order.cl_ord_id,
+                Priority.P1,
+                f"{order.symbol}: {order.cancels} cancels of {order.cl_ord_id} did not take",
+                f"compare with the broker: `qm order inspect {order.cl_ord_id}`; it may have filled",
+            )
+        decision.cancel(order, reason)
+
+
+def _may_ask(order: Order, at: datetime) -> bool:
+    asked = order.cancel_requested_at
+    if asked is None or not order.cancel_failed:
+        return asked is None
+    pace_s = _CANCEL_PACE_S[order.cancels] if order.cancels < len(_CANCEL_PACE_S) else _SLOWEST_CANCEL_S
+    return at > asked and at - asked >= timedelta(seconds=pace_s)
 
 
 def cancel_entries(decision: Decision, reason: str) -> None:

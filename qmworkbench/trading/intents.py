@@ -7,10 +7,11 @@ from qmworkbench.domain.events.orders import OrderDenied, OrderIntended, RiskDec
 from qmworkbench.domain.execution import LegRequest, OrderRequest
 from qmworkbench.domain.ids import cl_ord_id
 from qmworkbench.domain.numbers import ZERO, floor_to
-from qmworkbench.domain.orders import Leg, Order, OrdType, PositionEffect, Side, TimeInForce
+from qmworkbench.domain.orders import Leg, Order, OrderStyle, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.domain.positions import Position
-from qmworkbench.trading import breaches, denials, risk
+from qmworkbench.trading import breaches, denials, rejections, risk
 from qmworkbench.trading.decision import Decision
+from qmworkbench.trading.order_styles import OrderTerms, entry_terms, exit_terms
 from qmworkbench.trading.state import EXTERNAL, State
 
 
@@ -69,21 +70,30 @@ def intend_entry(decision: Decision, raised: SignalRaised) -> None:
     state, day = decision.state, decision.state.day
     owned = day.assignment(raised.strategy_id, raised.symbol)
     budget = owned.budget if owned is not None else ZERO
-    qty = entry_qty(state, raised.symbol, budget, raised.decision_px)
+    run = day.runs[raised.strategy_id]
+    side = Side.BUY if raised.kind == "entry_long" else Side.SELL
+    terms = _entry_terms(state, run.spec.order_style, raised, side)
+    # A seller's budget buys back at no less than it sells at, so the decision price is the dearer one there.
+    qty = entry_qty(state, raised.symbol, budget, max(raised.decision_px, terms.worst_px))
     if qty <= 0 and owned is not None and not state.missing_rate(raised.symbol):
         reason = f"a budget of {budget:.2f} buys nothing at {raised.decision_px}"
         decision.emit(SignalIgnored(at=decision.at, signal_id=raised.signal_id, reason=reason))
         return
-    run = day.runs[raised.strategy_id]
+    tired = rejections.resting(state, raised.strategy_id, raised.symbol)
+    if tired:
+        decision.emit(SignalIgnored(at=decision.at, signal_id=raised.signal_id, reason=tired))
+        return
     request = OrderRequest(
         cl_ord_id=_id(state, raised.strategy_id, raised.symbol, raised.signal_id, Leg.ENTRY, 1),
         symbol=raised.symbol,
-        side=Side.BUY if raised.kind == "entry_long" else Side.SELL,
+        side=side,
         position_effect=PositionEffect.OPEN,
-        ord_type=OrdType.MARKET,
+        ord_type=terms.ord_type,
         order_qty=qty,
-        time_in_force=TimeInForce.IOC,
+        time_in_force=terms.time_in_force,
         decided_at=decision.at,
+        limit_px=terms.limit_px,
+        stop_px=terms.stop_px,
         legs=_legs(state, raised, run.spec.flat_policy),
         netted=state.is_netted(raised.symbol),
     )
@@ -99,7 +109,7 @@ def intend_entry(decision: Decision, raised: SignalRaised) -> None:
             SignalIgnored(at=decision.at, signal_id=raised.signal_id, reason="this signal was already acted on")
         )
         return
-    reserve = state.notional(raised.symbol, qty, raised.decision_px) or ZERO
+    reserve = state.notional(raised.symbol, qty, max(raised.decision_px, terms.worst_px)) or ZERO
     _record(
         decision,
         intent,
@@ -108,6 +118,28 @@ def intend_entry(decision: Decision, raised: SignalRaised) -> None:
         max_hold_bars=raised.max_hold_bars,
         flat_policy=run.spec.flat_policy,
     )
+
+
+def _entry_terms(state: State, style: OrderStyle, raised: SignalRaised, side: Side) -> OrderTerms:
+    """As the instance's style has it; a symbol that is not of this session has no grid, and is denied anyway."""
+    instrument = state.instrument(raised.symbol)
+    if instrument is None:
+        style_free = OrderStyle()
+        return OrderTerms(
+            ord_type=style_free.entry_type,
+            time_in_force=style_free.entry_time_in_force,
+            worst_px=raised.decision_px,
+        )
+    return entry_terms(style, instrument, side, raised.decision_px, state.day.limits.price_collar_bps)
+
+
+def _exit_terms(state: State, held: Position, side: Side, px: Decimal, earlier: list[Order], kind: str) -> OrderTerms:
+    """A limit where the style has one, time is left for it, and none was tried before."""
+    run = state.day.runs.get(held.strategy_id)
+    style = run.spec.order_style if run is not None else OrderStyle()
+    left_s = 60 * state.minutes_to_close()
+    at_once = kind == "flat" or left_s <= (style.exit_timeout_s or 0) or any(o.limit_px is not None for o in earlier)
+    return exit_terms(style, state.instrument(held.symbol), side, px, at_once=at_once)
 
 
 def _attempts(state: State, held: Position, signal_id: str, leg: Leg) -> list[Order]:
@@ -126,24 +158,26 @@ def exits_sent(state: State, held: Position) -> list[Order]:
 
 
 def intend_exit(decision: Decision, held: Position, leg: Leg, qty: Decimal, reason: str, signal_id: str) -> bool:
-    """Record a market exit for `qty` of what is held; says whether it was allowed."""
+    """Record an exit for `qty` of what is held, as the instance's style has it; says whether it was allowed."""
     state = decision.state
-    attempt = len(_attempts(state, held, signal_id, leg)) + 1
-    name = _id(state, held.strategy_id, held.symbol, signal_id, leg, attempt)
+    earlier = _attempts(state, held, signal_id, leg)
+    attempt = len(earlier) + 1
     side = Side.SELL if held.qty > 0 else Side.BUY
     mark = state.marks.get(held.symbol)
+    px = mark.px if mark is not None else held.avg_px
+    terms = _exit_terms(state, held, side, px, earlier, signal_id.rpartition("/")[2])
     request = OrderRequest(
-        cl_ord_id=name,
+        cl_ord_id=_id(state, held.strategy_id, held.symbol, signal_id, leg, attempt),
         symbol=held.symbol,
         side=side,
         position_effect=PositionEffect.CLOSE,
-        ord_type=OrdType.MARKET,
+        ord_type=terms.ord_type,
         order_qty=qty,
-        time_in_force=TimeInForce.DAY,
+        time_in_force=terms.time_in_force,
         decided_at=decision.at,
+        limit_px=terms.limit_px,
         netted=state.is_netted(held.symbol),
     )
-    px = mark.px if mark is not None else held.avg_px
     intent = risk.Intent(request=request, strategy_id=held.strategy_id, leg=leg, decision_px=px)
     return _record(decision, intent, signal_id, attempt=attempt, reason=reason, flat_policy=held.flat_policy)
 

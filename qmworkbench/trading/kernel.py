@@ -29,6 +29,7 @@ from qmworkbench.trading import (
     intake,
     must_halt,
     oms,
+    order_timeouts,
     phases,
     pre_open,
     reconciliation,
@@ -104,6 +105,7 @@ class Kernel:
         RULES[type(event)](decision, event)
         if decision.events:
             must_halt.watch(decision)
+            order_timeouts.watch(decision)
             vigilance.watch(decision)
             if self.state.session is not None:
                 phases.advance(decision)

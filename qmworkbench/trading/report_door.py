@@ -22,11 +22,16 @@ _FACTOR: Final = 10
 # A fee beyond this and beyond the value of the execution is none.
 _PLAIN_FEE: Final = Decimal(100)
 
+# How an adapter hands on what the broker said and it could not read, rather than drop it.
+UNREADABLE: Final = "quarantined:"
+
 Finding = tuple[str, str]
 
 
 def malformed(report: ExecutionReport) -> Finding | None:
     """What cannot be true of any report, whatever we know: (kind, detail); None where nothing is wrong with it."""
+    if report.exec_type is ExecType.ORDER_STATUS and report.reason.startswith(UNREADABLE):
+        return "unreadable_report", report.reason
     if not report.exec_id:
         return "malformed", "it has no exec_id"
     if report.transact_time.tzinfo is None:
