@@ -5,6 +5,7 @@ Fixtures: ``shared_data``, ``chromium_path``, ``browser``, ``page``, ``page_faul
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -67,7 +68,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the home, in the process that made it (a worker has a ``workerinput``)."""
+    """Stop this process's servers, and remove the home in the process that made it (a worker has a ``workerinput``)."""
+    if "tests.servers" in sys.modules:
+        sys.modules["tests.servers"].stop_all()
     if not hasattr(config, "workerinput"):
         shutil.rmtree(_HOME, ignore_errors=True)
 

@@ -1,5 +1,6 @@
 """What every journal promises (ports.Journal), whatever it is stored in; a new store joins in STORES."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +17,15 @@ from qmworkbench.domain.events.control import EntriesHeld
 from qmworkbench.ports import Journal
 from qmworkbench.storage.journal import SqliteJournal
 from qmworkbench.storage.memory import HeadJournal, MemoryJournal
+from qmworkbench.storage.postgres.journal import PostgresJournal
+from tests import servers
 from tests.storage.events import decision, decisions, timing
 
 NEW_YORK = ZoneInfo("America/New_York")
 Opener = Callable[[Path], Journal]
 STORES: dict[str, Opener] = {
     "memory": lambda home: MemoryJournal(book="test"),
+    "postgres": lambda home: PostgresJournal(servers.postgres().dsn(), book=hashlib.md5(bytes(home)).hexdigest()),
     "sqlite": lambda home: SqliteJournal(home / "journal.db", book="test"),
 }
 REOPENED = [name for name in STORES if name != "memory"]

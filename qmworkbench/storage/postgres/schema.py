@@ -1,0 +1,200 @@
+"""A book's tables in PostgreSQL: append-only and chained by the database itself, one writer at a time (§21).
+
+Each book has a schema of its own. What the database holds to, whoever connects:
+
+- a record is never changed or removed, and no table emptied: triggers refuse it, and the writing role may not ask
+- a statement's records follow the last one and each other, in number and in hash
+- a statement is refused unless the connection's epoch is the writer's: who took the book over has fenced out everybody
+  before. The check holds the writer's row shared until its transaction ends, so no take-over slips in between
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from qmworkbench.domain.chain import GENESIS
+from qmworkbench.storage.journal_file import LAYOUT, STREAMS
+from qmworkbench.storage.postgres.connection import Connection, place
+from qmworkbench.storage.refused import StoreDamaged
+
+WRITER_ROLE: Final = "qm_journal_writer"
+_BOOK_LOCK: Final = 0x514D  # class of the advisory locks that stand for books
+
+_STREAM: Final = """
+CREATE TABLE {s}.{t} (
+  seq bigint PRIMARY KEY, at text NOT NULL, type text NOT NULL, v integer NOT NULL,
+  payload bytea NOT NULL, prev_hash text NOT NULL, hash text NOT NULL
+);
+CREATE FUNCTION {s}.{t}_follows() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE first bigint; last_seq bigint; last_hash text;
+BEGIN
+  SELECT min(seq) INTO first FROM fresh;
+  IF first IS NULL THEN RETURN NULL; END IF;
+  SELECT seq, hash INTO last_seq, last_hash FROM {s}.{t} WHERE seq < first ORDER BY seq DESC LIMIT 1;
+  IF first <> coalesce(last_seq, 0) + 1 OR EXISTS (
+    SELECT FROM (
+      SELECT seq, prev_hash, lag(seq) OVER (ORDER BY seq) AS seq_before, lag(hash) OVER (ORDER BY seq) AS hash_before
+      FROM fresh
+    ) AS chained
+    WHERE CASE WHEN seq_before IS NULL THEN prev_hash <> coalesce(last_hash, {genesis})
+               ELSE seq <> seq_before + 1 OR prev_hash <> hash_before END
+  ) THEN RAISE EXCEPTION '{t_name} grows only at its tail: the record does not follow the last one'; END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER follows AFTER INSERT ON {s}.{t} REFERENCING NEW TABLE AS fresh
+  FOR EACH STATEMENT EXECUTE FUNCTION {s}.{t}_follows();
+CREATE TRIGGER fenced BEFORE INSERT ON {s}.{t} FOR EACH STATEMENT EXECUTE FUNCTION {s}.fenced();
+CREATE TRIGGER kept BEFORE UPDATE OR DELETE OR TRUNCATE ON {s}.{t}
+  FOR EACH STATEMENT EXECUTE FUNCTION {s}.append_only();
+"""
+_BOOK: Final = """
+CREATE SCHEMA {s};
+CREATE TABLE {s}.meta (key text PRIMARY KEY, value text NOT NULL);
+CREATE TABLE {s}.writer (
+  one boolean PRIMARY KEY DEFAULT true CHECK (one), epoch bigint NOT NULL,
+  host text NOT NULL, pid bigint NOT NULL, since text NOT NULL
+);
+INSERT INTO {s}.writer VALUES (true, 0, '', 0, '');
+CREATE FUNCTION {s}.append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION '% is append-only: a record is never changed or removed', TG_TABLE_NAME; END $$;
+CREATE FUNCTION {s}.fenced() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE held bigint;
+BEGIN
+  SELECT epoch INTO held FROM {s}.writer FOR SHARE;
+  IF held IS DISTINCT FROM nullif(current_setting('qm.epoch', true), '')::bigint THEN
+    RAISE EXCEPTION 'fenced: another process writes this book (epoch %, this connection has %)',
+      held, coalesce(current_setting('qm.epoch', true), 'none');
+  END IF;
+  RETURN NULL;
+END $$;
+"""
+
+
+def name_of(book: str) -> str:
+    """The schema of a book. PostgreSQL cuts names at 63 bytes, and a cut one could be another's."""
+    name = f"book_{book}"
+    if len(name.encode()) > 63:
+        raise ValueError(f"book {book!r} has a name too long for PostgreSQL: give one of at most 58 characters")
+    return name
+
+
+def exists(connection: Connection, book: str) -> bool:
+    """Whether the book has been laid out in this database."""
+    row = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (name_of(book),)).fetchone()
+    return row is not None
+
+
+def create(connection: Connection, book: str, created: str) -> None:
+    """Lay out a new book in one transaction. Somebody else who does so at the same time waits, and finds it made."""
+    names = {"s": sql.Identifier(name_of(book))}
+    role = _writer_role(connection)
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (_BOOK_LOCK,))
+        if exists(connection, book):
+            return
+        connection.execute(sql.SQL(_BOOK).format(**names))
+        for stream in STREAMS:
+            # The name within the message is text, not an identifier; streams are ours, so it needs no quoting.
+            text = _STREAM.replace("{t_name}", stream)
+            connection.execute(
+                sql.SQL(text.replace("{t}_follows", f"{stream}_follows")).format(
+                    **names, t=sql.Identifier(stream), genesis=sql.Literal(GENESIS)
+                )
+            )
+        meta = {"layout": str(LAYOUT), "book": book, "created": created}
+        for key, value in meta.items():
+            connection.execute(sql.SQL("INSERT INTO {s}.meta VALUES (%s, %s)").format(**names), (key, value))
+        if role:
+            _grant(connection, names, role)
+
+
+def _writer_role(connection: Connection) -> str:
+    """The role that may only insert and read, made once per cluster; "" where we may not make roles."""
+    known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (WRITER_ROLE,)).fetchone()
+    try:
+        with connection.transaction():
+            if known is None:
+                connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(WRITER_ROLE)))
+            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(WRITER_ROLE)))
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UniqueViolation, psycopg.errors.DuplicateObject):
+        member = connection.execute(
+            "SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = %s", (WRITER_ROLE,)
+        ).fetchone()
+        return WRITER_ROLE if member is not None and member[0] else ""
+    return WRITER_ROLE
+
+
+def _grant(connection: Connection, names: Mapping[str, sql.Composable], role: str) -> None:
+    who = {**names, "role": sql.Identifier(role)}
+    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {s} TO {role}").format(**who))
+    for stream in STREAMS:
+        connection.execute(sql.SQL("GRANT INSERT, SELECT ON {s}.{t} TO {role}").format(**who, t=sql.Identifier(stream)))
+    for table in ("meta", "writer"):
+        connection.execute(sql.SQL("GRANT SELECT ON {s}.{t} TO {role}").format(**who, t=sql.Identifier(table)))
+
+
+def take_role(connection: Connection, book: str) -> bool:
+    """Give up every right but inserting and reading, for as long as the connection lasts; False where the book has no
+    such role.
+    """
+    row = connection.execute(
+        "SELECT has_table_privilege(oid, %s, 'INSERT') AND pg_has_role(current_user, oid, 'MEMBER') "
+        "FROM pg_roles WHERE rolname = %s",
+        (f'"{name_of(book)}".decisions', WRITER_ROLE),
+    ).fetchone()
+    if row is None or not row[0]:
+        return False
+    connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(WRITER_ROLE)))
+    return True
+
+
+def lock(connection: Connection, book: str) -> bool:
+    """Take the book for this connection; False where another has it. It ends with the connection, however that ends."""
+    row = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_BOOK_LOCK, book)).fetchone()
+    return bool(row and row[0])
+
+
+def holder(connection: Connection, book: str) -> tuple[int, str, int, str]:
+    """Epoch, host, pid and since when of the last one that took the book."""
+    query = sql.SQL("SELECT epoch, host, pid, since FROM {}.writer").format(sql.Identifier(name_of(book)))
+    row = connection.execute(query).fetchone()
+    if row is None:
+        raise StoreDamaged(f"{place(connection)}: book {book!r} does not say who writes it; restore it from a backup")
+    return int(row[0]), str(row[1]), int(row[2]), str(row[3])
+
+
+def take_over(connection: Connection, book: str, host: str, pid: int, since: str) -> int:
+    """Begin a new epoch: whoever wrote before is fenced out from now on. Returns the epoch."""
+    query = sql.SQL("UPDATE {}.writer SET epoch = epoch + 1, host = %s, pid = %s, since = %s RETURNING epoch")
+    row = connection.execute(query.format(sql.Identifier(name_of(book))), (host, pid, since)).fetchone()
+    if row is None:
+        raise StoreDamaged(f"{place(connection)}: book {book!r} has no row for its writer; restore it from a backup")
+    connection.execute("SELECT set_config('qm.epoch', %s, false)", (str(row[0]),))
+    return int(row[0])
+
+
+def demand_guards(connection: Connection, book: str) -> None:
+    """The triggers are there and enabled: without them the tables are not append-only. Raises StoreDamaged."""
+    rows = connection.execute(
+        "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')",
+        (name_of(book),),
+    ).fetchall()
+    found = {(str(table), str(trigger)) for table, trigger in rows}
+    wanted = {(stream, trigger) for stream in STREAMS for trigger in ("follows", "fenced", "kept")}
+    missing = sorted(".".join(pair) for pair in wanted - found)
+    if missing:
+        raise StoreDamaged(
+            f"{place(connection)}: book {book!r} has been altered, triggers are missing or off "
+            f"({', '.join(missing)}); restore it from a backup"
+        )
+
+
+def meta_of(connection: Connection, book: str) -> dict[str, str]:
+    """The book's own words about itself: layout, book, created."""
+    query = sql.SQL("SELECT key, value FROM {}.meta").format(sql.Identifier(name_of(book)))
+    rows: list[tuple[Any, ...]] = connection.execute(query).fetchall()
+    return {str(key): str(value) for key, value in rows}
