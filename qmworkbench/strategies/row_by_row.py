@@ -15,7 +15,7 @@ from qmworkbench.strategies.contract import FLAGS, Answers, answered
 from qmworkbench.strategies.lint import findings
 from qmworkbench.strategies.row_compiler import COUNTS, PRICES, Compiled
 from qmworkbench.strategies.row_functions import where_known
-from qmworkbench.strategies.row_tape import History, Last, NotCarried
+from qmworkbench.strategies.row_tape import Carried, Last, NotCarried
 from qmworkbench.strategies.rules import Rules
 from qmworkbench.strategies.session_store import Floats, Index, SessionStore
 
@@ -99,42 +99,35 @@ class RowByRow:
         frame, last = self._store.frame(self._reads, index, self._rules.anchor, newest=False)
         first = np.append(0, last[:-1] + 1)
         self._first[slots] = first
-        table = self._whole_columns(frame)
-        slot, row = np.repeat(slots, last - first + 1), np.arange(len(frame)) - np.repeat(first, last - first + 1)
+        rows = last - first + 1
+        slot, row = np.repeat(slots, rows), np.arange(len(frame)) - np.repeat(first, rows)
         place = self._compiled.place
-        for carried in self._compiled.carried:
-            column = table[_named(carried)]
+        recent = np.flatnonzero(row >= np.repeat(rows - place.depth, rows))
+        numbered, ring = row * place.width + slot, ((row & (place.depth - 1)) * place.width + slot)[recent]
+        for carried, column in zip(self._compiled.carried, self._whole_columns(frame), strict=True):
+            values = column.to_numpy()
             if isinstance(carried, Last):
-                carried.values[slots] = _values(column.gather(last), carried)
+                carried.values[slots] = values[last]
             elif carried.numbered:
-                carried.values[row * place.width + slot] = _values(column, carried)
+                carried.values[numbered] = values
             else:
-                kept = row > np.repeat(last - first, last - first + 1) - place.depth
-                where = (row[kept] & (place.depth - 1)) * place.width + slot[kept]
-                carried.values[where] = _values(column.filter(pl.Series(kept)), carried)
+                carried.values[ring] = values[recent]
 
-    def _whole_columns(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def _whole_columns(self, frame: pl.DataFrame) -> list[pl.Series]:
+        """What is carried, in every row of prepared bars."""
         query = frame.lazy()
         for stage in self._compiled.stages:
             query = query.with_columns_seq(stage)
-        wanted = {_named(one): one.seed for one in self._compiled.carried}
-        columns = [
-            (
-                pl.col(seed.column) if seed.filled is None else pl.col(seed.column).forward_fill().over(seed.filled)
-            ).alias(name)
-            for name, seed in wanted.items()
-        ]
+        seeds = [_seeded(carried).alias(str(at)) for at, carried in enumerate(self._compiled.carried)]
         # The engine is named: the streaming one changes float sums from call to call.
-        return query.select(columns or "close").collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())
+        table = query.select(seeds).collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())
+        return table.get_columns()
 
 
-def _named(carried: Last | History) -> str:
+def _seeded(carried: Carried) -> pl.Expr:
+    """A column's values, or where it is not null."""
     seed = carried.seed
-    return seed.column if seed.filled is None else f"{seed.column} {seed.filled}"
-
-
-def _values(column: pl.Series, carried: Last | History) -> Any:
-    """The values of a column, or where it is not null."""
-    if carried.seed.known:
-        return column.is_not_null().to_numpy()
-    return column.fill_null(carried.fill).to_numpy()
+    column = pl.col(seed.column)
+    if seed.filled is not None:
+        column = column.forward_fill().over(seed.filled)
+    return column.is_not_null() if seed.known else column.fill_null(carried.fill)
