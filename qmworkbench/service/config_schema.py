@@ -24,6 +24,7 @@ from qmworkbench.analytics.signal_settings import SignalSettings
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.service.config_halt import HaltSection
+from qmworkbench.service.config_orders import OrdersSection
 from qmworkbench.service.config_problems import refusal
 from qmworkbench.service.config_reconciliation import ReconciliationSection
 from qmworkbench.service.config_section import Section, read_value, section_of
@@ -105,7 +106,7 @@ class StrategySection(Section):
 
     `budget_pct` of session-start equity is what one position may use, `max_symbols` how many the instance may own at
     once. `symbols` restricts it to those, an empty list leaves the choice to the scanner. It runs in sessions of the
-    markets that its strategy trades.
+    markets that its strategy trades. `orders` says how its orders are made, at the market where nothing is set.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$", description="an id such as orb-1, of a-z 0-9 . _ -")
@@ -114,6 +115,7 @@ class StrategySection(Section):
     budget_pct: Decimal = Field(default=Decimal(10), gt=0, le=100)
     max_symbols: int = Field(default=6, ge=1, le=1000)
     symbols: tuple[str, ...] = ()
+    orders: OrdersSection = Field(default_factory=OrdersSection)
 
     @field_validator("params", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from qmworkbench.domain.sessions import Environment
+from qmworkbench.service.config_orders import order_problems
 from qmworkbench.service.config_problems import ConfigProblem, Path_, dotted, nearest, shown
 from qmworkbench.service.config_reading import place
 from qmworkbench.service.config_schema import Settings, StrategySection
@@ -78,6 +79,8 @@ def _of_entry(number: int, entry: StrategySection, layers: Sequence[Layer]) -> I
         yield _problem(number, "budget_pct", entry.budget_pct, problem, remedy, layers)
     if len(set(entry.symbols)) < len(entry.symbols):
         yield _problem(number, "symbols", entry.symbols, "names a symbol twice", "name each symbol once", layers)
+    for name, value, problem, remedy in order_problems(entry.orders):
+        yield _problem(number, name, value, problem, remedy, layers)
     if entry.strategy not in catalog.ids():
         close = nearest(entry.strategy, catalog.ids())
         remedy = f"{f'did you mean {close}? ' if close else ''}The catalog has {', '.join(catalog.ids())}"

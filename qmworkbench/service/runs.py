@@ -10,6 +10,7 @@ import msgspec
 
 from qmworkbench.domain.events.session import RunSpec
 from qmworkbench.domain.instruments import AssetClass
+from qmworkbench.service.config_orders import style_of
 from qmworkbench.service.config_schema import StrategySection
 from qmworkbench.service.config_strategies import GOES_ON_WITHOUT
 from qmworkbench.storage.approvals import ApprovalLedger
@@ -60,10 +61,13 @@ def schedule(
     known = published(market, symbols)
     left_out = {name: "; ".join(map(str, problems)) for name, problems in config.left_out.items()}
     runs: list[RunSpec] = []
+    styles = {entry.id: style_of(entry.orders) for entry in config.settings.strategies or ()}
     for instance in instances(config, market, symbols):
         approved = approved_set(instance, known, approvals, session)
         try:
-            runs.append(_approved_run(instance, approved))
+            run = _approved_run(instance, approved)
+            style = styles.get(instance.instance_id, run.order_style)
+            runs.append(msgspec.structs.replace(run, order_style=style))
         except ParameterError as error:
             left_out[instance.instance_id] = (
                 f"version {approved.version} of its parameters, which was approved, no longer fits: {error}. Propose a "

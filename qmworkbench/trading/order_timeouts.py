@@ -23,6 +23,7 @@ from qmworkbench.trading.state import State, position_key
 
 _EMERGENCY_EXIT: Final = "emergency_exit"
 _LATE: Final = "exit_timeout"
+_ABOUT_EXITS: Final = frozenset({_EMERGENCY_EXIT, _LATE, "exit_failed"})
 
 
 def style_of(state: State, strategy_id: str) -> OrderStyle | None:
@@ -42,6 +43,8 @@ def watch(decision: Decision) -> None:
             cancel_all(decision, [order], f"entry timeout: not filled within {style.entry_timeout_s} s")
     for key in list(state.leaving):
         _exit(decision, state.positions[key])
+    if decision.exposure_moved and state.alerts:
+        _clear(decision)
 
 
 def _exit(decision: Decision, held: Position) -> None:
@@ -78,7 +81,11 @@ def _older(decision: Decision, order: Order, timeout_s: int | None) -> bool:
     return decision.at - (order.submitted_at or order.intended_at) >= timedelta(seconds=timeout_s)
 
 
-def settled(decision: Decision, held_key: str) -> None:
-    """The position is closed: the alarms about its exits have had their answer."""
-    for kind in (_EMERGENCY_EXIT, _LATE):
-        decision.all_clear(kind, held_key, "the position is closed")
+def _clear(decision: Decision) -> None:
+    """Alarms about exits that have been answered: the position is closed, or the order has ended."""
+    state = decision.state
+    for alert in list(state.alerts.values()):
+        if alert.kind in _ABOUT_EXITS and alert.key not in state.positions:
+            decision.all_clear(alert.kind, alert.key, "the position is closed")
+        elif alert.kind == "cancel_fails" and alert.key not in state.open_orders:
+            decision.all_clear(alert.kind, alert.key, "the order has ended")
