@@ -185,7 +185,8 @@ def _cash(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -> lis
     earned = day.start_equity - day.start_unrealized + day.net_realized_pnl - day.fees + day.activity_pnl
     tied_up = _paid_for(state)
     if tied_up is not None:
-        expected, theirs, what = earned - tied_up, account.cash, "cash"
+        # A repair moves no cash: what it made positions cost more or less was never paid.
+        expected, theirs, what = earned - tied_up + day.repaired_cost, account.cash, "cash"
     else:
         expected, theirs, what = earned + account.unrealized_pnl, account.equity, "equity"
     if abs(expected - theirs) <= tolerances.money:

@@ -27,7 +27,7 @@ from qmworkbench.domain.events.orders import (
 )
 from qmworkbench.domain.events.reconciliation import BreakKind, FallbackImported, RepairApplied
 from qmworkbench.domain.execution import ExecutionReport, OrderRequest, SubmitOutcome
-from qmworkbench.domain.numbers import ZERO
+from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import TERMINAL, Arc, Leg, Order, OrdStatus, PositionEffect, Replacement
 from qmworkbench.domain.positions import Position, fill_delta
 from qmworkbench.trading import holdings
@@ -348,7 +348,11 @@ def _repair_applied(state: State, event: RepairApplied) -> None:
     held.cost = held.qty * Decimal(event.avg_px)
     # The broker is right about the net: its average price counts for all of it, whoever the difference goes to.
     net_qty = state.net_qty(event.symbol) + held.qty - before
+    cost_before = state.net[event.symbol].cost if event.symbol in state.net else ZERO
     holdings.net_is(state, event.symbol, net_qty, net_qty * Decimal(event.avg_px))
+    instrument = state.instrument(event.symbol)
+    if instrument is not None and instrument.margin_rate == ONE:
+        state.day.repaired_cost += net_qty * Decimal(event.avg_px) - cost_before
     holdings.hold(state, held)
     if event.kind is not BreakKind.AVG_PX:
         # The broker's own position holds whatever these may have filled.

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from qmworkbench.domain.events.control import DecisionEscalated, EntriesHeld, EntriesReleased
-from qmworkbench.domain.events.orders import OrderQueryRequested
+from qmworkbench.domain.events.orders import OrderChanged, OrderQueryRequested
 from qmworkbench.domain.events.reconciliation import (
     ReconciliationResult,
     RecoveryCompleted,
@@ -123,13 +123,15 @@ def on_recovered(decision: Decision, event: SessionRecovered) -> None:
 def _recovery(decision: Decision) -> None:
     """Done once nothing is in doubt and the books agree; unattended books then go on by policy."""
     state, day = decision.state, decision.state.day
-    if not day.recovering or state.reconciliation.trigger is not Trigger.RECOVERY:
-        return
-    if state.reconciliation.pending is not None or state.reconciliation.unresolved:
+    if not day.recovering or state.reconciliation.pending is not None or state.reconciliation.unresolved:
         return
     if state.reconciliation.result not in (ReconciliationResult.CLEAN, ReconciliationResult.REPAIRED):
         return
     if any(o.is_in_doubt and o.parent_id is None for o in state.working()):
+        return
+    if any(isinstance(event, OrderChanged) for event in decision.events):
+        # What was in doubt has just been told: the books are compared once more with that in them.
+        reconciliation.start(decision, Trigger.RECOVERY)
         return
     decision.emit(RecoveryCompleted(at=decision.at, resolved=len(state.orders)))
     if day.phase is Phase.RECONCILIATION:

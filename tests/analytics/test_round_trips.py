@@ -149,7 +149,7 @@ def rules(events: list[Event]) -> set[str]:
 
 def test_a_removed_risk_decision_is_found(traded: World) -> None:
     events = [e for e in events_of(traded) if not isinstance(e, orders.RiskDecided)]
-    assert rules(events) == {"intent without risk decision"}
+    assert rules(events) == {"intent without risk decision", "refusal without risk decision"}
 
 
 def test_a_removed_intent_is_found_at_its_send_and_its_fills(traded: World) -> None:
