@@ -65,8 +65,14 @@ class BrokerTruth:
         return wrong
 
     def _trade(self, order: TrueOrder, report: ExecutionReport) -> list[str]:
-        if report.exec_id in self.executions:
-            return [f"the venue used {report.exec_id} twice"]
+        known = self.executions.get(report.exec_id)
+        if known is not None:
+            same = (known.cl_ord_id, known.last_qty, known.last_px) == (
+                report.cl_ord_id,
+                report.last_qty,
+                report.last_px,
+            )
+            return [] if same else [f"the venue used {report.exec_id} twice"]
         self.executions[report.exec_id] = report
         self._move(order, report, 1)
         if order.filled > order.qty and report.cl_ord_id not in self.over_filled:

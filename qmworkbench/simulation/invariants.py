@@ -172,7 +172,8 @@ class Checker:
             self.demand(times == 1, 2, f"{name} was sent {times} times")
         elif isinstance(effect, CancelOrder):
             name = effect.cl_ord_id
-            self.demand(name in self.ledger.orders or name in self.truth.orders, 1, f"cancel of {name}, unheard of")
+            known = name in self.ledger.orders or name in self.ledger.heard_of or name in self.truth.orders
+            self.demand(known, 1, f"cancel of {name}, unheard of")
             return
         elif isinstance(effect, ReplaceOrder):
             return

@@ -59,6 +59,7 @@ class Ledger:
         self.held: dict[tuple[str, str], Decimal] = {}
         self.executions: dict[str, Execution] = {}
         self.seen: set[str] = set()
+        self.heard_of: set[str] = set()  # orders that some report was about
         self.busted: set[str] = set()
         self.halted: dict[str, str] = {}
         self.awaiting_release = False
@@ -137,6 +138,7 @@ class Ledger:
 
     def _reported(self, event: ExecutionReported) -> str:
         report = event.report
+        self.heard_of.add(report.cl_ord_id)
         if report.exec_id in self.seen or report.exec_id.startswith(HOSTILE):
             return ""
         self.seen.add(report.exec_id)

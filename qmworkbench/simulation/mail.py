@@ -69,7 +69,13 @@ def _hostile(faults: Faults, report: ExecutionReport) -> ExecutionReport:
         return msgspec.structs.replace(report, cum_qty=report.cum_qty + 1, reason="another content")
     if kind == "unknown_ack":
         return msgspec.structs.replace(
-            report, exec_id=fresh, cl_ord_id=f"{HOSTILE}order", exec_type=ExecType.NEW, ord_status=OrdStatus.ACCEPTED
+            report,
+            exec_id=fresh,
+            cl_ord_id=f"{HOSTILE}order",
+            order_id=f"{HOSTILE}order",
+            parent_id=None,
+            exec_type=ExecType.NEW,
+            ord_status=OrdStatus.ACCEPTED,
         )
     trade = {"exec_type": ExecType.TRADE, "last_qty": Decimal(1), "last_px": Decimal(10), "exec_id": fresh}
     return msgspec.structs.replace(report, **(trade | absurd[kind]))

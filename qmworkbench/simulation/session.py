@@ -73,9 +73,9 @@ class SimSession:
         self.market = Market(plan.world, self.faults.chance)
         self.limits = limits_of(plan.world)
         venue_faults = VenueFaults(self.faults, self._planted)
-        import inspect
-        kw = {"faults": venue_faults} if "faults" in inspect.signature(Exchange.__init__).parameters else {}
-        self.exchange = Exchange(None, self.market.instruments, self.model(plan.world), "USD", CASH, **kw)
+        self.exchange = Exchange(
+            None, self.market.instruments, self.model(plan.world), "USD", CASH, faults=venue_faults
+        )
         self.broker = SimulatedBroker(self.exchange)
         self.network = Network(self.loop, self.faults)
         self.truth = BrokerTruth(CASH)
