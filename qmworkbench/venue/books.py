@@ -4,14 +4,17 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from qmworkbench.domain.execution import ExecType, ExecutionReport
 from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import OrdStatus, Side
 from qmworkbench.domain.positions import fill_delta
 from qmworkbench.venue.accounting import fill_fee, money, paid_in_full
+from qmworkbench.venue.faults import Fault, FaultKind
 from qmworkbench.venue.ledger import NEVER, Ledger
 from qmworkbench.venue.orders import Ending, VenueOrder
-from qmworkbench.venue.records import Entry, Holding, VenueError
+from qmworkbench.venue.records import Entry, Holding, Scheduled, VenueError
 
 _ENDS = {OrdStatus.CANCELED: ExecType.CANCELED, OrdStatus.EXPIRED: ExecType.EXPIRED}
 
@@ -71,7 +74,7 @@ class Books(Ledger):
         """
         order.transact_time = at
         self.touch(order)
-        self._batch.entries.append(Entry(report=self._report(order, exec_type, at, reason=reason, **other)))
+        self._enter(order, Entry(report=self._report(order, exec_type, at, reason=reason, **other)))
 
     def refuse(self, order: VenueOrder, exec_type: ExecType, reason: str, **other: Any) -> None:
         """Answer a request about `order` with no; nothing about the order changes."""
@@ -100,8 +103,21 @@ class Books(Ledger):
         order.reason = reason.value
         self.say(order, _ENDS[status], at, reason=reason.value)
 
-    def fill(self, order: VenueOrder, qty: Decimal, px: Decimal, at: datetime) -> None:
-        """`qty` of `order` trades at `px`: order, position, cash and fees move together."""
+    def trade(self, order: VenueOrder, qty: Decimal, px: Decimal, at: datetime) -> Decimal:
+        """As fill, with what may go wrong with it; returns the quantity that did trade."""
+        if self.faults is not None and qty == order.leaves_qty:
+            over = self.draw(FaultKind.OVERFILL, order)
+            if over is not None:
+                qty += over.qty or self.instruments[order.symbol].lot_size
+        exec_id = self.fill(order, qty, px, at)
+        if self.faults is not None:
+            busted = self.draw(FaultKind.BUST, order)
+            if busted is not None:
+                self.schedule(FaultKind.BUST, exec_id, busted.frames)
+        return qty
+
+    def fill(self, order: VenueOrder, qty: Decimal, px: Decimal, at: datetime) -> str:
+        """`qty` of `order` trades at `px`: order, position, cash and fees move together. Returns the execution's id."""
         instrument = self.instruments[order.symbol]
         rate = self.rate(instrument.currency)
         if rate is None:
@@ -124,11 +140,83 @@ class Books(Ledger):
         realized = money(delta.realized_pnl, rate)
         flow = money(-order.side.sign * value, rate) if paid_in_full(instrument) else realized
         report = self._report(order, ExecType.TRADE, at, last_qty=qty, last_px=px, fee=fee, rate=rate)
-        self._batch.entries.append(Entry(report=report, cash_delta=flow - fee, realized_pnl=realized))
+        self._enter(order, Entry(report=report, cash_delta=flow - fee, realized_pnl=realized))
         self.move_cash(flow - fee)
         self.account.realized_pnl += realized
         self.account.fees += fee
         self.hold(Holding(symbol=order.symbol, qty=delta.qty, cost=delta.cost))
+        return report.exec_id
+
+    def take_back(self, order: VenueOrder, entry: Entry, at: datetime) -> None:
+        """An execution of `order` is undone: what was paid and charged for it comes back, at its own price and rate.
+
+        The position loses its quantity and cost, so that nothing is realized; where it is flat then and some of the
+        cost is left over, because the average it was closed at counted this execution, that is realized.
+        """
+        said, instrument = entry.report, self.instruments[order.symbol]
+        rate, signed = said.conversion_rate, -order.side.sign * said.last_qty
+        order.cum_qty -= said.last_qty
+        order.cum_value -= said.last_qty * said.last_px
+        order.fees -= said.fee
+        if order.is_open:
+            order.status = OrdStatus.PARTIALLY_FILLED if order.cum_qty > 0 else OrdStatus.ACCEPTED
+        self.touch(order)
+        held = self.positions.get(order.symbol) or Holding(symbol=order.symbol, qty=ZERO, cost=ZERO)
+        qty, cost = held.qty + signed, held.cost + signed * said.last_px
+        realized = ZERO if qty else money(-cost, rate)
+        full = paid_in_full(instrument)
+        back = said.fee + (money(-signed * said.last_px, rate) if full else realized)
+        report = self._report(
+            order,
+            ExecType.TRADE_CANCEL,
+            at,
+            last_qty=said.last_qty,
+            last_px=said.last_px,
+            fee=said.fee,
+            rate=rate,
+            ref_exec_id=said.exec_id,
+        )
+        self._enter(order, Entry(report=report, cash_delta=back, realized_pnl=realized))
+        self.move_cash(back)
+        self.account.realized_pnl += realized
+        self.account.fees -= said.fee
+        self.hold(Holding(symbol=order.symbol, qty=qty, cost=cost if qty else ZERO))
+
+    def execution(self, exec_id: str) -> Entry | None:
+        """A trade by its execution id, None where there is none or it was taken back."""
+        found = self._store.execution(exec_id)
+        return None if found is None or self._store.taken_back(exec_id) else found
+
+    # ── what goes wrong ─────────────────────────────────────────────────────────────────────────────────────
+
+    def draw(self, kind: FaultKind, order: VenueOrder) -> Fault | None:
+        """Whether something goes wrong with `order` now: the next occasion of this kind."""
+        if self.faults is None:
+            return None
+        nth = self.counters.get(kind, 0) + 1
+        self.counters[kind] = self._batch.counters[kind] = nth
+        return self.faults.draw(kind, nth, order.told_id)
+
+    def schedule(self, kind: str, ref: str, frames: int, number: int = 0) -> None:
+        """Let something happen at the beginning of the matched frame that many from now; 0: it has happened."""
+        item = Scheduled(id=number or max(self.scheduled, default=0) + 1, kind=kind, ref=ref, frames=frames)
+        self._batch.scheduled[item.id] = item
+        if frames:
+            self.scheduled[item.id] = item
+        else:
+            del self.scheduled[item.id]
+        self._batch.binding = True
+
+    def _enter(self, order: VenueOrder, entry: Entry) -> None:
+        """Put a transaction on record; a fault may say it twice, or have the next one come first."""
+        self._batch.entries.append(entry)
+        if self.faults is None:
+            return
+        if self.draw(FaultKind.REORDER_REPORTS, order) is not None:
+            self._batch.behind_next.append(len(self._batch.entries) - 1)
+        if self.draw(FaultKind.DUPLICATE_REPORT, order) is not None:
+            again = msgspec.structs.replace(entry.report, cursor=self.next_cursor())
+            self._batch.entries.append(Entry(report=again, repeated=True))
 
     def rename_orders(self, symbol: str, new_symbol: str) -> None:
         """Every order of `symbol` goes on under another name."""
@@ -151,7 +239,7 @@ class Books(Ledger):
         cl_ord_id: str = "",
         **other: Any,
     ) -> ExecutionReport:
-        return ExecutionReport(
+        said = ExecutionReport(
             cursor=self.next_cursor(),
             exec_id=f"{self.account.venue}-{self.cursor:08d}",
             exec_type=exec_type,
@@ -170,8 +258,8 @@ class Books(Ledger):
             parent_id=order.parent_id,
             reason=reason,
             conversion_rate=rate,
-            **other,
         )
+        return msgspec.structs.replace(said, **other) if other else said
 
 
 __all__ = ["NEVER", "Books"]

@@ -37,7 +37,32 @@ def exit_filled(books: Books, order: VenueOrder, qty: Decimal, at: datetime) -> 
     """An exit has traded `qty`: settle with its siblings, then with every other exit of the symbol."""
     entry = books.orders.get(order.parent_id) if order.parent_id else None
     if entry is not None:
-        _reduce(books, entry, qty, Ending.OCO, at)
+        _reduce(books, entry, min(qty, entry.cum_qty - entry.exited_qty), Ending.OCO, at)
+    follow_position(books, order.symbol, at)
+
+
+def fill_restated(books: Books, order: VenueOrder, change: Decimal, at: datetime) -> None:
+    """What `order` has filled is `change` more (less where negative) than the books said before: a bust, a correction.
+
+    Legs at work take the size of what there is to close now. Where an entry has nothing left that they could close they
+    end, and what of the entry still works with them: nothing works on without its exits.
+    """
+    entry = order
+    if order.parent_id is not None:
+        parent = books.find(order.parent_id)
+        if parent is not None:
+            entry = parent
+            entry.exited_qty = max(entry.exited_qty + change, ZERO)
+            books.touch(entry)
+    covered = entry.cum_qty - entry.exited_qty
+    for leg in [leg for leg in books.legs_of(entry) if not leg.held]:
+        if covered <= 0:
+            books.end(leg, OrdStatus.CANCELED, Ending.TRADE_BUSTED, at)
+            if entry.is_open:
+                books.end(entry, OrdStatus.CANCELED, Ending.TRADE_BUSTED, at)
+        elif leg.order_qty != leg.cum_qty + covered:
+            leg.order_qty = leg.cum_qty + covered
+            books.say(leg, ExecType.RESTATED, at, reason=Ending.TRADE_BUSTED)
     follow_position(books, order.symbol, at)
 
 

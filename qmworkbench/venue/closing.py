@@ -53,9 +53,9 @@ def _trade(books: Books, order: VenueOrder, last: Print, at: datetime) -> None:
     if qty == 0:
         _end(books, order, OrdStatus.CANCELED, Ending.NOTHING_TO_REDUCE, at)
         return
-    books.fill(order, qty, fill_px(order, last.px, books.model.schedule(instrument), instrument), at)
+    closed = books.trade(order, qty, fill_px(order, last.px, books.model.schedule(instrument), instrument), at)
     if order.is_exit:
-        brackets.exit_filled(books, order, qty, at)
+        brackets.exit_filled(books, order, closed, at)
 
 
 def _end(books: Books, order: VenueOrder, status: OrdStatus, reason: Ending, at: datetime) -> None:

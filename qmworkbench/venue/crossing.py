@@ -49,9 +49,12 @@ class Crossing:
         """Match everything that was decided before the bar closed."""
         orders = self._waiting()
         queued = self._schedule.queue is not None
-        if any(stirs(order, self._bar, self._instrument) or (queued and self._comes_new(order)) for order in orders):
+        if self._called_off() or any(
+            stirs(order, self._bar, self._instrument) or (queued and self._comes_new(order)) for order in orders
+        ):
             cap = self._schedule.cap(decimal_of(self._bar.volume), self._instrument)
             self._left = {Side.BUY: cap, Side.SELL: cap}
+            self._late_fills()
             self._open()
             self._range()
         else:
@@ -194,7 +197,7 @@ class Crossing:
         qty = self._affordable(order, order.leaves_qty)
         if qty == 0:
             return False
-        paid = self._fill(order, qty, px)
+        paid, _ = self._fill(order, qty, px)
         brackets.entry_filled(books, order, paid, self._at)
         return True
 
@@ -216,10 +219,11 @@ class Crossing:
         qty = self._affordable(order, closable)
         if qty == 0:
             return
-        self._fill(order, qty, px)
-        brackets.exit_filled(books, order, qty, self._at)
+        _, closed = self._fill(order, qty, px)
+        brackets.exit_filled(books, order, closed, self._at)
 
-    def _fill(self, order: VenueOrder, qty: Decimal, market_px: Decimal) -> Decimal:
+    def _fill(self, order: VenueOrder, qty: Decimal, market_px: Decimal) -> tuple[Decimal, Decimal]:
+        """Trade, costs on top: the price paid and the quantity that did trade."""
         paid = fill_px(order, market_px, self._schedule, self._instrument)
         left = self._left[order.side]
         if left is not None:
@@ -227,8 +231,7 @@ class Crossing:
         turn = self._turn.get(order.cl_ord_id)
         if turn is not None:
             self._turn[order.cl_ord_id] = turn - qty
-        self._books.fill(order, qty, paid, self._at)
-        return paid
+        return paid, self._books.trade(order, qty, paid, self._at)
 
     def _affordable(self, order: VenueOrder, qty: Decimal) -> Decimal:
         """As much of `qty` as the bar's cap leaves to this side, and the queue to this order."""
@@ -242,6 +245,17 @@ class Crossing:
             if not order.is_exit:
                 brackets.entry_ended(self._books, order, self._at)
 
+    def _late_fills(self) -> None:
+        """Orders that were called off and trade all the same, once (faults.py)."""
+        for order in self._called_off():
+            order.fills_late = False
+            self._books.touch(order)
+            px, qty = self._market[order.side], order.order_qty - order.cum_qty
+            if qty > 0 and touches(order, px, self._instrument):
+                _, closed = self._fill(order, qty, px)
+                if order.is_exit:
+                    brackets.exit_filled(self._books, order, closed, self._at)
+
     # ── which orders ────────────────────────────────────────────────────────────────────────────────────────
 
     def _waiting(self) -> list[VenueOrder]:
@@ -251,6 +265,11 @@ class Crossing:
             for order in self._books.by_symbol[self._bar.symbol].values()
             if order.is_working and order.decided_at < self._at and order.time_in_force is not TimeInForce.AT_CLOSE
         ]
+
+    def _called_off(self) -> list[VenueOrder]:
+        if self._books.faults is None:
+            return []
+        return [order for order in self._books.by_symbol[self._bar.symbol].values() if order.fills_late]
 
     def _eligible(self) -> list[VenueOrder]:
         """The same in the order in which they are matched: exits first."""

@@ -18,22 +18,22 @@ from qmworkbench.domain.execution import (
     AccountActivity,
     BrokerOrder,
     BrokerPosition,
-    ExecType,
     ExecutionReport,
     OrderRequest,
     ReplaceRequest,
 )
 from qmworkbench.domain.instruments import Instrument
-from qmworkbench.domain.orders import OrdStatus, OrdType
-from qmworkbench.venue import brackets, door, drill, replacing, statements
+from qmworkbench.domain.orders import OrdType
+from qmworkbench.venue import busts, desk, door, drill, replacing, statements
 from qmworkbench.venue.bars import Frame, Print, Universe, bars_of
 from qmworkbench.venue.books import NEVER, Books
 from qmworkbench.venue.closing import close_books, expire_day_orders
 from qmworkbench.venue.costs import VenueModel
 from qmworkbench.venue.crossing import Crossing
+from qmworkbench.venue.faults import FaultSource
 from qmworkbench.venue.matching import stop_level
 from qmworkbench.venue.memory_store import MemoryStore
-from qmworkbench.venue.orders import Ending, OrderRefused, Refusal, VenueOrder
+from qmworkbench.venue.orders import OrderRefused, VenueOrder
 from qmworkbench.venue.overnight import Overnight
 from qmworkbench.venue.pricing import Pricing, told
 from qmworkbench.venue.records import StatementLine, VenueError
@@ -45,8 +45,8 @@ class Exchange:
 
     `db_path` is the venue's own file; ":memory:" keeps nothing, and None not even tables (a replay's). `initial_cash`
     counts when the file is new; afterwards the books do. `name` goes into every order and execution id: the same venue
-    fed the same things says the same. Raises VenueError when the file is in use, is another venue's, or cannot be
-    written.
+    fed the same things says the same. `faults` says what goes wrong, instead of the model's plan. Raises VenueError
+    when the file is in use, is another venue's, or cannot be written.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Exchange:
         initial_cash: Decimal,
         *,
         name: str = "sim",
+        faults: FaultSource | None = None,
     ) -> None:
         if not initial_cash.is_finite() or initial_cash <= 0:
             raise VenueError(f"initial_cash = {initial_cash}: an account needs money; give an amount above 0")
@@ -74,6 +75,7 @@ class Exchange:
                 venue=name,
                 currency=account_currency,
                 initial_cash=initial_cash,
+                faults=faults,
             )
         except BaseException:
             self._store.close()
@@ -161,6 +163,7 @@ class Exchange:
             at = max(as_of, books.now)
             for symbol in books.tracked():
                 self._pricing.bring_up(books, symbol)
+            desk.session_ends(books, at)
             close_books(books, at)
             expire_day_orders(books, at)
             books.account.session_open = False
@@ -187,10 +190,12 @@ class Exchange:
             books.advance(frame.as_of)
             if not tracked:
                 return
+            desk.frame_begins(books, frame.as_of)
             for bar in bars:
                 if bar.symbol in books.by_symbol:
                     Crossing(books, bar).run()
                 books.mark(bar.symbol, Print(bar.close, bar.as_of))
+            desk.frame_ends(books, frame.as_of)
             self._pricing.bring_up_rates(books, {books.instruments[symbol].currency for symbol in tracked})
             books.keep_clock()
 
@@ -235,7 +240,7 @@ class Exchange:
             order, *legs = door.orders_for(books, request)
             for each in (order, *legs):
                 books.add(each)
-            books.say(order, ExecType.NEW, order.transact_time)
+            desk.acknowledge(books, order)
             books.keep_account()
 
     def cancel(self, cl_ord_id: str) -> None:
@@ -244,16 +249,7 @@ class Exchange:
         Raises OrderRefused for an id that no order ever had.
         """
         with self._change() as books:
-            order = books.find(cl_ord_id)
-            if order is None:
-                raise OrderRefused(Refusal.UNKNOWN_ORDER, f"no order was ever taken as {cl_ord_id!r}")
-            if not order.is_open or cl_ord_id != order.told_id:
-                why = Ending.REPLACED if order.is_open else Ending.ALREADY_ENDED
-                books.refuse(order, ExecType.CANCEL_REJECTED, why, cl_ord_id=cl_ord_id)
-                return
-            books.end(order, OrdStatus.CANCELED, Ending.REQUESTED, books.now)
-            if not order.is_exit:
-                brackets.entry_ended(books, order, books.now)
+            desk.cancel(books, cl_ord_id)
 
     def replace(self, request: ReplaceRequest) -> None:
         """Let an open order go on under a new id; REPLACED or REPLACE_REJECTED answers (replacing.py).
@@ -308,6 +304,21 @@ class Exchange:
         instrument = books.instruments.get(order.symbol)
         stops = order.ord_type in (OrdType.STOP, OrdType.STOP_LIMIT) and instrument is not None
         return order.as_told(stop_level(order, instrument) if stops and instrument is not None else order.stop_px)
+
+    # ── what is put right afterwards ────────────────────────────────────────────────────────────────────────
+
+    def bust(self, exec_id: str) -> None:
+        """Take an execution back: TRADE_CANCEL, and the books as though it had not been (busts.py).
+
+        Raises VenueError for one that never was, or was taken back already.
+        """
+        with self._change() as books:
+            busts.bust(books, exec_id)
+
+    def correct(self, exec_id: str, *, px: Decimal | None = None, qty: Decimal | None = None) -> str:
+        """Take an execution back and book it anew at another price or quantity; returns the new execution's id."""
+        with self._change() as books:
+            return busts.correct(books, exec_id, px=px, qty=qty)
 
     # ── drills ──────────────────────────────────────────────────────────────────────────────────────────────
 

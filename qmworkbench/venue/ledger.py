@@ -12,6 +12,7 @@ from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.venue.bars import Print
 from qmworkbench.venue.costs import VenueModel
+from qmworkbench.venue.faults import FaultSource
 from qmworkbench.venue.memory_store import MemoryStore
 from qmworkbench.venue.orders import VenueOrder
 from qmworkbench.venue.records import (
@@ -45,8 +46,10 @@ class Ledger:
         venue: str,
         currency: str,
         initial_cash: Decimal,
+        faults: FaultSource | None = None,
     ) -> None:
         self._store = store
+        self.faults = faults if faults is not None else (model.faults if model.faults.planned else None)
         self._clock: datetime | None = None
         self.instruments = dict(instruments)
         self._given = frozenset(instruments)
@@ -112,6 +115,7 @@ class Ledger:
         if not self._batch:
             return
         batch, self._batch = self._batch, Batch()
+        batch.reorder()
         try:
             self._store.write(batch)
         except VenueError:

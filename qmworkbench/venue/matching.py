@@ -95,7 +95,7 @@ def range_px(order: VenueOrder, bar: Bar, instrument: Instrument, from_px: Decim
 def stirs(order: VenueOrder, bar: Bar, instrument: Instrument) -> bool:
     """Whether the bar can do anything to the order but raise its peak: most bars do not, and cost little then."""
     kind = works_as(order)
-    if kind is OrdType.MARKET or order.time_in_force is TimeInForce.IOC or order.fills_late:
+    if kind is OrdType.MARKET or order.time_in_force is TimeInForce.IOC:
         return True
     if kind is OrdType.LIMIT:
         return touches(order, bar.high if order.side is Side.SELL else bar.low, instrument)

@@ -181,7 +181,7 @@ def _of_entry(entry: Entry) -> StatementLine:
         side=said.side.value,
         qty=said.last_qty,
         px=said.last_px,
-        fee=said.fee,
+        fee=-said.fee if said.exec_type is ExecType.TRADE_CANCEL else said.fee,
         realized_pnl=entry.realized_pnl,
         cash_delta=entry.cash_delta,
     )

@@ -65,6 +65,7 @@ class Ending(StrEnum):
     CANCEL_PENDING = "cancel_pending"
     TOO_LATE_TO_CANCEL = "too_late_to_cancel"
     TOO_LATE_TO_REPLACE = "too_late_to_replace"
+    TRADE_BUSTED = "trade_busted"
     REFUSED_BY_BROKER = "refused_by_broker"  # a planned fault
     CORPORATE_ACTION = "corporate_action"  # a split left less than a lot of it
     DELISTED = "delisted"

@@ -131,7 +131,8 @@ class Batch(msgspec.Struct, kw_only=True):
     """Everything one operation changed, to be written together.
 
     `peaks` are those of orders unchanged otherwise, `listings` the terms of what is held or ordered, `order_ids` the
-    new ids that orders go on under, by their first. `binding` says something was promised, not just a bar looked at.
+    new ids that orders go on under, by their first. `behind_next` are places in `entries` (faults.py). `binding`
+    says something was promised, not just a bar looked at.
     """
 
     account: AccountRow | None = None
@@ -150,7 +151,20 @@ class Batch(msgspec.Struct, kw_only=True):
     round_trips: dict[tuple[int, str], RoundTrips] = msgspec.field(default_factory=dict)
     counters: dict[str, int] = msgspec.field(default_factory=dict)
     scheduled: dict[int, Scheduled] = msgspec.field(default_factory=dict)
+    behind_next: list[int] = msgspec.field(default_factory=list)
     binding: bool = False
+
+    def reorder(self) -> None:
+        """Let each entry named in `behind_next` change numbers with the one after it, where there is one."""
+        for place in self.behind_next:
+            if place + 1 < len(self.entries):
+                first, second = self.entries[place : place + 2]
+                numbers = first.report.cursor, second.report.cursor
+                self.entries[place : place + 2] = [_numbered(second, numbers[0]), _numbered(first, numbers[1])]
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__struct_fields__)
+
+
+def _numbered(entry: Entry, cursor: int) -> Entry:
+    return msgspec.structs.replace(entry, report=msgspec.structs.replace(entry.report, cursor=cursor))

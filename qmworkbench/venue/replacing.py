@@ -17,6 +17,7 @@ from decimal import Decimal
 from qmworkbench.domain.execution import ExecType, ReplaceRequest
 from qmworkbench.venue import door
 from qmworkbench.venue.books import Books
+from qmworkbench.venue.faults import FaultKind
 from qmworkbench.venue.orders import Ending, OrderRefused, Refusal, VenueOrder
 
 
@@ -29,6 +30,9 @@ def replace(books: Books, request: ReplaceRequest) -> None:
         _check(books, order, request)
     except OrderRefused as refused:
         reject(books, order, request, refused.code)
+        return
+    if books.draw(FaultKind.REJECT_REPLACE, order) is not None:
+        reject(books, order, request, Ending.TOO_LATE_TO_REPLACE)
         return
     _go_on(books, order, request, books.now)
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from qmworkbench.domain.execution import AccountActivity, ExecutionReport
+from qmworkbench.domain.execution import AccountActivity, ExecType, ExecutionReport
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.venue import schema
 from qmworkbench.venue.bars import Print
@@ -275,6 +275,7 @@ def _row(record: msgspec.Struct) -> dict[str, Any]:
 
 def _entry_row(entry: Entry) -> tuple[Any, ...]:
     said = entry.report
+    fee = -said.fee if said.exec_type is ExecType.TRADE_CANCEL else said.fee  # a statement's line: what came back
     return (
         said.cursor,
         f"{said.exec_id}#{said.cursor}" if entry.repeated else said.exec_id,
@@ -284,7 +285,7 @@ def _entry_row(entry: Entry) -> tuple[Any, ...]:
         said.side.value,
         str(said.last_qty),
         str(said.last_px),
-        str(said.fee),
+        str(fee),
         str(entry.cash_delta),
         str(entry.realized_pnl),
         str(said.conversion_rate),
