@@ -1,20 +1,29 @@
 """What every bus promises (ports.Bus), whatever carries it; a new one joins in BUSES."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from qmworkbench.bus.in_process import InProcessBus
+from qmworkbench.bus.redis_streams import RedisBus
 from qmworkbench.domain.events import Event
 from qmworkbench.ports import Bus
+from tests import servers
 from tests.storage.events import decisions
 
-BUSES: dict[str, Callable[[], Bus]] = {"in process": InProcessBus}
+BUSES: dict[str, Callable[[], Bus]] = {
+    "in process": InProcessBus,
+    "redis": lambda: RedisBus(servers.redis().url(), book="contract", origin=str(time.time_ns())),
+}
 
 
 @pytest.fixture(params=sorted(BUSES))
-def bus(request: pytest.FixtureRequest) -> Bus:
-    return BUSES[request.param]()
+def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
+    made = BUSES[request.param]()
+    yield made
+    if isinstance(made, RedisBus):
+        made.close()
 
 
 class Heard:

@@ -1,0 +1,169 @@
+"""The bus on a real Redis-compatible server: replay, gaps, groups, and a server that comes and goes (§6)."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from qmworkbench.bus.redis_streams import Gap, GroupReader, LiveState, RedisBus, client_of, follow_stream, stream_of
+from qmworkbench.domain.events import Event
+from qmworkbench.service.servers.redis import RedisServer
+from tests import servers
+from tests.storage.events import decisions
+
+_names = iter(range(1_000_000))
+
+
+@pytest.fixture
+def url() -> str:
+    return servers.redis().url()
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[redis.Redis]:
+    with client_of(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def book() -> str:
+    return f"t{next(_names)}-{time.time_ns()}"
+
+
+def _until(holds: Callable[[], bool], what: str) -> None:
+    for _ in range(1000):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"never: {what}")
+
+
+def _read(client: redis.Redis, stream: str, after_seq: int, count: int) -> list[Event]:
+    heard: list[Event] = []
+    for _, events in follow_stream(client, stream, after_seq, wait_s=0.2):
+        heard += events
+        if len(heard) >= count or not events:
+            return heard
+    raise AssertionError
+
+
+def test_a_reader_elsewhere_hears_everything_from_wherever_it_left_off(
+    url: str, client: redis.Redis, book: str
+) -> None:
+    bus = RedisBus(url, book=book, origin="a")
+    bus.publish(2, decisions(2))
+    bus.publish(5, decisions(3, first=3))
+    assert bus.flush()
+    assert _read(client, bus.stream, 0, 5) == decisions(5)
+    assert _read(client, bus.stream, 2, 3) == decisions(3, first=3)
+    assert _read(client, bus.stream, 4, 1) == decisions(1, first=5), "a place within a publication"
+    assert _read(client, bus.stream, 5, 1) == [], "nothing yet"
+    bus.close()
+
+
+def test_what_is_published_again_is_there_once(url: str, client: redis.Redis, book: str) -> None:
+    for _ in range(2):
+        bus = RedisBus(url, book=book, origin="a")
+        bus.publish(3, decisions(3))
+        assert bus.flush()
+        bus.close()
+    assert client.xlen(stream_of(book, "a")) == 1
+    fresh = RedisBus(url, book=book, origin="b")
+    fresh.publish(1, decisions(1))
+    assert fresh.flush()
+    assert _read(client, fresh.stream, 0, 1) == decisions(1), "a new book of the same name begins anew"
+    fresh.close()
+
+
+def test_a_trimmed_stream_is_a_gap_and_not_silence(url: str, client: redis.Redis, book: str) -> None:
+    bus = RedisBus(url, book=book, origin="a", keep=10)
+    for seq in range(1, 500):
+        bus.publish(seq, decisions(1, first=seq))
+    assert bus.flush()
+    assert client.xlen(bus.stream) < 499
+    with pytest.raises(Gap, match=r"decisions 6 to \d+ are not on the bus: read them from the journal"):
+        _read(client, bus.stream, 5, 1)
+    assert _read(client, bus.stream, 497, 2) == decisions(2, first=498)
+    bus.close()
+
+
+def test_redis_that_is_killed_degrades_and_what_waited_arrives(tmp_path: Path, book: str) -> None:
+    server = RedisServer(tmp_path / "redis")
+    server.up()
+    bus = RedisBus(server.url(), book=book, origin="a", queue_limit=50)
+    heard: list[int] = []
+    bus.follow(lambda seq, events: heard.append(seq))
+    try:
+        bus.publish(1, decisions(1))
+        assert bus.flush()
+        server.kill()
+        for seq in range(2, 12):
+            bus.publish(seq, decisions(1, first=seq))
+        _until(lambda: not bus.health.connected, "the loss is noticed")
+        assert bus.health.detail
+        assert heard == list(range(1, 12)), "receivers here never notice"
+        # It comes back at another socket: whoever is configured with an address keeps it, so link the old name.
+        old = Path(bus._client.connection_pool.connection_kwargs["path"])
+        server.up()
+        old.parent.mkdir(exist_ok=True)
+        old.symlink_to(Path(server.url().removeprefix("unix://")))
+        assert bus.flush(15.0)
+        assert bus.health.connected
+        assert bus.health.dropped == 0
+        with client_of(server.url()) as client:
+            tail = _read(client, bus.stream, client_first(client, bus.stream) - 1, 999)
+        assert tail[-10:] == decisions(10, first=2)
+    finally:
+        bus.close()
+        server.down()
+        old.unlink(missing_ok=True)
+        old.parent.rmdir()
+
+
+def client_first(client: redis.Redis, stream: str) -> int:
+    """The first decision that the stream holds: what was written within the second before a crash may be lost."""
+    ((entry, _),) = client.xrange(stream, count=1)
+    return int(entry.split(b"-")[0])
+
+
+def test_a_queue_that_overflows_drops_the_oldest_and_says_so(book: str) -> None:
+    bus = RedisBus("redis://127.0.0.1:1/0", book=book, origin="a", queue_limit=5)
+    for seq in range(1, 21):
+        bus.publish(seq, decisions(1, first=seq))
+    _until(lambda: not bus.health.connected, "the loss is noticed")
+    health = bus.health
+    assert (health.waiting, health.dropped) == (5, 15)
+    assert not bus.flush(0.1)
+    bus.close()
+
+
+def test_a_group_shares_the_work_and_takes_over_what_a_worker_left(url: str, client: redis.Redis, book: str) -> None:
+    bus = RedisBus(url, book=book, origin="a")
+    for seq in range(1, 7):
+        bus.publish(seq, decisions(1, first=seq))
+    assert bus.flush()
+    first = GroupReader(client, bus.stream, "reports", "one", idle_s=0.05)
+    second = GroupReader(client, bus.stream, "reports", "two", idle_s=0.05)
+    first.join()
+    second.join()
+    taken = first.take(count=4)
+    assert [seq for seq, _ in taken] == [1, 2, 3, 4]
+    first.done([1, 2])
+    assert [seq for seq, _ in second.take(count=10)] == [5, 6]
+    second.done([5, 6])
+    time.sleep(0.1)
+    abandoned = second.take(count=10)
+    assert [(seq, events) for seq, events in abandoned] == [(n, decisions(1, first=n)) for n in (3, 4)]
+    second.done([3, 4])
+    assert second.take(wait_s=0.01) == []
+    bus.close()
+
+
+def test_the_live_view_is_gone_soon_after_its_writer_is(client: redis.Redis, book: str) -> None:
+    live = LiveState(client, book, expires_s=0.1)
+    assert live.get() is None
+    live.put(7, b"view")
+    assert live.get() == (7, b"view")
+    _until(lambda: live.get() is None, "it expires")
