@@ -235,8 +235,9 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubmitOutcome(StrEnum):
-    """How a request to the broker ended. LOST is never a rejection: the order may be live."""
+    """How a request to the broker ended. LOST is never a rejection: the order may be live. WITHHELD never left us."""
 
     SENT = "sent"
     REFUSED = "refused"
     LOST = "lost"
+    WITHHELD = "withheld"

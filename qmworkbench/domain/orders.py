@@ -1,7 +1,8 @@
 """The life of an order: its words, its table of legal arcs, and the small driver that walks it (§13).
 
 An order begins INTENDED: the wish is on durable record and nothing has been sent. SUBMITTED means the
-request left us and no answer has come. UNKNOWN means an answer can no longer be expected (a timeout, a
+request left us and no answer has come; one that is no longer wanted when its turn to be sent comes is withheld, and
+CANCELED. UNKNOWN means an answer can no longer be expected (a timeout, a
 broken connection, a 5xx) although the order may well be live: only the broker's own books settle it.
 ACCEPTED and PARTIALLY_FILLED are orders the broker works. PENDING_CANCEL and PENDING_REPLACE still work
 until the broker says otherwise. FILLED, CANCELED, REJECTED, EXPIRED are the broker's last words; DENIED is
@@ -127,7 +128,8 @@ class Arc(StrEnum):
     RESTATE = "restate"
     REJECT = "reject"
     EXPIRE = "expire"
-    ABANDON = "abandon"  # proven absent at the broker, or never sent
+    ABANDON = "abandon"  # proven absent at the broker
+    WITHHOLD = "withhold"  # never sent: no longer wanted when its turn came
     BUST = "bust"
 
 
@@ -175,7 +177,7 @@ def _stays(status: OrdStatus, *also: Arc) -> dict[Arc, _Next]:
 
 
 TABLE: Final[dict[OrdStatus, dict[Arc, _Next]]] = {
-    _S.INTENDED: _FROM_SENT | {_A.SUBMIT: _S.SUBMITTED, _A.CANCEL_REQUEST: _S.INTENDED},
+    _S.INTENDED: _FROM_SENT | {_A.SUBMIT: _S.SUBMITTED, _A.CANCEL_REQUEST: _S.INTENDED, _A.WITHHOLD: _S.CANCELED},
     _S.SUBMITTED: _FROM_SENT | {_A.CANCEL_REQUEST: _S.PENDING_CANCEL},
     _S.UNKNOWN: _FROM_SENT
     | {

@@ -26,6 +26,7 @@ from qmworkbench.domain.ids import content_id
 from qmworkbench.domain.orders import Order
 from qmworkbench.domain.sessions import Priority, TradingState, worse
 from qmworkbench.trading.fold import apply
+from qmworkbench.trading.fold_reconciliation import WHOLE_DAY
 from qmworkbench.trading.state import State
 
 UNATTENDED = "policy:unattended"
@@ -45,12 +46,6 @@ _MOVES_EXPOSURE: Final = frozenset(
         TradeClosed,
         WatchlistChanged,
     }
-)
-
-
-# A fill that got lost has an older number than the newest heard: after trouble the whole day's executions are read.
-_READS_WHOLE_DAY: Final = frozenset(
-    {Trigger.END_OF_SESSION, Trigger.ORDER_INCIDENT, Trigger.RECONNECT, Trigger.RECOVERY}
 )
 
 
@@ -111,7 +106,11 @@ class Decision:
 
     def recancel(self, cl_ord_id: str, reason: str) -> None:
         """Ask for a cancel again, although it was asked before: harmless at the broker, needed after a crash."""
-        self.cancel(self.state.orders[cl_ord_id], reason)
+        order = self.state.order_named(cl_ord_id)
+        if order is not None:
+            self.cancel(order, reason)
+        else:
+            self.emit(CancelRequested(at=self.at, cl_ord_id=cl_ord_id, reason=reason))
 
     def query(self, order: Order, reason: str) -> None:
         """Ask the broker what it knows of an order; nothing is concluded before it answers."""
@@ -121,6 +120,6 @@ class Decision:
 
     def ask_broker(self, trigger: Trigger) -> None:
         """Ask for a snapshot of the broker's books, even if one was pending: after a crash its asker is gone."""
-        whole = trigger in _READS_WHOLE_DAY or bool(self.state.reconciliation.unresolved)
+        whole = trigger in WHOLE_DAY or bool(self.state.reconciliation.unresolved)
         after_cursor = self.state.day.first_cursor if whole else self.state.exec_cursor
         self.emit(ReconciliationStarted(at=self.at, trigger=trigger, after_cursor=after_cursor))

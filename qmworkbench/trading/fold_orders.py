@@ -319,10 +319,8 @@ def _fill_reversed(state: State, event: FillReversed) -> None:
     order = state.orders.get(event.cl_ord_id)
     if order is None:
         return
+    # A correction comes as a fill of its own, if it comes: nothing is reserved for it, or no exit could follow.
     order.cum_qty = max(ZERO, order.cum_qty - event.last_qty)
-    if not order.is_open:
-        # A correction may follow: until executions or a comparison settle it, it may be filled again.
-        state.unproven[order.cl_ord_id] = state.unproven.get(order.cl_ord_id, ZERO) + event.last_qty
 
 
 def _trade_closed(state: State, event: TradeClosed) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from qmworkbench.domain.events import Event, orders, reconciliation
 from qmworkbench.domain.events.reconciliation import ReconciliationResult, Trigger
@@ -13,6 +13,9 @@ from qmworkbench.domain.orders import Order
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.trading import holdings
 from qmworkbench.trading.state import Asked, State
+
+# A fill that got lost has an older number than the newest heard: after trouble the whole day's executions are read.
+WHOLE_DAY: Final = frozenset({Trigger.END_OF_SESSION, Trigger.ORDER_INCIDENT, Trigger.RECONNECT, Trigger.RECOVERY})
 
 
 def _account_observed(state: State, event: reconciliation.AccountObserved) -> None:
@@ -64,6 +67,9 @@ def _reconciliation_completed(state: State, event: reconciliation.Reconciliation
     last.unresolved = {b: found for b, found in last.unresolved.items() if b in event.unresolved}
     passed = event.result in (ReconciliationResult.CLEAN, ReconciliationResult.REPAIRED)
     last.tries = 0 if passed else last.tries + 1
+    if passed and event.trigger in WHOLE_DAY:
+        # Every execution of the day was read and the positions agree: what ended orders may have filled is settled.
+        state.unproven = {}
     last.asked = {name: told for name, told in last.asked.items() if name in state.open_orders}
     if state.halt.compared:
         state.halt.compared = "passed" if passed else ""

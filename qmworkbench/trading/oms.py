@@ -54,6 +54,10 @@ def on_submit_observed(decision: Decision, event: SubmitObserved) -> None:
         if order.status is OrdStatus.INTENDED:
             walk(decision, order, Arc.SUBMIT)
         return
+    if event.outcome is SubmitOutcome.WITHHELD:
+        if order.status is OrdStatus.INTENDED:
+            walk(decision, order, Arc.WITHHOLD, reason=event.detail)
+        return
     code = classify(event.detail) if event.outcome is SubmitOutcome.REFUSED else RejectCode.UNKNOWN
     if event.outcome is SubmitOutcome.REFUSED and code is not RejectCode.DUPLICATE_ID:
         walk(decision, order, Arc.REJECT, reason=event.detail, reject_code=code)

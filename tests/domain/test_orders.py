@@ -14,20 +14,20 @@ TEN = Decimal(10)
 # Every status down, every arc across, by the first letters of where it leads with nothing filled: w is ACCEPTED here
 # and PARTIALLY_FILLED with something filled, a dot is illegal. Written by hand from the prose, not from the table.
 ARCS = "submit lose ack fill cancel_request cancel cancel_reject replace_request replace replace_reject"
-ARCS += " restate reject expire abandon bust"
+ARCS += " restate reject expire abandon bust withhold"
 GRID = """
-intended          SUB UNK w   w   INT CAN .   .   .   .   w   REJ EXP CAN .
-submitted         .   UNK w   w   PCA CAN .   .   .   .   w   REJ EXP CAN .
-unknown           .   UNK w   w   UNK CAN UNK .   w   w   w   REJ EXP CAN UNK
-accepted          .   .   w   w   PCA CAN w   PRE w   w   w   REJ EXP .   w
-partially_filled  .   .   w   w   PCA CAN w   PRE w   w   w   REJ EXP .   w
-pending_cancel    .   UNK PCA PCA PCA CAN w   .   PCA PCA PCA REJ EXP .   PCA
-pending_replace   .   UNK PRE PRE PCA CAN PRE .   w   w   PRE REJ EXP .   PRE
-filled            .   .   FIL FIL .   .   FIL .   FIL FIL FIL .   .   .   FIL
-canceled          .   .   CAN CAN .   CAN CAN .   CAN CAN CAN .   CAN .   CAN
-rejected          .   .   .   .   .   .   REJ .   .   .   .   REJ .   .   .
-expired           .   .   EXP EXP .   EXP EXP .   EXP EXP EXP .   EXP .   EXP
-denied            .   .   .   .   .   .   .   .   .   .   .   .   .   .   .
+intended          SUB UNK w   w   INT CAN .   .   .   .   w   REJ EXP CAN .   CAN
+submitted         .   UNK w   w   PCA CAN .   .   .   .   w   REJ EXP CAN .   .
+unknown           .   UNK w   w   UNK CAN UNK .   w   w   w   REJ EXP CAN UNK .
+accepted          .   .   w   w   PCA CAN w   PRE w   w   w   REJ EXP .   w   .
+partially_filled  .   .   w   w   PCA CAN w   PRE w   w   w   REJ EXP .   w   .
+pending_cancel    .   UNK PCA PCA PCA CAN w   .   PCA PCA PCA REJ EXP .   PCA .
+pending_replace   .   UNK PRE PRE PCA CAN PRE .   w   w   PRE REJ EXP .   PRE .
+filled            .   .   FIL FIL .   .   FIL .   FIL FIL FIL .   .   .   FIL .
+canceled          .   .   CAN CAN .   CAN CAN .   CAN CAN CAN .   CAN .   CAN .
+rejected          .   .   .   .   .   .   REJ .   .   .   .   REJ .   .   .   .
+expired           .   .   EXP EXP .   EXP EXP .   EXP EXP EXP .   EXP .   EXP .
+denied            .   .   .   .   .   .   .   .   .   .   .   .   .   .   .   .
 """
 SHORT = {
     "SUB": OrdStatus.SUBMITTED,
