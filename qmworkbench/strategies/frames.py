@@ -13,6 +13,7 @@ from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS, SessionGrid, check_ti
 from qmworkbench.strategies.batch import RunFault, RunSignals, SignalBatch, Told, no_answers
 from qmworkbench.strategies.contract import Answers, StrategyFault, answers, signalled
 from qmworkbench.strategies.definition import StrategyDefinition, StrategyInstance
+from qmworkbench.strategies.lint import findings
 from qmworkbench.strategies.row_by_row import RowByRow
 from qmworkbench.strategies.row_tape import NotCarried
 from qmworkbench.strategies.rules import RuleBook, Rules
@@ -135,7 +136,7 @@ class SignalSource(ABC):
             index = self._trading(group.union)
             said = self._told_by(group.rules, index)
             if isinstance(said, Told):
-                places = None if len(index) == len(group.union) else np.flatnonzero(np.isin(group.union, index))
+                places = None if len(index) == len(group.union) else np.searchsorted(group.union, index)
                 runs += (
                     RunSignals(name, self._book.strategy[name], said, at if places is None else _still(at, places))
                     for name, at in zip(group.names, group.members, strict=True)
@@ -258,16 +259,22 @@ class SignalEngine(SessionSource):
         return self._store.trading(index)
 
     def _answers(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
-        try:
-            if rules.key not in self._carried:
-                self._carried[rules.key] = None
-                self._carried[rules.key] = RowByRow(rules, self._store)
-            carried = self._carried[rules.key]
-            if carried is not None:
+        if rules.key not in self._carried:
+            self._carried[rules.key] = self._carrying(rules)
+        carried = self._carried[rules.key]
+        if carried is not None:
+            try:
                 return carried.answers(index)
-        except NotCarried:
-            pass  # whole columns say the same, only slower
+            except NotCarried:  # whole columns say the same, only slower
+                pass
         return self._in_whole_columns(rules, index)
+
+    def _carrying(self, rules: Rules) -> RowByRow | None:
+        """The rules carried from row to row, if they are shown to keep to a symbol's own rows until now."""
+        try:
+            return None if findings(rules.program) else RowByRow(rules, self._store)
+        except NotCarried:
+            return None
 
     def _in_whole_columns(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
         reads = rules.program.reads() | rules.row_reads

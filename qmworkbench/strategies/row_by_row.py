@@ -5,34 +5,32 @@ from its earlier bars in whole columns, computed once.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import polars as pl
+from polars.exceptions import PanicException
 
 from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS
 from qmworkbench.strategies.contract import FLAGS, Answers, answered
-from qmworkbench.strategies.lint import findings
-from qmworkbench.strategies.row_compiler import COUNTS, PRICES, Compiled
+from qmworkbench.strategies.row_compiler import Compiled
 from qmworkbench.strategies.row_functions import where_known
 from qmworkbench.strategies.row_tape import Carried, Last, NotCarried
 from qmworkbench.strategies.rules import Rules
 from qmworkbench.strategies.session_store import Floats, Index, SessionStore
 
-_OWN: Final = (*PRICES, *COUNTS)
-
 
 class RowByRow:
     """What rules say of the newest row of symbols of a store, at one boundary after the other.
 
-    Raises NotCarried for rules that have to be computed in whole columns: those with an operation the tape does not
-    know, and those the lint has not shown to keep to their own symbol's rows until now.
+    The rules must be such that `lint` finds nothing: a row then says the same whatever follows it, and whatever other
+    symbols do. Raises NotCarried for rules with an operation the tape does not know.
     """
 
     def __init__(self, rules: Rules, store: SessionStore) -> None:
         program = rules.program
-        if program.broken is not None or findings(program):
-            raise NotCarried("not shown to read the symbol's own rows until now alone")
+        if program.broken is not None:
+            raise NotCarried(program.broken)
         self._rules, self._store, self._compiled = rules, store, Compiled(program, (*FLAGS, *program.features))
         if any(self._compiled.kind(name) != ("b" if name in FLAGS else "f") for name in self._compiled.answers):
             raise NotCarried("answers of other types than agreed")
@@ -47,11 +45,13 @@ class RowByRow:
 
         Raises StrategyFault, and NotCarried if this boundary has to be computed in whole columns.
         """
+        if not self._store.ordinary:
+            raise NotCarried("a price or volume beyond all reason")
         slots, row, pos = self._store.rows(index, self._rules.anchor)
         self._make_room()
         place, tape, leaves = self._compiled.place, self._compiled.tape, self._compiled.leaves
         new = (self._done[slots] != row) & (row > 0)
-        if new.any():
+        if new.any() and self._compiled.carried:
             self._start(index[new], slots[new])
         self._first[slots[row == 0]] = 0
         self._done[slots] = -1  # until it is done
@@ -59,9 +59,9 @@ class RowByRow:
         if place.begins:
             self._begin(slots[row == 0], slots[pos == 0])
         newest = self._store.newest(index)
-        counts = {"i_index": row + place.first, "i_row": row, "i_pos": pos}
-        newest |= {name: values.astype(np.int32) for name, values in counts.items()}
-        found = tape.run([(leaves[name], newest[name]) for name in _OWN])
+        for name, values in (("i_index", row + place.first), ("i_row", row), ("i_pos", pos)):
+            newest[name] = values.astype(np.int32)
+        found = tape.run([(at, newest[name]) for name, at in leaves.items()])
         self._done[slots] = row + 1
         return newest["close"], self._read(found, newest)
 
@@ -105,7 +105,7 @@ class RowByRow:
         recent = np.flatnonzero(row >= np.repeat(rows - place.depth, rows))
         numbered, ring = row * place.width + slot, ((row & (place.depth - 1)) * place.width + slot)[recent]
         for carried, column in zip(self._compiled.carried, self._whole_columns(frame), strict=True):
-            values = column.to_numpy()
+            values = column.to_numpy()[: len(frame)]
             if isinstance(carried, Last):
                 carried.values[slots] = values[last]
             elif carried.numbered:
@@ -115,12 +115,16 @@ class RowByRow:
 
     def _whole_columns(self, frame: pl.DataFrame) -> list[pl.Series]:
         """What is carried, in every row of prepared bars."""
-        query = frame.lazy()
+        # A frame of one row would be divided by numbers in another way than longer ones are (Program.with_signals).
+        query = (frame if len(frame) > 1 else pl.concat([frame, frame])).lazy()
         for stage in self._compiled.stages:
             query = query.with_columns_seq(stage)
         seeds = [_seeded(carried).alias(str(at)) for at, carried in enumerate(self._compiled.carried)]
         # The engine is named: the streaming one changes float sums from call to call.
-        table = query.select(seeds).collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())
+        try:
+            table = query.select(seeds).collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())
+        except (Exception, PanicException) as error:  # foreign code: the whole columns of a boundary say what is wrong
+            raise NotCarried(str(error)) from error
         return table.get_columns()
 
 

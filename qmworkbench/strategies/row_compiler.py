@@ -24,6 +24,7 @@ _SYMBOL, _SESSION = "i_symbol", "i_day"
 _RUNNING: Final = frozenset({"CumSum", "CumMax", "CumMin", "EwmMean", "FillNullWithStrategy.Forward"})
 _SHIFTS: Final = frozenset({"Shift", "ShiftAndFill"})
 _READING_BACK: Final = _RUNNING | _SHIFTS
+_FILLED_BY: Final = {"b": "b", "i": "i", "u": "i", "f": "if"}
 
 
 class Compiled:
@@ -140,11 +141,10 @@ class Compiled:
     def _shifted(self, node: Node, group: str | None) -> Value:
         value, rows = self._value(node.inputs[0], group), moved_by(node)
         fill = self._value(node.inputs[2], group) if len(node.inputs) > 2 else self._values.nothing
-        if rows is None or rows < 1 or value.literal is not None or value.none:
-            raise NotCarried(node.shown())
-        if not fill.none and (
-            fill.literal is None or isinstance(fill.literal, bool) != (self._values.kind(value) == "b")
-        ):
+        fits = fill.none or (
+            fill.literal is not None and self._values.kind(fill) in _FILLED_BY[self._values.kind(value)]
+        )
+        if rows is None or rows < 1 or _is_constant(value) or not fits:
             raise NotCarried(node.shown())
         self._deepest = max(self._deepest, rows)
         back = self.tape.constant(rows)
@@ -154,12 +154,7 @@ class Compiled:
 
     def _looked_up(self, node: Node) -> Value:
         value, number = self._inputs(node, None)
-        if (
-            value.literal is not None
-            or value.none
-            or self._values.kind(number) not in "iu"
-            or number.literal is not None
-        ):
+        if _is_constant(value) or _is_constant(number) or self._values.kind(number) not in "iu":
             raise NotCarried(node.shown())
         where = self.tape.call(self.place.numbered, number.at, self._values.is_known(number).at)
         found = self._row(node.inputs[0], value, None, where, numbered=True)
@@ -184,9 +179,7 @@ class Compiled:
         value = self._value(node.inputs[0], group)
         key = (node.name, str(node.options), value, group)
         if key not in self._made:
-            if value.literal is not None or value.none:
-                raise NotCarried(node.shown())
-            if isinstance(node.options, dict) and node.options.get("reverse"):
+            if _is_constant(value) or (isinstance(node.options, dict) and node.options.get("reverse")):
                 raise NotCarried(node.shown())
             makers = {"CumSum": self._total, "EwmMean": self._smoothed, "FillNullWithStrategy.Forward": self._held}
             self._made[key] = makers.get(node.name, self._extreme)(node, value, group)
@@ -285,6 +278,10 @@ class Compiled:
             whole = _alone(node, group, node.expr if expr is None else expr)
             self._columns[self._stage].append(whole.alias(name))
         return name
+
+
+def _is_constant(value: Value) -> bool:
+    return value.none or value.literal is not None
 
 
 def _alone(node: Node, group: str | None, expr: pl.Expr) -> pl.Expr:

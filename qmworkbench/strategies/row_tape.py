@@ -155,11 +155,14 @@ class Tape:
         return self._noted[key]
 
     def call(self, function: Function, *takes: int, reads: Carried | None = None) -> int:
-        """The register of what `function` makes of other registers."""
+        """The register of what `function` makes of other registers. Raises NotCarried if it cannot take them."""
         key = (function, takes)
         if key not in self._noted:
-            with np.errstate(all="ignore"):
-                into = self.given(function(*(self.registers[at] for at in takes)))
+            try:
+                with np.errstate(all="ignore"):
+                    into = self.given(function(*(self.registers[at] for at in takes)))
+            except (TypeError, ValueError, OverflowError) as error:
+                raise NotCarried(str(error)) from error
             self._calls.append(_Call(function, into, takes, reads=reads))
             self._noted[key] = into
         return self._noted[key]

@@ -17,6 +17,7 @@ Index = npt.NDArray[np.int64]
 _PX: Final = ("open", "high", "low", "close", "volume")
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _FIRST_SLOTS: Final = 16
+_HUGE: Final = 1e100  # products of prices and volumes stay finite below
 
 
 class SessionStore:
@@ -25,6 +26,9 @@ class SessionStore:
     Appending a boundary is one write per price into a row as wide as the universe, whoever owns what. The first
     time a symbol is asked for, its history and its bars so far are copied into a column of its own, which grows from
     then on: building a frame costs owned symbols × bars, independent of the universe.
+
+    `ordinary` says whether all of them are finite and far from where floats end: only then does row by row arithmetic
+    need no care for infinities.
 
     `symbols` is the universe in order, `ticks` its price increments, `grids` the sessions in order with the current
     one last, `history` what `session_bars` made of the earlier ones (or None).
@@ -47,6 +51,7 @@ class SessionStore:
         self._last_bars = np.array([g.boundaries - 1 for g in grids], dtype=np.int32)
         self._anchors = {anchor: at for at, anchor in enumerate(dict.fromkeys(anchors))}
         self._read_history(history)
+        self.ordinary = _is_ordinary(self._old_px)
         shape = (self.grid.boundaries, len(symbols))
         self._dense, self._traded = np.empty((shape[0], len(_PX), shape[1])), np.zeros(shape, dtype=np.bool_)
         self._slot: Index = np.full(len(symbols), -1, dtype=np.int64)
@@ -57,6 +62,7 @@ class SessionStore:
     def append(self, bar: int, index: Ints, columns: Sequence[Floats]) -> None:
         """The bars of boundary `bar`: ascending universe indices, and open, high, low, close, volume beside them."""
         self.bar = bar
+        self.ordinary = self.ordinary and all(_is_ordinary(values) for values in columns)
         for at, values in enumerate(columns):
             self._dense[bar, at, index] = values
         self._traded[bar, index] = True
@@ -195,6 +201,10 @@ class SessionStore:
             oldest = len(self._opens) - 1 - anchor.reach(self.grid.boundaries)
             within = int(np.searchsorted(self._day[slot, :past], oldest))
             self._start[at, slot] = within if anchor.bars is None else max(within, past - anchor.bars)
+
+
+def _is_ordinary(values: Floats) -> bool:
+    return bool(np.abs(values).max(initial=0.0) < _HUGE)
 
 
 class _Rows:
