@@ -19,6 +19,7 @@ from qmworkbench.domain.corporate_actions import CorporateAction
 from qmworkbench.domain.execution import ActivityKind, ExecType, OrderRequest
 from qmworkbench.domain.orders import OrdStatus, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.ports import Broker, RequestRefused
+from tests.brokers.serving import WireWorld, served
 from tests.venue.worlds import DAY, OPEN, Bar, World, at, bracket
 
 
@@ -56,12 +57,28 @@ def _simulated(folder: Path) -> World:
     return world
 
 
-@pytest.fixture(params=["simulated", "simulated behind a faulty line without faults"])
+@pytest.fixture(params=["simulated", "simulated behind a faulty line without faults", "wire", "wire, books alone"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    if "wire" in request.param:
+        with served(tmp_path / "venue.db") as venue:
+            world: World = WireWorld(venue, open_now=False)
+            remote = venue.broker(follow="books" not in request.param)
+            world.trade_with(remote)  # type: ignore[attr-defined]
+            world.exchange.open_session(DAY, OPEN, day=date(2018, 3, 2))
+            world.bars((100, 100, 100, 100))
+            yield _bench(world, remote)
+            remote.close()
+            world.exchange.close()
+        return
     world = _simulated(tmp_path)
     broker: Broker = SimulatedBroker(world.exchange)
     if "faulty" in request.param:
         broker = FaultyBroker(broker, FaultPlan())
+    yield _bench(world, broker)
+    world.exchange.close()
+
+
+def _bench(world: World, broker: Broker) -> Bench:
 
     def bars(*rows: Bar) -> None:
         world.bars(*rows)
@@ -73,8 +90,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
         dividend = CorporateAction(kind=ActivityKind.DIVIDEND, amount=D(1), **terms)
         world.exchange.open_session("monday", OPEN + timedelta(days=3), day=monday, actions=(split, dividend))
 
-    yield Bench(broker, bars, lambda: world.minute, night)
-    world.exchange.close()
+    return Bench(broker, bars, lambda: world.minute, night)
 
 
 FLAT: Sequence[float] = (100, 100, 100, 100)

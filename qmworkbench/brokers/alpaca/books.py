@@ -1,6 +1,6 @@
 """The broker's books read page by page: orders with their legs, and activities, oldest first (§13, §14)."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from qmworkbench.brokers.alpaca import reading
@@ -30,12 +30,9 @@ class Books:
                 found[str(entry.get("id"))] = entry
         return list(found.values()), stamp
 
-    def open_orders(self, adopt: Callable[[Mapping[str, Any]], None]) -> list[Mapping[str, Any]]:
-        """Open orders and their legs side by side; `adopt` is shown each entry first."""
-        entries, _ = self._orders("open", 0)
-        for entry in entries:
-            adopt(entry)
-        return [part for entry in entries for part in (entry, *(entry.get("legs") or ()))]
+    def open_orders(self) -> list[Mapping[str, Any]]:
+        """Open orders, legs inside."""
+        return self._orders("open", 0)[0]
 
     def _orders(self, status: str, after: int) -> tuple[list[Mapping[str, Any]], int]:
         found: list[Mapping[str, Any]] = []

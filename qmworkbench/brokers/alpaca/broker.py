@@ -13,7 +13,7 @@ import httpx
 from qmworkbench.brokers.alpaca import reading, statements
 from qmworkbench.brokers.alpaca.adoption import Adoption, Known, LegNames, nobody
 from qmworkbench.brokers.alpaca.books import Books
-from qmworkbench.brokers.alpaca.hearing import Hearing
+from qmworkbench.brokers.alpaca.hearing import Hearing, legs_of
 from qmworkbench.brokers.alpaca.http import Address, Http, Refused, Said
 from qmworkbench.brokers.alpaca.orders_out import replace_body, submit_body
 from qmworkbench.brokers.alpaca.reading import Malformed
@@ -89,6 +89,7 @@ class AlpacaBroker:
     # --- what changes the account -------------------------------------------------------------------------------
 
     def submit(self, request: OrderRequest) -> None:
+        self._heard.listen()
         body = submit_body(request, ours=self._ours())
         with self._lock:
             self._adoption.expect(request)
@@ -97,11 +98,12 @@ class AlpacaBroker:
         self._learn_answer(said, f"submit {request.cl_ord_id}")
 
     def cancel(self, cl_ord_id: str) -> None:
+        self._heard.listen(wait=False)
         order_id = self._order_id(cl_ord_id)
         try:
             self.http.request("DELETE", f"/v2/orders/{order_id}", urgent=True)
         except Refused as error:
-            if not error.reported:
+            if not (error.reported and self.stream.listening):
                 self._tell_refused(order_id, error)
 
     def replace(self, request: ReplaceRequest) -> None:
@@ -165,9 +167,12 @@ class AlpacaBroker:
         return self._understood(said, self._order), said.stamp or newest
 
     def open_orders(self) -> Sequence[BrokerOrder]:
+        entries = self._books.open_orders()
         with self._lock:
             try:
-                told = [self._facts.broker_order(order) for order in self._books.open_orders(self._heard.adopt)]
+                for entry in entries:
+                    self._adoption.learn(entry)
+                told = [self._facts.broker_order(part) for entry in entries for part in (entry, *legs_of(entry))]
             except Malformed as error:
                 raise self._unusable("open orders", error) from None
         return [order for order in told if order.leaves_qty > 0]

@@ -56,7 +56,7 @@ class Hearing:
         self._turn = threading.Lock()
         self._ledger = Ledger()
         self._since: int | None = None
-        self._listenings = 0
+        self._listenings = self._based = 0
         self._wanted = self._synced = 0
         self._polled_s = float("-inf")
         self._asked_after: set[str] = set()
@@ -64,6 +64,14 @@ class Hearing:
     def expect(self, stamp: int) -> None:
         """The venue says that its stream has got so far: it is waited for, for a while."""
         self._wanted = max(self._wanted, stamp)
+        if self._stream.listening:
+            self._begin_at(stamp)
+
+    def _begin_at(self, stamp: int) -> None:
+        """What was told before a stream began to listen does not come on it: it is not waited for."""
+        if self._based != self._stream.listenings:
+            self._based = self._stream.listenings
+            self._synced = max(self._synced, stamp)
 
     def reports(self, after_cursor: int) -> Sequence[ExecutionReport]:
         """What became known after `after_cursor`. Raises BrokerUnreachable."""
@@ -71,6 +79,13 @@ class Hearing:
             self._begin(after_cursor)
             self._hear()
             return tuple(self._ledger.after(after_cursor))
+
+    def listen(self, *, wait: bool = True) -> None:
+        """Hear from now on what happens; `wait` until it is heard, or cannot be."""
+        if self._follow:
+            self._stream.start()
+            if wait:
+                self._stream.await_listening(self._connect_s)
 
     @property
     def newest(self) -> int:
@@ -105,9 +120,7 @@ class Hearing:
         since = max(after_cursor - OVERLAP_NS, 0)
         if self._since is not None and since >= self._since:
             return
-        if self._follow:
-            self._stream.start()
-            self._stream.await_listening(self._connect_s)
+        self.listen()
         self._listenings = self._stream.listenings
         self._read_books(since)
         self._since = since
@@ -189,14 +202,17 @@ class Hearing:
             self.facts.forget_fills()
             for order in orders:
                 self.adopt(order)
-            told = [report for order in orders for part in (order, *_legs(order)) for report in self._of_order(part)]
+            told = [report for order in orders for part in (order, *legs_of(order)) for report in self._of_order(part)]
             told += [report for entry in fills for report in self._of_fill(entry)]
-            if self._since is not None and since < self._since:
+            if self._since is None or since < self._since:
                 told += self._ledger.all
                 self._ledger = Ledger()
             for report in sorted(told, key=_place):
                 self._ledger.add(report)
-        self._synced = max(self._synced, stamp)
+        if self._stream.listening:
+            self._begin_at(stamp)
+        else:
+            self._synced = max(self._synced, stamp)
 
     def _of_order(self, entry: Mapping[str, Any]) -> list[ExecutionReport]:
         try:
@@ -216,7 +232,8 @@ class Hearing:
         return quarantined(raw, str(error), self._adoption.of_id(order_id), max(self._ledger.newest, 1))
 
 
-def _legs(order: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def legs_of(order: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The orders inside an order."""
     legs = order.get("legs")
     return [leg for leg in legs if isinstance(leg, dict)] if isinstance(legs, list) else []
 

@@ -26,6 +26,7 @@ from qmworkbench.brokers.alpaca.words import CODES, SENTENCES
 from qmworkbench.ports import BrokerUnreachable, OutcomeUnknown, RequestRefused
 
 STAMP_HEADER: Final = "X-QM-Stamp"
+UPDATES_HEADER: Final = "X-QM-Updates"
 VENUE_HEADER: Final = "X-QM-Venue"
 _REQUEST_TIMEOUT: Final = 408
 _TOO_MANY: Final = 429
@@ -69,7 +70,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Said:
-    """An answer: its content, and how far the stream had got by then (0 where the broker does not say)."""
+    """An answer: its content, and how far the books had got by then (0 where the broker does not say)."""
 
     content: Any
     stamp: int
@@ -173,7 +174,8 @@ class Http:
         if answer.status_code == _TOO_MANY:
             self.bucket.drain()
         self.ours = self.ours or VENUE_HEADER in answer.headers
-        self.on_stamp(_stamp(answer))
+        if stamp := _stamp(answer, UPDATES_HEADER):
+            self.on_stamp(stamp)
         return answer
 
     def _understood(self, method: str, path: str, answer: httpx.Response) -> Said:
@@ -204,8 +206,8 @@ class Http:
         return Refused(f"{code or f'http_{answer.status_code}'}: {excerpt(message)}", status=answer.status_code)
 
 
-def _stamp(answer: httpx.Response) -> int:
-    stamp = answer.headers.get(STAMP_HEADER, "")
+def _stamp(answer: httpx.Response, header: str = STAMP_HEADER) -> int:
+    stamp = answer.headers.get(header, "")
     return int(stamp) if stamp.isdigit() and len(stamp) < 20 else 0
 
 

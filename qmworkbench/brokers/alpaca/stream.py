@@ -6,6 +6,7 @@ connection is given up. Attempts are paced: each waits twice as long as the one 
 """
 
 import contextlib
+import socket
 import ssl
 import threading
 import time
@@ -72,9 +73,9 @@ class Stream:
             self.trouble, self.listening = why, False
             held = self._socket
             self.changed.notify_all()
-        if held is not None:
+        if held is not None and held.sock is not None:
             with contextlib.suppress(*_TROUBLES):
-                held.shutdown()
+                held.sock.shutdown(socket.SHUT_RDWR)  # wakes the reader, who lets go of the rest
 
     def take(self) -> list[bytes]:
         """The frames that have come since, in order."""

@@ -17,8 +17,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 NS: Final = 1_000_000_000
 
-# The header under which every answer says how far the stream has got, and the ones that say who speaks.
+# How far the books and the stream have got, with every answer; who speaks; and what opens the control door.
 STAMP_HEADER: Final = "X-QM-Stamp"
+UPDATES_HEADER: Final = "X-QM-Updates"
 VENUE_HEADER: Final = "X-QM-Venue"
 TOKEN_HEADER: Final = "X-QM-Token"
 

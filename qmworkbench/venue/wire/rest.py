@@ -15,7 +15,7 @@ from qmworkbench.venue.records import VenueError
 from qmworkbench.venue.wire import listing, orders_in, shapes
 from qmworkbench.venue.wire.desk import Desk
 from qmworkbench.venue.wire.limiter import Limiter
-from qmworkbench.venue.wire.names import STAMP_HEADER, VENUE_HEADER, wire_id
+from qmworkbench.venue.wire.names import STAMP_HEADER, UPDATES_HEADER, VENUE_HEADER, wire_id
 from qmworkbench.venue.wire.refusals import WireError, refused, too_many, unauthorized, unknown
 from qmworkbench.venue.wire.tape import WireOrder
 from qmworkbench.venue.wire.troubles import Trouble, Troubles
@@ -62,11 +62,16 @@ class Answer(web.RequestHandler):
         """The answer, with how far the stream has got by then."""
         self.set_status(status)
         self.stamp()
-        self.finish(_ENCODE(content) if content is not None else b"")
+        if content is None:
+            self.finish()
+        else:
+            self.finish(_ENCODE(content))
 
     def stamp(self) -> None:
         """The headers that say who speaks and up to when."""
-        self.set_header(STAMP_HEADER, str(self.desk.tape.newest_ns))
+        tape = self.desk.tape
+        self.set_header(STAMP_HEADER, str(tape.newest_ns))
+        self.set_header(UPDATES_HEADER, str(tape.updates[-1].ns if tape.updates else 0))
         self.set_header(VENUE_HEADER, f"{self.desk.name};{self.wire.instance}")
         self.set_header("X-Request-ID", uuid.uuid4().hex)
         for name, value in self.wire.limiter.headers().items():

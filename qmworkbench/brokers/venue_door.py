@@ -1,0 +1,162 @@
+"""The control door of a served venue, from the side that replays the market: sessions and bars go in here (§2, §4).
+
+The venue may be away for a while: it is tried again until `patience_s` have passed. One that comes back has kept its
+books and lost the prints it had only seen, so it is shown the session's bars anew before the next ones; it matches
+nothing twice.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+from typing import Any, Final, Protocol
+
+import httpx
+import msgspec
+import numpy as np
+
+from qmworkbench.brokers.alpaca.http import UPDATES_HEADER, VENUE_HEADER
+from qmworkbench.domain.corporate_actions import CorporateAction
+from qmworkbench.domain.instruments import Instrument
+from qmworkbench.venue.bars import BadBar, Frame, Universe
+from qmworkbench.venue.records import VenueError
+from qmworkbench.venue.wire.desk import FrameIn, Opening
+from qmworkbench.venue.wire.names import TOKEN_HEADER
+from qmworkbench.venue.wire.server import VenueAddress
+
+_FIRST_WAIT_S: Final = 0.05
+_LONGEST_WAIT_S: Final = 1.0
+
+
+class Market(Protocol):
+    """Where a replayed market is told of, whoever plays the venue: venue.exchange.Exchange, or another process."""
+
+    def open_session(
+        self, session_id: str, at: datetime, *, day: date | None = None, actions: Iterable[CorporateAction] = ()
+    ) -> None: ...
+
+    def on_frame(self, frame: Frame, universe: Universe) -> None: ...
+
+    def close_session(self, as_of: datetime) -> None: ...
+
+
+class RemoteMarket:
+    """A Market in another process. `heard` is told how far its stream has got by each answer.
+
+    `window` is the session's open and close, for the venue's clock. Raises VenueError where the venue does not answer
+    for `patience_s`, or refuses; BadBar as the exchange itself does.
+    """
+
+    def __init__(
+        self,
+        address: VenueAddress,
+        instruments: Iterable[Instrument],
+        *,
+        window: tuple[datetime, datetime],
+        heard: Callable[[int], None] = lambda stamp: None,
+        patience_s: float = 30.0,
+        answer_s: float = 10.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._instruments = tuple(instruments)
+        self._symbols = tuple(sorted(instrument.symbol for instrument in self._instruments))
+        self._window = window
+        self._heard, self._patience_s, self._sleep = heard, patience_s, sleep
+        self._instance = ""
+        self._opening: Opening | None = None
+        self._shown: list[FrameIn] = []
+        self._client = httpx.Client(
+            base_url=address.url,
+            headers={TOKEN_HEADER: address.token, "Content-Type": "application/msgpack"},
+            timeout=httpx.Timeout(answer_s, connect=2.0),
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        """Let the connection go; the venue goes on."""
+        self._client.close()
+
+    def open_session(
+        self, session_id: str, at: datetime, *, day: date | None = None, actions: Iterable[CorporateAction] = ()
+    ) -> None:
+        """Open a session, among this market's instruments."""
+        self._opening = Opening(
+            session_id=session_id,
+            at=at,
+            day=day,
+            opens_at=self._window[0],
+            closes_at=self._window[1],
+            symbols=self._symbols,
+            instruments=self._instruments,
+            actions=tuple(actions),
+        )
+        self._shown = []
+        self._instance = ""
+        self._tell("POST", "/control/session", self._opening)
+
+    def on_frame(self, frame: Frame, universe: Universe) -> None:
+        """Show the venue the bars of one boundary."""
+        if universe.symbols != self._symbols:
+            raise VenueError("the venue was told of other symbols than the frame's: open its session with these")
+        columns = [
+            np.ascontiguousarray(column, dtype="<f8").tobytes()
+            for column in (frame.open, frame.high, frame.low, frame.close, frame.volume)
+        ]
+        told = FrameIn(
+            as_of=frame.as_of,
+            extended=frame.extended,
+            index=np.ascontiguousarray(frame.index, dtype="<i4").tobytes(),
+            columns=(columns[0], columns[1], columns[2], columns[3], columns[4]),
+        )
+        self._tell("POST", "/control/frame", told)
+        self._shown.append(told)
+
+    def close_session(self, as_of: datetime) -> None:
+        """Close the session."""
+        self._tell("DELETE", "/control/session", {"at": as_of})
+
+    # --- getting through ------------------------------------------------------------------------------------------
+
+    def _tell(self, method: str, path: str, content: Any) -> None:
+        wait_s, gave_up = _FIRST_WAIT_S, time.monotonic() + self._patience_s
+        while True:
+            try:
+                answer = self._send(method, path, content)
+                if self._is_another(answer):
+                    self._catch_up()
+                    answer = self._send(method, path, content)
+                    self._instance = answer.headers.get(VENUE_HEADER, "")
+                self._heard(int(answer.headers.get(UPDATES_HEADER, "0")))
+                return
+            except httpx.HTTPError as error:
+                if time.monotonic() >= gave_up:
+                    raise VenueError(
+                        f"the venue at {self._client.base_url} does not answer {method} {path} "
+                        f"({type(error).__name__}: {error}): start it again (`qm venue serve`), then run the day "
+                        "again; it resumes here"
+                    ) from error
+                self._sleep(wait_s)
+                wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+    def _is_another(self, answer: httpx.Response) -> bool:
+        """Whether another life of the venue has answered than the one that was shown the bars."""
+        told = str(answer.headers.get(VENUE_HEADER, ""))
+        if self._instance == "":
+            self._instance = told
+        return told != self._instance
+
+    def _catch_up(self) -> None:
+        if self._opening is not None:
+            self._send("POST", "/control/session", self._opening)
+        for frame in self._shown:
+            self._send("POST", "/control/frame", frame)
+
+    def _send(self, method: str, path: str, content: Any) -> httpx.Response:
+        answer = self._client.request(method, path, content=msgspec.msgpack.encode(content))
+        if answer.is_success:
+            return answer
+        try:
+            told = msgspec.json.decode(answer.content)
+            code, detail = told["qm"]["code"], str(told["message"])
+        except (msgspec.DecodeError, KeyError, TypeError):
+            code, detail = f"http_{answer.status_code}", answer.text[:200]
+        raise BadBar(detail) if code == "bad_bar" else VenueError(f"the venue refuses {path}: {detail}")

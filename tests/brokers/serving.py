@@ -1,0 +1,128 @@
+"""A venue served over a real socket from a thread of the test's own process, and worlds that trade with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from qmworkbench.brokers.alpaca.broker import AlpacaBroker
+from qmworkbench.brokers.alpaca.http import Address
+from qmworkbench.brokers.venue_door import RemoteMarket
+from qmworkbench.domain.instruments import Instrument
+from qmworkbench.venue.costs import VenueModel, ideal
+from qmworkbench.venue.wire.desk import Desk
+from qmworkbench.venue.wire.names import TOKEN_HEADER
+from qmworkbench.venue.wire.rest import Wire
+from qmworkbench.venue.wire.server import Serving, VenueAddress, listen
+from qmworkbench.venue.wire.troubles import StreamFault, WireFault
+from tests.venue.worlds import OPEN, World
+
+KEY, SECRET, TOKEN = "test-key", "test-secret-of-the-account", "test-token-of-the-door"
+
+
+@dataclass
+class Served:
+    """A venue that listens. `desk` belongs to the thread: tests look at it when nothing is under way."""
+
+    address: VenueAddress
+    desk: Desk
+
+    def plan(self, *faults: WireFault) -> None:
+        """Let requests go wrong."""
+        self.control("/control/faults", faults)
+
+    def stream(self, **fault: Any) -> None:
+        """Let the stream go wrong."""
+        self.control("/control/stream", StreamFault(**fault))
+
+    def control(self, path: str, content: Any) -> None:
+        answer = httpx.post(
+            f"{self.address.url}{path}",
+            content=msgspec.msgpack.encode(content),
+            headers={TOKEN_HEADER: self.address.token},
+            trust_env=False,
+        )
+        assert answer.is_success, answer.text
+
+    def broker(self, **how: Any) -> AlpacaBroker:
+        """An adapter on this venue, quick to lose patience."""
+        times = {"connect_s": 2.0, "answer_s": 5.0} | {k: how.pop(k) for k in ("connect_s", "answer_s") if k in how}
+        address = Address(url=self.address.url, key_id=KEY, secret=SECRET, retry_after_s=0.01, **times)
+        return AlpacaBroker(address, **how)
+
+
+@contextlib.contextmanager
+def served(
+    path: Path | str,
+    *,
+    model: VenueModel | None = None,
+    cash: str = "1000000",
+    instruments: Sequence[Instrument] = (),
+    per_minute: int | None = None,
+    port: int = 0,
+) -> Iterator[Served]:
+    """Serve the venue of `path` until the block ends."""
+    loop = asyncio.new_event_loop()
+    began = threading.Event()
+    found: list[Any] = []
+
+    async def begin() -> Serving:
+        desk = Desk(path, model if model is not None else ideal(), "USD", Decimal(cash), instruments=instruments)
+        return listen(Wire(desk, key_id=KEY, secret=SECRET, token=TOKEN, per_minute=per_minute), port=port)
+
+    def live() -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            found.append(loop.run_until_complete(begin()))
+        except BaseException as error:
+            found.append(error)
+        began.set()
+        if isinstance(found[0], Serving):
+            loop.run_forever()
+
+    thread = threading.Thread(target=live, daemon=True)
+    thread.start()
+    assert began.wait(10)
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    serving: Serving = found[0]
+    address = VenueAddress(url=serving.url, key_id=KEY, secret=SECRET, token=TOKEN)
+    try:
+        yield Served(address, serving.wire.desk)
+    finally:
+
+        async def end() -> None:
+            await serving.stop()
+            serving.wire.desk.close()
+
+        asyncio.run_coroutine_threadsafe(end(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+class WireWorld(World):
+    """A small world whose exchange is at the other end of a socket."""
+
+    def __init__(self, venue: Served, **how: Any) -> None:
+        self.venue = venue
+        super().__init__(**how)
+
+    def _open(self) -> Any:
+        window = (OPEN, OPEN + timedelta(hours=6, minutes=30))
+        return RemoteMarket(self.venue.address, self.instruments, window=window, patience_s=5.0)
+
+    def trade_with(self, broker: AlpacaBroker) -> None:
+        """Let `broker` know how far the stream has got with every bar."""
+        market: Any = self.exchange
+        market._heard = broker.expect
