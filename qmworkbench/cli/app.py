@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from qmworkbench.cli import (
+    backup,
     config,
     data,
     day,
@@ -70,6 +71,8 @@ _add("unblock", operator.unblock)
 _add("decide", operator.decide)
 _add("end", operator.end)
 _add_group("note", note.app)
+_add("backup", backup.backup)
+_add("restore", backup.restore)
 _add("report", report.report)
 _add("nightly", report.nightly)
 _add_group("journal", journal.app)
