@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from qmworkbench.domain.events import DECISION_TYPES, Event, analytics, control, market, orders, session
 from qmworkbench.domain.events.market import WatchState
 from qmworkbench.domain.sessions import BlockScope
-from qmworkbench.trading import fold_control, fold_orders, fold_overnight, fold_reconciliation
+from qmworkbench.trading import fold_control, fold_fills, fold_orders, fold_overnight, fold_reconciliation
 from qmworkbench.trading.state import (
     Assignment,
     Block,
@@ -25,6 +25,7 @@ from qmworkbench.trading.state import (
 E = TypeVar("E", bound=Event)
 _APPLY: dict[type[Event], Callable[[State, Any], None]] = {
     **fold_orders.APPLY,
+    **fold_fills.APPLY,
     **fold_control.APPLY,
     **fold_overnight.APPLY,
     **fold_reconciliation.APPLY,

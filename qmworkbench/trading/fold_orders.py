@@ -15,21 +15,16 @@ from qmworkbench.domain.events.orders import (
     CancelRequested,
     ExecutionReported,
     ExitRequested,
-    FillRecorded,
-    FillReversed,
     OrderChanged,
     OrderDenied,
     OrderIntended,
     OrderQueryRequested,
-    PositionsOffset,
     ReplaceRequested,
-    TradeClosed,
 )
-from qmworkbench.domain.events.reconciliation import BreakKind, FallbackImported, RepairApplied
+from qmworkbench.domain.events.reconciliation import FallbackImported
 from qmworkbench.domain.execution import ExecutionReport, OrderRequest, SubmitOutcome
-from qmworkbench.domain.numbers import ONE, ZERO
+from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import TERMINAL, Arc, Leg, Order, OrdStatus, PositionEffect, Replacement
-from qmworkbench.domain.positions import Position, fill_delta
 from qmworkbench.trading import holdings
 from qmworkbench.trading.state import State, position_key
 
@@ -118,14 +113,14 @@ def _order_denied(state: State, event: OrderDenied) -> None:
 
 def _cancel_requested(state: State, event: CancelRequested) -> None:
     order = state.orders.get(event.cl_ord_id)
-    if order is not None:
+    if order is not None and (event.working_id or event.cl_ord_id) == order.broker_id:
         order.cancel_requested_at, order.cancel_failed = event.at, False
         order.cancels += 1
 
 
 def _cancel_observed(state: State, event: CancelObserved) -> None:
-    order = state.orders.get(event.cl_ord_id)
-    if order is not None and event.outcome is not SubmitOutcome.SENT:
+    order = state.order_named(event.cl_ord_id)
+    if order is not None and event.cl_ord_id == order.broker_id and event.outcome is not SubmitOutcome.SENT:
         order.cancel_failed = True
 
 
@@ -248,132 +243,6 @@ def _proven(state: State, name: str, qty: Decimal) -> None:
         del state.unproven[name]
 
 
-def _fill_recorded(state: State, event: FillRecorded) -> None:
-    day = state.day
-    order = state.orders.get(event.cl_ord_id)
-    if order is not None:
-        filled = order.cum_qty + event.last_qty
-        order.avg_px = (order.avg_px * order.cum_qty + event.last_px * event.last_qty) / filled
-        order.fees += event.fee
-    day.realized_pnl += event.realized_pnl
-    day.net_realized_pnl += event.realized_pnl if event.net_realized_pnl is None else event.net_realized_pnl
-    day.fees += event.fee
-    day.fills += 1
-    holdings.net_fill(state, event.symbol, event.side, event.last_qty, event.last_px)
-    state.fills[event.exec_id] = f"{event.symbol} {event.side} {event.last_qty} at {event.last_px}"
-    key = position_key(event.strategy_id, event.symbol)
-    held = state.positions.get(key) or Position(strategy_id=event.strategy_id, symbol=event.symbol)
-    delta = fill_delta(held.qty, held.cost, event.side, event.last_qty, event.last_px)
-    if delta.opened_qty:
-        # Not in any account statement older than this execution: buying power must not count it twice free.
-        spent = event.last_px * delta.opened_qty * event.conversion_rate
-        state.spent[str(state.exec_cursor)] = state.spent.get(str(state.exec_cursor), ZERO) + spent
-    flips = bool(delta.opened_qty and delta.closed_qty)
-    if delta.opened_qty and (held.qty == 0 or flips):
-        held = _opened(state, event, held)
-    held.qty, held.cost = event.position_qty, event.position_cost
-    if flips:
-        # The closing part belongs to the round trip that ended; the new one carries its share of the fee alone.
-        held.fees = event.fee * delta.opened_qty / event.last_qty
-        held.entry_qty, held.entry_value = delta.opened_qty, delta.opened_qty * event.last_px
-        holdings.hold(state, held)
-        return
-    held.realized_pnl += event.realized_pnl
-    held.fees += event.fee
-    held.exit_qty += delta.closed_qty
-    held.exit_value += delta.closed_qty * event.last_px
-    held.entry_qty += delta.opened_qty
-    held.entry_value += delta.opened_qty * event.last_px
-    state.positions[key] = held
-
-
-def _opened(state: State, event: FillRecorded, before: Position) -> Position:
-    """A new round trip, described by the intent whose order opened it; a flip starts one afresh."""
-    intent = state.intents.get(event.cl_ord_id)
-    held = Position(strategy_id=before.strategy_id, symbol=before.symbol, opened_at=event.transact_time)
-    held.entry_order = event.cl_ord_id
-    if intent is None:
-        return held
-    held.signal_id, held.decision_px = intent.signal_id, intent.decision_px
-    held.max_hold_bars, held.flat_policy = intent.max_hold_bars, intent.flat_policy
-    for leg in intent.request.legs:
-        if leg.leg is Leg.STOP:
-            held.initial_stop_px = leg.stop_px
-        elif leg.leg is Leg.TARGET:
-            held.target_px = leg.limit_px
-    return held
-
-
-def _fill_reversed(state: State, event: FillReversed) -> None:
-    key = position_key(event.strategy_id, event.symbol)
-    held = state.positions.get(key) or Position(strategy_id=event.strategy_id, symbol=event.symbol)
-    # A bust takes the execution back at its own price: quantity and cost return, nothing is realized.
-    qty = -event.side.sign * event.last_qty
-    held.qty += qty
-    held.cost += qty * event.last_px
-    held.fees -= event.fee
-    state.day.fees -= event.fee
-    holdings.net_moved(state, event.symbol, qty, qty * event.last_px)
-    holdings.hold(state, held)
-    state.reversed_ids[event.ref_exec_id] = event.exec_id
-    order = state.orders.get(event.cl_ord_id)
-    if order is None:
-        return
-    # A correction comes as a fill of its own, if it comes: nothing is reserved for it, or no exit could follow.
-    order.cum_qty = max(ZERO, order.cum_qty - event.last_qty)
-
-
-def _trade_closed(state: State, event: TradeClosed) -> None:
-    day = state.day
-    day.trades += 1
-    if event.strategy_id in day.runs:
-        day.runs[event.strategy_id].trades += 1
-    held = state.position(event.strategy_id, event.symbol)
-    if held is not None and held.qty == 0:
-        holdings.hold(state, held)
-
-
-def _repair_applied(state: State, event: RepairApplied) -> None:
-    state.reconciliation.unresolved.pop(event.break_id, None)
-    if event.kind not in (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX) or not event.qty:
-        return
-    key = position_key(event.strategy_id, event.symbol)
-    held = state.positions.get(key) or Position(
-        strategy_id=event.strategy_id, symbol=event.symbol, opened_at=event.at, flat_policy="carry"
-    )
-    before = held.qty
-    held.qty = Decimal(event.qty)
-    held.cost = held.qty * Decimal(event.avg_px)
-    # The broker is right about the net: its average price counts for all of it, whoever the difference goes to.
-    net_qty = state.net_qty(event.symbol) + held.qty - before
-    cost_before = state.net[event.symbol].cost if event.symbol in state.net else ZERO
-    holdings.net_is(state, event.symbol, net_qty, net_qty * Decimal(event.avg_px))
-    instrument = state.instrument(event.symbol)
-    if instrument is not None and instrument.margin_rate == ONE:
-        state.day.repaired_cost += net_qty * Decimal(event.avg_px) - cost_before
-    holdings.hold(state, held)
-    if event.kind is not BreakKind.AVG_PX:
-        # The broker's own position holds whatever these may have filled.
-        ended = [name for name in state.unproven if state.orders[name].symbol == event.symbol]
-        for name in ended:
-            del state.unproven[name]
-
-
-def _positions_offset(state: State, event: PositionsOffset) -> None:
-    """Parts that cancel out are closed at one price: each realizes its own, the net of them stays flat."""
-    day = state.day
-    for strategy_id in event.strategy_ids:
-        held = state.positions.get(position_key(strategy_id, event.symbol))
-        if held is None:
-            continue
-        realized = (held.qty * event.px - held.cost) * event.conversion_rate
-        held.realized_pnl += realized
-        held.exit_qty += abs(held.qty)
-        held.exit_value += abs(held.qty) * event.px
-        held.qty = held.cost = ZERO
-        day.realized_pnl += realized
-
-
 APPLY: dict[type[Event], Callable[[State, Any], None]] = {
     FallbackImported: _imported,
     OrderIntended: _order_intended,
@@ -385,9 +254,4 @@ APPLY: dict[type[Event], Callable[[State, Any], None]] = {
     OrderQueryRequested: _order_query_requested,
     ExecutionReported: _execution_reported,
     OrderChanged: _order_changed,
-    FillRecorded: _fill_recorded,
-    FillReversed: _fill_reversed,
-    TradeClosed: _trade_closed,
-    PositionsOffset: _positions_offset,
-    RepairApplied: _repair_applied,
 }

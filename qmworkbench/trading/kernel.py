@@ -24,6 +24,7 @@ from qmworkbench.trading import (
     analytics_watch,
     auditing,
     corporate_actions,
+    duplicates,
     feed_quality,
     importing,
     intake,
@@ -52,6 +53,11 @@ def _on_frame(decision: Decision, event: market.FrameComputed) -> None:
     vigilance.continuous(decision)
 
 
+def _on_snapshot(decision: Decision, event: recon.BrokerSnapshotObserved) -> None:
+    reconciliation.on_snapshot(decision, event)
+    duplicates.look(decision, event.snapshot)
+
+
 RULES: Final[dict[type[Input], Handler]] = {
     session.SessionOpened: phases.on_session_opened,
     session.PreflightRecorded: phases.on_preflight,
@@ -72,7 +78,7 @@ RULES: Final[dict[type[Input], Handler]] = {
     orders.ReplaceObserved: replacing.on_replace_observed,
     orders.ExecutionReported: oms.on_execution,
     orders.OrderQueried: oms.on_query_answer,
-    recon.BrokerSnapshotObserved: reconciliation.on_snapshot,
+    recon.BrokerSnapshotObserved: _on_snapshot,
     recon.AccountObserved: reconciliation.on_account,
     recon.BrokerConnectionChanged: reconciliation.on_connection,
     recon.SessionRecovered: vigilance.on_recovered,

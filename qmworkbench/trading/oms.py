@@ -16,7 +16,7 @@ from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import TERMINAL, Arc, IllegalArc, Leg, Order, OrdStatus
 from qmworkbench.domain.positions import Position
 from qmworkbench.domain.sessions import Priority
-from qmworkbench.trading import foreign, report_door
+from qmworkbench.trading import foreign, replacing, report_door
 from qmworkbench.trading.booking import book_fill
 from qmworkbench.trading.contradictions import contradicts, quarantine
 from qmworkbench.trading.decision import Decision
@@ -26,7 +26,6 @@ from qmworkbench.trading.leg_adoption import leg_of
 from qmworkbench.trading.order_life import Terms, walk
 from qmworkbench.trading.order_queries import on_query_answer
 from qmworkbench.trading.rejections import RejectCode, after_rejection, classify
-from qmworkbench.trading.replacing import on_replace_answer
 
 __all__ = ["on_cancel_observed", "on_execution", "on_query_answer", "on_submit_observed", "walk"]
 
@@ -77,11 +76,9 @@ def on_submit_observed(decision: Decision, event: SubmitObserved) -> None:
 def on_cancel_observed(decision: Decision, event: CancelObserved) -> None:
     """A cancel that was refused or lost leaves the order working; what it really is, is asked for by its id."""
     order = decision.state.order_named(event.cl_ord_id)
-    if order is not None and order.cl_ord_id != event.cl_ord_id:
-        event = CancelObserved(at=event.at, cl_ord_id=order.cl_ord_id, outcome=event.outcome, detail=event.detail)
     decision.emit(event)
-    if order is None or not order.is_open:
-        return
+    if order is None or not order.is_open or event.cl_ord_id != order.broker_id:
+        return  # ended, or of an id that the order has given up since
     if event.outcome is SubmitOutcome.SENT:
         if order.status is not OrdStatus.PENDING_CANCEL:
             walk(decision, order, Arc.CANCEL_REQUEST)
@@ -115,12 +112,15 @@ def on_execution(decision: Decision, event: ExecutionReported) -> None:
     finding = report_door.of_another_order(order, report)
     if finding is not None:
         contradicts(decision, report, *finding)
-    elif report.exec_type is ExecType.TRADE:
+        return
+    if report.cl_ord_id != order.broker_id and replacing.proven_by(decision, order, report):
+        return
+    if report.exec_type is ExecType.TRADE:
         _on_fill(decision, order, report)
     elif report.exec_type is ExecType.TRADE_CANCEL:
         _on_bust(decision, order, report)
     elif report.exec_type in _REPLACES:
-        on_replace_answer(decision, order, report)
+        replacing.on_replace_answer(decision, order, report)
     elif report.exec_type is not ExecType.ORDER_STATUS:
         _on_status(decision, order, report)
     elif report.cum_qty > order.cum_qty:

@@ -29,6 +29,7 @@ from qmworkbench.trading.order_life import Terms, walk
 from qmworkbench.trading.state import State
 
 _WORKED: Final = (OrdStatus.ACCEPTED, OrdStatus.PARTIALLY_FILLED)
+_LAST_WORDS: Final = (ExecType.CANCELED, ExecType.EXPIRED, ExecType.REJECTED, ExecType.CANCEL_REJECTED)
 _HAS_LIMIT: Final = (OrdType.LIMIT, OrdType.STOP_LIMIT)
 _HAS_STOP: Final = (OrdType.STOP, OrdType.STOP_LIMIT)
 
@@ -226,6 +227,25 @@ def on_replace_answer(decision: Decision, order: Order, report: ExecutionReport)
         if order.is_open:
             # Refused because it has filled or changed, mostly; asked once for each refusal.
             decision.query(order, f"its replace was refused: {report.reason}")
+
+
+def proven_by(decision: Decision, order: Order, report: ExecutionReport) -> bool:
+    """News under another id than the order works under. Under the id that a replace asked for, it proves the replace,
+    whose confirmation is late or lost. The last words on an id that was given up are not the order's: what it is, is
+    asked. Says whether the report is done with.
+    """
+    asked = order.replacing
+    if report.exec_type in (ExecType.REPLACED, ExecType.REPLACE_REJECTED):
+        return False
+    if asked is not None and asked.cl_ord_id == report.cl_ord_id and order.is_open:
+        qty = report.order_qty if report.order_qty > ZERO else asked.order_qty
+        terms = Terms(working_id=asked.cl_ord_id, limit_px=asked.limit_px, stop_px=asked.stop_px)
+        walk(decision, order, Arc.REPLACE, order_qty=qty, order_id=report.order_id, reason=order.reason, terms=terms)
+        return False
+    if report.exec_type not in _LAST_WORDS or not order.is_open:
+        return False
+    decision.query(order, f"{report.exec_type} was said of {report.cl_ord_id}, which it was replaced under before")
+    return True
 
 
 def _alarm_refusal(decision: Decision, order: Order, reason: str) -> None:
