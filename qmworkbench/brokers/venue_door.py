@@ -7,8 +7,8 @@ nothing twice.
 
 import time
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
-from typing import Any, Final, Protocol
+from datetime import UTC, date, datetime
+from typing import Any, Final
 
 import httpx
 import msgspec
@@ -19,31 +19,20 @@ from qmworkbench.domain.corporate_actions import CorporateAction
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.venue.bars import BadBar, Frame, Universe
 from qmworkbench.venue.records import VenueError
+from qmworkbench.venue.wire.address import VenueAddress
 from qmworkbench.venue.wire.desk import FrameIn, Opening
 from qmworkbench.venue.wire.names import TOKEN_HEADER
-from qmworkbench.venue.wire.server import VenueAddress
 
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 1.0
-
-
-class Market(Protocol):
-    """Where a replayed market is told of, whoever plays the venue: venue.exchange.Exchange, or another process."""
-
-    def open_session(
-        self, session_id: str, at: datetime, *, day: date | None = None, actions: Iterable[CorporateAction] = ()
-    ) -> None: ...
-
-    def on_frame(self, frame: Frame, universe: Universe) -> None: ...
-
-    def close_session(self, as_of: datetime) -> None: ...
 
 
 class RemoteMarket:
     """A Market in another process. `heard` is told how far its stream has got by each answer.
 
-    `window` is the session's open and close, for the venue's clock. Raises VenueError where the venue does not answer
-    for `patience_s`, or refuses; BadBar as the exchange itself does.
+    `window` is the session's open and close, for the venue's clock, None where nobody asks. Raises VenueError where
+    the venue does not answer for `patience_s`, or refuses; BadBar as the exchange itself does.
     """
 
     def __init__(
@@ -51,7 +40,7 @@ class RemoteMarket:
         address: VenueAddress,
         instruments: Iterable[Instrument],
         *,
-        window: tuple[datetime, datetime],
+        window: tuple[datetime, datetime] | None = None,
         heard: Callable[[int], None] = lambda stamp: None,
         patience_s: float = 30.0,
         answer_s: float = 10.0,
@@ -59,7 +48,7 @@ class RemoteMarket:
     ) -> None:
         self._instruments = tuple(instruments)
         self._symbols = tuple(sorted(instrument.symbol for instrument in self._instruments))
-        self._window = window
+        self._window = window or (_NEVER, _NEVER)
         self._heard, self._patience_s, self._sleep = heard, patience_s, sleep
         self._instance = ""
         self._opening: Opening | None = None

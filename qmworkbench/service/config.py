@@ -15,6 +15,7 @@ import msgspec
 from pydantic import SecretStr
 
 from qmworkbench.analytics.signal_settings import SignalSettings
+from qmworkbench.brokers.select import served_address
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.safety import HaltPolicy, HaltSettings, ReconciliationSettings
@@ -45,6 +46,7 @@ from qmworkbench.storage.retention import Retention
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue.costs import VenueModel
 from qmworkbench.venue.financing import Financing
+from qmworkbench.venue.wire.address import VenueAddress
 
 __all__ = ["Config", "ConfigProblem", "ConfigRefused", "Flags", "Provenance", "as_checks", "check", "load"]
 
@@ -112,6 +114,13 @@ class Config:
         return BookPaths.under(self.resolved("paths.data"), self.environment.value, self.book)
 
     @property
+    def anchors(self) -> Path:
+        """Where this book's head is signed and kept, outside the book."""
+        own = self.settings.paths.anchors is not None
+        below = self.resolved("paths.anchors") if own else self.resolved("paths.data") / "anchors"
+        return below / self.environment.value / f"{self.book}.jsonl"
+
+    @property
     def reports_directory(self) -> Path:
         """Where reports are written, by date and book."""
         return self.resolved("paths.reports")
@@ -165,6 +174,22 @@ class Config:
     def halt_policies(self) -> tuple[HaltPolicy, ...]:
         """What an owner approved beforehand: the conditions for which the book liquidates by itself."""
         return halt_policies(self.settings.halt)
+
+    def wire(self) -> VenueAddress | None:
+        """How the venue of this book is reached where it is a process of its own; None where it is played here.
+
+        Raises NoBroker where it is not served.
+        """
+        broker = self.settings.broker
+        if broker.kind == "simulated":
+            return None
+        return served_address(
+            broker.url,
+            key_id=broker.key_id,
+            secret=broker.secret.get_secret_value(),
+            token=broker.token.get_secret_value(),
+            db_path=self.paths.venue,
+        )
 
     def analytics(self) -> SignalSettings:
         """When the four signals of a running session speak."""

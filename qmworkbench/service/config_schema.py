@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from qmworkbench.analytics.signal_settings import SignalSettings
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
+from qmworkbench.service.config_broker import BrokerSection
 from qmworkbench.service.config_halt import HaltSection
 from qmworkbench.service.config_orders import OrdersSection
 from qmworkbench.service.config_problems import refusal
@@ -58,10 +59,13 @@ else:
 
 
 class PathsSection(Section):
-    """Where everything is written: books below `data`, reports below `reports`. Relative to the file that says so."""
+    """Where everything is written: books below `data`, reports below `reports`, and the signed heads of the journals
+    below `anchors`, best on another disk (off: DATA/anchors). Relative to the file that says so.
+    """
 
     data: Path = Path("data")
     reports: Path = Path("reports")
+    anchors: Path | None = None
 
 
 class DataSection(Section):
@@ -232,6 +236,7 @@ class Settings(BaseSettings):
     strategies: tuple[StrategySection, ...] | None = None
     owners: dict[str, tuple[str, ...]] = {}
     venue: VenueSection = Field(default_factory=lambda: VenueSection.model_validate({}))
+    broker: BrokerSection = Field(default_factory=BrokerSection)
     service: ServiceSection = Field(default_factory=ServiceSection)
     feed: FeedSection = Field(default_factory=FeedSection)
     halt: HaltSection = Field(default_factory=HaltSection)

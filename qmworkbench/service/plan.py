@@ -23,6 +23,7 @@ from qmworkbench.service.runs import ScheduleRefused, schedule
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue.costs import VenueModel
+from qmworkbench.venue.wire.address import VenueAddress
 
 # The day's own clock starts this long before its first bar: what is done before the open is dated there.
 PREPARATION: Final = timedelta(hours=1)
@@ -43,6 +44,7 @@ class DayPlan:
     `compute` says how signals are computed, anew at each boundary or once for the whole day; `speed` is market
     seconds per wall second, None for as fast as possible. Neither changes a decision. `unattended`: human lines are
     signed by policy. `left_out`: instances that cannot run, `set_at`: where parameters are set (service/runs.py).
+    `wire` is how a venue in a process of its own is reached, None where it is played in this one.
     `analytics` says when the signals of a running session speak.
     """
 
@@ -67,6 +69,7 @@ class DayPlan:
     reconciliation: ReconciliationSettings = field(default_factory=ReconciliationSettings)
     halt_settings: HaltSettings = field(default_factory=HaltSettings)
     halt_policies: tuple[HaltPolicy, ...] = ()
+    wire: VenueAddress | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     set_at: Mapping[str, str] = field(default_factory=dict)
 
@@ -151,6 +154,7 @@ def plan_of(config: Config, data: SessionData, *, fresh: bool = False) -> DayPla
         halt_settings=config.halt(),
         halt_policies=config.halt_policies(),
         compute=feed.compute,
+        wire=config.wire(),
         speed=None if feed.speed == "max" else feed.speed,
     )
 

@@ -10,11 +10,12 @@ from typing import Final, Self
 
 import msgspec
 
-from qmworkbench.brokers.select import broker_for
+from qmworkbench.brokers.select import OpenVenue, open_venue
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.bus.in_process import InProcessBus
 from qmworkbench.domain.checks import Check, Verdict, verdict_of
 from qmworkbench.domain.events.telemetry import ProcessEnded, ProcessStarted
+from qmworkbench.domain.orders import Leg
 from qmworkbench.market.feed import Delivery, FeedMonitor
 from qmworkbench.ports import Broker, JournalFailed, Notifier
 from qmworkbench.service.blocking import Blocking, InLine
@@ -39,8 +40,7 @@ from qmworkbench.storage.projection_follower import ProjectionFollower
 from qmworkbench.storage.projections import Projector
 from qmworkbench.storage.snapshots import SnapshotStore
 from qmworkbench.trading.kernel import Kernel
-from qmworkbench.trading.state import encode_state
-from qmworkbench.venue.exchange import Exchange
+from qmworkbench.trading.state import State, encode_state
 
 __all__ = ["Platform", "StopRequested", "open_platform"]
 
@@ -59,13 +59,13 @@ class Platform(Stage):
         plan: DayPlan,
         *,
         journal: SqliteJournal,
-        exchange: Exchange,
+        venue: OpenVenue,
         lease: Lease,
         work: Blocking | None = None,
         notifier: Notifier | None = None,
     ) -> None:
-        broker: Broker = LeasedBroker(broker_for(plan.environment, exchange), lease)
-        super().__init__(plan, exchange, broker, ground_of(plan.data))
+        broker: Broker = LeasedBroker(venue.broker, lease)
+        super().__init__(plan, venue.market, broker, ground_of(plan.data))
         self.lease = lease
         self.journal = journal
         self.work: Blocking = work if work is not None else InLine()
@@ -90,7 +90,7 @@ class Platform(Stage):
             bus=self.bus,
             notifier=notifier,
             horizon=lambda: self.monitor.awaited,
-            decided=self.analytics.take,
+            decided=self.hear,
         )
         self.projections: ProjectionFollower | None = None
         taken_up_to = self.day.boundary_at if self.restored.unfinished else None
@@ -178,11 +178,22 @@ def open_platform(
         opening.callback(lease.release)
         journal = SqliteJournal(plan.paths.journal, book=plan.book)
         opening.callback(journal.close)
-        exchange = Exchange(
-            plan.paths.venue, plan.data.instruments, plan.venue_model, plan.account_currency, plan.initial_cash
+        intents: list[State] = []
+        venue = opening.enter_context(
+            open_venue(
+                plan.environment,
+                path=plan.paths.venue,
+                instruments=plan.data.instruments,
+                model=plan.venue_model,
+                currency=plan.account_currency,
+                initial_cash=plan.initial_cash,
+                wire=plan.wire,
+                window=(plan.data.window.opens_at, plan.data.window.closes_at),
+                leg_names=lambda entry, leg: leg_name(intents[0], entry, leg) if intents else None,
+            )
         )
-        opening.callback(exchange.close)
-        platform = Platform(plan, journal=journal, exchange=exchange, lease=lease, work=work, notifier=notifier)
+        platform = Platform(plan, journal=journal, venue=venue, lease=lease, work=work, notifier=notifier)
+        intents.append(platform.state)
         opening.callback(platform.bars.close)
         # Bars are on disk before a record that names them is.
         journal.before_commit(platform.bars.sync)
@@ -195,6 +206,15 @@ def open_platform(
         _check_the_book(platform)
         platform.closes_with(opening.pop_all())
     return platform
+
+
+def leg_name(state: State, entry: str, leg: Leg) -> str | None:
+    """What the exit of an entry is called by the intent on record; a broker that names exits itself is told by this."""
+    intent = state.intents.get(entry)
+    if intent is not None:
+        return next((asked.cl_ord_id for asked in intent.request.legs if asked.leg is leg), None)
+    found = (order for order in tuple(state.orders.values()) if order.parent_id == entry and order.leg is leg)
+    return next((order.cl_ord_id for order in found), None)
 
 
 def _note_the_process(platform: Platform) -> None:

@@ -6,12 +6,14 @@ adds nothing. The steps in service/day.py are written once, for both.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol
 
+from qmworkbench.brokers.market import Market
 from qmworkbench.domain.checks import Verdict
+from qmworkbench.domain.events import Event
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.sessions import PHASE_ORDER, Phase
 from qmworkbench.market.feed import Delivery, FeedMonitor, ReplayFeed
@@ -20,9 +22,9 @@ from qmworkbench.service.analytics_watch import AnalyticsWatch
 from qmworkbench.service.frames import Frames
 from qmworkbench.service.ground import Ground
 from qmworkbench.service.plan import DayPlan
+from qmworkbench.service.session_audit import SessionAudit
 from qmworkbench.service.shell import Shell
 from qmworkbench.trading.state import Session, State
-from qmworkbench.venue.exchange import Exchange
 
 
 class StopRequested(Exception):
@@ -76,7 +78,7 @@ class EquityRange:
 class Stage(ABC):
     """One session of one book, as far as its steps need it. One thread or one event loop owns it.
 
-    Whoever makes the shell gives it `analytics.take` to tell of what it decides.
+    Whoever makes the shell gives it `hear` to tell of what it decides.
 
     `session_s` counts the seconds spent between the first boundary and the session's close. `stop` is set from a signal
     handler and looked at between steps; `end_early` is a person's reason to begin the shutdown before the close.
@@ -85,7 +87,7 @@ class Stage(ABC):
     shell: Shell
     frames: Frames
 
-    def __init__(self, plan: DayPlan, exchange: Exchange, broker: Broker, ground: Ground) -> None:
+    def __init__(self, plan: DayPlan, exchange: Market, broker: Broker, ground: Ground) -> None:
         self.plan = plan
         self.exchange = exchange
         self.broker = broker
@@ -95,6 +97,7 @@ class Stage(ABC):
         self.pace: Pace = AtFullSpeed()
         self.equity = EquityRange()
         self.analytics = AnalyticsWatch(plan.analytics)
+        self.audit = SessionAudit()
         self.verdicts: dict[str, Verdict] = {}
         self.notes: list[str] = []
         self.stopped: list[str] = []
@@ -117,6 +120,11 @@ class Stage(ABC):
     @abstractmethod
     def found_of(self, component: str) -> str:
         """What was found of a component that is not healthy."""
+
+    def hear(self, events: Sequence[Event]) -> None:
+        """What was decided, in order: for the signals of the session and for its audit."""
+        self.analytics.take(events)
+        self.audit.take(events)
 
     # --- where the day stands ------------------------------------------------------------------------------
 

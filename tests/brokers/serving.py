@@ -20,10 +20,11 @@ from qmworkbench.brokers.alpaca.http import Address
 from qmworkbench.brokers.venue_door import RemoteMarket
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.venue.costs import VenueModel, ideal
+from qmworkbench.venue.wire.address import VenueAddress
 from qmworkbench.venue.wire.desk import Desk
 from qmworkbench.venue.wire.names import TOKEN_HEADER
 from qmworkbench.venue.wire.rest import Wire
-from qmworkbench.venue.wire.server import Serving, VenueAddress, listen
+from qmworkbench.venue.wire.server import Serving, listen
 from qmworkbench.venue.wire.troubles import StreamFault, WireFault
 from tests.venue.worlds import OPEN, World
 

@@ -5,51 +5,25 @@ in order, and a dead process is told by its pid.
 """
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from qmworkbench.venue.records import VenueError
 from qmworkbench.venue.wire import control, rest
+from qmworkbench.venue.wire.address import VenueAddress, noted
 from qmworkbench.venue.wire.rest import Wire
 from qmworkbench.venue.wire.stream import Stream
 
 _LARGEST_BODY: Final = 64 * 1024 * 1024
-
-
-class VenueAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """How a serving venue is reached: the account's key and secret, and the control door's token."""
-
-    url: str
-    key_id: str
-    secret: str
-    token: str
-    pid: int = 0
-
-
-def note_of(db_path: Path) -> Path:
-    """Where the venue of a file says how it is reached."""
-    return db_path.with_name(f"{db_path.name}.serving.json")
-
-
-def read_note(db_path: Path) -> VenueAddress | None:
-    """The venue that serves `db_path` now; None where none does."""
-    try:
-        found = msgspec.json.decode(note_of(db_path).read_bytes(), type=VenueAddress)
-        os.kill(found.pid, 0)
-    except (OSError, msgspec.DecodeError):
-        return None
-    return found
 
 
 @dataclass
@@ -96,22 +70,8 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-    with _noted(db_path, address):
+    with noted(db_path, address):
         on_ready(address)
         await ended.wait()
     await serving.stop()
     wire.desk.close()
-
-
-@contextlib.contextmanager
-def _noted(db_path: Path, address: VenueAddress) -> Iterator[None]:
-    note, fresh = note_of(db_path), note_of(db_path).with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(address))
-    fresh.replace(note)
-    try:
-        yield
-    finally:
-        note.unlink(missing_ok=True)
