@@ -1,13 +1,14 @@
 """`qm journal`: the record itself, verified, followed and exported (§21)."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
 from qmworkbench.cli.failures import Cannot, CommandRefused, guarded
-from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, config_of
+from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, Operator, config_of
 from qmworkbench.cli.output import begin
 
 if TYPE_CHECKING:
@@ -88,6 +89,44 @@ def tail(
                 seq = record.seq
                 if not wanted or record.type in wanted:
                     _write(sys.stdout, record, json)
+
+
+@app.command("anchor")
+@guarded
+def anchor(
+    accept: Annotated[
+        str,
+        typer.Option("--accept", metavar="REASON", help="Take this journal for the book's, though it lacks the end."),
+    ] = "",
+    operator: Operator = None,
+    book: Book = None,
+    environment: Environment = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """Hold the journal against its newest anchor: its head as signed outside the book. Exit code 1 where it lacks it.
+
+    A chain proves that nothing was changed within a journal; an anchor, that nothing was cut off its end.
+    """
+    from qmworkbench.service.auth import operator_name
+    from qmworkbench.service.lease import Lease
+    from qmworkbench.storage.anchors import Anchors, RolledBack
+
+    out = begin(json=json)
+    settings = config_of(book, environment, config)
+    anchors = Anchors(settings.anchors)
+    with _open(None, book, environment, config) as reader:
+        try:
+            found = anchors.check(reader.journal)
+        except RolledBack as error:
+            if not accept.strip():
+                raise CommandRefused(str(error), "find the newer journal, or accept this one") from error
+            who = operator_name(operator)
+            with Lease.acquire(settings.paths.lease, process_id="anchor", command="qm journal anchor"):
+                made = anchors.write(reader.journal, datetime.now(UTC), accepted=accept.strip(), by=who)
+            found = f"accepted by {who} and anchored at {made.seq if made else 0} from here on"
+    content = {"anchors": anchors.path, "found": found}
+    out.result(content, lambda: out.line(f"{anchors.path}: the journal {found}"))
 
 
 @app.command("export")

@@ -34,6 +34,11 @@ class JournalReader:
     def durable_seq(self) -> int:
         return self.head()[0]
 
+    @property
+    def durable_head(self) -> tuple[int, str]:
+        """Sequence and hash of the newest durable decision."""
+        return self.head()
+
     def head(self, stream: str = "decisions") -> tuple[int, str]:
         """Sequence and hash of the newest durable record of a stream; (0, genesis) when there is none."""
         try:
