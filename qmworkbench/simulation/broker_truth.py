@@ -39,6 +39,8 @@ class BrokerTruth:
         self.busted: set[str] = set()
         self.over_filled: set[str] = set()
         self.accepted: dict[str, int] = {}
+        self.past: dict[str, list[tuple[int, Decimal]]] = {}  # positions by symbol, each since when, in ms
+        self.now_ms = 0
 
     def take(self, reports: Iterable[ExecutionReport]) -> list[str]:
         """Take in what the broker has said; returns what cannot be, in words."""
@@ -63,6 +65,17 @@ class BrokerTruth:
                 self._bust(order, report.ref_exec_id)
             order.live = report.ord_status not in TERMINAL
         return wrong
+
+    def held_since(self, symbol: str, since_ms: int) -> set[Decimal]:
+        """Every quantity that was held of the symbol at some moment since then."""
+        held = {ZERO} if not self.past.get(symbol) or self.past[symbol][0][0] > since_ms else set()
+        last = ZERO
+        for at_ms, qty in self.past.get(symbol, ()):
+            if at_ms <= since_ms:
+                last = qty
+            else:
+                held.add(qty)
+        return held | {last}
 
     def _trade(self, order: TrueOrder, report: ExecutionReport) -> list[str]:
         known = self.executions.get(report.exec_id)
@@ -93,4 +106,5 @@ class BrokerTruth:
             self.positions[report.symbol] = held
         else:
             self.positions.pop(report.symbol, None)
+        self.past.setdefault(report.symbol, []).append((self.now_ms, held))
         self.cash -= order.sign * qty * report.last_px * report.conversion_rate + times * report.fee

@@ -326,6 +326,7 @@ class Day:
         sim.network.down_until = sim.loop.now
         self._muted_until = 0
         if first:
+            self.jump(-sim.clock_ahead_ms)
             self.health(())
         sim.loop.call(20 * SECOND, self.reconcile)
 

@@ -40,6 +40,10 @@ INVARIANTS: Final[dict[int, str]] = {
 }
 
 
+# Within this time an answer of the broker may still be on its way.
+_BELIEVABLE_MS: Final = 60_000
+
+
 class Violation(msgspec.Struct, frozen=True, kw_only=True):
     """An invariant that does not hold: its number, what is wrong, and when, in ms after the open."""
 
@@ -123,6 +127,7 @@ class Checker:
         for leg in request.legs:
             self._intent_seq[leg.cl_ord_id] = seq
         if request.position_effect == "close":
+            self._leaving(event)
             return
         self.demand(event.leg == "entry", 6, f"{name}: a {event.leg} order that opens")
         state = ledger.halted.get(BOOK) or ledger.halted.get(owner)
@@ -136,6 +141,24 @@ class Checker:
         pnl = None if ledger.adjusted or self.planted else ledger.day_pnl()
         lost = pnl is not None and pnl <= -self.limits.max_daily_loss
         self.demand(not lost, 5, f"{name} was intended at a day P&L of {pnl}, the limit is {self.limits.max_daily_loss}")
+
+    def _leaving(self, event: OrderIntended) -> None:
+        """An exit closes no more than its owner holds; an emergency asks for the cancel of what rests before."""
+        request, ledger = event.request, self.ledger
+        name, symbol = request.cl_ord_id, request.symbol
+        if event.leg == "liquidate":
+            resting = [
+                other
+                for other, order in self.truth.orders.items()
+                if order.live and order.symbol == symbol and other in ledger.orders
+            ]
+            left = [n for n in resting if n not in ledger.cancelled and ledger.orders[n].leg != "liquidate"]
+            self.demand(not left, 10, f"{name} closes {symbol} while {left} rest there, and nobody asked to cancel them")
+            return
+        held = ledger.of(event.strategy_id, symbol)
+        sign = 1 if request.side == "buy" else -1
+        text = f"{name} closes {sign * request.order_qty} {symbol}, {event.strategy_id} holds {held}"
+        self.demand(-sign * held >= request.order_qty or symbol in self.planted, 5, text)
 
     def rebuild(self, kept: int) -> None:
         """A crash has left `kept` records: what came after them has not happened, but for what was sent."""
@@ -154,6 +177,10 @@ class Checker:
     def _repaired(self, event: RepairApplied, state: State, events: list[Event]) -> None:
         found = any(isinstance(e, BreakFound) and e.break_id == event.break_id for e in [*events, *self._events])
         self.demand(found, 11, f"repair of {event.break_id} ({event.kind} {event.symbol}) without a break on record")
+        if event.qty and event.symbol not in self.planted:
+            true = self.truth.held_since(event.symbol, self.now_ms - _BELIEVABLE_MS)
+            net = state.net_qty(event.symbol)
+            self.demand(net in true, 11, f"repaired {event.symbol} to {net}, which the broker never held of late: {true}")
 
     def _position(self, symbol: str, state: State) -> None:
         ours = sum((p.qty for p in state.positions.values() if p.symbol == symbol), ZERO)

@@ -10,9 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from qmworkbench.domain.events import Event, decode
-from qmworkbench.domain.events.control import EntriesReleased, TradingStateChanged
+from qmworkbench.domain.events.control import EmergencyStarted, EntriesReleased, TradingStateChanged
 from qmworkbench.domain.events.market import FrameComputed
 from qmworkbench.domain.events.orders import (
+    CancelRequested,
     ExecutionReported,
     OrderIntended,
     PositionsOffset,
@@ -61,6 +62,7 @@ class Ledger:
         self.seen: set[str] = set()
         self.heard_of: set[str] = set()  # orders that some report was about
         self.busted: set[str] = set()
+        self.cancelled: set[str] = set()  # orders a cancel was asked for
         self.halted: dict[str, str] = {}
         self.awaiting_release = False
         self.emergency_since = False
@@ -76,6 +78,8 @@ class Ledger:
             RepairApplied: self._repaired,
             PositionsOffset: self._offset,
             TradingStateChanged: self._state,
+            EmergencyStarted: self._emergency,
+            CancelRequested: self._cancel,
             SessionRecovered: self._recovered,
             EntriesReleased: self._released,
             FrameComputed: self._frame,
@@ -212,8 +216,14 @@ class Ledger:
             self.halted.pop(event.scope, None)
         else:
             self.halted[event.scope] = event.after
-        if event.scope == BOOK:
-            self.emergency_since = event.code == "emergency" or (self.emergency_since and event.after != "active")
+        if event.scope == BOOK and event.after == "active":
+            self.emergency_since = False
+
+    def _emergency(self, event: EmergencyStarted) -> None:
+        self.emergency_since = True
+
+    def _cancel(self, event: CancelRequested) -> None:
+        self.cancelled.add(event.cl_ord_id)
 
     def _recovered(self, event: SessionRecovered) -> None:
         self.awaiting_release = True

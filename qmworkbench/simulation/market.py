@@ -48,10 +48,14 @@ class Market:
             high=table[:, 1],
             low=table[:, 2],
             close=table[:, 3],
-            volume=np.full(len(rows), 10_000.0 if self.chance.unit("volume", str(number)) < 0.7 else 300.0),
+            volume=np.full(len(rows), 300.0 if self._is_thin(number) else 10_000.0),
         )
         self.frames[number] = frame
         return frame
+
+    def _is_thin(self, number: int) -> bool:
+        """Little is traded, so that orders fill in part; never while everything has to come right again."""
+        return number <= self.world.boundaries and self.chance.unit("volume", str(number)) < 0.3
 
     def _row(self, symbol: str, number: int) -> tuple[int, int, int, int]:
         first, last, above, below, *_ = self.chance.units("bar", f"{symbol} {number}")

@@ -21,13 +21,16 @@ Answered = Callable[[Any, str], None]
 
 
 class Network:
-    """Carries requests to the venue. `dropped` hears of each that will never have an effect, by subject."""
+    """Carries requests to the venue. `arrived` is told when one has reached it, `dropped` of each that will
+    never have an effect, by subject.
+    """
 
     def __init__(self, loop: Loop, faults: Faults) -> None:
         self.loop = loop
         self.faults = faults
         self.down_until = -(10**9)
         self.under_way: dict[str, int] = {}
+        self.arrived: Callable[[], None] = lambda: None
         self.dropped: Callable[[str], None] = lambda subject: None
 
     @property
@@ -95,6 +98,7 @@ class Network:
             self.dropped(subject)
         except (OutcomeUnknown, BrokerUnreachable) as error:
             outcome, detail = SubmitOutcome.LOST, str(error)
+        self.arrived()
         if then is not None:
             then(outcome, detail)
 

@@ -61,7 +61,7 @@ KINDS: Final[dict[str, float]] = {
     "component_down": 0.03,
     # people
     "command": 0.25,
-    "emergency": 0.04,
+    "emergency": 0.08,
 }
 
 class SimPlanInvalid(ValueError):

@@ -80,7 +80,7 @@ class SimSession:
         self.network = Network(self.loop, self.faults)
         self.truth = BrokerTruth(CASH)
         self.checker = Checker(self.limits, self.truth)
-        self.network.dropped = self.checker.dropped
+        self.network.dropped, self.network.arrived = self.checker.dropped, self.look_at_the_venue
         self.marks = Marks()
         self.operators = Operators()
         self.device = Device()
@@ -132,7 +132,7 @@ class SimSession:
         news = self.exchange.reports(self.truth.cursor)
         if not news:
             return
-        self.checker.now_ms = self.loop.now
+        self.checker.now_ms = self.truth.now_ms = self.loop.now
         wrong = self.truth.take(news)
         self.checker.demand(not wrong, 2, "; ".join(wrong))
         self.loop.call(self.faults.chance.whole("push", str(self.truth.cursor), 5, 150), self._pushed)
