@@ -126,6 +126,17 @@ class Auditor:
             orders.PositionsOffset: self._offset,
         }
 
+    @property
+    def types(self) -> frozenset[str]:
+        """The wire names of the events it looks at."""
+        return frozenset(str(kind.__struct_config__.tag) for kind in self._take)
+
+    def begin_anew(self) -> None:
+        """Keep what is known of orders and positions; what was found and counted so far is no part of what follows."""
+        self.audit = Audit()
+        self._sent.clear()
+        self._denials.clear()
+
     def take(self, event: Event) -> None:
         """One event; those that say nothing of orders, states and positions are passed over."""
         handler = self._take.get(type(event))

@@ -68,10 +68,13 @@ async def trading_day(platform: Platform, preflight: Preflight) -> DayResult:
 
 async def open_or_resume(platform: Platform) -> None:
     """Put the session on record, or take over the one another process left unfinished (§19)."""
+    resumes = bool(platform.restored.unfinished) and platform.day.phase is not Phase.PRE_START
+    if not resumes:
+        platform.audit.begin(platform.state)
     taken_over = await import_fallback(platform.shell, platform.plan.paths.fallback)
     if taken_over:
         platform.notes.append(f"{taken_over} records of a direct emergency were taken over from the fallback log")
-    if platform.restored.unfinished and platform.day.phase is not Phase.PRE_START:
+    if resumes:
         await resume.resume(platform)
     else:
         at = max(platform.plan.starts_at, platform.state.now or platform.plan.starts_at)
@@ -248,6 +251,7 @@ async def reconcile_and_review(stage: Stage) -> None:
         news = stage.analytics.conclude(shell.state)
         if news is not None:
             await shell.feed(news)
+        await shell.feed(stage.audit.recorded(shell.now(), shell.journal.head[0], shell.state))
         await shell.feed(
             SessionSummarized(
                 at=shell.now(),

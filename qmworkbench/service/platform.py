@@ -32,6 +32,7 @@ from qmworkbench.service.radar_archive import RadarArchive
 from qmworkbench.service.recovery import Restored, restore
 from qmworkbench.service.shell import Shell
 from qmworkbench.service.stage import Stage, StopRequested
+from qmworkbench.storage.anchors import Anchors
 from qmworkbench.storage.atomic import write_whole
 from qmworkbench.storage.barstore import BarStore
 from qmworkbench.storage.checkpoints import Checkpoints
@@ -73,6 +74,9 @@ class Platform(Stage):
         self.bars = BarStore(self.session_paths.bars)
         self.radar_archive = RadarArchive(SnapshotStore(self.session_paths.radar))
         self.checkpoints = Checkpoints(plan.paths.checkpoints)
+        # Before anything is decided: a book that was rolled back must not be traded on. Raises RolledBack.
+        self.anchors = Anchors(plan.anchors) if plan.anchors is not None else None
+        self.anchored = self.anchors.check(journal) if self.anchors is not None else ""
         self.bus = InProcessBus()
         self.chronicle = Chronicle()
         self.bus.follow(self.chronicle.receive)

@@ -92,7 +92,7 @@ class Replay:
 
     def _decided(self, events: Sequence[Event]) -> None:
         if self._stage is not None:
-            self._stage.analytics.take(events)
+            self._stage.hear(events)
 
     def close(self) -> None:
         """Let the venue go; twice is fine."""
@@ -139,6 +139,7 @@ class ReplayStage(Stage):
 
 async def replayed_day(stage: ReplayStage) -> DayResult:
     """The steps of a day, from opening to close."""
+    stage.audit.begin(stage.state)
     await stage.shell.feed(stage.plan.opened(max(stage.plan.starts_at, stage.state.now or stage.plan.starts_at)))
     await pre_start(stage, _looked_at)
     await start(stage)

@@ -33,6 +33,7 @@ async def resume(platform: Platform) -> None:
     for seq, event in story:
         platform.chronicle.receive(seq, (event,))
         platform.analytics.take((event,))
+    platform.audit.begin_from(platform.journal, story[0][0], [event for _, event in story])
     platform.stopped += [event.service for _, event in story if isinstance(event, ServiceStopped)]
     platform.end_early = _ended_early_by(story)
     try:

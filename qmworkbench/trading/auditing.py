@@ -1,7 +1,7 @@
-"""What the auditor found goes on record, and what it misses is P0 (§20 "missing risk enforcement")."""
+"""What the auditor found goes on record; a finding is P0 and stops entries (§20 "missing risk enforcement")."""
 
 from qmworkbench.domain.events.session import AuditRecorded
-from qmworkbench.domain.sessions import Priority
+from qmworkbench.domain.sessions import Priority, TradingState
 from qmworkbench.trading.decision import Decision
 
 
@@ -19,3 +19,5 @@ def on_recorded(decision: Decision, event: AuditRecorded) -> None:
         f"the audit found {len(event.findings)} thing(s); first: {first.rule}: {first.subject}, {first.detail}",
         "halt, compare with the broker's history (`qm audit`, `qm order inspect`), and find the cause before resuming",
     )
+    text = f"the audit found {len(event.findings)} thing(s) that no rule lets pass; first: {first.rule}"
+    decision.restrict("book", TradingState.REDUCING, "missing_risk_enforcement", text, "auditor")

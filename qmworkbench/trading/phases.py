@@ -190,17 +190,21 @@ def _may_shut_down(state: State, decision: Decision) -> bool:
 
 def _may_reconcile(state: State, decision: Decision) -> bool:
     """Orders have settled; what should be flat is flat, or its alarm is on record. Orders that rest overnight may
-    stay.
+    stay, and so may what nobody here sent: it is not ours to end.
     """
     carried = {key for key, held in state.positions.items() if held.flat_policy == "carry"}
-    unsettled = [o for o in state.working() if position_key(o.strategy_id, o.symbol) not in carried]
+    ours = [o for o in state.working() if o.strategy_id != EXTERNAL]
+    unsettled = [o for o in ours if position_key(o.strategy_id, o.symbol) not in carried]
     market_open = state.clock() < state.day.closes_at
     leaving = [p for p in state.positions.values() if p.exit_wanted]
     return not unsettled and not (market_open and leaving)
 
 
 def _may_review(state: State, decision: Decision) -> bool:
-    return state.reconciliation.trigger is Trigger.END_OF_SESSION and state.reconciliation.pending is None
+    """A failed reading is no comparison: it is asked again (trading/reconciliation.py)."""
+    last = state.reconciliation
+    compared = last.trigger is Trigger.END_OF_SESSION and last.pending is None
+    return compared and last.result is not ReconciliationResult.INCOMPLETE
 
 
 def _may_close(state: State, decision: Decision) -> bool:
