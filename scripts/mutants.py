@@ -1,0 +1,269 @@
+"""Mutation testing of what keeps orders safe: plant one small bug at a time and see that a test falls over.
+
+    python scripts/mutants.py [MODULE ...] [--seconds 900] [--list] [--retry] [--report]
+
+Modules are named as in MAPPED below (risk, oms, ...); none means all of them, in that order. The run works on a copy of
+the checkout made at its start, on one core, at low priority, and stops after `--seconds`. What is known is kept in
+.mutants/ by the content of the module and its tests, so that the next run goes on where this one stopped. `--list`
+shows the mutants alone, `--retry` asks the survivors again, `--report` writes docs/mutation.md from all on record.
+
+A survivor is a line that no test would miss. Write the test, or say in scripts/equivalent_mutants.toml why the mutant
+is none. Exit code 1: there are survivors nobody has explained. 2: the tests fail without any mutant.
+"""
+
+import argparse
+import hashlib
+import importlib.abc
+import importlib.util
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import tomllib
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+from mutation_operators import Mutant, mutants
+from mutation_report import EQUIVALENT, Result, Seen, explained, write_report
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / ".mutants"
+_MEMORY = 6 << 30
+_GENEROUS = 8  # a mutant may take so many times what the tests take without one
+# What is imported before the fork cannot be rewritten, and need not be.
+_UNWARNED = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
+_RULES = ("tests/trading/test_risk_rules.py", "tests/trading/test_risk_properties.py")
+_BREACHES = "tests/trading/test_breaches.py"
+_DENIALS = "tests/trading/test_denials.py"
+_KERNEL = "tests/trading/test_kernel_rules.py"
+_EDGES = "tests/trading/test_kernel_edges.py"
+
+# Which tests answer for which module, the quickest first.
+MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "risk": ("qmworkbench/trading/risk.py", (_RULES[0], _BREACHES, _KERNEL, _RULES[1])),
+    "risk_exposure": ("qmworkbench/trading/risk_exposure.py", (*_RULES, _BREACHES, _DENIALS)),
+    "risk_terms": ("qmworkbench/trading/risk_terms.py", (*_RULES, _DENIALS)),
+    "risk_rule": ("qmworkbench/trading/risk_rule.py", _RULES),
+    "exposure": ("qmworkbench/trading/exposure.py", (*_RULES, _DENIALS)),
+    "limits": ("qmworkbench/domain/limits.py", ("tests/domain/test_limits.py", _RULES[0])),
+    "denials": ("qmworkbench/trading/denials.py", (_DENIALS, _RULES[0])),
+    "breaches": ("qmworkbench/trading/breaches.py", (_BREACHES, _DENIALS, _KERNEL)),
+    "orders": ("qmworkbench/domain/orders.py", ("tests/domain/test_orders.py", _KERNEL, _EDGES)),
+    "oms": ("qmworkbench/trading/oms.py", ("tests/trading/test_oms*.py", _KERNEL, _EDGES)),
+    "comparison": ("qmworkbench/trading/comparison.py", ("tests/trading/test_reconciliation*.py", _KERNEL, _EDGES)),
+    "reconciliation": (
+        "qmworkbench/trading/reconciliation.py",
+        ("tests/trading/test_reconciliation*.py", _KERNEL, _EDGES),
+    ),
+    "emergency": ("qmworkbench/trading/emergency.py", ("tests/trading/test_emergency*.py", _KERNEL, _EDGES)),
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A module under test: its source, its tests, and the digest of both."""
+
+    name: str
+    path: str
+    tests: tuple[str, ...]
+    source: str
+    digest: str
+
+    @property
+    def module(self) -> str:
+        return self.path.removesuffix(".py").replace("/", ".")
+
+    @property
+    def kept(self) -> Path:
+        return KEPT / f"{self.name}.json"
+
+
+def subject(name: str, root: Path) -> Subject:
+    """The module and tests of that name as they are in `root`."""
+    path, patterns = MAPPED[name]
+    tests = tuple(
+        sorted({t.relative_to(root).as_posix() for p in patterns for t in root.glob(p)}, key=_order(patterns))
+    )
+    digest = hashlib.sha256((root / path).read_bytes())
+    for test in tests:
+        digest.update((root / test).read_bytes())
+    return Subject(name, path, tests, (root / path).read_text(), digest.hexdigest()[:16])
+
+
+def _order(patterns: Sequence[str]):  # type: ignore[no-untyped-def]
+    def key(path: str) -> tuple[int, str]:
+        return next(i for i, pattern in enumerate(patterns) if Path(path).match(pattern)), path
+
+    return key
+
+
+class _Planted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Loads one module from a mutated source, everything else as ever."""
+
+    def __init__(self, module: str, path: Path, source: str) -> None:
+        self._module, self._path, self._source = module, path, source
+
+    def find_spec(self, name: str, path: object, target: ModuleType | None = None) -> ModuleSpec | None:
+        return importlib.util.spec_from_loader(name, self, origin=str(self._path)) if name == self._module else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self._source, str(self._path), "exec"), module.__dict__)
+
+
+def tested(seen: Subject, copy: Path, source: str | None, limit_s: float) -> str:
+    """How the tests take it: "killed", "survived", "timeout". Runs in a child that dies with its mutant."""
+    child = os.fork()
+    if child == 0:
+        os._exit(_child(seen, copy, source, limit_s))
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return "timeout" if os.WTERMSIG(status) in (signal.SIGALRM, signal.SIGKILL, signal.SIGXCPU) else "killed"
+    return "survived" if os.WEXITSTATUS(status) == 0 else "killed"
+
+
+def _child(seen: Subject, copy: Path, source: str | None, limit_s: float) -> int:
+    import pytest
+
+    signal.alarm(max(1, round(limit_s)))
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    os.chdir(copy)
+    sys.path[:0] = [str(copy)]
+    said = os.open(copy.with_name("said.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(said, stream)
+    try:
+        if source is not None:
+            sys.meta_path.insert(0, _Planted(seen.module, copy / seen.path, source))
+        return int(pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", *_UNWARNED, *seen.tests]))
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def run(seen: Subject, copy: Path, until: float, retry: bool) -> tuple[dict[str, Result], bool]:
+    """Ask the tests about every mutant that is not known yet, until the time is up; says whether all were asked."""
+    began = time.monotonic()
+    if tested(seen, copy, None, 600) != "survived":
+        print(copy.with_name("said.txt").read_text()[-3000:])
+        print(f"{seen.name}: its tests fail without any mutant: {' '.join(seen.tests)}")
+        raise SystemExit(2)
+    limit_s = 10 + _GENEROUS * (time.monotonic() - began)
+    results = known(seen)
+    every = list(mutants(seen.source))
+    for mutant in every:
+        before = results.get(mutant.name)
+        if before is not None and not (retry and before.outcome == "survived"):
+            continue
+        if time.monotonic() > until:
+            break
+        results[mutant.name] = Result(mutant.line_no, mutant.line, mutant.change, _ask(seen, copy, mutant, limit_s))
+        keep(seen, results)
+        if results[mutant.name].outcome == "survived":
+            print(f"  {seen.path}:{mutant.line_no}: survived {mutant.change}: {mutant.line}", flush=True)
+    names = {mutant.name for mutant in every}
+    return {name: result for name, result in results.items() if name in names}, names <= results.keys()
+
+
+def _ask(seen: Subject, copy: Path, mutant: Mutant, limit_s: float) -> str:
+    try:
+        compile(mutant.source, seen.path, "exec")
+    except SyntaxError:
+        return "killed"
+    return tested(seen, copy, mutant.source, limit_s)
+
+
+def known(seen: Subject) -> dict[str, Result]:
+    """What earlier runs found. Killed stays killed while the module is the same; else all is asked again."""
+    if not seen.kept.is_file():
+        return {}
+    record = json.loads(seen.kept.read_text())
+    same_source = record["source"] == hashlib.sha256(seen.source.encode()).hexdigest()
+    found = {name: Result(**fields) for name, fields in record["results"].items()}
+    if not same_source:
+        return {}
+    return found if record["digest"] == seen.digest else {n: r for n, r in found.items() if r.outcome != "survived"}
+
+
+def keep(seen: Subject, results: dict[str, Result]) -> None:
+    """Put on record what is known so far."""
+    KEPT.mkdir(exist_ok=True)
+    source = hashlib.sha256(seen.source.encode()).hexdigest()
+    plain = {name: vars(result) for name, result in results.items()}
+    text = json.dumps({"digest": seen.digest, "source": source, "results": plain}, indent=1)
+    seen.kept.with_suffix(".part").write_text(text)
+    seen.kept.with_suffix(".part").replace(seen.kept)
+
+
+def copied(directory: Path) -> Path:
+    """A copy of the checkout, so that it may be worked on meanwhile; the shared data stands beside it."""
+    copy = directory / "checkout"
+    ignored = shutil.ignore_patterns("__pycache__", "books", "added", ".venv")
+    for name in ("qmworkbench", "tests", "dashboards", "data"):
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    if (ROOT.parent / "shared").is_dir():
+        (directory / "shared").symlink_to(ROOT.parent / "shared")
+    return copy
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("module", nargs="*", choices=[[], *MAPPED], default=[], metavar="MODULE")
+    parser.add_argument("--seconds", type=float, default=900)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--retry", action="store_true")
+    parser.add_argument("--report", action="store_true")
+    given = parser.parse_args()
+    names = given.module or list(MAPPED)
+    if given.list:
+        for name in names:
+            for mutant in mutants((ROOT / MAPPED[name][0]).read_text()):
+                print(f"{MAPPED[name][0]}:{mutant.line_no}: {mutant.change}: {mutant.line}")
+        return 0
+    os.nice(10)
+    os.environ["PYTHONHASHSEED"] = "0"
+    reasons = tomllib.loads(EQUIVALENT.read_text())["equivalent"] if EQUIVALENT.is_file() else []
+    until, unexplained, seen_all = time.monotonic() + given.seconds, 0, []
+    with tempfile.TemporaryDirectory(prefix="qm-mutants-") as scratch:
+        os.environ["TMPDIR"] = scratch
+        tempfile.tempdir = None
+        _preload()
+        copy = copied(Path(scratch))
+        for name in names:
+            about = subject(name, copy)
+            if time.monotonic() > until:
+                print(f"{name}: the time is up; the next run goes on here")
+                break
+            print(f"{name}: {about.path}", flush=True)
+            results, complete = run(about, copy, until, given.retry)
+            seen = Seen(about.path, results, complete)
+            left = [r for r in seen.survivors if not explained(reasons, about.path, r)]
+            unexplained += len(left)
+            seen_all.append(seen)
+            state = "" if complete else ", not finished"
+            print(f"{name}: {len(results)} mutants, {len(seen.survivors)} survived, {len(left)} unexplained{state}")
+    if given.report:
+        write_report(seen_all, reasons)
+    return 1 if unexplained else 0
+
+
+def _preload() -> None:
+    """What every child needs and no mutant touches; imported once, before the first fork."""
+    for name in ("pytest", "_pytest.assertion.rewrite", "hypothesis", "numpy", "msgspec", "exchange_calendars"):
+        importlib.import_module(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
