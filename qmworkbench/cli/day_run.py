@@ -100,7 +100,7 @@ class DayRun:
 
     async def _serve(self, preflight: Any, on_closed: Callable[[], None]) -> "DayResult":
         from qmworkbench.cli.command_center import CommandCenter
-        from qmworkbench.service.direct_access import InProcessEmergency
+        from qmworkbench.service.direct_takeover import InProcessEmergency
         from qmworkbench.service.live import serve_day
 
         service = self._config.settings.service

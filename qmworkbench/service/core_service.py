@@ -2,9 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import qmworkbench
 from qmworkbench.domain.chain import Record
@@ -16,16 +16,28 @@ from qmworkbench.market.feed import Delivery
 from qmworkbench.ports import JournalFailed
 from qmworkbench.service.chronicle import CommandAnswer
 from qmworkbench.service.command_desk import CommandDesk, CommandRequest
+from qmworkbench.service.direct_takeover import left_unfinished
 from qmworkbench.service.health import HealthReport
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.shell import ShellStopped
 from qmworkbench.service.views import View, ViewBuilder, view_of
 from qmworkbench.service.why import why
 
-DirectEmergency = Callable[[str, str], Awaitable[str]]
-"""Liquidate with the broker and the fallback log alone: (operator, reason) -> what was done
-(service/direct_emergency.py).
-"""
+
+class DirectEmergency(Protocol):
+    """Liquidates with the broker and the fallback log alone (service/direct_takeover.py)."""
+
+    async def __call__(self, operator: str, reason: str) -> str:
+        """Begin, or join; returns what was done."""
+        ...
+
+    def shown(self) -> dict[str, Any] | None:
+        """Where it stands, as the snapshot shows an emergency; None where none was begun."""
+        ...
+
+    async def finished(self, wait_s: float) -> bool:
+        """Wait until it has ended, for so long at most; says whether it has."""
+        ...
 
 
 class CoreService:
@@ -83,6 +95,9 @@ class CoreService:
         frames = getattr(platform, "frames", None)
         content = view_of(platform.state, platform.chronicle, frames.radar if frames else None, platform.lateness)
         content["analytics"] = platform.analytics.shown()
+        direct = self._direct.shown() if self._direct is not None else None
+        if direct is not None:
+            content["emergency"] = direct
         if platform.shell.failed is not None:
             alert = {
                 "alert_id": "stopped",
@@ -167,6 +182,18 @@ class CoreService:
             await self._platform.shell.settle()
         except (JournalFailed, ShellStopped):
             return  # noted in shell.failed, and shown from there
+
+    async def carry_on(self) -> None:
+        """An emergency that was under way when journal or kernel failed goes on with broker and fallback log, once."""
+        why, emergency = left_unfinished(self._platform), self._platform.state.emergency
+        if not why or emergency is None or self._direct is None or self._direct.shown() is not None:
+            return
+        await self._direct(emergency.by, f"{emergency.reason} (goes on without the platform's journal: {why})")
+
+    async def direct_ended(self, wait_s: float) -> None:
+        """Wait for a direct emergency, for so long at most."""
+        if self._direct is not None:
+            await self._direct.finished(wait_s)
 
     async def _after_failure(self, request: CommandRequest) -> CommandAnswer:
         """The journal has failed: an emergency still goes out, nothing else does."""

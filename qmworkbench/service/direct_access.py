@@ -1,6 +1,5 @@
 """What a direct emergency stands on: the platform fenced off, the broker's door, the fallback log (§15)."""
 
-import asyncio
 import os
 import platform
 import signal
@@ -16,12 +15,9 @@ from qmworkbench.domain.chain import GENESIS
 from qmworkbench.domain.instruments import Instrument, instrument_for
 from qmworkbench.ports import Broker, JournalFailed
 from qmworkbench.service.config import Config
-from qmworkbench.service.direct_emergency import liquidate_direct
 from qmworkbench.service.direct_record import DirectRecord
-from qmworkbench.service.direct_report import DirectReport, Patience
 from qmworkbench.service.lease import fence, holder_of, is_held
 from qmworkbench.service.offline import BookEmpty, read_state
-from qmworkbench.service.platform import Platform
 from qmworkbench.storage.fallback import FallbackLog
 from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.paths import BookPaths
@@ -81,7 +77,7 @@ def open_direct(config: Config) -> Iterator[tuple[Broker, DirectRecord, str]]:
         exchange = opening.enter_context(
             Exchange(paths.venue, instruments, config.venue_model(), currency, config.settings.initial_cash)
         )
-        log, trouble = _fallback(paths, _head(paths.journal))
+        log, trouble = fallback_log(paths, _head(paths.journal))
         if log is not None:
             opening.callback(log.close)
         yield broker_for(config.environment, exchange), DirectRecord(log, trouble=trouble), session_id
@@ -112,51 +108,9 @@ def _head(journal: Path) -> tuple[int, str]:
         return 0, GENESIS
 
 
-def _fallback(paths: BookPaths, rooted_at: tuple[int, str]) -> tuple[FallbackLog | None, str]:
+def fallback_log(paths: BookPaths, rooted_at: tuple[int, str]) -> tuple[FallbackLog | None, str]:
+    """The book's fallback log, rooted at the last durable decision; else None and why there is none."""
     try:
         return FallbackLog(paths.fallback, rooted_at), ""
     except (StorageRefused, JournalFailed, OSError) as error:
         return None, str(error)
-
-
-class InProcessEmergency:
-    """What is left to an emergency inside a platform whose journal has failed: service.core_service.DirectEmergency.
-
-    `opened` is told of the platform; calling it liquidates in a thread of its own and returns what was done.
-    """
-
-    def __init__(self, patience: Patience | None = None) -> None:
-        self._patience = patience if patience is not None else Patience()
-        self._platform: Platform | None = None
-        self._running: asyncio.Task[DirectReport] | None = None
-
-    def opened(self, platform: Platform) -> None:
-        """Take note of the platform whose broker and fallback log are to be used."""
-        self._platform = platform
-
-    async def __call__(self, operator: str, reason: str) -> str:
-        """Begin, or join, the liquidation; the answer does not wait for it to be flat."""
-        if self._running is None or self._running.done():
-            self._running = asyncio.get_running_loop().create_task(asyncio.to_thread(self._liquidate, operator, reason))
-            return (
-                "cancelling and closing with the broker and the fallback log alone; watch the broker until it is flat"
-            )
-        return "the direct emergency is under way; watch the broker until it is flat"
-
-    def _liquidate(self, operator: str, reason: str) -> DirectReport:
-        platform = self._platform
-        assert platform is not None, "the platform is open before its API can be asked"
-        log, trouble = _fallback(platform.plan.paths, platform.journal.durable_head)
-        try:
-            return liquidate_direct(
-                platform.broker,
-                DirectRecord(log, trouble=trouble),
-                book=platform.plan.book,
-                session_id=platform.plan.session_id,
-                reason=reason,
-                operator=operator,
-                patience=self._patience,
-            )
-        finally:
-            if log is not None:
-                log.close()

@@ -22,13 +22,20 @@ class DirectRecord:
     everything was.
 
     `log` None: the fallback log could not be opened, for the reason in `trouble`. `now` is the wall clock, aware UTC.
+    `heard` is told of each event, recorded or not, from whatever thread the emergency runs in.
     """
 
     def __init__(
-        self, log: FallbackLog | None, *, trouble: str = "", now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        log: FallbackLog | None,
+        *,
+        trouble: str = "",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        heard: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self._log = log
         self._now = now
+        self._heard = heard
         self.trouble = trouble if log is None else ""
         if log is None and not trouble:
             raise ValueError("without a log, say in `trouble` why there is none")
@@ -105,6 +112,7 @@ class DirectRecord:
         self._put(SubmitObserved(at=self._now(), cl_ord_id=cl_ord_id, outcome=outcome, detail=detail))
 
     def _put(self, event: Event) -> None:
+        self._heard(event)
         if self._log is None or self.trouble:
             return  # a record with holes would mislead: after the first failure the broker's history is it
         try:

@@ -6,11 +6,14 @@ import msgspec
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to go on, in seconds: `wait_s` in all, P0 after `deadline_s`, a look every `poll_s`."""
+    """How long to go on, in seconds: `wait_s` in all, P0 after `deadline_s`, a look every `poll_s`. Flat counts once it
+    has been so for `settle_s`: what was on its way to the broker when the platform was cut off has shown up by then.
+    """
 
     wait_s: float = 120.0
     deadline_s: float = 60.0
     poll_s: float = 0.5
+    settle_s: float = 2.0
 
 
 class SymbolLine(msgspec.Struct, kw_only=True):

@@ -9,13 +9,18 @@ from types import FrameType
 from typing import Final
 
 from qmworkbench.market.feed import Delivery
-from qmworkbench.ports import Notifier
+from qmworkbench.ports import JournalFailed, Notifier
 from qmworkbench.service.blocking import complete
 from qmworkbench.service.day import Preflight, trading_day
+from qmworkbench.service.direct_report import Patience
+from qmworkbench.service.direct_takeover import left_unfinished, liquidate_in
 from qmworkbench.service.plan import DayPlan
 from qmworkbench.service.platform import Platform, open_platform
 from qmworkbench.service.result import DayResult
+from qmworkbench.service.shell import ShellStopped
 
+# How long an emergency that the journal's failure has cut off is carried on: nobody watches a plain loop.
+_PATIENCE: Final = Patience(wait_s=30.0, deadline_s=15.0)
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -41,6 +46,12 @@ def run_headless(
             platform.boundary_listeners.append(on_boundary)
         try:
             return complete(trading_day(platform, preflight))
+        except (JournalFailed, ShellStopped):
+            if why := left_unfinished(platform):
+                emergency = platform.state.emergency
+                assert emergency is not None, "only an emergency is left unfinished"
+                liquidate_in(platform, emergency.by, f"{emergency.reason} (goes on without: {why})", _PATIENCE)
+            raise
         finally:
             gc.unfreeze()
 

@@ -41,6 +41,7 @@ HEALTH_EVERY_S: Final = 1.0
 SAMPLE_EVERY: Final = 10
 TICK_EVERY_S: Final = 0.05
 HANGS_AFTER_S: Final = 1.0
+DIRECT_S: Final = 120.0
 _MARKET_SECOND: Final = timedelta(seconds=1)
 
 PageStarter = Callable[[ApiAddress], Awaitable[str]]
@@ -121,9 +122,13 @@ class LiveDay:
                     await self._leaving.wait()
                 return result
             except (JournalFailed, ShellStopped):
-                # Nothing is decided any more, yet the emergency still goes out: as long as somebody is there to ask.
+                # Nothing is decided any more, yet the emergency still goes out: as long as somebody is there to ask,
+                # and unasked where it was under way.
+                await self.core.carry_on()
                 if stay or not self.platform.plan.unattended:
                     await self._leaving.wait()
+                else:
+                    await self.core.direct_ended(DIRECT_S)
                 raise
             finally:
                 for task in around:
@@ -197,6 +202,7 @@ class LiveDay:
         """Build the snapshot that everybody is shown: one producer, at a steady pace, whoever reads."""
         while True:
             await asyncio.sleep(VIEW_EVERY_S)
+            await self.core.carry_on()
             await self.core.refresh()
 
     async def _tick(self) -> None:

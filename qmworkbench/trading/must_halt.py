@@ -51,7 +51,7 @@ REMEDY: Final[dict[MustHalt, str]] = {
     MustHalt.POSITION_MISMATCH: "the broker is right about exposure: `qm reconcile`, then find the cause",
 }
 _POSITION_BREAKS: Final = (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE)
-_DUPLICATES: Final = ("over_fill",)
+_DUPLICATES: Final = ("over_fill", "two_live_orders")
 _SENT: Final = (OrdStatus.SUBMITTED, OrdStatus.UNKNOWN)
 # What a standing comparison, a strategy's rule or an order rule said in this very step.
 _TELLING: Final = frozenset({BreakFound, OrderChanged, ReportQuarantined, TradingStateChanged})

@@ -11,9 +11,10 @@ from qmworkbench.domain.events import wire_name
 from qmworkbench.market.demo import demo_session
 from qmworkbench.service import config as configuration
 from qmworkbench.service import lease as leases
-from qmworkbench.service.direct_access import HolderStays, InProcessEmergency, fence_platform, open_direct
+from qmworkbench.service.direct_access import HolderStays, fence_platform, open_direct
 from qmworkbench.service.direct_emergency import liquidate_direct
 from qmworkbench.service.direct_report import Patience
+from qmworkbench.service.direct_takeover import InProcessEmergency
 from qmworkbench.service.headless import run_headless
 from qmworkbench.service.platform import Platform, StopRequested
 from qmworkbench.storage.fallback_file import read_fallback
@@ -82,8 +83,7 @@ def test_inside_a_platform_the_answer_comes_at_once_and_a_second_click_joins(cut
         async def click_twice() -> None:
             answers.append(await emergency("ann", "journal failed"))
             answers.append(await emergency("ann", "journal failed"))
-            assert emergency._running is not None
-            await emergency._running
+            assert await emergency.finished(10.0)
 
         def look(delivery: object) -> None:
             if platform.state.positions and not answers:

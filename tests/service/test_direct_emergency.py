@@ -271,7 +271,7 @@ def test_nothing_held_is_flat_at_once() -> None:
     report = situation.run()
     assert report.flat
     assert report.lines == ()
-    assert report.seconds == 0
+    assert report.seconds == Patience().settle_s, "what was on its way has had its time to show up"
 
 
 _FAULTS = st.builds(

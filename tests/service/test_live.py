@@ -21,11 +21,14 @@ from qmworkbench.domain.events.control import CommandReceived, EmergencyComplete
 from qmworkbench.domain.events.orders import OrderIntended, TradeClosed
 from qmworkbench.domain.events.session import SessionClosed, SessionEnding, SessionOpened
 from qmworkbench.domain.events.telemetry import BoundaryTimed, HealthSampled, ProcessEnded, ProcessStarted
+from qmworkbench.domain.execution import BrokerOrder
 from qmworkbench.domain.orders import Leg, PositionEffect
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.ports import JournalFailed
 from qmworkbench.service.blocking import BesideTheLoop
 from qmworkbench.service.command_desk import CommandRequest
+from qmworkbench.service.direct_report import Patience
+from qmworkbench.service.direct_takeover import InProcessEmergency
 from qmworkbench.service.headless import run_headless
 from qmworkbench.service.health_watch import look
 from qmworkbench.service.live import LiveDay, serve_day
@@ -333,11 +336,7 @@ def test_a_stop_ends_it_at_a_safe_point_and_the_plain_loop_can_finish_the_day(pa
 
 
 def test_when_the_journal_fails_health_says_so_and_only_the_emergency_goes_out(paced: DayPlan) -> None:
-    gone: list[tuple[str, str]] = []
-
-    async def direct(operator: str, reason: str) -> str:
-        gone.append((operator, reason))
-        return "everything was closed directly"
+    direct = Direct()
 
     async def served() -> None:
         with open_platform(paced, work=BesideTheLoop()) as platform:
@@ -369,4 +368,61 @@ def test_when_the_journal_fails_health_says_so_and_only_the_emergency_goes_out(p
                 await task
 
     asyncio.run(served())
-    assert gone == [("ana", "now")]
+    assert direct.asked == [("ana", "now")]
+
+
+class Direct:
+    """A direct emergency that only takes note of what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    async def __call__(self, operator: str, reason: str) -> str:
+        self.asked.append((operator, reason))
+        return "everything was closed directly"
+
+    def shown(self) -> dict[str, Any] | None:
+        return {"by": self.asked[-1][0], "lines": []} if self.asked else None
+
+    async def finished(self, wait_s: float) -> bool:
+        return True
+
+
+def test_an_emergency_that_the_journals_failure_cuts_off_goes_on_by_itself(paced: DayPlan) -> None:
+    """hummingbot #2534: the kill switch crashed, and orders went on."""
+    emergency = InProcessEmergency(Patience(wait_s=1.0, poll_s=0.05))
+    at_the_venue: list[BrokerOrder] = []
+    held: list[str] = []
+
+    async def served() -> None:
+        with open_platform(paced, work=BesideTheLoop()) as platform:
+            emergency.opened(platform)
+            live = LiveDay(platform, direct_emergency=emergency)
+            task = asyncio.create_task(live.run(all_good))
+            while not platform.state.positions:  # noqa: ASYNC110  (the kernel sets no event for a test)
+                await asyncio.sleep(0.01)
+
+            def fails() -> int:
+                raise JournalFailed("the disk is full")
+
+            now = {"client_ts": platform.wall(), "operator": "ana", "origin": "test"}
+            platform.shell.decide(
+                CommandReceived(
+                    at=live.pace.market_now(),
+                    command_id="1",
+                    command=EmergencyLiquidateAndHalt(reason="enough"),
+                    operator=now["operator"],
+                    origin=now["origin"],
+                )
+            )
+            platform.journal.sync = fails  # type: ignore[method-assign]
+            held.extend(platform.state.held_symbols())
+            with pytest.raises(JournalFailed):
+                await task
+            at_the_venue.extend(platform.broker.open_orders())
+
+    asyncio.run(served())
+    assert emergency.report is not None
+    assert "goes on without the platform's journal" in emergency.shown()["reason"]  # type: ignore[index]
+    assert sorted(order.symbol for order in at_the_venue) == sorted(set(held)), "one close each, and nothing else"
+    assert {order.position_effect for order in at_the_venue} == {PositionEffect.CLOSE}
