@@ -15,7 +15,6 @@ import msgspec
 from pydantic import SecretStr
 
 from qmworkbench.analytics.signal_settings import SignalSettings
-from qmworkbench.brokers.select import served_address
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.safety import HaltPolicy, HaltSettings, ReconciliationSettings
@@ -183,6 +182,8 @@ class Config:
         broker = self.settings.broker
         if broker.kind == "simulated":
             return None
+        from qmworkbench.brokers.select import served_address  # with it come the broker and the venue
+
         return served_address(
             broker.url,
             key_id=broker.key_id,
