@@ -79,7 +79,8 @@ class BrokerSeen(msgspec.Struct, frozen=True, kw_only=True):
 class StoreSeen(msgspec.Struct, frozen=True, kw_only=True):
     """The journal's store as its writing connection answers, and the chain as it was walked.
 
-    `verified` None: not walked; `records` counts decisions. `free_mb` is what the disk has left, None if unknown.
+    `verified` None: not walked; `records` counts decisions. `anchor` is what holding it against its signed head found.
+    `free_mb` is what the disk has left, None if unknown.
     """
 
     kind: str
@@ -88,6 +89,7 @@ class StoreSeen(msgspec.Struct, frozen=True, kw_only=True):
     reachable: bool = True
     verified: bool | None = None
     records: int = 0
+    anchor: str = ""
     free_mb: int | None = None
     detail: str = ""
 
@@ -216,7 +218,8 @@ class StrategySeen(msgspec.Struct, frozen=True, kw_only=True):
 class LimitsSeen(msgspec.Struct, frozen=True, kw_only=True):
     """The Risk Manager's limits with their hash and, by name, where each value was set.
 
-    `equity` is what the account is worth as far as known before the start, None otherwise.
+    `equity` is what the account is worth as far as known before the start, None otherwise. `before` are those of the
+    book's last session, None where there was none.
     """
 
     limits: Limits
@@ -224,6 +227,7 @@ class LimitsSeen(msgspec.Struct, frozen=True, kw_only=True):
     sources: dict[str, str] = {}
     equity: Decimal | None = None
     currency: str = ""
+    before: Limits | None = None
 
     def source(self, name: str) -> str:
         return self.sources.get(name, "default")

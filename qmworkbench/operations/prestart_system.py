@@ -38,8 +38,8 @@ JOURNAL_VERIFIED = Line(
     check_id="preflight.journal_verified",
     section="M: Pre-Flight 1 (no gaps)",
     title="The journal is whole",
-    looked_at="every record's hash, from the first one",
-    expectation="an unbroken chain",
+    looked_at="every record's hash, from the first one, and the head that was signed outside the book",
+    expectation="an unbroken chain that holds what was anchored",
     remedy="restore the book from its last backup, or start a new one with --fresh; never edit a journal",
 )
 DISK_SPACE = Line(
@@ -170,7 +170,8 @@ def _store(seen: PreStartEvidence) -> list[Check]:
     if store.verified is None:
         whole = JOURNAL_VERIFIED.not_looked_at(store.detail or "the chain was not walked")
     else:
-        whole = JOURNAL_VERIFIED.judged(store.verified, f"{store.records:,} records", detail=store.detail)
+        value = f"{store.records:,} records" + (f", {store.anchor}" if store.anchor else "")
+        whole = JOURNAL_VERIFIED.judged(store.verified, value, detail=store.detail)
     if store.free_mb is None:
         space = DISK_SPACE.not_applicable("the system does not tell its free space")
     else:

@@ -9,6 +9,7 @@ from qmworkbench.domain.events.market import BoundaryClosed, FeedState, Strategy
 from qmworkbench.market.feed import Delivery
 from qmworkbench.service.lateness import StageTimes
 from qmworkbench.service.stage import Stage
+from qmworkbench.storage.refused import StorageRefused
 from qmworkbench.trading.frame_computer import Computed, FrameRequest, request_for
 from qmworkbench.trading.frames import BarFrame
 from qmworkbench.trading.state import encode_state, state_hash
@@ -102,3 +103,16 @@ async def checkpoint(platform: "Platform") -> None:
     state, digest = encode_state(platform.state), state_hash(platform.state)
     await platform.shell.durable()
     await platform.shell.beside(lambda: platform.checkpoints.write(seq, head, state, digest))
+    await platform.shell.beside(lambda: _anchor(platform))
+
+
+def _anchor(platform: "Platform") -> None:
+    """Sign the journal's head outside the book. A place that cannot be written stops no session; it is told."""
+    if platform.anchors is None:
+        return
+    try:
+        platform.anchors.write(platform.journal, platform.wall())
+    except (OSError, StorageRefused) as error:
+        note = f"the journal's head could not be anchored: {error}"
+        if note not in platform.notes:
+            platform.notes.append(note)

@@ -121,6 +121,7 @@ def _store(platform: Platform) -> seen.StoreSeen:
         synchronous=facts.get("synchronous", ""),
         verified=verified,
         records=platform.journal.head[0],
+        anchor=platform.anchored,
         free_mb=shutil.disk_usage(platform.plan.paths.root).free // _MEGABYTE,
         detail=detail,
     )

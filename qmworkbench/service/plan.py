@@ -1,9 +1,10 @@
 """What a trading day is made from, gathered and checked before anything is opened (§4, §5)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
@@ -16,6 +17,7 @@ from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.safety import HaltPolicy, HaltSettings, ReconciliationSettings
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.market.session import SessionData
+from qmworkbench.service.approved_hash import approved_hash
 from qmworkbench.service.code_version import code_version
 from qmworkbench.service.config import Config
 from qmworkbench.service.config_ownership import most_owned, shares_symbols
@@ -45,7 +47,8 @@ class DayPlan:
     seconds per wall second, None for as fast as possible. Neither changes a decision. `unattended`: human lines are
     signed by policy. `left_out`: instances that cannot run, `set_at`: where parameters are set (service/runs.py).
     `wire` is how a venue in a process of its own is reached, None where it is played in this one.
-    `analytics` says when the signals of a running session speak.
+    `analytics` says when the signals of a running session speak. `approved_hash` looks up which parameters of an instance
+    are approved at the moment it is asked, "" where that cannot be told.
     """
 
     book: str
@@ -72,6 +75,8 @@ class DayPlan:
     wire: VenueAddress | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     set_at: Mapping[str, str] = field(default_factory=dict)
+    approved_hash: Callable[[str], str] = lambda instance_id: ""
+    anchors: Path | None = None
 
     @property
     def session_id(self) -> str:
@@ -150,9 +155,11 @@ def plan_of(config: Config, data: SessionData, *, fresh: bool = False) -> DayPla
         max_owned=most_owned(config, market, scheduled.runs),
         shared_symbols=shares_symbols(config.settings, market),
         analytics=config.analytics(),
+        anchors=config.anchors,
         reconciliation=config.reconciliation(),
         halt_settings=config.halt(),
         halt_policies=config.halt_policies(),
+        approved_hash=lambda instance_id: approved_hash(config, instance_id),
         compute=feed.compute,
         wire=config.wire(),
         speed=None if feed.speed == "max" else feed.speed,

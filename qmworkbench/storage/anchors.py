@@ -72,9 +72,15 @@ class Anchors:
         return found
 
     def check(self, journal: Anchored) -> str:
-        """Hold a journal against its newest anchor, and say what was found. Raises RolledBack, StoreDamaged."""
+        """Hold a journal against its newest anchor, and say what was found. Raises RolledBack, StoreDamaged.
+
+        Anchors that cannot be read prove nothing either way, and that is what is said then.
+        """
         origin = journal.hash_at(1)
-        newest = self.newest(origin) if origin is not None else None
+        try:
+            newest = self.newest(origin) if origin is not None else None
+        except OSError as error:
+            return f"could not be held against {self.path}: {error.strerror or error}"
         if newest is None:
             return "not anchored yet"
         seq, _ = journal.durable_head
