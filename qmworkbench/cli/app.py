@@ -17,10 +17,12 @@ from qmworkbench.cli import (
     journal,
     note,
     operator,
+    order_control,
     preflight,
     reconcile,
     replay,
     report,
+    retention,
     services,
     simulate,
     status,
@@ -69,6 +71,7 @@ _add("release", operator.release)
 _add("block", operator.block)
 _add("unblock", operator.unblock)
 _add("decide", operator.decide)
+_add("close", order_control.close)
 _add("end", operator.end)
 _add_group("note", note.app)
 _add("backup", backup.backup)
@@ -80,6 +83,7 @@ _add_group("data", data.app)
 _add_group("config", config.app)
 _add_group("strategy", strategy.app)
 _add_group("drill", drill.app)
+_add_group("retention", retention.app)
 _add_group("services", services.app)
 _add("simulate", simulate.simulate)
 _add("version", version.version)

@@ -1,6 +1,6 @@
 """An operator's orders: through the Core API while the platform runs, else straight to the book (§10)."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -17,6 +17,9 @@ Why = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why: it is read in the review.", show_default=False)
 ]
 Symbol = Annotated[str, typer.Argument(help="The symbol, as the market data spells it.", show_default=False)]
+
+
+_DECISION: Final = "operator decision recorded"
 
 
 def pause(
@@ -59,6 +62,7 @@ def resume(
     out = begin(json=json)
     loaded = config_of(book, environment, config)
     asks = Interview(out)
+    _say_how_it_stands(loaded, out)
     command = Resume(
         reason=reason,
         incident=incident if incident is not None else asks.text("What was the incident? (none: planned pause)"),
@@ -67,6 +71,18 @@ def resume(
         risk_controls_verified=risk_verified or asks.line("risk controls are verified", "--risk-verified"),
     )
     give(command, loaded, operator, out)
+
+
+def _say_how_it_stands(config: "Config", out: Output) -> None:
+    """§23's five lines as the platform finds them, before anybody answers one."""
+    from qmworkbench.cli.status import view_now
+
+    view, _source, _trouble = view_now(config)
+    lines = view.get("resume", ()) if view["trading_state"]["state"] != "active" else ()
+    for line in lines:
+        mark = "✗" if line["against"] else "?" if line["asked"] else "✓"
+        who = "you answer it" if line["asked"] else "this command" if line["line"] == _DECISION else "checked"
+        out.say(f"{mark} {line['line']}: {'; '.join(line['against']) or who}")
 
 
 def release(

@@ -40,7 +40,7 @@ def status(book: Book = None, environment: Environment = None, config: ConfigFil
 
     out = begin(json=json)
     loaded = config_of(book, environment, config)
-    with_view = _view(loaded)
+    with_view = view_now(loaded)
     found = lines_of(loaded, *with_view)
     now = datetime.now(UTC)
     red = any(line.layer == "platform" and line.state == "fail" for line in found)
@@ -56,7 +56,7 @@ def status(book: Book = None, environment: Environment = None, config: ConfigFil
         raise typer.Exit(Exit.NO_GO)
 
 
-def _view(config: "Config") -> tuple[dict[str, Any], str, str]:
+def view_now(config: "Config") -> tuple[dict[str, Any], str, str]:
     """What the screens show, where it comes from, and why a running platform could not be asked ("" if it could)."""
     from qmworkbench.service.client import ApiError, CoreApi, NotRunning
 

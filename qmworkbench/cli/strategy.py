@@ -1,5 +1,5 @@
-"""`qm strategy`: the catalog, each entry's card, the instances of a book, and whether a strategy keeps its word
-(§3, §8).
+"""`qm strategy`: the catalog, each entry's card, the instances of a book, how they stand, and whether a strategy keeps
+its word (§3, §8, §10).
 """
 
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qmworkbench.cli import strategy_control
 from qmworkbench.cli.failures import Cannot, guarded
 from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, config_of
 from qmworkbench.cli.output import begin
@@ -175,5 +176,8 @@ for _name, _command in (
     ("approve", approve),
     ("withdraw", withdraw),
     ("revert", revert),
+    ("status", strategy_control.status),
+    ("stop", strategy_control.stop),
+    ("restart", strategy_control.restart),
 ):
     app.command(_name)(guarded(_command))

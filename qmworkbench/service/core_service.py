@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+import msgspec
+
 import qmworkbench
 from qmworkbench.domain.chain import Record
-from qmworkbench.domain.commands import EndSession
+from qmworkbench.domain.commands import AnyCommand, EndSession, RestartStrategy
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import CommandAccepted, CommandReceived, CommandRefused
 from qmworkbench.domain.numbers import cents
@@ -156,12 +158,13 @@ class CoreService:
             return await self._after_failure(request)
         if platform.state.now is None:
             return _refused(request, "no session has begun yet", "give it again once the session is open")
+        command = await self._completed(request.command)
         try:
             events = platform.shell.decide(
                 CommandReceived(
                     at=self._market_now(),
                     command_id=request.command_id,
-                    command=request.command,
+                    command=command,
                     operator=request.operator,
                     origin=request.origin,
                 )
@@ -176,6 +179,14 @@ class CoreService:
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
         return answer
+
+    async def _completed(self, command: AnyCommand) -> AnyCommand:
+        """A restart is held against the parameters that are approved now, whatever the sender believed."""
+        if not isinstance(command, RestartStrategy):
+            return command
+        look_up, name = self._platform.plan.approved_hash, command.strategy_id
+        approved = await self._platform.shell.beside(lambda: look_up(name))
+        return msgspec.structs.replace(command, params_hash=approved)
 
     async def _settle(self) -> None:
         try:

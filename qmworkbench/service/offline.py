@@ -12,17 +12,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from qmworkbench.brokers.select import broker_for
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.bus.in_process import InProcessBus
-from qmworkbench.domain.commands import AnyCommand
+from qmworkbench.domain.commands import AnyCommand, RestartStrategy
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import CommandAccepted, CommandReceived, CommandRefused
 from qmworkbench.domain.events.reconciliation import BreakFound
 from qmworkbench.domain.execution import BrokerSnapshot
 from qmworkbench.ports import Broker
+from qmworkbench.service.approved_hash import approved_hash
 from qmworkbench.service.blocking import complete
 from qmworkbench.service.chronicle import CommandAnswer
 from qmworkbench.service.config import Config
@@ -74,6 +76,9 @@ class OfflineBook:
 
     def command(self, command: AnyCommand, operator: str) -> CommandAnswer:
         """Give one command and carry out what follows from it. The answer is on disk when this returns."""
+        if isinstance(command, RestartStrategy):
+            approved = approved_hash(self.config, command.strategy_id)
+            command = msgspec.structs.replace(command, params_hash=approved)
         command_id = f"cli-{uuid.uuid4().hex[:16]}"
         events = complete(
             self.shell.feed(

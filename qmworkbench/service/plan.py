@@ -47,8 +47,8 @@ class DayPlan:
     seconds per wall second, None for as fast as possible. Neither changes a decision. `unattended`: human lines are
     signed by policy. `left_out`: instances that cannot run, `set_at`: where parameters are set (service/runs.py).
     `wire` is how a venue in a process of its own is reached, None where it is played in this one.
-    `analytics` says when the signals of a running session speak. `approved_hash` looks up which parameters of an instance
-    are approved at the moment it is asked, "" where that cannot be told.
+    `analytics` says when the signals of a running session speak. `approved_hash` looks up which parameters of an
+    instance are approved at the moment it is asked, "" where that cannot be told.
     """
 
     book: str
