@@ -30,7 +30,7 @@ _PRE_START: Final = _lines(
     ("the right execution broker is set", "execution broker configured", "preflight.execution_broker"),
     ("the screen shows the trading mode", "trading mode displayed", "preflight.mode_shown"),
     ("live is on purpose", "intentionally enabled", "preflight.live_intent"),
-    ("the daily loss limit is right", "max daily loss", "preflight.max_daily_loss"),
+    ("the daily loss limit is right", "max daily loss", "preflight.max_daily_loss preflight.limits_approved"),
     ("the position size limit is right", "max position size", "preflight.max_position_size"),
     ("the trade count limit is right", "max trades per day", "preflight.max_trades"),
     ("blocked symbols are loaded", "blocked symbols", "preflight.blocked_list"),

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Final
 
 from qmworkbench.domain.checks import Check
+from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.numbers import cents
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.operations.evidence import Blocklist, LimitsSeen, PreStartEvidence
@@ -95,6 +96,14 @@ MAX_TRADES = Line(
     expectation="at least one entry a day, and a number somebody chose",
     remedy="set limits.max_trades_per_day in qm.toml",
 )
+LIMITS_APPROVED = Line(
+    check_id="preflight.limits_approved",
+    section=_SAFETY,
+    title="The limits are the ones that were approved",
+    looked_at="the limits' hash against the signed one, and against the last session's",
+    expectation="the signed limits where somebody signed any; every change under a version of its own",
+    remedy="undo the change, or raise limits.version and have the owner sign: limits.approved_by, limits.approved_hash",
+)
 BLOCKED_LIST = Line(
     check_id="preflight.blocked_list",
     section=_SAFETY,
@@ -119,8 +128,8 @@ def environment_checks(seen: PreStartEvidence) -> list[Check]:
 
 def safety_checks(seen: PreStartEvidence) -> list[Check]:
     """§5 Safety Check."""
-    limits = [_max_daily_loss, _max_position_size, _max_trades]
-    lines = [MAX_DAILY_LOSS, MAX_POSITION_SIZE, MAX_TRADES]
+    limits = [_max_daily_loss, _max_position_size, _max_trades, _limits_approved]
+    lines = [MAX_DAILY_LOSS, MAX_POSITION_SIZE, MAX_TRADES, LIMITS_APPROVED]
     if seen.limits is None:
         judged = [line.not_looked_at("the configuration was refused, so no limits are in force") for line in lines]
     else:
@@ -204,7 +213,8 @@ def _live_intent(seen: PreStartEvidence) -> Check:
 
 
 def _max_daily_loss(seen: LimitsSeen) -> Check:
-    loss, source = seen.limits.max_daily_loss, seen.source("max_daily_loss")
+    limits, source = seen.limits, seen.source("max_daily_loss")
+    loss = limits.max_daily_loss if seen.equity is None else limits.max_loss(seen.equity)
     value = f"{loss:,} {seen.currency}".strip()
     if seen.equity is None or seen.equity <= 0:
         return MAX_DAILY_LOSS.judged(True, value, threshold=value, threshold_source=source)
@@ -216,6 +226,9 @@ def _max_daily_loss(seen: LimitsSeen) -> Check:
     if share > _LOSS_WARN_PCT:
         detail = f"more than {_LOSS_WARN_PCT} % of equity (set at {source})"
         return MAX_DAILY_LOSS.warned(value, detail)
+    doubts = [str(doubt) for doubt in limits.doubts(seen.equity) if doubt.name == "max_daily_loss"]
+    if doubts:
+        return MAX_DAILY_LOSS.warned(value, "; ".join(doubts))
     return MAX_DAILY_LOSS.judged(True, value, threshold=f"{loss:,}", threshold_source=source)
 
 
@@ -226,9 +239,9 @@ def _max_position_size(seen: LimitsSeen) -> Check:
         f"{limits.max_position_notional:,} {seen.currency}, {limits.max_position_equity_pct} % of equity, {quantity}"
     )
     source = seen.source("max_position_notional")
-    if seen.equity is not None and limits.max_position_notional > seen.equity:
-        detail = f"the notional limit exceeds equity of {cents(seen.equity):,}: the share of equity binds first"
-        return MAX_POSITION_SIZE.warned(value, detail)
+    doubts = [str(doubt) for doubt in limits.doubts(seen.equity) if doubt.name.startswith("max_position")]
+    if doubts:
+        return MAX_POSITION_SIZE.warned(value, "; ".join(doubts))
     return MAX_POSITION_SIZE.judged(True, value, threshold=f"{limits.max_position_notional:,}", threshold_source=source)
 
 
@@ -237,6 +250,34 @@ def _max_trades(seen: LimitsSeen) -> Check:
     if most == 0:
         return MAX_TRADES.warned("0", f"no entry can pass all day (set at {source})")
     return MAX_TRADES.judged(True, f"{most}", threshold=f"{most}", threshold_source=source)
+
+
+def _limits_approved(seen: LimitsSeen) -> Check:
+    """The signed limits, or none where nobody has signed; and no change without a new version."""
+    limits, before = seen.limits, seen.before
+    value = f"version {limits.version}, {seen.limits_hash}"
+    value += f", signed by {limits.approved_by}" if limits.approved_by else ", signed by nobody"
+    changed = [] if before is None else changed_limits(before, limits)
+    detail = f"changed since the last session: {'; '.join(changed)}" if changed else "as in the last session"
+    detail = "the book's first session" if before is None else detail
+    if limits.is_approved is False:
+        signed = f"{limits.approved_by} signed {limits.approved_hash}. {detail}"
+        return LIMITS_APPROVED.judged(
+            False, value, detail=signed, threshold=limits.approved_hash, threshold_source=seen.source("approved_hash")
+        )
+    if changed and before is not None and limits.version == before.version:
+        return LIMITS_APPROVED.warned(value, f"{detail}; limits.version is still {limits.version}")
+    return LIMITS_APPROVED.judged(True, value, detail=detail)
+
+
+def changed_limits(before: Limits, after: Limits) -> list[str]:
+    """Which limits are others now, each as "name was -> is"; a signature is no limit."""
+    names = [name for name in Limits.__struct_fields__ if name not in ("owner", "approved_by", "approved_hash")]
+    return [
+        f"{name} {before.texts[name]} -> {after.texts[name]}"
+        for name in names
+        if name != "version" and getattr(before, name) != getattr(after, name)
+    ]
 
 
 def blocked_list(line: Line, seen: Blocklist) -> Check:

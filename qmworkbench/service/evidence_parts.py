@@ -5,6 +5,7 @@ import time
 import polars as pl
 
 from qmworkbench.domain.execution import Account
+from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import BlockScope, Environment
 from qmworkbench.operations import evidence as seen
 from qmworkbench.operations.lines import Signatures
@@ -98,7 +99,14 @@ def limits_of(config: Config, platform: Platform) -> seen.LimitsSeen:
         sources={name: config.source(f"limits.{name}") for name in names},
         equity=account.equity if account is not None else None,
         currency=platform.plan.account_currency,
+        before=_limits_before(platform),
     )
+
+
+def _limits_before(platform: Platform) -> Limits | None:
+    """The limits of the session before this one; of this one, where it is being resumed."""
+    session = decode_state(platform.as_found).session
+    return None if session is None else session.limits
 
 
 def account_of(platform: Platform) -> Account | None:

@@ -164,6 +164,9 @@ async def _risk_manager(platform: Platform) -> str:
     )
     verdicts = risk.judge(platform.state, probe)
     denied = [verdict.code for verdict in verdicts if not verdict.passed]
+    failed = [verdict.value for verdict in verdicts if verdict.code == risk.RULE_FAILED]
+    if failed:
+        raise NotReady(f"{len(failed)} of its rules cannot answer ({failed[0]}): do not trade, report the version")
     if not denied:
         raise NotReady("it let an order of nothing by nobody pass: do not trade, report the version")
     return f"{len(verdicts)} rules answer, {len(denied)} of them deny the probe"

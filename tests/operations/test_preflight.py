@@ -137,6 +137,7 @@ BEFORE = [
             "preflight.max_daily_loss",
             "preflight.max_position_size",
             "preflight.max_trades",
+            "preflight.limits_approved",
             "preflight.data_latency",
         ),
     ),
@@ -164,6 +165,32 @@ BEFORE = [
         {"limits": _limits(max_position_notional=Decimal(200_000))},
         (),
         ("preflight.max_position_size",),
+    ),
+    Case(
+        "a share of equity that binds before the amount",
+        {"limits": _limits(max_daily_loss_pct=Decimal("0.5"))},
+        (),
+        ("preflight.max_daily_loss",),
+    ),
+    Case(
+        "size that the share of equity never allows",
+        {"limits": _limits(max_position_notional=Decimal(15_001))},
+        (),
+        ("preflight.max_position_size",),
+        says="never binds",
+    ),
+    Case(
+        "limits that nobody signed so",
+        {"limits": _limits(approved_by="ann", approved_hash="0123456789abcdef")},
+        ("preflight.limits_approved",),
+        says="ann signed 0123456789abcdef",
+    ),
+    Case(
+        "limits changed under the old version",
+        {"limits": replace(_limits(), before=Limits(max_trades_per_day=31, blocked_symbols=("GME",)))},
+        (),
+        ("preflight.limits_approved",),
+        says="max_trades_per_day 31 -> 30",
     ),
     Case("a block is lost", {"blocklist": Blocklist(recorded=("AMC",))}, ("preflight.blocked_list",), says="AMC"),
     Case("redis away", {"bus": BusSeen(kind="redis", reachable=False)}, ("preflight.redis",)),
@@ -536,3 +563,24 @@ def test_positions_pass_exactly_when_both_sides_are_the_same(theirs: dict[str, i
 
 def test_limits_seen_are_what_the_cases_say() -> None:
     assert LIMITS_SEEN.limits_hash == LIMITS.content_hash
+
+
+def _approved(limits: LimitsSeen) -> tuple[CheckStatus, str, str]:
+    checks = preflight(PRE_START, pre_start(limits=limits))
+    check = the(checks, "preflight.limits_approved")
+    return check.status, check.value, check.detail
+
+
+def test_signed_limits_pass_as_signed_and_a_change_under_a_new_version_is_told() -> None:
+    seen = _limits()
+    signed = replace(seen, limits=replace(seen.limits, approved_by="ann", approved_hash=seen.limits_hash))
+    assert _approved(signed)[0] is CheckStatus.PASS
+    assert _approved(signed)[1] == f"version 1, {seen.limits_hash}, signed by ann"
+    newer = replace(seen, limits=replace(seen.limits, version=2), before=replace(seen.limits, max_open_positions=9))
+    status, value, detail = _approved(newer)
+    assert status is CheckStatus.PASS
+    assert value.startswith("version 2, ")
+    assert value.endswith(", signed by nobody")
+    assert detail == "changed since the last session: max_open_positions 9 -> 10"
+    assert _approved(replace(seen, before=seen.limits))[2] == "as in the last session"
+    assert _approved(seen)[2] == "the book's first session"
