@@ -78,6 +78,8 @@ KIND_OF: Final[Mapping[str, LogKind]] = {
     "order.submit_observed": _K.ORDER_COMMAND,
     "order.cancel_requested": _K.ORDER_COMMAND,
     "order.cancel_observed": _K.ORDER_COMMAND,
+    "order.replace_requested": _K.ORDER_COMMAND,
+    "order.replace_observed": _K.ORDER_COMMAND,
     "order.query_requested": _K.ORDER_COMMAND,
     "order.queried": _K.BROKER_ACK,
     "order.changed": _K.BROKER_ACK,
@@ -96,12 +98,14 @@ KIND_OF: Final[Mapping[str, LogKind]] = {
     "reconciliation.started": _K.RECONCILIATION,
     "reconciliation.break_found": _K.RECONCILIATION,
     "reconciliation.repair_applied": _K.RECONCILIATION,
+    "reconciliation.order_adopted": _K.RECONCILIATION,
     "reconciliation.completed": _K.RECONCILIATION,
     "emergency.started": _K.EMERGENCY,
     "emergency.step": _K.EMERGENCY,
     "emergency.completed": _K.EMERGENCY,
     "trade.closed": _K.ANALYTICS,
     "analytics.observed": _K.ANALYTICS,
+    "session.audit_recorded": _K.RISK_DECISION,
     "session.summarized": _K.ANALYTICS,
     "note.added": _K.OPERATOR,
     "command.received": _K.OPERATOR,
@@ -274,6 +278,11 @@ def _commanded(event: control.CommandReceived) -> dict[str, Any]:
     }
 
 
+def _audited(event: session.AuditRecorded) -> dict[str, Any]:
+    findings = [f"{line.rule}: {line.subject}, {line.detail}" for line in event.findings]
+    return {"up_to_seq": event.seq, "checked": event.checked, "findings": findings}
+
+
 def _alerted(event: control.AlertRaised) -> dict[str, Any]:
     alert: dict[str, Any] = msgspec.to_builtins(event.alert)
     alert["alert_kind"] = alert.pop("kind")
@@ -305,6 +314,7 @@ def _sentences(verdicts: tuple[FilterVerdict, ...]) -> list[str]:
 # `kind` is the line's own; an event that has one of its own says it under another name.
 _TELL: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     session.SessionOpened: _opened,
+    session.AuditRecorded: _audited,
     market.FrameComputed: _computed,
     market.NearMissSeen: _missed,
     market.WatchlistChanged: _watched,

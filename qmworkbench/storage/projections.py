@@ -20,6 +20,7 @@ from qmworkbench.domain.events.orders import OrderIntended
 from qmworkbench.domain.events.reconciliation import FallbackImported
 from qmworkbench.domain.events.session import SessionClosed
 from qmworkbench.storage import (
+    projected_adopted,
     projected_control,
     projected_market,
     projected_orders,
@@ -54,6 +55,7 @@ def _fallback_imported(rows: Rows, seq: int, event: FallbackImported) -> None:
 
 PROJECT: Final[Mapping[type[Event], Callable[[Rows, int, Any], None]]] = {
     **projected_orders.PROJECT,
+    **projected_adopted.PROJECT,
     **projected_overnight.PROJECT,
     **projected_market.PROJECT,
     **projected_session.PROJECT,

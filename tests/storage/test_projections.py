@@ -69,6 +69,7 @@ NOT_PROJECTED = {
     orders.OrderQueryRequested,
     reconciliation.RecoveryCompleted,
     session.HealthObserved,
+    session.AuditRecorded,  # a finding stands as an alert
     telemetry.TimingDrifted,
 }
 
@@ -159,7 +160,7 @@ def test_orders_positions_and_trades_are_the_kernels_own(projector: Projector, s
         assert Decimal(str(row["realized_pnl"])) == position.realized_pnl
         assert Decimal(str(row["fees"])) == position.fees
     fills = [event for event in events if isinstance(event, FillRecorded)]
-    assert len(rows(projector, "executions")) == len({fill.exec_id for fill in fills}) > 5
+    assert len(rows(projector, "executions")) == len({fill.exec_id for fill in fills}) > 1
     assert len(rows(projector, "trades")) == sum(isinstance(event, orders.TradeClosed) for event in events)
     sessions = rows(projector, "sessions")
     assert [row["session_id"] for row in sessions] == ["local-2026-03-02", "local-2026-03-03"]

@@ -1,0 +1,43 @@
+"""Orders that nobody here sent, in the table of orders: EXTERNAL's, from the reading that found them on (§14)."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from qmworkbench.domain.events import Event
+from qmworkbench.domain.events.reconciliation import OrderAdopted
+from qmworkbench.storage import tables
+from qmworkbench.storage.projected_rows import Rows, exact
+from qmworkbench.storage.times import stored_time
+
+
+def _order_adopted(rows: Rows, seq: int, event: OrderAdopted) -> None:
+    theirs = event.order
+    rows.add(
+        tables.ORDERS,
+        theirs.cl_ord_id,
+        session_id=rows.session_id,
+        strategy_id=event.strategy_id,
+        symbol=theirs.symbol,
+        side=theirs.side.value,
+        position_effect=theirs.position_effect.value,
+        leg=theirs.leg.value,
+        ord_type=theirs.ord_type.value,
+        time_in_force=theirs.time_in_force.value,
+        status=theirs.ord_status.value,
+        order_qty=str(theirs.order_qty),
+        cum_qty=str(theirs.cum_qty),
+        leaves_qty=str(theirs.leaves_qty),
+        limit_px=exact(theirs.limit_px),
+        stop_px=exact(theirs.stop_px),
+        parent_id=theirs.parent_id,
+        order_id=theirs.order_id,
+        reserve_notional=exact(event.reserve_notional),
+        fees="0",
+        reason="found at the broker; nobody here sent it",
+        intended_at=stored_time(event.at),
+        last_at=stored_time(event.at),
+        seq=seq,
+    )
+
+
+PROJECT: Final[dict[type[Event], Callable[[Rows, int, Any], None]]] = {OrderAdopted: _order_adopted}
