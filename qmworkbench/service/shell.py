@@ -1,9 +1,10 @@
 """The shell around the kernel: decide, make durable, carry out, feed the answer back (§13, §19, DESIGN "Durability").
 
-Nothing reaches the broker before the event that asked for it is on disk, in the order in which it was decided. A sync
-is waited for only where an effect or an acknowledgement needs it, so quiet boundaries share a commit. Once an
-append or a sync has failed no effect leaves any more: the emergency executor (service/direct_emergency.py) works
-without the kernel and is the only thing that still reaches the broker.
+Nothing reaches the broker before the event that asked for it is on disk, in the order in which it was decided; only
+where the broker hangs does what leads out of the market go first (service/lanes.py). A sync is waited for only where an
+effect or an acknowledgement needs it, so quiet boundaries share a commit. Once an append or a sync has failed no effect
+leaves any more: the emergency executor (service/direct_emergency.py) works without the kernel and is the only thing
+that still reaches the broker.
 """
 
 import asyncio
@@ -18,7 +19,6 @@ from qmworkbench.domain.events import Alert, Event, Input
 from qmworkbench.domain.events.orders import (
     CancelObserved,
     ExecutionReported,
-    OrderQueried,
     ReplaceObserved,
     SubmitObserved,
 )
@@ -36,10 +36,10 @@ from qmworkbench.ports import (
     Journal,
     JournalFailed,
     Notifier,
-    OutcomeUnknown,
-    RequestRefused,
 )
-from qmworkbench.service.blocking import Blocking, InLine
+from qmworkbench.service.asking import order_queried, requested
+from qmworkbench.service.blocking import BesideTheLoop, Blocking, InLine
+from qmworkbench.service.lanes import Lanes
 from qmworkbench.service.lease import LeaseLost
 from qmworkbench.trading.effects import (
     CancelOrder,
@@ -51,12 +51,12 @@ from qmworkbench.trading.effects import (
     effects_of,
 )
 from qmworkbench.trading.phases import SessionRefused
+from qmworkbench.trading.sending import withheld
 from qmworkbench.trading.state import State
 
 T = TypeVar("T")
 
-# More effects than this out of one input is a kernel answering itself, not a market.
-CASCADE_LIMIT: Final = 20_000
+CASCADE_LIMIT: Final = 20_000  # more effects out of one input are a kernel answering itself, not a market
 _BOOKED: Final = frozenset({ExecType.TRADE, ExecType.TRADE_CANCEL})
 
 
@@ -116,7 +116,7 @@ class Shell:
         self._notifier = notifier
         self._horizon = horizon
         self._decided = decided
-        self._outbox: deque[tuple[int, Effect]] = deque()
+        self._lanes = Lanes(self._carry_out, overlaps=isinstance(self._work, BesideTheLoop))
         self._unpublished: deque[tuple[int, list[Event]]] = deque()
         self._settling = asyncio.Lock()
         self._account_stale = False
@@ -162,7 +162,7 @@ class Shell:
             raise
         self._decided(events)
         self._unpublished.append((seq, events))
-        self._outbox.extend((seq, effect) for effect in effects_of(events))
+        self._lanes.put(seq, effects_of(events))
         return events
 
     async def feed(self, given: Input) -> list[Event]:
@@ -172,17 +172,25 @@ class Shell:
         return events
 
     async def settle(self) -> None:
-        """Carry out the outbox in order, feed every answer back, and read what the broker has to say, until quiet."""
+        """Carry out the outbox in order, feed every answer back, and read what the broker has to say, until quiet.
+
+        Where that is being done already, and hangs, the way out overtakes at once.
+        """
+        if self._settling.locked():
+            self._lanes.overtake()
         async with self._settling:
             carried = 0
             while True:
-                while self._outbox:
+                while self._lanes:
                     carried += 1
                     if carried > CASCADE_LIMIT:
-                        self._run_away(self._outbox[0][1])
-                    await self._carry_out_next()
-                if not await self._hear_the_broker():
-                    break
+                        self._run_away(self._lanes.first)
+                    await self._lanes.take_turn()
+                if not await self._lanes.patiently(self._hear_the_broker()):
+                    await self._lanes.quiet()
+                    self._refuse_if_failed()
+                    if not self._lanes:
+                        break
         self._publish()
 
     async def hear_activities(self) -> None:
@@ -206,16 +214,14 @@ class Shell:
     async def at_the_venue(self, work: Callable[[], T]) -> T:
         """Do something with the broker's own machinery while no effect is under way (a replayed venue's next bar)."""
         async with self._settling:
-            return await self._work.do(work)
+            return await self._lanes.patiently(self._work.do(work))
 
     async def beside(self, work: Callable[[], T]) -> T:
         """Do blocking work that needs neither kernel nor broker; effects and commands do not wait for it."""
         return await self._work.do(work)
 
     async def notify(self, alert: Alert) -> None:
-        """Carry an alert to people beyond the screen. A dead pager stops nothing: the alert stands on screen and
-        record.
-        """
+        """Carry an alert beyond the screen. A dead pager stops nothing: the alert stands on screen and record."""
         notifier = self._notifier
         if notifier is None:
             return
@@ -242,18 +248,16 @@ class Shell:
             raise ShellStopped(str(self.failed)) from self.failed
 
     def _run_away(self, effect: Effect) -> None:
-        self._outbox.clear()
+        self._lanes.clear()
         self.failed = ShellStopped(
             f"more than {CASCADE_LIMIT} effects followed from one input, the last {type(effect).__name__}: {_STOPPED}"
         )
         raise self.failed
 
-    async def _carry_out_next(self) -> None:
-        seq, effect = self._outbox[0]
+    async def _carry_out(self, seq: int, effect: Effect) -> None:
         if self.journal.durable_seq < seq:
             await self.durable()
         self._refuse_if_failed()
-        self._outbox.popleft()
         answer = await self._carried_out(effect)
         if answer is not None:
             self.decide(answer)
@@ -261,20 +265,21 @@ class Shell:
     async def _carried_out(self, effect: Effect) -> Input | None:
         if isinstance(effect, SubmitOrder):
             request = effect.request
-            outcome, detail = await self._requested(lambda: self.broker.submit(request))
+            outcome, detail = SubmitOutcome.WITHHELD, withheld(self.state, request)
+            if not detail:
+                outcome, detail = await self._requested(lambda: self.broker.submit(request))
             return SubmitObserved(at=self.now(), cl_ord_id=request.cl_ord_id, outcome=outcome, detail=detail)
         if isinstance(effect, CancelOrder):
-            cl_ord_id = effect.cl_ord_id
-            outcome, detail = await self._requested(lambda: self.broker.cancel(cl_ord_id))
-            return CancelObserved(at=self.now(), cl_ord_id=cl_ord_id, outcome=outcome, detail=detail)
+            name = effect.cl_ord_id
+            outcome, detail = await self._requested(lambda: self.broker.cancel(name))
+            return CancelObserved(at=self.now(), cl_ord_id=name, outcome=outcome, detail=detail)
         if isinstance(effect, ReplaceOrder):
-            asked = effect.request
+            asked, order = effect.request, effect.order
+            name = asked.cl_ord_id
             outcome, detail = await self._requested(lambda: self.broker.replace(asked))
-            return ReplaceObserved(
-                at=self.now(), order=effect.order, cl_ord_id=asked.cl_ord_id, outcome=outcome, detail=detail
-            )
+            return ReplaceObserved(at=self.now(), order=order, cl_ord_id=name, outcome=outcome, detail=detail)
         if isinstance(effect, QueryOrder):
-            return await self._order_queried(effect.cl_ord_id)
+            return await order_queried(self._work, self.broker, effect.cl_ord_id, self.now)
         if isinstance(effect, QueryBroker):
             return await self._broker_queried(effect)
         await self.notify(effect.alert)
@@ -282,26 +287,12 @@ class Shell:
 
     async def _requested(self, request: Callable[[], None]) -> tuple[SubmitOutcome, str]:
         try:
-            await self._work.do(request)
-        except RequestRefused as error:
-            return SubmitOutcome.REFUSED, str(error)
-        except (OutcomeUnknown, BrokerUnreachable) as error:
-            return SubmitOutcome.LOST, str(error)
+            return await requested(self._work, request)
         except LeaseLost as error:
             # Somebody else may be sending for this book. What was not sent stays in doubt for whoever recovers it.
-            self._outbox.clear()
+            self._lanes.clear()
             self.failed = ShellStopped(f"{error}; nothing is decided or sent by this process any more")
             raise self.failed from error
-        except Exception as error:  # an adapter that trips over an answer has sent the request: the outcome is unknown
-            return SubmitOutcome.LOST, f"{type(error).__name__}: {error}"
-        return SubmitOutcome.SENT, ""
-
-    async def _order_queried(self, cl_ord_id: str) -> OrderQueried:
-        try:
-            found, cursor = await self._work.do(lambda: self.broker.order(cl_ord_id))
-        except BrokerUnreachable as error:
-            return OrderQueried(at=self.now(), cl_ord_id=cl_ord_id, complete=False, cursor=0, error=str(error))
-        return OrderQueried(at=self.now(), cl_ord_id=cl_ord_id, complete=True, cursor=cursor, found=found)
 
     async def _broker_queried(self, query: QueryBroker) -> BrokerSnapshotObserved:
         # What the broker has said by now belongs before the reading: else news on its way looks like a break.
@@ -328,14 +319,12 @@ class Shell:
                 self.decide(AccountObserved(at=self.now(), account=account))
         except BrokerUnreachable as error:
             return self._disconnected(str(error))
-        return bool(self._outbox)
+        return bool(self._lanes)
 
     def _heard_at(self, report: ExecutionReport) -> datetime:
-        """A report is dated when it happened, but never beyond the next bars: a venue that went on while we were down
-        has traded bars that this session has yet to take in."""
-        at, horizon = report.transact_time, self._horizon()
-        if horizon is not None and at > horizon:
-            at = horizon
+        """When it happened, but never beyond the next bars: a venue that went on while we were down has traded more."""
+        horizon = self._horizon()
+        at = report.transact_time if horizon is None else min(report.transact_time, horizon)
         return max(self.now(), at)
 
     def _disconnected(self, detail: str) -> bool:
@@ -354,9 +343,7 @@ class Shell:
 
     def _publish(self) -> None:
         """Tell the bus what has become durable since the last time."""
-        if not self._unpublished:
-            return
-        durable = self.journal.durable_seq
+        durable = self.journal.durable_seq if self._unpublished else 0
         while self._unpublished and self._unpublished[0][0] <= durable:
             seq, events = self._unpublished.popleft()
             if self._bus is not None:
