@@ -327,7 +327,8 @@ def test_an_older_layout_is_made_again_and_a_newer_one_refused(tmp_path: Path) -
     projector.close()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE watermarks SET layout = ?", (tables.LAYOUT + 1,))
-    with pytest.raises(StoreNewer, match="has layout 3, this version of the workbench writes layout 2"):
+    told = f"has layout {tables.LAYOUT + 1}, this version of the workbench writes layout {tables.LAYOUT}"
+    with pytest.raises(StoreNewer, match=told):
         Projector(path)
 
 
@@ -375,6 +376,15 @@ def test_commands_blocks_alerts_decisions_and_notes(projector: Projector) -> Non
         control.DecisionRequired(**minute(9), decision_id="d", question="?", options=("go on", "liquidate")),
         control.DecisionEscalated(**minute(10), decision_id="d", waited_s=60),
         control.DecisionRecorded(**minute(11), decision_id="d", choice="go on", by="ann", reason="small"),
+        control.RiskViolated(
+            **minute(12),
+            code="max_daily_loss",
+            scope="book",
+            value="-1000.00",
+            limit="-1000",
+            effect="halted",
+            limits_hash="h",
+        ),
         session.SessionClosed(**minute(12), session_id=""),
     ]
     projector.apply(len(events), events)
@@ -392,6 +402,10 @@ def test_commands_blocks_alerts_decisions_and_notes(projector: Projector) -> Non
     (decision,) = rows(projector, "required_decisions")
     assert (decision["options"], decision["waited_s"], decision["choice"]) == ('["go on","liquidate"]', 60, "go on")
     assert [(row["scope"], row["after"]) for row in rows(projector, "state_changes")] == [("book", "reducing")]
+    (violation,) = rows(projector, "risk_violations")
+    names = ("code", "scope", "value", "limit", "effect", "limits_hash", "symbol", "cl_ord_id")
+    told = ["max_daily_loss", "book", "-1000.00", "-1000", "halted", "h", "", ""]
+    assert [violation[name] for name in names] == told
 
 
 def test_a_bust_takes_the_execution_back(projector: Projector) -> None:
