@@ -9,6 +9,7 @@ from qmworkbench.cli.exit_codes import Exit
 from qmworkbench.cli.failures import Cannot
 from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, Session, config_of, session_of
 from qmworkbench.cli.output import Output, begin
+from qmworkbench.cli.retention import let_go
 
 if TYPE_CHECKING:
     from qmworkbench.reporting.runner import ReportResult
@@ -84,7 +85,7 @@ def nightly(
         requests = [ReportRequest(name=name, parameters=told) for name in ("post_session", "trade_review")]
         made = _made(lambda: run_reports(requests, out_root=found.reports_directory, secrets=found.secrets))
     # Nothing is let go of while the record is in doubt.
-    freed = 0 if broken else _let_go(found)
+    freed = 0 if broken else let_go(found)
     code = max(int(Exit.NO_GO) if broken else 0, worst(made))
 
     def human() -> None:
@@ -125,23 +126,6 @@ def _parameters(given: list[str]) -> dict[str, Any]:
             raise Cannot(f"-p {entry!r} is no parameter", "give one such as -p symbol=GOOG")
         found[name] = value
     return found
-
-
-def _let_go(config: "Config") -> int:
-    """Remove the bulk that is older than its keep; bytes freed. The journal is kept for good."""
-    from datetime import date
-
-    from qmworkbench.storage import retention
-    from qmworkbench.storage.reading import open_book
-
-    with open_book(config.paths.root) as reader:
-        sessions = reader.sessions()
-    closed = sessions.filter(sessions["closed_seq"].is_not_null())["session_id"].to_list()
-    # By the book's own calendar: a replay of a year long past is not old on the day it was made.
-    today = max(date.fromisoformat(day) for day in sessions["date"].to_list())
-    return retention.carry_out(
-        config.paths, retention.plan(config.paths, config.retention(), today=today, closed=closed)
-    )
 
 
 def _tell(out: Output, made: "list[ReportResult]") -> None:

@@ -50,7 +50,7 @@ def _tell(out: "Output", seen: "list[Seen]") -> None:
         rows = [[one.kind, one.state, one.version, one.source, str(one.pid or ""), _said(one)] for one in seen]
         out.table(["server", "state", "version", "from", ">pid", "address"], rows)
 
-    out.result(seen, human)
+    out.result({"servers": seen}, human)
 
 
 @app.command()
