@@ -23,9 +23,9 @@ from qmworkbench.trading.state import EXTERNAL, State
 FLAT_LEAD_MIN = 5
 _ALARM_AFTER_REFUSALS = 5
 _RETRY_PACE = timedelta(seconds=60)
-# A cancel that does not take is repeated at once, then ever more slowly: a broker that goes on refusing, because the
-# order has filled, must not be asked thousands of times.
-_CANCEL_PACE_S = (0, 0, 5, 10, 20)
+# A cancel that does not take is repeated, ever more slowly: a broker that goes on refusing, because the order has
+# filled, must not be asked thousands of times.
+_CANCEL_PACE_S = (0, 5, 5, 10, 20)
 _SLOWEST_CANCEL_S = 30
 _EXITS_RUN = (Phase.MARKET_SESSION, Phase.SHUTDOWN, Phase.RECONCILIATION, Phase.REVIEW)
 

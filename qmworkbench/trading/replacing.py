@@ -190,6 +190,8 @@ def on_replace_observed(decision: Decision, event: ReplaceObserved) -> None:
             f"{order.symbol}: no answer to replacing {order.cl_ord_id} ({event.detail}); it may work either way",
             "the broker is being asked which; do not replace it again by hand",
         )
+        if decision.state.connected:
+            decision.query(order, f"no answer to the replace: {event.detail}")
 
 
 def on_replace_answer(decision: Decision, order: Order, report: ExecutionReport) -> None:

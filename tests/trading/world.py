@@ -27,6 +27,7 @@ from qmworkbench.domain.events.orders import (
     ExecutionReported,
     OrderIntended,
     OrderQueried,
+    ReplaceObserved,
     SubmitObserved,
 )
 from qmworkbench.domain.events.reconciliation import (
@@ -48,9 +49,18 @@ from qmworkbench.domain.execution import BrokerSnapshot, SubmitOutcome
 from qmworkbench.domain.instruments import forex_pair, us_equity
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.numbers import decimal_of
+from qmworkbench.domain.orders import OrderStyle
 from qmworkbench.domain.sessions import Environment, SessionWindow
 from qmworkbench.ports import BrokerUnreachable, OutcomeUnknown, RequestRefused
-from qmworkbench.trading.effects import CancelOrder, Effect, QueryBroker, QueryOrder, SubmitOrder, effects_of
+from qmworkbench.trading.effects import (
+    CancelOrder,
+    Effect,
+    QueryBroker,
+    QueryOrder,
+    ReplaceOrder,
+    SubmitOrder,
+    effects_of,
+)
 from qmworkbench.trading.fold import fold
 from qmworkbench.trading.frames import BarFrame, Universe
 from qmworkbench.trading.kernel import Kernel
@@ -98,6 +108,7 @@ class World:
     signal_rate: float = 0.25
     strategies: tuple[str, ...] = ("test-1",)
     shared: bool = False
+    style: OrderStyle = field(default_factory=OrderStyle)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -168,6 +179,14 @@ class World:
         if isinstance(effect, CancelOrder):
             outcome, detail = self._request(lambda: self.broker.cancel(effect.cl_ord_id))
             return [CancelObserved(at=self.at(), cl_ord_id=effect.cl_ord_id, outcome=outcome, detail=detail)]
+        if isinstance(effect, ReplaceOrder):
+            asked = effect.request
+            outcome, detail = self._request(lambda: self.broker.replace(asked))
+            return [
+                ReplaceObserved(
+                    at=self.at(), order=effect.order, cl_ord_id=asked.cl_ord_id, outcome=outcome, detail=detail
+                )
+            ]
         if isinstance(effect, QueryOrder):
             if self.strikes(self.faults.unreachable):
                 failed = OrderQueried(at=self.at(), cl_ord_id=effect.cl_ord_id, complete=False, cursor=0, error="down")
@@ -274,6 +293,7 @@ class World:
             budget_pct=self.budget_pct,
             max_symbols=4,
             flat_policy=self.flat_policy,
+            order_style=self.style,
         )
         self.survive(
             SessionOpened(
