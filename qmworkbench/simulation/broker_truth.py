@@ -63,7 +63,7 @@ class BrokerTruth:
                 wrong += self._trade(order, report)
             elif report.exec_type is ExecType.TRADE_CANCEL and report.ref_exec_id is not None:
                 self._bust(order, report.ref_exec_id)
-            order.live = report.ord_status not in TERMINAL
+            order.live = order.live and report.ord_status not in TERMINAL  # late news reopens nothing
         return wrong
 
     def held_since(self, symbol: str, since_ms: int) -> set[Decimal]:

@@ -22,7 +22,7 @@ from qmworkbench.domain.events.session import (
     SessionSummarized,
 )
 from qmworkbench.domain.orders import Side
-from qmworkbench.domain.sessions import Environment, Phase, SessionWindow
+from qmworkbench.domain.sessions import Environment, Phase, SessionWindow, TradingState
 from qmworkbench.simulation import operators, whole_books
 from qmworkbench.simulation.ledger import EXTERNAL
 from qmworkbench.simulation.loop import MINUTE, OPEN, SECOND, at
@@ -210,6 +210,8 @@ class Day:
             loop.call(chance.whole("fault/ms", key, 0, MINUTE), self.strategy_fault, key)
         if number % 4 == 0:
             loop.call(30 * SECOND, sim.checkpoint)
+        if number % 2 == 0:
+            loop.call(40 * SECOND, self.routine)
 
     def told(self, number: int) -> None:
         """The feed's bars arrive; what they come to is computed a moment later."""
@@ -280,6 +282,22 @@ class Day:
         command = operators.drawn(kind, key, self.sim.faults.chance, process.state)
         if command is not None:
             self.sim.operators.give(process, command)
+
+    def routine(self) -> None:
+        """What a person who attends to the session does every other minute: see that it goes on."""
+        process, give = self.process, self.sim.operators.give
+        if not process.works or process.state.session is None or process.state.day.phase is not Phase.MARKET_SESSION:
+            return
+        if process.state.halt.state is TradingState.REDUCING:
+            give(process, commands.Reconcile(reason="before going on"))
+            self.sim.loop.call(5 * SECOND, self.go_on)
+        elif process.state.day.entries_held and not process.state.day.ending:
+            give(process, commands.ReleaseEntries(reason="looked at"))
+
+    def go_on(self) -> None:
+        process = self.process
+        if process.works and process.state.session is not None and process.state.halt.state is TradingState.REDUCING:
+            self.sim.operators.give(process, operators.resume())
 
     def tick(self) -> None:
         """Time passes where something waits for it; the broker is asked what it has said."""

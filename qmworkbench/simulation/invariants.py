@@ -4,6 +4,7 @@ Each has its number and its own arithmetic (ledger.py, broker_truth.py); none as
 What a step could break is looked at after that step; whole books are compared at a crash and at the end.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
@@ -12,12 +13,14 @@ import msgspec
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.market import SignalIgnored, SignalRaised
 from qmworkbench.domain.events.orders import (
+    OrderChanged,
     OrderDenied,
     OrderIntended,
     RiskDecided,
 )
 from qmworkbench.domain.events.reconciliation import BreakFound, RepairApplied
 from qmworkbench.domain.limits import Limits
+from qmworkbench.domain.orders import OrdStatus
 from qmworkbench.simulation.broker_truth import BrokerTruth
 from qmworkbench.simulation.ledger import BOOK, ZERO, Ledger
 from qmworkbench.trading.effects import CancelOrder, Effect, ReplaceOrder, SubmitOrder
@@ -40,6 +43,7 @@ INVARIANTS: Final[dict[int, str]] = {
 }
 
 
+_ENDED: Final = frozenset({OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED})
 # Within this time an answer of the broker may still be on its way.
 _BELIEVABLE_MS: Final = 60_000
 
@@ -73,11 +77,12 @@ class Checker:
         self.now_ms = 0
         self.planted: set[str] = set()  # symbols in which the venue was made to misbehave
         self.lying_disk = False
-        self.late_requests = False
+        self.under_way: Callable[[str], bool] = lambda name: False
         self._events: list[Event] = []
         self._intent_seq: dict[str, int] = {}
         self._sent: dict[str, int] = {}
         self._dead: set[str] = set()
+        self._open_at: dict[tuple[str, str], dict[str, None]] = {}
         self._entered_on: dict[tuple[str, str], str] = {}
 
     def demand(self, holds: bool, invariant: int, detail: str) -> None:
@@ -106,6 +111,8 @@ class Checker:
                 unanswered[event.signal_id] = event.symbol  # type: ignore[attr-defined]
             elif kind is SignalIgnored:
                 unanswered.pop(event.signal_id, None)  # type: ignore[attr-defined]
+            elif kind is OrderChanged and event.status in _ENDED:  # type: ignore[attr-defined]
+                self._ended(event)  # type: ignore[arg-type]
             elif kind is RepairApplied:
                 self._repaired(event, state, events)  # type: ignore[arg-type]
             symbol = self.ledger.take(event)
@@ -123,13 +130,15 @@ class Checker:
         allowed = verdict is not None and verdict.allowed and all(rule.passed for rule in verdict.rules)
         self.demand(allowed, 11, f"{name} was intended without the Risk Manager's leave on record")
         self.demand(name not in self._intent_seq, 2, f"{name} was intended twice")
-        self._intent_seq[name] = seq
-        for leg in request.legs:
-            self._intent_seq[leg.cl_ord_id] = seq
+        for each in (name, *(leg.cl_ord_id for leg in request.legs)):
+            self._intent_seq[each] = seq
+            self._open_at.setdefault((owner, request.symbol), {})[each] = None
         if request.position_effect == "close":
             self._leaving(event)
             return
         self.demand(event.leg == "entry", 6, f"{name}: a {event.leg} order that opens")
+        again = [n for n in self._live(owner, request.symbol) if ledger.orders[n].entry]
+        self.demand(not again, 2, f"{name} enters {request.symbol} while {again} may still fill there")
         state = ledger.halted.get(BOOK) or ledger.halted.get(owner)
         self.demand(state is None, 6, f"{name} was intended while the {owner} or its book was {state}")
         self.demand(not ledger.awaiting_release, 12, f"{name} was intended after a crash and before a release")
@@ -155,10 +164,35 @@ class Checker:
             left = [n for n in resting if n not in ledger.cancelled and ledger.orders[n].leg != "liquidate"]
             self.demand(not left, 10, f"{name} closes {symbol} while {left} rest there, and nobody asked to cancel them")
             return
+        if symbol in self.planted or self.lying_disk:
+            return
+        others = [n for n in self._live(event.strategy_id, symbol) if not ledger.orders[n].entry]
+        self.demand(not others, 2, f"{name} closes {symbol} while {others} work for {event.strategy_id} at the broker")
         held = ledger.of(event.strategy_id, symbol)
         sign = 1 if request.side == "buy" else -1
         text = f"{name} closes {sign * request.order_qty} {symbol}, {event.strategy_id} holds {held}"
-        self.demand(-sign * held >= request.order_qty or symbol in self.planted, 5, text)
+        self.demand(-sign * held >= request.order_qty, 5, text)
+
+    def _live(self, owner: str, symbol: str) -> list[str]:
+        """Orders of one owner in one symbol that truly work at the broker, or are on their way there."""
+        if symbol in self.planted or self.lying_disk:
+            return []
+        found = []
+        for name in self._open_at.get((owner, symbol), ()):
+            known = self.truth.orders.get(name)
+            if known.live if known is not None else self.under_way(name):
+                found.append(name)
+        return found
+
+    def _ended(self, event: OrderChanged) -> None:
+        """Our books end an order only once it is over at the broker, and no request for it is under way."""
+        name = event.cl_ord_id
+        known = self.truth.orders.get(name)
+        symbol = known.symbol if known is not None else ""
+        if event.cum_qty >= event.order_qty or symbol in self.planted or name in self.planted or self.lying_disk:
+            return
+        live = known.live if known is not None else self.under_way(name)
+        self.demand(not live, 9, f"{name} is {event.status} here ({event.arc}: {event.reason}), and works at the broker")
 
     def rebuild(self, kept: int) -> None:
         """A crash has left `kept` records: what came after them has not happened, but for what was sent."""
@@ -235,7 +269,7 @@ class Checker:
 
     def _exposure(self, name: str) -> None:
         """The worst that can be held if everything fills, at the decision price, by what is truly at the broker."""
-        if self.planted or self.late_requests or self.ledger.adjusted:
+        if self.planted or self.ledger.adjusted:
             return
         order, limits = self.ledger.orders[name], self.limits
         pending, held = self._pending(), self.truth.positions

@@ -29,13 +29,18 @@ class Network:
         self.loop = loop
         self.faults = faults
         self.down_until = -(10**9)
-        self.under_way: dict[str, int] = {}
+        self._under_way: dict[str, int] = {}
+        self._doubled: set[str] = set()
         self.arrived: Callable[[], None] = lambda: None
         self.dropped: Callable[[str], None] = lambda subject: None
 
     @property
     def is_down(self) -> bool:
         return self.loop.now < self.down_until
+
+    def under_way(self, subject: str) -> bool:
+        """A request that was sent once has not arrived yet. Its double may come whenever it likes."""
+        return subject in self._under_way and subject not in self._doubled
 
     def drop(self, for_ms: int) -> None:
         """The broker cannot be reached for a while; what is under way is not stopped."""
@@ -68,6 +73,7 @@ class Network:
         if faults.strikes("delayed", subject):
             there = faults.chance.whole("delayed/ms", subject, SECOND, LATEST_MS)
         if faults.strikes("duplicate", subject):
+            self._doubled.add(subject)
             again = faults.chance.whole("duplicate/ms", subject, 0, 400)
             self._arrives(there + again, subject, perform)
         lost = faults.strikes("lost_ack", subject)
@@ -83,13 +89,13 @@ class Network:
             loop.call(TIMEOUT_MS, once, SubmitOutcome.LOST, "timed out")
 
     def _arrives(self, after_ms: int, subject: str, perform: Callable[[], None], then: Told | None = None) -> None:
-        self.under_way[subject] = self.under_way.get(subject, 0) + 1
+        self._under_way[subject] = self._under_way.get(subject, 0) + 1
         self.loop.call(after_ms, self._perform, subject, perform, then)
 
     def _perform(self, subject: str, perform: Callable[[], None], then: Told | None) -> None:
-        self.under_way[subject] -= 1
-        if not self.under_way[subject]:
-            del self.under_way[subject]
+        self._under_way[subject] -= 1
+        if not self._under_way[subject]:
+            del self._under_way[subject]
         outcome, detail = SubmitOutcome.SENT, ""
         try:
             perform()

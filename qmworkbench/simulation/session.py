@@ -81,6 +81,7 @@ class SimSession:
         self.truth = BrokerTruth(CASH)
         self.checker = Checker(self.limits, self.truth)
         self.network.dropped, self.network.arrived = self.checker.dropped, self.look_at_the_venue
+        self.checker.under_way = lambda name: self.network.under_way(f"submit {name}")
         self.marks = Marks()
         self.operators = Operators()
         self.device = Device()
@@ -180,10 +181,11 @@ class SimSession:
     def checkpoint(self) -> None:
         """What the platform writes now and then, once it is durable."""
         process = self.process
-        if not process.works:
+        if not process.works or process.state.session is None:
             return
+        process.journal.sync()
         seq, head = process.journal.head
-        if process.journal.durable_seq == seq == process.journal.truly_durable():
+        if seq == process.journal.truly_durable():
             state = encode_state(process.state)
             self.checkpoints.write(seq, head, state, state_hash(process.state))
 
