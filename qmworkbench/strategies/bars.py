@@ -207,6 +207,15 @@ def row_keys(symbol_starts: Bools, session_starts: Bools) -> list[pl.Series]:
     return keys
 
 
+def no_scalars(bars: pl.DataFrame) -> pl.DataFrame:
+    """Bars of a single row, with that row twice.
+
+    Polars keeps columns of one row as scalars. A scalar it divides by a number; a longer column it multiplies by the
+    number's inverse, which may differ in the last bit.
+    """
+    return pl.DataFrame(bars.rows() * 2, schema=bars.schema, orient="row")
+
+
 def anchored(bars: pl.DataFrame, sessions: Sequence[date], history_bars: int | None) -> pl.DataFrame:
     """The rows of `bars` a session's signals are computed from.
 

@@ -12,6 +12,7 @@ import polars as pl
 from polars.exceptions import PanicException
 
 from qmworkbench.domain.instruments import AssetClass
+from qmworkbench.strategies.bars import no_scalars
 from qmworkbench.strategies.completeness import EntryIncomplete, entry_faults
 from qmworkbench.strategies.exits import Entries, ExitPlan
 from qmworkbench.strategies.indicators import Stages
@@ -248,8 +249,7 @@ class Program:
     def with_signals(self, bars: pl.DataFrame) -> pl.DataFrame:
         """Prepared `bars` with flags and features. Indicators that another strategy left there are kept."""
         if bars.height == 1:
-            # Polars divides by a number in one way, and multiplies by its inverse where there is more than one row.
-            return self.with_signals(pl.concat([bars, bars])).head(1)
+            return self.with_signals(no_scalars(bars)).head(1)
         for stage in self.stages:
             there = set(bars.columns)
             missing = [expr for name, expr in stage if name not in there or not name.startswith("i_")]

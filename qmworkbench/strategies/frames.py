@@ -265,8 +265,8 @@ class SignalEngine(SessionSource):
         if carried is not None:
             try:
                 return carried.answers(index)
-            except NotCarried:  # whole columns say the same, only slower
-                pass
+            except NotCarried:
+                self._carried[rules.key] = None  # from here on whole columns, which say the same, or raise
         return self._in_whole_columns(rules, index)
 
     def _carrying(self, rules: Rules) -> RowByRow | None:

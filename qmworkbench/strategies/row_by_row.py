@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PanicException
 
-from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS
+from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS, no_scalars
 from qmworkbench.strategies.contract import FLAGS, Answers, answered
 from qmworkbench.strategies.row_compiler import Compiled
 from qmworkbench.strategies.row_functions import where_known
@@ -115,8 +115,7 @@ class RowByRow:
 
     def _whole_columns(self, frame: pl.DataFrame) -> list[pl.Series]:
         """What is carried, in every row of prepared bars."""
-        # A frame of one row would be divided by numbers in another way than longer ones are (Program.with_signals).
-        query = (frame if len(frame) > 1 else pl.concat([frame, frame])).lazy()
+        query = (frame if len(frame) > 1 else no_scalars(frame)).lazy()
         for stage in self._compiled.stages:
             query = query.with_columns_seq(stage)
         seeds = [_seeded(carried).alias(str(at)) for at, carried in enumerate(self._compiled.carried)]

@@ -15,7 +15,7 @@ from qmworkbench.strategies import row_functions as on_rows
 from qmworkbench.strategies.definition import Program
 from qmworkbench.strategies.expression_tree import NO_NUMBER, Node, Unreadable, read
 from qmworkbench.strategies.own_rows import moved_by
-from qmworkbench.strategies.row_tape import Carried, Function, History, Last, NotCarried, Place, Seed, Tape
+from qmworkbench.strategies.row_tape import Carried, History, Last, NotCarried, Place, Seed, Tape
 from qmworkbench.strategies.row_values import ARITHMETIC, ROW_BY_ROW, Value, Values
 
 PRICES: Final = ("open", "high", "low", "close", "volume", "tick")
@@ -38,7 +38,7 @@ class Compiled:
         self.tape, self.place = Tape(), Place()
         self.leaves = {name: self.tape.given(np.array([1.5])) for name in PRICES}
         self.leaves |= {name: self.tape.given(np.zeros(1, dtype=np.int32)) for name in COUNTS}
-        self._columns: list[list[pl.Expr]] = [[] for _ in range(len(program.stages) + 1)]
+        self._columns: list[list[tuple[str, pl.Expr | None]]] = [[] for _ in range(len(program.stages) + 1)]
         self._values, self._deepest, self._named = Values(self.tape), 1, 0
         self._made: dict[tuple[Any, ...], Any] = {}
         self._known = {name: Value(at) for name, at in self.leaves.items()}
@@ -63,7 +63,7 @@ class Compiled:
         self._stage, self._name = stage, name
         self._whole = tree.inputs[0] if tree.kind == "over" else tree
         value = self._value(tree, None)
-        self._columns[stage].append(_alone(tree, None, expr).alias(name))
+        self._columns[stage].append((name, _alone(tree, None, expr)))
         return value
 
     def _value(self, node: Node, group: str | None) -> Value:
@@ -104,7 +104,9 @@ class Compiled:
             return (self._values.all_of if name == "And" else self._values.any_of)([left, right])
         if name in ARITHMETIC:
             return self._values.arithmetic(name, left, right)
-        return self._values.compared(name, left, right)
+        if name in on_rows.COMPARISONS:
+            return self._values.compared(name, left, right)
+        raise NotCarried(f"the operator {name}")
 
     def _grouped(self, node: Node) -> Value:
         by = [one.name for one in node.partition if one.kind == "column"]
@@ -200,15 +202,17 @@ class Compiled:
 
     def _extreme(self, node: Node, value: Value, group: str | None) -> Value:
         """The highest or lowest so far; nulls are passed over."""
-        top, dtype = node.name == "CumMax", self._dtype(value)
-        function: Function
+        dtype, top = self._dtype(value), node.name == "CumMax"
+        certain, careful = on_rows.EXTREMES[top]
+        if dtype.kind == "b":
+            raise NotCarried(node.shown())
         if dtype.kind == "f":
-            function, fill = on_rows.highest if top else on_rows.lowest, np.nan
+            fill = np.nan if value.unsure else -np.inf if top else np.inf
         else:
-            bounds = np.iinfo(dtype)
-            function, fill = (np.maximum, bounds.min) if top else (np.minimum, bounds.max)
+            fill = np.iinfo(dtype).min if top else np.iinfo(dtype).max
         last, before = self._carry(self._earlier(node, group), fill, dtype, group, filled=value.known is not None)
-        at = self.tape.call(function, before, self._values.filled(value, Value(before)).at)
+        so_far = self._values.filled(value, Value(before)).at
+        at = self.tape.call(careful if value.unsure else certain, before, so_far)
         self.tape.keep(last, at)
         return Value(at, value.known, value.unsure)
 
@@ -273,10 +277,9 @@ class Compiled:
         self._named += 1
         name = f"|{self._named}"
         if expr is None and node is self._whole:
-            self._columns[self._stage + 1].append(pl.col(self._name).alias(name))
+            self._columns[self._stage + 1].append((name, pl.col(self._name)))
         else:
-            whole = _alone(node, group, node.expr if expr is None else expr)
-            self._columns[self._stage].append(whole.alias(name))
+            self._columns[self._stage].append((name, _alone(node, group, node.expr if expr is None else expr)))
         return name
 
 
@@ -284,8 +287,8 @@ def _is_constant(value: Value) -> bool:
     return value.none or value.literal is not None
 
 
-def _alone(node: Node, group: str | None, expr: pl.Expr) -> pl.Expr:
-    """The expression of a tree, with each symbol's rows by themselves.
+def _alone(node: Node, group: str | None, expr: pl.Expr) -> pl.Expr | None:
+    """The expression of a tree, with each symbol's rows by themselves; None if polars cannot group it.
 
     Ungrouped, a total runs on from one symbol to the next; rules that were shown to read their own rows read
     differences of it alone, but what is carried begins with the symbol.
@@ -293,9 +296,7 @@ def _alone(node: Node, group: str | None, expr: pl.Expr) -> pl.Expr:
     outside = [*_outside(node)]
     if not any(one.kind == "function" and one.name in _READING_BACK for one in outside):
         return expr
-    if any(one.kind in {"over", "gather"} for one in outside):
-        raise NotCarried(node.shown())
-    return expr.over(group or _SYMBOL)
+    return None if any(one.kind in {"over", "gather"} for one in outside) else expr.over(group or _SYMBOL)
 
 
 def _outside(node: Node) -> Iterator[Node]:
@@ -306,11 +307,14 @@ def _outside(node: Node) -> Iterator[Node]:
             yield from _outside(below)
 
 
-def _leading_to(wanted: set[str], stages: Sequence[Sequence[pl.Expr]]) -> list[list[pl.Expr]]:
+def _leading_to(wanted: set[str], stages: Sequence[Sequence[tuple[str, pl.Expr | None]]]) -> list[list[pl.Expr]]:
     """The stages as far as they lead to the columns `wanted`."""
-    needed, leading = set(wanted), []
+    needed: set[str] = set(wanted)
+    leading: list[list[pl.Expr]] = []
     for stage in reversed(stages):
-        here = [expr for expr in stage if expr.meta.output_name() in needed]
-        needed.update(name for expr in here for name in expr.meta.root_names())
-        leading.append(here)
+        here = [(name, expr) for name, expr in stage if name in needed]
+        leading.append([expr.alias(name) for name, expr in here if expr is not None])
+        if len(leading[-1]) < len(here):
+            raise NotCarried("an expression that groups, and reads earlier rows beside that")
+        needed.update(name for expr in leading[-1] for name in expr.meta.root_names())
     return [stage for stage in reversed(leading) if stage]

@@ -64,15 +64,30 @@ COMPARISONS: Final[dict[str, tuple[Callable[..., Any], Callable[..., Any]]]] = {
 
 
 def highest(a: Array, b: Array) -> Array:
-    """The greater, `b` of two equal ones."""
-    found: Array = np.fmax(b, a)
-    return found
+    """The greater, `b` of two equal ones (numpy's own maximum takes either of two zeros)."""
+    return np.where(a > b, a, b)
 
 
 def lowest(a: Array, b: Array) -> Array:
     """The lesser, `b` of two equal ones."""
-    found: Array = np.fmin(b, a)
-    return found
+    return np.where(a < b, a, b)
+
+
+def highest_number(a: Array, b: Array) -> Array:
+    """The greater, `b` of two equal ones; NaN only where both are."""
+    return np.where((a > b) | np.isnan(b), a, b)
+
+
+def lowest_number(a: Array, b: Array) -> Array:
+    """The lesser, `b` of two equal ones; NaN only where both are."""
+    return np.where((a < b) | np.isnan(b), a, b)
+
+
+EXTREMES: Final[dict[bool, tuple[Callable[..., Any], Callable[..., Any]]]] = {
+    True: (highest, highest_number),
+    False: (lowest, lowest_number),
+}
+"""The highest (True) and the lowest: what to call where neither side can be NaN, and where one may be."""
 
 
 def rounded(a: Array, decimals: int) -> Array:

@@ -127,11 +127,11 @@ class Values:
     def extreme(self, values: Sequence[Value], *, top: bool) -> Value:
         """The highest or lowest of those that are not null; null where all are."""
         self._of(_NUMBERS, *values)
-        function = on_rows.highest if top else on_rows.lowest
+        certain, careful = on_rows.EXTREMES[top]
         so_far = values[0]
         for value in values[1:]:
             unsure = so_far.unsure or value.unsure
-            better = Value(self.tape.call(function, so_far.at, value.at), unsure=unsure)
+            better = Value(self.tape.call(careful if unsure else certain, so_far.at, value.at), unsure=unsure)
             if so_far.known is None and value.known is None:
                 so_far = better
                 continue
@@ -149,7 +149,7 @@ class Values:
 
     def cast(self, value: Value, dtype: str) -> Value:
         """As Int64 or Float64."""
-        self._of(_NUMBERS, value)
+        self._of(_NUMBERS + _TRUTH, value)
         if dtype == "Float64":
             return Value(self.tape.call(on_rows.floating, value.at), value.known, value.unsure)
         if dtype != "Int64":
