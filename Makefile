@@ -4,7 +4,7 @@
 # The interpreter is chosen by PYTHON: make day PYTHON=python3.13
 
 .DEFAULT_GOAL := help
-.PHONY: help day test check soak sweep bench lab clean distclean setup
+.PHONY: help day test check soak sweep mutants bench lab clean distclean setup
 
 BIN := .venv/bin
 ARGS ?=
@@ -33,6 +33,9 @@ sweep: setup ## every recorded day there is: no break, and GO
 
 soak: setup ## kill a trading day at random instants, again and again, and hold what it promises
 	$(BIN)/python scripts/soak.py $(ARGS)
+
+mutants: setup ## plant small bugs in what keeps orders safe; a test must notice each
+	$(BIN)/python scripts/mutants.py $(ARGS)
 
 bench: setup ## speed, each number beside a peer's from the same run
 	$(BIN)/python bench/run.py $(ARGS)

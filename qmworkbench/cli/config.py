@@ -28,6 +28,8 @@ def show(
     Defaults come first, then the nearest qm.toml, the qm.local.toml beside it, QM_… variables (nested with __), and
     flags; the later ones win. "off" stands for none.
     """
+    from qmworkbench.domain.instruments import AssetClass
+
     out = begin(json=json)
     found = config_of(book, environment, config)
     every = found.provenance()
@@ -43,15 +45,29 @@ def show(
         remedy = f"did you mean {close}?" if close else "`qm config show` lists every setting"
         raise Cannot(f"there is no setting {section!r}", remedy)
 
+    limits = {market.value: found.limits(market) for market in AssetClass}
+    signed = {market: each.content_hash for market, each in limits.items()}
+    doubts = [str(doubt) for doubt in limits["equity"].doubts(found.settings.initial_cash)]
+
     def human() -> None:
         out.table(["setting", "value", "from"], [[row.key, row.value, row.source] for row in rows])
         out.line(f"\nconfig hash {found.config_hash} (over the settings a decision can depend on)")
+        out.line(f"limits hash {', '.join(f'{hashed} ({market})' for market, hashed in signed.items())}")
+        for doubt in doubts:
+            out.line(f"to be looked at: {doubt}")
         for instance, problems in found.left_out.items():
             out.line(f"{instance} cannot run and is left out: {'; '.join(map(str, problems))}")
 
     files = [str(path) for path in found.files]
     left_out = {instance: [str(problem) for problem in problems] for instance, problems in found.left_out.items()}
-    content = {"config_hash": found.config_hash, "files": files, "settings": rows, "left_out": left_out}
+    content = {
+        "config_hash": found.config_hash,
+        "limits_hash": signed,
+        "doubts": doubts,
+        "files": files,
+        "settings": rows,
+        "left_out": left_out,
+    }
     out.result(content, human)
 
 

@@ -51,8 +51,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     owners of a symbol on one side, `max_symbol_equity_pct` both sides together (None: no limit of its own).
     `max_trades_per_day` counts entries intended, in-doubt ones included. `price_collar_bps` bounds a limit or stop
     price against the decision price. `entry_delay_min` and `entry_cutoff_min` keep entries away from open and close.
-    `version` counts the changes of the file, `owner` answers for it; `approved_by` signed the limits whose hash is
-    `approved_hash` ("": nobody has).
+    `version` counts the changes of the file, `owner` answers for it; `approved_by` signed the limits whose hash is in
+    `approved_hash` ("": nobody has; several where one file serves several markets).
     """
 
     max_daily_loss: Decimal = Decimal(1000)
@@ -123,8 +123,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def is_approved(self) -> bool | None:
-        """Whether these are the limits that were signed; None where nobody has signed any."""
-        return self.approved_hash == self.content_hash if self.approved_hash else None
+        """Whether these are limits that were signed; None where nobody has signed any."""
+        return self.content_hash in self.approved_hash.replace(",", " ").split() if self.approved_hash else None
 
     @cached_property
     def texts(self) -> dict[str, str]:

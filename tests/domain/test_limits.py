@@ -99,6 +99,10 @@ def test_a_signature_is_of_what_was_signed_and_changes_none_of_it() -> None:
     edited = msgspec.structs.replace(signed, max_trades_per_day=31)
     assert edited.is_approved is False
     assert msgspec.structs.replace(signed, version=2).is_approved is False
+    either = msgspec.structs.replace(edited, approved_hash=f"{edited.content_hash}, {signed.content_hash}")
+    assert either.is_approved is True
+    assert msgspec.structs.replace(either, max_trades_per_day=30).is_approved is True
+    assert msgspec.structs.replace(either, max_trades_per_day=29).is_approved is False
 
 
 def test_limits_keep_what_they_are_through_the_journal() -> None:
