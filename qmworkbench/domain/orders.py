@@ -198,8 +198,9 @@ TABLE: Final[dict[OrdStatus, dict[Arc, _Next]]] = {
     _S.DENIED: {},
 }
 
-# Arcs that may leave nothing to fill: quantity filled, or quantity taken away.
-_EXHAUSTS: Final = frozenset({_A.FILL, _A.REPLACE, _A.RESTATE})
+# Arcs that may leave nothing to fill: quantity filled, or quantity taken away (a leg is acknowledged for what its entry
+# has filled, and may have filled itself by then).
+_EXHAUSTS: Final = frozenset({_A.FILL, _A.ACK, _A.REPLACE, _A.RESTATE})
 
 
 def next_status(status: OrdStatus, arc: Arc, *, order_qty: Decimal, cum_qty: Decimal) -> OrdStatus:

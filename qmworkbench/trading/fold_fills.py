@@ -8,7 +8,7 @@ from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.orders import FillRecorded, FillReversed, PositionsOffset, TradeClosed
 from qmworkbench.domain.events.reconciliation import BreakKind, RepairApplied
 from qmworkbench.domain.numbers import ONE, ZERO
-from qmworkbench.domain.orders import Leg
+from qmworkbench.domain.orders import Leg, PositionEffect
 from qmworkbench.domain.positions import Position, fill_delta
 from qmworkbench.trading import holdings
 from qmworkbench.trading.state import State, position_key
@@ -85,8 +85,10 @@ def _fill_reversed(state: State, event: FillReversed) -> None:
     order = state.orders.get(event.cl_ord_id)
     if order is None:
         return
-    # A correction comes as a fill of its own, if it comes: nothing is reserved for it, or no exit could follow.
     order.cum_qty = max(ZERO, order.cum_qty - event.last_qty)
+    if not order.is_open and order.position_effect is PositionEffect.OPEN:
+        # A correction may fill an entry again. For an exit nothing is reserved: what came back must be closed.
+        state.unproven[order.cl_ord_id] = state.unproven.get(order.cl_ord_id, ZERO) + event.last_qty
 
 
 def _trade_closed(state: State, event: TradeClosed) -> None:

@@ -93,11 +93,11 @@ def _follow_end(decision: Decision, order: Order, found: BrokerOrder) -> None:
     """The broker has ended it. Where it says that more has filled, the end waits for those fills or for their sum."""
     arc = _ENDS.get(found.ord_status)
     missing = found.cum_qty - order.cum_qty
-    if arc is None and missing == ZERO and found.order_qty < order.order_qty:
-        arc = Arc.RESTATE  # filled, of less than we asked: it was cut down
+    if arc is None and missing == ZERO and order.cum_qty > ZERO:
+        arc = Arc.RESTATE  # filled, of what had filled: it was cut down to that
     if arc is None:
         return
-    qty = found.order_qty if arc is Arc.RESTATE else order.order_qty
+    qty = order.cum_qty if arc is Arc.RESTATE else order.order_qty
     try:
         walk(
             decision,

@@ -75,7 +75,7 @@ def test_every_arc_leads_where_the_grid_says_or_raises(status: OrdStatus, arc: A
 
 
 @pytest.mark.parametrize("status", sorted(set(OrdStatus) - TERMINAL))
-@pytest.mark.parametrize("arc", [Arc.FILL, Arc.REPLACE, Arc.RESTATE])
+@pytest.mark.parametrize("arc", [Arc.FILL, Arc.ACK, Arc.REPLACE, Arc.RESTATE])
 def test_an_open_order_of_which_nothing_is_left_is_filled(status: OrdStatus, arc: Arc) -> None:
     if arc in TABLE[status]:
         assert next_status(status, arc, order_qty=TEN, cum_qty=TEN) is OrdStatus.FILLED
