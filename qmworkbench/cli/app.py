@@ -8,7 +8,9 @@ import typer
 from typer.core import TyperCommand
 
 from qmworkbench.cli import (
+    audit,
     backup,
+    broker,
     config,
     data,
     day,
@@ -20,6 +22,7 @@ from qmworkbench.cli import (
     order_control,
     preflight,
     reconcile,
+    recover,
     replay,
     report,
     retention,
@@ -27,6 +30,7 @@ from qmworkbench.cli import (
     simulate,
     status,
     strategy,
+    venue,
     version,
     why,
 )
@@ -64,6 +68,8 @@ _add("preflight", preflight.preflight)
 _add("status", status.status)
 _add("why", why.why)
 _add("reconcile", reconcile.reconcile)
+_add("audit", audit.audit)
+_add("recover", recover.recover)
 _add("emergency", emergency.emergency)
 _add("pause", operator.pause)
 _add("resume", operator.resume)
@@ -83,6 +89,8 @@ _add_group("data", data.app)
 _add_group("config", config.app)
 _add_group("strategy", strategy.app)
 _add_group("drill", drill.app)
+_add_group("venue", venue.app)
+_add_group("broker", broker.app)
 _add_group("retention", retention.app)
 _add_group("services", services.app)
 _add("simulate", simulate.simulate)

@@ -1,6 +1,7 @@
 """`qm day`: one whole trading day, from preflight to reports, and its result (§4, §16, §17)."""
 
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ from qmworkbench.cli.day_options import (
 from qmworkbench.cli.failures import Cannot
 from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, config_of
 from qmworkbench.cli.output import Output, begin
+from qmworkbench.cli.venue_process import VenueProcess, typed_options, venue_beside, venue_flags
 
 if TYPE_CHECKING:
     from qmworkbench.cli.day_reports import DayReports
@@ -58,6 +60,7 @@ def day(
             "--one-pass/--incremental", help="Signals for the day at once, or boundary by boundary.", show_default=False
         ),
     ] = None,
+    venue: VenueProcess = None,
     reports: Reports = None,
     no_reports: NoReports = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print the log's lines as they come.")] = False,
@@ -78,20 +81,30 @@ def day(
     many = first is not None or last is not None
     _demand_one_way(many, keep_going=keep_going, date=date, stay=stay, speed=speed)
     wanted = reports_of(reports, no_reports)
-    flags = data_flags(data, date) | _flags(speed, seed, owned, one_pass)
+    flags = data_flags(data, date) | _flags(speed, seed, owned, one_pass) | venue_flags(venue)
     settings = config_of(book, environment, config, flags)
     common: dict[str, Any] = {"symbols": symbols, "fresh": fresh, "verbose": verbose}
     if many:
+        if venue is not None:
+            raise Cannot(f"--venue {venue} is for one day", "leave it out of a period, or run the days one by one")
         from qmworkbench.cli.days import ManyDays
 
         ManyDays(settings, out, first=first, last=last, keep_going=keep_going, reports=wanted, **common).run()
         return
     paced = speed not in (None, "max")
-    _one_day(settings, out, wanted, began_s, headless=headless, stay=stay, paced=paced, **common)
+    beside = venue_beside(settings, venue, out, typed_options(book, environment, config))
+    _one_day(settings, out, wanted, began_s, beside, headless=headless, stay=stay, paced=paced, **common)
 
 
-def _one_day(settings: "Config", out: Output, reports: ReportsOf, began_s: float, **how: Any) -> None:
-    """One day to its close, with its reports; `how` as DayRun takes it."""
+def _one_day(
+    settings: "Config",
+    out: Output,
+    reports: ReportsOf,
+    began_s: float,
+    beside: AbstractContextManager[None],
+    **how: Any,
+) -> None:
+    """One day to its close, with its reports; `beside` is its venue where that is a process, `how` as DayRun takes."""
     from qmworkbench.cli.day_reports import DayReports
     from qmworkbench.cli.day_run import DayRun
 
@@ -100,7 +113,8 @@ def _one_day(settings: "Config", out: Output, reports: ReportsOf, began_s: float
     made = DayReports(settings, run.session_id, out, wanted=wanted)
     run.begin()
     try:
-        result = run.to_the_close(on_closed=made.after_close, on_first_boundary=made.beside_the_session)
+        with beside:
+            result = run.to_the_close(on_closed=made.after_close, on_first_boundary=made.beside_the_session)
     except Exception as error:
         if type(error).__name__ == "DayRefused":
             made.after_refusal()

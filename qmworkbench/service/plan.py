@@ -46,7 +46,8 @@ class DayPlan:
     `compute` says how signals are computed, anew at each boundary or once for the whole day; `speed` is market
     seconds per wall second, None for as fast as possible. Neither changes a decision. `unattended`: human lines are
     signed by policy. `left_out`: instances that cannot run, `set_at`: where parameters are set (service/runs.py).
-    `wire` is how a venue in a process of its own is reached, None where it is played in this one.
+    `find_venue` says how a venue in a process of its own is reached, None where it is played in this one; it is asked
+    when the day is opened, and raises NoBroker where nobody serves.
     `analytics` says when the signals of a running session speak. `approved_hash` looks up which parameters of an
     instance are approved at the moment it is asked, "" where that cannot be told.
     """
@@ -72,7 +73,7 @@ class DayPlan:
     reconciliation: ReconciliationSettings = field(default_factory=ReconciliationSettings)
     halt_settings: HaltSettings = field(default_factory=HaltSettings)
     halt_policies: tuple[HaltPolicy, ...] = ()
-    wire: VenueAddress | None = None
+    find_venue: Callable[[], VenueAddress | None] = lambda: None
     left_out: Mapping[str, str] = field(default_factory=dict)
     set_at: Mapping[str, str] = field(default_factory=dict)
     approved_hash: Callable[[str], str] = lambda instance_id: ""
@@ -161,7 +162,7 @@ def plan_of(config: Config, data: SessionData, *, fresh: bool = False) -> DayPla
         halt_policies=config.halt_policies(),
         approved_hash=lambda instance_id: approved_hash(config, instance_id),
         compute=feed.compute,
-        wire=config.wire(),
+        find_venue=config.wire,
         speed=None if feed.speed == "max" else feed.speed,
     )
 

@@ -8,8 +8,6 @@ from importlib import metadata
 from types import TracebackType
 from typing import Final, Self
 
-import msgspec
-
 from qmworkbench.brokers.select import OpenVenue, open_venue
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.bus.in_process import InProcessBus
@@ -30,10 +28,10 @@ from qmworkbench.service.leased_broker import LeasedBroker
 from qmworkbench.service.plan import AlreadyClosed, DayPlan, DayRefused
 from qmworkbench.service.radar_archive import RadarArchive
 from qmworkbench.service.recovery import Restored, restore
+from qmworkbench.service.recovery_evidence import keep_recovery
 from qmworkbench.service.shell import Shell
 from qmworkbench.service.stage import Stage, StopRequested
 from qmworkbench.storage.anchors import Anchors
-from qmworkbench.storage.atomic import write_whole
 from qmworkbench.storage.barstore import BarStore
 from qmworkbench.storage.checkpoints import Checkpoints
 from qmworkbench.storage.journal import SqliteJournal
@@ -134,10 +132,8 @@ class Platform(Stage):
     # --- what the session leaves on disk ------------------------------------------------------------------------
 
     def keep_recovery(self) -> None:
-        """Keep the acceptance checks of a recovery with the session; each recovery has its own file."""
-        root = self.session_paths.root
-        number = len(list(root.glob("recovery-*.json"))) + 1
-        write_whole(root / f"recovery-{number}.json", msgspec.json.format(msgspec.json.encode(self.recovery)))
+        """Keep the acceptance checks of a recovery with the session."""
+        keep_recovery(self.session_paths.root, self.recovery)
 
     def put_away(self) -> None:
         """Make the closed session's bars and snapshots final."""
@@ -191,7 +187,7 @@ def open_platform(
                 model=plan.venue_model,
                 currency=plan.account_currency,
                 initial_cash=plan.initial_cash,
-                wire=plan.wire,
+                wire=plan.find_venue(),
                 window=(plan.data.window.opens_at, plan.data.window.closes_at),
                 leg_names=lambda entry, leg: leg_name(intents[0], entry, leg) if intents else None,
             )

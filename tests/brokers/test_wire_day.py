@@ -27,7 +27,7 @@ def told(events: list[Event]) -> list[Any]:
     def plain(key: str, value: Any) -> Any:
         if isinstance(value, dict):
             return {inner: plain(inner, held) for inner, held in value.items()}
-        if isinstance(value, list):
+        if isinstance(value, list | tuple):
             return [plain(key, held) for held in value]
         kind = "number" if key in NUMBERS else "name" if key in NAMES else ""
         if not kind or value in (None, 0, ""):
@@ -55,7 +55,7 @@ def decided(root: Path, data: SessionData, **how: Any) -> list[Event]:
 def test_the_same_day_over_the_wire_event_for_event(tmp_path: Path, short_day: SessionData) -> None:
     here = decided(tmp_path / "here", short_day)
     with served(tmp_path / "venue.db", model=costed(), cash="100000") as venue:
-        there = decided(tmp_path / "there", short_day, wire=venue.address)
+        there = decided(tmp_path / "there", short_day, find_venue=lambda: venue.address)
     assert len(told(here)) > 500
     assert any(name == "TradeClosed" for name, _ in told(here)), "a day on which nothing trades compares nothing"
     differing = [(ours, theirs) for ours, theirs in zip(told(here), told(there), strict=True) if ours != theirs]
@@ -64,7 +64,7 @@ def test_the_same_day_over_the_wire_event_for_event(tmp_path: Path, short_day: S
 
 def test_the_numbers_over_the_wire_rise_as_the_venues_do(tmp_path: Path, short_day: SessionData) -> None:
     with served(tmp_path / "venue.db", model=costed(), cash="100000") as venue:
-        events = decided(tmp_path / "there", short_day, wire=venue.address)
+        events = decided(tmp_path / "there", short_day, find_venue=lambda: venue.address)
         own = [report.cursor for report in venue.desk.exchange.reports(0)]
     heard = [event.report.cursor for event in events if type(event).__name__ == "ExecutionReported"]
     assert heard == sorted(set(heard))
@@ -73,7 +73,7 @@ def test_the_numbers_over_the_wire_rise_as_the_venues_do(tmp_path: Path, short_d
 
 def test_no_secret_of_the_account_is_in_what_a_day_leaves(tmp_path: Path, short_day: SessionData) -> None:
     with served(tmp_path / "venue.db", model=costed(), cash="100000") as venue:
-        decided(tmp_path / "there", short_day, wire=venue.address)
+        decided(tmp_path / "there", short_day, find_venue=lambda: venue.address)
         secrets = [venue.address.secret.encode(), venue.address.token.encode()]
         assert not re.search("secret-of|token-of", repr(venue.address))
     for file in (tmp_path / "there").rglob("*"):
