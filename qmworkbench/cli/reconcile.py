@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from qmworkbench.service.config import Config
 
 _PATIENCE_S: Final = 15.0
+# A look that settled nothing is followed by another: an answer that erases exposure is read twice.
+_SECOND_LOOK_S: Final = 2.0
 _BREAK, _REPAIR, _END = "reconciliation.break_found", "reconciliation.repair_applied", "reconciliation.completed"
 # What was read on the way and cannot be explained is a difference too, although the books then agree.
 _ODD: Final = "broker.report_quarantined"
 _KINDS: Final = (_BREAK, _REPAIR, _END, _ODD)
+_DONE: Final = ("clean", "repaired")
 _COLUMNS: Final = ("kind", "symbol", "severity", "before", "after", "cause")
 
 
@@ -36,7 +39,8 @@ def reconcile(
     """Compare with the broker now, and show every difference. A book whose session is closed is compared and not
     changed.
 
-    Exit code 0: the books agree. 1: they did not, repaired or not. 2: the broker could not be read whole.
+    Exit code 0: the books agree. 1: they did not, and ours now follow the broker's. 2: a difference is left, or the
+    broker could not be read whole.
     """
     from qmworkbench.service.auth import operator_name
     from qmworkbench.service.client import CoreApi, NotRunning
@@ -61,12 +65,17 @@ def _on_platform(api: "CoreApi", reason: str, who: str) -> dict[str, Any]:
     answer = api.command(Reconcile(reason=reason), operator=who)
     if not answer.accepted:
         raise CommandRefused(answer.reason, answer.remedy)
-    deadline = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline:
+    begun = time.monotonic()
+    seen, since = 0, begun
+    while time.monotonic() < begun + _PATIENCE_S:
         events = api.events(before, types=_KINDS)["events"]
         ends = [at for at, event in enumerate(events) if event["type"] == _END and event["trigger"] == "operator"]
+        if len(ends) > seen:
+            seen, since = len(ends), time.monotonic()
         if ends:
-            return _summary(events[: ends[-1] + 1], events[ends[-1]]["result"], "platform")
+            result = events[ends[-1]]["result"]
+            if result in _DONE or time.monotonic() - since >= _SECOND_LOOK_S:
+                return _summary(events[: ends[-1] + 1], result, "platform")
         time.sleep(0.1)
     raise Cannot(
         f"the platform took the order and no comparison ended within {_PATIENCE_S:g} s",
@@ -139,7 +148,7 @@ def _report(found: dict[str, Any], out: Output) -> None:
             out.line("no session is open in this book, so nothing was changed and nothing put on record")
 
     out.result(found, human)
-    code = {"clean": Exit.OK, "incomplete": Exit.FAILED}.get(found["result"], Exit.NO_GO)
+    code = {"clean": Exit.OK, "repaired": Exit.NO_GO}.get(found["result"], Exit.FAILED)
     if code is not Exit.OK:
         raise typer.Exit(code)
 
@@ -147,6 +156,6 @@ def _report(found: dict[str, Any], out: Output) -> None:
 _SENTENCE: Final = {
     "clean": "the books agree",
     "repaired": "the books differed; ours now follow the broker's",
-    "unresolved": "the books differ",
+    "unresolved": "the books differ, and a person has to find out why",
     "incomplete": "the broker could not be read whole, so nothing is concluded",
 }

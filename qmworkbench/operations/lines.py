@@ -13,6 +13,10 @@ UNATTENDED: Final = "policy:unattended"
 SIGNED_BY_POLICY: Final = frozenset({Environment.BACKTEST, Environment.LOCAL})
 
 
+# What a line says was seen where nothing could be.
+UNSEEN: Final = "could not be looked at"
+
+
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
     """What a person looked at because a machine cannot: which line, who, when (ISO, UTC) and what they saw."""
 
@@ -108,7 +112,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     def not_looked_at(self, why: str) -> Check:
         """It should have been looked at and could not be: that is a failure, never a pass."""
-        return self.found(CheckStatus.FAIL, "could not be looked at", detail=why)
+        return self.found(CheckStatus.FAIL, UNSEEN, detail=why)
 
     def signed(self, check: Check, signatures: Signatures) -> Check:
         """A line that needs a person, after the machine has said all it can: only a pass is put to the signature.

@@ -1,13 +1,14 @@
 """Recovery acceptance: the six criteria that a session taken over after a crash is held to (§19)."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
 import msgspec
 
-from qmworkbench.domain.checks import Check
+from qmworkbench.domain.checks import Check, CheckStatus, Verdict, verdict_of
 from qmworkbench.domain.numbers import CENT, ZERO
-from qmworkbench.operations.lines import Line, listed
+from qmworkbench.operations.lines import UNSEEN, Line, listed
 
 _SECTION: Final = "§19 Recovery Acceptance Criteria"
 
@@ -97,6 +98,13 @@ class RecoveryEvidence(msgspec.Struct, frozen=True, kw_only=True):
     executions: int | None
     booked: int
     radar: str = ""
+
+
+def acceptance(checks: Sequence[Check]) -> Verdict:
+    """GO where all six hold, NO-GO where one does not; INCOMPLETE where one could not be looked at."""
+    if any(check.status is CheckStatus.FAIL and check.value == UNSEEN for check in checks):
+        return Verdict.INCOMPLETE
+    return verdict_of(checks)
 
 
 def recovery_checks(seen: RecoveryEvidence) -> list[Check]:

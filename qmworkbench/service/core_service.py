@@ -90,13 +90,15 @@ class CoreService:
                 await platform.shell.durable()
             except JournalFailed:
                 return  # the next refresh shows that
-        self._view = built
+        if built.version > self._view.version:  # another refresh may have been quicker on its way to the disk
+            self._view = built
 
     def _content(self) -> dict[str, Any]:
         platform = self._platform
         frames = getattr(platform, "frames", None)
         content = view_of(platform.state, platform.chronicle, frames.radar if frames else None, platform.lateness)
         content["analytics"] = platform.analytics.shown()
+        content["recovery"] = msgspec.to_builtins(platform.recovery)
         direct = self._direct.shown() if self._direct is not None else None
         if direct is not None:
             content["emergency"] = direct
@@ -178,6 +180,8 @@ class CoreService:
         task = asyncio.get_running_loop().create_task(self._settle())
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
+        # Who was answered sees what was answered: the next snapshot shows it, not the one a moment later.
+        await self.refresh()
         return answer
 
     async def _completed(self, command: AnyCommand) -> AnyCommand:

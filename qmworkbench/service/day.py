@@ -8,6 +8,7 @@ day that was cut off anywhere goes on where it was. The same steps run in a plai
 import gc
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final, TypeVar
 
 from qmworkbench.domain.checks import Check, CheckStatus, Verdict, verdict_of
@@ -138,7 +139,9 @@ async def accept_recovery(platform: Platform) -> None:
     if not platform.day.recovered or not platform.restored.unfinished:
         return
     await until(platform, lambda: not platform.day.recovering, COMPARE_S)
-    seen = await platform.shell.at_the_venue(lambda: gather_recovery(platform))
+    radar = "; ".join(note for note in platform.notes if note.startswith("the radar rebuilt"))
+    look = partial(gather_recovery, platform.state, platform.broker, platform.journal, radar)
+    seen = await platform.shell.at_the_venue(look)
     platform.recovery = recovery_checks(seen)
     await platform.shell.beside(platform.keep_recovery)
     platform.verdicts["recovery"] = verdict_of(platform.recovery)

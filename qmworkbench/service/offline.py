@@ -67,6 +67,7 @@ class OfflineBook:
     shell: Shell
     broker: Broker
     exchange: Exchange
+    journal: SqliteJournal
     heard: list[Event]
 
     @property
@@ -149,7 +150,15 @@ def open_offline(config: Config, command: str) -> Iterator[OfflineBook]:
         log.event(LogKind.OPERATOR, "book.opened", command=command, user=lease.holder.user)
         shell = Shell(Kernel(restored.state), journal, LeasedBroker(broker, lease), snapshot=snapshot, bus=bus)
         opening.callback(_project, paths, journal)
-        yield OfflineBook(config=config, restored=restored, shell=shell, broker=broker, exchange=exchange, heard=heard)
+        yield OfflineBook(
+            config=config,
+            restored=restored,
+            shell=shell,
+            broker=broker,
+            exchange=exchange,
+            journal=journal,
+            heard=heard,
+        )
 
 
 def _project(paths: BookPaths, journal: SqliteJournal) -> None:

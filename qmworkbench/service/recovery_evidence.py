@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
 
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.domain.chain import ChainBroken
+from qmworkbench.domain.checks import Check
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import TradingStateChanged
 from qmworkbench.domain.events.market import WatchState
@@ -15,17 +20,28 @@ from qmworkbench.domain.execution import BrokerSnapshot, ExecType
 from qmworkbench.domain.orders import PositionEffect
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.operations.recovery import Pair, RecoveryEvidence
-from qmworkbench.service.platform import Platform
-from qmworkbench.service.recovery import session_events
+from qmworkbench.ports import Broker
+from qmworkbench.service.recovery import SearchableJournal, session_events
+from qmworkbench.storage.atomic import write_whole
 from qmworkbench.trading.holdings import unsound
 from qmworkbench.trading.state import State
 
 
-def gather_recovery(platform: Platform) -> RecoveryEvidence:
-    """Everything §19's acceptance criteria ask; reads broker and journal, changes nothing."""
-    state = platform.state
-    read = snapshot(platform.broker, state.day.first_cursor)
-    story = [event for _, event in session_events(platform.journal, platform.day.session_id)]
+class ProvenJournal(SearchableJournal, Protocol):
+    """A journal that can prove its chain."""
+
+    @property
+    def head(self) -> tuple[int, str]: ...
+
+    def verify(self) -> object: ...
+
+
+def gather_recovery(state: State, broker: Broker, journal: ProvenJournal, radar: str = "") -> RecoveryEvidence:
+    """Everything §19's acceptance criteria ask; reads broker and journal, changes nothing. `radar` says how the rebuilt
+    radar compares, "" if alike.
+    """
+    read = snapshot(broker, state.day.first_cursor)
+    story = [event for _, event in session_events(journal, state.day.session_id)]
     fills = [event for event in story if isinstance(event, FillRecorded)]
     whole = read if read.complete else None
     return RecoveryEvidence(
@@ -36,11 +52,11 @@ def gather_recovery(platform: Platform) -> RecoveryEvidence:
         watchlist=_contradictions(state),
         watched=len(state.day.watchlist),
         risk=_risk(state, story),
-        chain_error=_chain_error(platform),
-        records=platform.journal.head[0],
+        chain_error=_chain_error(journal),
+        records=journal.head[0],
         executions=None if whole is None else sum(e.exec_type is ExecType.TRADE for e in whole.executions),
         booked=len(fills),
-        radar="; ".join(note for note in platform.notes if note.startswith("the radar rebuilt")),
+        radar=radar,
     )
 
 
@@ -65,7 +81,7 @@ def _positions(state: State, read: BrokerSnapshot) -> tuple[Pair, ...]:
 def _orders(state: State, read: BrokerSnapshot) -> tuple[Pair, ...]:
     """Legs whose entry has not filled wait at the broker and are none of its open orders yet."""
     theirs: dict[str, Decimal] = {order.cl_ord_id: order.leaves_qty for order in read.open_orders}
-    ours = {order.cl_ord_id: order.leaves_qty for order in state.working() if not order.is_in_doubt}
+    ours = {o.working_id or o.cl_ord_id: o.leaves_qty for o in state.working() if not o.is_in_doubt}
     return tuple(Pair(name, ours.get(name), theirs.get(name)) for name in sorted({*ours, *theirs}))
 
 
@@ -102,9 +118,17 @@ def _risk(state: State, story: Sequence[Event]) -> tuple[tuple[str, str, str], .
     return tuple(pairs)
 
 
-def _chain_error(platform: Platform) -> str:
+def _chain_error(journal: ProvenJournal) -> str:
     try:
-        platform.journal.verify()
+        journal.verify()
     except ChainBroken as error:
         return str(error)
     return ""
+
+
+def keep_recovery(session_root: Path, checks: Sequence[Check]) -> Path:
+    """Keep the acceptance checks of a recovery with its session; each recovery has its own file."""
+    number = len(list(session_root.glob("recovery-*.json"))) + 1
+    path = session_root / f"recovery-{number}.json"
+    write_whole(path, msgspec.json.format(msgspec.json.encode(list(checks))))
+    return path

@@ -124,6 +124,7 @@ def _order_from(theirs: BrokerOrder, strategy_id: str, at: datetime, reserve: De
 
 def _session_recovered(state: State, event: reconciliation.SessionRecovered) -> None:
     state.day.recovered = state.day.recovering = True
+    state.day.hold_after_recovery = event.hold
     state.connected = False
 
 

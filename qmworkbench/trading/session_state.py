@@ -130,6 +130,7 @@ class Session(msgspec.Struct, kw_only=True):
     breaks: int = 0
     recovered: bool = False
     recovering: bool = False
+    hold_after_recovery: bool = False
     pre_open: PreOpenScanned | None = None
     candidates: tuple[Candidate, ...] = ()
     near_misses: dict[str, str] = {}

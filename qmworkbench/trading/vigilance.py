@@ -137,7 +137,7 @@ def _recovery(decision: Decision) -> None:
     if day.phase is Phase.RECONCILIATION:
         # The comparison that ends the session was asked for by a process that is gone.
         decision.ask_broker(Trigger.END_OF_SESSION)
-    clean = state.reconciliation.result is ReconciliationResult.CLEAN
+    clean = state.reconciliation.result is ReconciliationResult.CLEAN and not day.hold_after_recovery
     if day.unattended and clean and not day.ending and day.phase is Phase.MARKET_SESSION:
         decision.emit(EntriesReleased(at=decision.at, by=UNATTENDED, reason="recovered and reconciled clean"))
 

@@ -142,10 +142,14 @@ class ReconciliationCompleted(Event, frozen=True, kw_only=True, tag="reconciliat
 
 
 class SessionRecovered(Input, frozen=True, kw_only=True, tag="session.recovered"):
-    """This process took over a session another process left unfinished (§19)."""
+    """This process took over a session another process left unfinished (§19).
+
+    `hold`: entries wait for a person afterwards, also where nobody attends (`qm recover`).
+    """
 
     from_seq: int
     in_doubt: int
+    hold: bool = False
 
 
 class FallbackImported(Input, frozen=True, kw_only=True, tag="fallback.imported"):
