@@ -168,6 +168,49 @@ def test_the_two_ways_agree_on_adversarial_bars(
     assert not batches[-1].frame["entry_long"].any()  # the last boundary enters nowhere
 
 
+def test_a_session_taken_up_in_the_middle_goes_on_as_if_it_had_been_there_from_the_start(shared_data: Path) -> None:
+    """A platform that starts again is told the bars until now, and is asked from then on."""
+    market = equities(shared_data).only(["AAPL", "AOBC", "OPK", "SRC", "SWN", "XON"])
+    instances = [instance(name, name) for name in catalog()]
+    owned: Owned = [(name, market.symbols) for name in catalog()]
+    frames, steady = market.frames()[:120], incremental(market, instances)
+    batches = []
+    for frame in frames:
+        steady.append(frame)
+        batches.append(steady.signals(owned))
+    for start in (1, 47):
+        again = incremental(market, instances)
+        for frame, batch in zip(frames, batches, strict=True):
+            again.append(frame)
+            if again.bar >= start:
+                assert_same([again.signals(owned)], [batch])
+
+
+def test_the_same_boundary_may_be_asked_about_twice(shared_data: Path) -> None:
+    market = equities(shared_data).only(["AAPL", "OPK", "SWN", "XON"])
+    instances = [instance(name, name) for name in catalog()]
+    engine, once = incremental(market, instances), incremental(market, instances)
+    for bar, frame in enumerate(market.frames()[:40]):
+        engine.append(frame)
+        once.append(frame)
+        alone: Owned = [(name, market.symbols[bar % 4 :]) for name in catalog()]
+        everyone: Owned = [(name, market.symbols) for name in catalog()]
+        engine.signals(alone)
+        assert_same([engine.signals(everyone)], [once.signals(everyone)])
+
+
+@pytest.mark.parametrize("px", [1e200, 9.3e10])
+def test_a_price_beyond_all_reason_is_said_the_same_of_either_way(px: float) -> None:
+    """Such a price is quarantined before it gets here; should one come through, whole columns have the word."""
+    market = made({"A": [10.0, 10.5, 10.0, px, 10.0, 11.0, 10.5], "B": [10.0, 11.0] * 3})
+    small: dict[str, Value] = {"fast_bars": 2, "slow_bars": 3, "enter_within_bars": 2, "atr_bars": 2}
+    instances = [instance("a", "sma-cross", **small), instance("b", "high-of-day")]
+    batches = played(incremental(market, instances), market, lambda _: [("a", market.symbols), ("b", market.symbols)])
+    others = played(one_pass(market, instances), market, lambda _: [("a", market.symbols), ("b", market.symbols)])
+    assert_same(batches, others)
+    assert [bool(batch.faults) for batch in batches] == [False] * 3 + [True] * 4
+
+
 def test_a_symbol_without_a_bar_gives_no_signal() -> None:
     market = made({"A": [1.0, None, 1.0], "B": [1.0, 1.0, None]})
     batches = played(incremental(market, [instance("a")]), market, lambda _: [("a", ["A", "B"])])

@@ -9,11 +9,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from qmworkbench.strategies import indicators as ind
+from qmworkbench.strategies import indicators_session as day
 from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS, RAW_SCHEMA, session_bars
+from qmworkbench.strategies.catalog import catalog
 from qmworkbench.strategies.contract import FLAGS, LEVELS, LIMITS, StrategyFault
 from qmworkbench.strategies.definition import Anchor, StrategyDefinition
 from qmworkbench.strategies.frames import last_rows
 from qmworkbench.strategies.lint import findings
+from qmworkbench.strategies.parameters import ParameterError, Value
 from qmworkbench.strategies.row_by_row import RowByRow
 from qmworkbench.strategies.row_tape import NotCarried
 from qmworkbench.strategies.rules import Rules
@@ -75,6 +79,14 @@ def assert_alike(rules: Rules, data: Market, asked: Callable[[int], Sequence[str
 
 def everyone(data: Market) -> Callable[[int], Sequence[str]]:
     return lambda _: data.symbols
+
+
+def company(data: Market, seed: int) -> Callable[[int], Sequence[str]]:
+    """Others at every boundary: many, few, or the same as before."""
+    rng = np.random.default_rng(seed)
+    boundaries = data.grids[-1].boundaries
+    there = rng.random((boundaries, len(data.symbols))) < rng.random((boundaries, 1))
+    return lambda bar: [name for at, name in enumerate(data.symbols) if there[bar, at]]
 
 
 # ── operations ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -168,6 +180,56 @@ def test_so_are_answers_of_other_types_than_agreed(flags: dict[str, pl.Expr]) ->
     store = SessionStore(data.symbols, data.tick_array, data.grids, None, [Anchor()])
     with pytest.raises(NotCarried, match="answers of other types"):
         RowByRow(rules_of(planted(**flags)), store)
+
+
+# ── strategies and indicators ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("definition", catalog().values(), ids=lambda one: one.strategy_id)
+def test_every_strategy_is_carried_whatever_its_parameters(definition: StrategyDefinition) -> None:
+    store = SessionStore((), np.empty(0), [equity_grid(date(2018, 3, 2))], None, [])
+    sets: list[dict[str, Value]] = [{}]
+    for spec in definition.parameter_specs:
+        switches = (True, False) if isinstance(spec.approved, bool) else (spec.minimum, spec.maximum)
+        sets += [{spec.name: value} for value in spec.choices or switches if value is not None]
+    fitting = 0
+    for overrides in sets:
+        try:
+            params = definition.parameters(overrides)
+        except ParameterError:  # one that contradicts the approved others
+            continue
+        rules = Rules.of(definition, params)
+        assert not findings(rules.program)
+        RowByRow(rules, store)
+        fitting += 1
+    assert fitting > len(definition.parameter_specs)
+
+
+INDICATORS = [
+    ind.donchian_high(3), ind.prior_low(5), ind.sma("close", 3), ind.sma("close", 2, ind.SESSION),
+    ind.relative_ma("close", 2), ind.atr_mean(3), ind.atr_mean(3, ind.SESSION), ind.atr_wilder(3),
+    ind.session_vwap(), ind.moving_vwap(3), ind.moving_vwap(2, ind.SESSION), ind.relative_bar_volume(),
+    ind.session_high(), ind.session_low(), ind.opening_range_high(3), ind.opening_range_low(2), ind.ema("close", 3),
+    ind.wilder("close", 2, ind.SESSION), ind.rsi("close", 3), ind.rsi("close", 2, ind.SESSION),
+    *ind.macd("close", 2, 4, 3), day.session_open(), day.recent_high(3), day.recent_low(2, ago=2),
+    day.volume_over_recent(3), day.high_row(), day.prior_high_row(), day.volume_to_high(), day.volume_since_high(),
+    day.at_row("s_low", "low", day.high_row()), day.armed("s_armed", C > 10.0, C < 9.99),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("indicator", INDICATORS, ids=lambda one: one.name)
+def test_every_indicator_says_the_same_in_changing_company(indicator: ind.Indicator) -> None:
+    told = indicator.col if not indicator.name.endswith(("_row", "s_armed")) else ROW - indicator.col
+    definition = planted(
+        *({expr.meta.output_name(): expr for expr in stage} for stage in indicator.stages),
+        f_close=told.cast(pl.Float64),
+        exit_long=(told.shift(1) >= told).fill_null(False) & (pl.col.i_row > 0),
+        anchor=Anchor(bars=8),
+    )
+    rules = rules_of(definition)
+    for seed in (1, 2):
+        data = market(seed, "ABCDEF", boundaries=16)
+        assert assert_alike(rules, data, company(data, seed)) > 20
 
 
 # ── any of them together ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -278,9 +340,8 @@ def test_rules_that_keep_to_themselves_say_the_same_in_any_company(step: pl.Expr
     )  # fmt: skip
     rules = rules_of(definition)
     assume(not findings(rules.program))
-    data, rng = market(seed, "ABCDEFGHIJKLMNOPQRS"), np.random.default_rng(seed)
-    company = rng.random((12, len(data.symbols))) < rng.random((12, 1))
+    data = market(seed, "ABCDEFGHIJKLMNOPQRS")
     try:
-        assert_alike(rules, data, lambda bar: [name for at, name in enumerate(data.symbols) if company[bar, at]])
-    except (NotCarried, StrategyFault):  # whole columns have the word
+        assert_alike(rules, data, company(data, seed))
+    except (NotCarried, StrategyFault):
         assume(False)
