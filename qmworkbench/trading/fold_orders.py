@@ -150,12 +150,19 @@ def _order_query_requested(state: State, event: OrderQueryRequested) -> None:
 def _execution_reported(state: State, event: ExecutionReported) -> None:
     report = event.report
     state.exec_cursor = max(state.exec_cursor, report.cursor)
-    state.exec_ids[report.exec_id] = report_digest(report)
+    # The first telling counts: one that contradicts it is known from now on as well, and replaces nothing.
+    digest = report_digest(report)
+    if state.exec_ids.setdefault(report.exec_id, digest) != digest:
+        state.exec_ids[f"{report.exec_id} {digest}"] = digest
 
 
 def report_digest(report: ExecutionReport) -> str:
-    """16 hex digits over a report's content: the same id with another digest is not the same news."""
-    return hashlib.blake2b(_encode(report), digest_size=8).hexdigest()
+    """16 hex digits over a report's content: the same id with another digest is not the same news.
+
+    The broker's number for the telling is left out: the same execution said again later is said twice, not another.
+    """
+    said = msgspec.structs.replace(report, cursor=0)
+    return hashlib.blake2b(_encode(said), digest_size=8).hexdigest()
 
 
 def executed(state: State, exec_id: str) -> tuple[Decimal, Decimal] | None:

@@ -91,9 +91,12 @@ def on_execution(decision: Decision, event: ExecutionReported) -> None:
     state, report = decision.state, event.report
     known = state.exec_ids.get(report.exec_id)
     if known is not None:
-        if known != report_digest(report):
+        digest = report_digest(report)
+        if known != digest and f"{report.exec_id} {digest}" not in state.exec_ids:
             decision.emit(event)
             contradicts(decision, report, "exec_id_reused", "the same exec_id came with other content")
+        elif report.cursor > state.exec_cursor:
+            decision.emit(event)  # said again: nothing is booked, and the broker's count has been heard up to here
         return
     decision.emit(event)
     if state.session is None:
