@@ -80,9 +80,41 @@ _MARKERS: Final[dict[type[Event], Any]] = {
     TradingStateChanged: lambda m, e, s: m.hit.add(f"state.{e.code}"),
     AlertRaised: lambda m, e, s: m.hit.add(f"alarm.{e.alert.kind}"),
 }
-FAULT_MARKS: Final = frozenset(f"fault.{kind}" for kind in KINDS)
+# What a large enough run has to have seen at least once: the branches that are rare and matter.
+_EXPECTED: Final = frozenset(
+    """
+    crash crash.in_emergency crash.with_orders_in_doubt
+    restart.torn_record restart.from_checkpoint restart.from_genesis
+    query.failed query.absent query.found
+    order.abandon.canceled order.ack.canceled order.ack.filled order.ack.pending_cancel order.bust.canceled
+    order.bust.filled order.cancel.canceled order.cancel_reject.accepted order.cancel_reject.canceled
+    order.cancel_reject.filled order.cancel_request.intended order.cancel_request.pending_cancel
+    order.expire.expired order.fill.canceled order.fill.filled order.fill.partially_filled order.lose.unknown
+    order.reject.rejected order.replace.accepted order.replace_reject.accepted
+    order.replace_request.pending_replace order.restate.accepted order.submit.submitted
+    quarantined.exec_id_reused quarantined.over_exit quarantined.over_fill quarantined.unknown_order
+    break.position_qty break.order_missing_at_broker repair.position_qty repair.order_missing_at_broker
+    reconciled.continuous.clean reconciled.continuous.incomplete reconciled.continuous.repaired
+    reconciled.emergency.clean reconciled.emergency.incomplete reconciled.end_of_session.clean
+    reconciled.operator.clean reconciled.order_incident.clean reconciled.reconnect.clean
+    reconciled.recovery.clean reconciled.recovery.incomplete reconciled.recovery.unresolved
+    reconciled.startup.clean reconciled.startup.incomplete
+    emergency.close_sent emergency.exits_canceled emergency.flat emergency.overdue emergency.queued
+    state.emergency state.max_daily_loss state.operator_pause state.operator_stop state.resume state.strategy_fault
+    denied.broker_connected denied.critical_health denied.entries_released denied.feed_quality
+    denied.max_daily_loss denied.max_open_positions denied.max_position_equity_pct denied.max_position_notional
+    denied.max_strategy_equity_pct denied.max_trades_per_day denied.ownership denied.price_collar denied.reconciled
+    denied.run_active denied.session_window denied.stale_quote denied.trading_state denied.blocked_symbol
+    command.block.accepted command.cancel_order.accepted command.close_position.accepted command.decide.accepted
+    command.drop_candidate.accepted command.emergency.accepted command.end_session.accepted command.pause.accepted
+    command.reconcile.accepted command.release_entries.accepted command.release_entries.refused
+    command.replace_order.accepted command.replace_order.refused command.restart_strategy.accepted
+    command.restart_strategy.refused command.resume.accepted command.resume.refused command.stop_strategy.accepted
+    command.unblock.accepted
+    """.split()
+)
 
 
 def known() -> frozenset[str]:
-    """Every mark there is."""
-    return FAULT_MARKS
+    """Every mark a run is measured by: one for each kind of trouble, and those of rare branches."""
+    return _EXPECTED | frozenset(f"fault.{kind}" for kind in KINDS)

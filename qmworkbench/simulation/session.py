@@ -119,7 +119,7 @@ class SimSession:
 
     def _planted(self, kind: FaultKind, cl_ord_id: str) -> None:
         """The venue is about to do to an order what nobody asked for."""
-        order = self.truth.orders.get(cl_ord_id)
+        order = self.truth.orders.get(cl_ord_id) or self.checker.ledger.orders.get(cl_ord_id)
         self.checker.planted.add(order.symbol if order is not None else cl_ord_id)
         if kind is FaultKind.OVERFILL:
             self.truth.over_filled.add(cl_ord_id)
