@@ -106,13 +106,10 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
 
     `bars`: how many earlier bars of a symbol can matter; 0 if only the session itself does, None if every bar since
     the start matters (recursive indicators), in which case `sessions` alone defines the start.
-    `moving`: nothing older than `bars` before a bar matters to it, and a start anywhere before that gives the same
-    bits; then a boundary needs no more than that many bars of a symbol.
     """
 
     sessions: int = 0
     bars: int | None = 0
-    moving: bool = False
 
     def reach(self, boundaries: int) -> int:
         """Whole sessions of `boundaries` bars to load before: one more than full ones would need, for thin ones."""

@@ -133,7 +133,7 @@ DEFINITION = StrategyDefinition(
     ),
     signals=_signals,
     plan=_plan,
-    anchor=lambda params: Anchor(bars=_look_back(params), moving=True),
+    anchor=lambda params: Anchor(bars=_look_back(params)),
     warmup_bars=_look_back,
     contradiction=_contradiction,
 )

@@ -159,7 +159,7 @@ DEFINITION = StrategyDefinition(
     ),
     signals=_signals,
     plan=_plan,
-    anchor=lambda params: Anchor(bars=_look_back(params), moving=True),
+    anchor=lambda params: Anchor(bars=_look_back(params)),
     warmup_bars=lambda params: max(whole(params, "slow_bars"), whole(params, "atr_bars")),
     contradiction=_contradiction,
 )

@@ -183,7 +183,7 @@ def test_a_session_taken_up_in_the_middle_goes_on_as_if_it_had_been_there_from_t
         for frame, batch in zip(frames, batches, strict=True):
             again.append(frame)
             if again.bar >= start:
-                assert_same([again.signals(owned)], [batch])
+                assert again.signals(owned).content_hash == batch.content_hash
 
 
 def test_the_same_boundary_may_be_asked_about_twice(shared_data: Path) -> None:

@@ -28,7 +28,6 @@ from tests.strategies.planted import planted
 C, H, L, V, ROW, POS = pl.col.close, pl.col.high, pl.col.low, pl.col.volume, pl.col.i_index, pl.col.i_pos
 SOME = pl.when(C > 10.0).then(C)
 TRUTH = pl.when(C != 10.0).then(C > 10.0)
-MOVING = Anchor(bars=6, moving=True)
 
 
 def market(seed: int, symbols: str = "ABC", sessions: int = 2, boundaries: int = 12) -> Market:

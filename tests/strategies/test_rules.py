@@ -28,7 +28,6 @@ def test_features_of_all_are_named_once_and_in_order() -> None:
 def test_each_answer_looks_at_flags_features_and_prices() -> None:
     rules = RuleBook([instance("d", "sma-cross")]).rules["d"]
     assert {"entry_long", "exit_short", "f_atr", "close", "tick", "bars_left"} <= rules.row_reads
-    assert rules.anchor.moving
 
 
 def test_instances_that_make_no_sense_are_refused() -> None:
