@@ -96,9 +96,8 @@ class ChainedJournal(ABC, Generic[C]):
         self, types: Iterable[str] | None = None, after_seq: int = 0, *, stream: str = "decisions"
     ) -> Iterator[tuple[int, Event]]:
         """Events of a stream after `after_seq`, those whose wire names are in `types` where given."""
-        wanted = None if types is None else frozenset(types)
-        stored = self._stored(stream, after_seq)
-        return ((row[0], decode(row[4])) for row in stored if wanted is None or row[2] in wanted)
+        stored = self._stored(stream, after_seq, None if types is None else frozenset(types))
+        return ((row[0], decode(row[4])) for row in stored)
 
     def records(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[Record]:
         """Stored records for verification and export, up to the head as it is now."""
@@ -148,7 +147,11 @@ class ChainedJournal(ABC, Generic[C]):
             self._heads[stream] = (seq, digest)
             return seq
 
-    def _stored(self, stream: str, after_seq: int) -> Iterator[Row]:
+    def _rows_of(self, stream: str, after_seq: int, upto_seq: int, types: frozenset[str]) -> Iterator[Row]:
+        """As _rows, of some types alone; a store that can find them by itself does."""
+        return (row for row in self._rows(stream, after_seq, upto_seq) if row[2] in types)
+
+    def _stored(self, stream: str, after_seq: int, types: frozenset[str] | None = None) -> Iterator[Row]:
         """Rows up to the head as it is at this call, not at the first step; the queue is written first."""
         if stream == "decisions":
             self.sync()
@@ -156,4 +159,5 @@ class ChainedJournal(ABC, Generic[C]):
             self._writer.ask(lambda connection: None)  # the writer commits what is queued before it answers
         else:
             raise ValueError(f"a journal has no stream {stream!r}: give one of {', '.join(self._heads)}")
-        return self._rows(stream, after_seq, self._heads[stream][0])
+        head = self._heads[stream][0]
+        return self._rows(stream, after_seq, head) if types is None else self._rows_of(stream, after_seq, head, types)

@@ -78,6 +78,10 @@ class SqliteJournal(ChainedJournal[sqlite3.Connection]):
         with closing(connect_readonly(self.path, any_thread=True)) as connection:
             yield from journal_file.rows(connection, stream, after_seq, upto_seq)
 
+    def _rows_of(self, stream: str, after_seq: int, upto_seq: int, types: frozenset[str]) -> Iterator[Row]:
+        with closing(connect_readonly(self.path, any_thread=True)) as connection:
+            yield from journal_file.rows(connection, stream, after_seq, upto_seq, types)
+
 
 def _look_before(path: Path) -> dict[str, str]:
     """The meta of an existing journal, once it has been checked; empty where there is none yet."""

@@ -1,7 +1,7 @@
 """The journal's file: tables, triggers, opening checks and plain reading of both streams (§21)."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,8 @@ _PAGES_CHECKED_BYTES: Final = 256 * 1024 * 1024  # about a quarter of a second
 _CHUNK: Final = 2000
 _SCHEMA: Final = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
 # Rows of these types are found without walking the whole journal; the list is part of the layout.
+SESSION_TYPES: Final = ("session.opened", "session.recovered", "session.summarized", "session.closed")
+_SESSION_NAMES: Final = frozenset(("session.opened", "session.recovered", "session.summarized", "session.closed"))
 _SESSION_TYPES: Final = "('session.opened', 'session.recovered', 'session.summarized', 'session.closed')"
 
 # The chain trigger demands what no plain constraint can: the next number and the hash before it. It also
@@ -154,26 +156,39 @@ def hash_at(connection: sqlite3.Connection, seq: int, stream: str = "decisions")
     return None if row is None else str(row[0])
 
 
-def rows(connection: sqlite3.Connection, stream: str, after_seq: int = 0, upto_seq: int | None = None) -> Iterator[Row]:
-    """Stored rows after `after_seq`, in order, up to `upto_seq` or what was the end when asked.
+def rows(
+    connection: sqlite3.Connection,
+    stream: str,
+    after_seq: int = 0,
+    upto_seq: int | None = None,
+    types: Collection[str] | None = None,
+) -> Iterator[Row]:
+    """Stored rows after `after_seq`, in order, up to `upto_seq` or what was the end when asked; of all types or those
+    named.
 
     Read in short statements: a long open one would keep the write-ahead log from being reused.
     """
     table = _known(stream)
     end = _last_seq(connection, table) if upto_seq is None else upto_seq
     columns = "seq, at, type, v, payload, prev_hash, hash"
-    query = f"SELECT {columns} FROM {table} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_CHUNK}"
+    wanted = sorted(types or ())
+    of_types = f"AND type IN ({','.join('?' * len(wanted))})" if types is not None else ""
+    if wanted and set(wanted) <= _SESSION_NAMES:
+        of_types += f" AND type IN {_SESSION_TYPES}"  # said as the index says it, or it would not be used
+    query = f"SELECT {columns} FROM {table} WHERE seq > ? AND seq <= ? {of_types} ORDER BY seq LIMIT {_CHUNK}"
     while after_seq < end:
-        chunk = connection.execute(query, (after_seq, end)).fetchall()
+        chunk = connection.execute(query, (after_seq, end, *wanted)).fetchall()
         yield from chunk
         if len(chunk) < _CHUNK:
             return
         after_seq = int(chunk[-1][0])
 
 
-def records(connection: sqlite3.Connection, stream: str, after_seq: int = 0) -> Iterator[Record]:
+def records(
+    connection: sqlite3.Connection, stream: str, after_seq: int = 0, upto_seq: int | None = None
+) -> Iterator[Record]:
     """Stored records as the chain knows them."""
-    return map(record_of, rows(connection, stream, after_seq))
+    return map(record_of, rows(connection, stream, after_seq, upto_seq))
 
 
 def belongs(event: Event, stream: str) -> None:
@@ -196,8 +211,7 @@ def events(
 ) -> Iterator[tuple[int, Event]]:
     """Decoded events after `after_seq`, of all types or those whose wire names are given."""
     wanted = None if types is None else frozenset(types)
-    stored = rows(connection, stream, after_seq, upto_seq)
-    return ((row[0], decode(row[4])) for row in stored if wanted is None or row[2] in wanted)
+    return ((row[0], decode(row[4])) for row in rows(connection, stream, after_seq, upto_seq, wanted))
 
 
 def session_events(connection: sqlite3.Connection) -> Iterator[tuple[int, Event]]:

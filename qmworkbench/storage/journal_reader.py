@@ -70,9 +70,11 @@ class JournalReader:
         """Opened, recovered, summarized and closed of every session, found without walking the journal."""
         return journal_file.session_events(self._connection)
 
-    def records(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[Record]:
-        """Stored records, for export."""
-        return journal_file.records(self._connection, stream, after_seq)
+    def records(
+        self, after_seq: int = 0, *, upto_seq: int | None = None, stream: str = "decisions"
+    ) -> Iterator[Record]:
+        """Stored records, up to `upto_seq` or the end: for export, and for folding."""
+        return journal_file.records(self._connection, stream, after_seq, upto_seq)
 
     def verify(self) -> dict[str, tuple[int, str]]:
         """Walk both chains from their beginning; returns each stream's head. Raises ChainBroken."""

@@ -56,7 +56,7 @@ class PostgresServer:
         if not (data / "PG_VERSION").exists():
             process.run([program.beside("initdb"), "-D", data, *_INITDB], f"making a cluster in {data}")
         _demand_same_major(data, program.version)
-        socket = process.socket_directory("pg")
+        socket = process.socket_directory("pg", self.home)
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(socket),

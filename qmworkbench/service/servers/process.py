@@ -6,9 +6,11 @@ kernel does not allow that, it runs as the unprivileged uid 65534, with files gi
 own.
 """
 
+import hashlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -97,10 +99,17 @@ def hand_over(directory: Path) -> None:
         os.chown(directory, NOBODY, NOBODY)
 
 
-def socket_directory(kind: str) -> Path:
-    """A new private directory with a short name."""
-    made = Path(tempfile.mkdtemp(prefix=f"qm-{kind}-"))
+def socket_directory(kind: str, home: Path) -> Path:
+    """The private directory of a server's socket, with a short name that stays the same for one home.
+
+    Raises NoServer where somebody else has made one of that name.
+    """
+    name = hashlib.sha256(str(home.absolute()).encode()).hexdigest()[:12]
+    made = Path(tempfile.gettempdir()) / f"qm-{kind}-{name}"
     hand_over(made)
+    found = made.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), NOBODY) or found.st_mode & 0o077:
+        raise NoServer(f"{made} is not a private directory of ours: remove it, whoever made it")
     return made
 
 

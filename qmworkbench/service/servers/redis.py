@@ -46,7 +46,7 @@ class RedisServer:
             return found
         program = binaries.redis()
         process.hand_over(self.home)
-        socket = process.socket_directory("redis")
+        socket = process.socket_directory("redis", self.home)
         door = socket / "redis.sock"
         settings = ["--port", "0", "--unixsocket", str(door), "--unixsocketperm", "700", "--dir", str(self.home)]
         settings += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--daemonize", "no"]

@@ -50,7 +50,7 @@ def demand_durable(connection: Connection) -> dict[str, str]:
     if wrong:
         told = ", ".join(f"{name} {value}" for name, value in wrong.items())
         raise StoreDamaged(
-            f"{place(connection)} is not durable as configured ({told}): switch it on in postgresql.conf"
+            f"{server_of(connection)} is not durable as configured ({told}): switch it on in postgresql.conf"
         )
     return found
 
@@ -64,7 +64,7 @@ def durable_settings(connection: Connection) -> dict[str, str]:
     return found
 
 
-def place(connection: Connection) -> str:
+def server_of(connection: Connection) -> str:
     """Where a connection leads, for people."""
     info = connection.info
     return f"PostgreSQL {info.host or 'on this machine'}, database {info.dbname}"

@@ -29,49 +29,49 @@ _COLUMNS: Final = sql.SQL("seq, at, type, v, payload, prev_hash, hash")
 class PostgresJournal(ChainedJournal[Connection]):
     """One book's journal in a PostgreSQL database (ports.Journal), opened for writing.
 
-    The book's tables are made where they are not there (`open` refuses that instead). Opening takes the book: its lock
-    is held by the writing connection, and a new epoch fences out whoever wrote before. Appending encodes and chains in
-    the caller's thread, a writer thread commits in groups, as with SqliteJournal. A connection that is lost poisons the
-    journal: whether the last commit arrived is settled when the book is opened again.
+    `place` names the tables where the book's own name would not tell them from another's. They are made where they are
+    not there (`open` refuses that instead). Opening takes the book: its lock is held by the writing connection, and a
+    new epoch fences out whoever wrote before. Appending encodes and chains in the caller's thread, a writer thread
+    commits in groups, as with SqliteJournal. A connection that is lost poisons the journal: whether the last commit
+    arrived is settled when the book is opened again.
 
     Raises StoreMissing, StoreInUse (naming the holder), StoreNewer, StoreDamaged, and StorageRefused where the server
     cannot be reached.
     """
 
-    def __init__(self, dsn: str, *, book: str) -> None:
+    def __init__(self, dsn: str, *, book: str, place: str | None = None) -> None:
         self._dsn = dsn
         self.book = book
+        self.place = place if place is not None else book
         connection = connected(dsn)
         try:
-            if not schema.exists(connection, book):
-                schema.create(connection, book, stored_time(datetime.now(UTC)))
-            self.meta = check(connection, book, shown(dsn))
-            self.epoch = _take(connection, book, shown(dsn))
+            if not schema.exists(connection, self.place):
+                schema.create(connection, self.place, book, stored_time(datetime.now(UTC)))
+            self.meta = check(connection, self.place, book, shown(dsn))
+            self.epoch = _take(connection, self.place, book, shown(dsn))
             demand_durable(connection)
-            self.restricted = schema.take_role(connection, book)
-            heads = {stream: head(connection, book, stream) for stream in STREAMS}
+            self.restricted = schema.take_role(connection, self.place)
+            heads = {stream: head(connection, self.place, stream) for stream in STREAMS}
         except BaseException:
             connection.close()
             raise
         name = f"book {book!r} at {shown(dsn)}"
-        super().__init__(GroupCommit(PostgresSink(connection, book), name, heads, remedy=REMEDY), heads)
+        super().__init__(GroupCommit(PostgresSink(connection, self.place), name, heads, remedy=REMEDY), heads)
 
     @classmethod
-    def open(cls, dsn: str, *, book: str) -> Self:
+    def open(cls, dsn: str, *, book: str, place: str | None = None) -> Self:
         """An existing journal, for writing. Raises StoreMissing where there is none."""
         with closing(connected(dsn, readonly=True)) as connection:
-            if not schema.exists(connection, book):
+            if not schema.exists(connection, place if place is not None else book):
                 raise StoreMissing(
                     f"there is no book {book!r} at {shown(dsn)}: check the name, or make it with `qm day`"
                 )
-        return cls(dsn, book=book)
+        return cls(dsn, book=book, place=place)
 
     def hash_at(self, seq: int) -> str | None:
         """The hash of decision `seq`, None where there is no such durable record."""
-        query = sql.SQL("SELECT hash FROM {} WHERE seq = %s").format(_table(self.book, "decisions"))
         with closing(connected(self._dsn, readonly=True)) as connection:
-            row = connection.execute(query, (seq,)).fetchone()
-        return None if row is None else str(row[0])
+            return hash_at(connection, self.place, seq)
 
     def durability(self) -> dict[str, str]:
         """What the writing connection runs with, asked from the server now."""
@@ -79,37 +79,44 @@ class PostgresJournal(ChainedJournal[Connection]):
 
     def _rows(self, stream: str, after_seq: int, upto_seq: int) -> Iterator[Row]:
         with closing(connected(self._dsn, readonly=True)) as connection:
-            yield from rows(connection, self.book, stream, after_seq, upto_seq)
+            yield from rows(connection, self.place, stream, after_seq, upto_seq)
 
 
-def _table(book: str, stream: str) -> sql.Composable:
-    return sql.Identifier(schema.name_of(book), stream)
+def _table(place: str, stream: str) -> sql.Composable:
+    return sql.Identifier(schema.name_of(place), stream)
 
 
-def _take(connection: Connection, book: str, where: str) -> int:
+def _take(connection: Connection, place: str, book: str, where: str) -> int:
     """Lock the book and begin a new epoch. Raises StoreInUse, naming who has it."""
-    if not schema.lock(connection, book):
-        _, host, pid, since = schema.holder(connection, book)
+    if not schema.lock(connection, place):
+        _, host, pid, since = schema.holder(connection, place)
         raise StoreInUse(
             f"book {book!r} at {where} is written by process {pid} on {host} since {since}: end that one first"
         )
-    return schema.take_over(connection, book, socket.gethostname(), os.getpid(), stored_time(datetime.now(UTC)))
+    return schema.take_over(connection, place, socket.gethostname(), os.getpid(), stored_time(datetime.now(UTC)))
 
 
-def head(connection: Connection, book: str, stream: str = "decisions") -> tuple[int, str]:
+def head(connection: Connection, place: str, stream: str = "decisions") -> tuple[int, str]:
     """Sequence and hash of the newest stored record; (0, genesis) when there is none."""
-    query = sql.SQL("SELECT seq, hash FROM {} ORDER BY seq DESC LIMIT 1").format(_table(book, stream))
+    query = sql.SQL("SELECT seq, hash FROM {} ORDER BY seq DESC LIMIT 1").format(_table(place, stream))
     row = connection.execute(query).fetchone()
     return (0, GENESIS) if row is None else (int(row[0]), str(row[1]))
 
 
+def hash_at(connection: Connection, place: str, seq: int) -> str | None:
+    """The hash of decision `seq`, None where there is no such record."""
+    query = sql.SQL("SELECT hash FROM {} WHERE seq = %s").format(_table(place, "decisions"))
+    row = connection.execute(query, (seq,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def rows(
-    connection: Connection, book: str, stream: str, after_seq: int = 0, upto_seq: int | None = None
+    connection: Connection, place: str, stream: str, after_seq: int = 0, upto_seq: int | None = None
 ) -> Iterator[Row]:
     """Stored rows after `after_seq`, in order, up to `upto_seq` or what was the end when asked."""
-    end = head(connection, book, stream)[0] if upto_seq is None else upto_seq
+    end = head(connection, place, stream)[0] if upto_seq is None else upto_seq
     query = sql.SQL("SELECT {} FROM {} WHERE seq > %s AND seq <= %s ORDER BY seq LIMIT {}").format(
-        _COLUMNS, _table(book, stream), sql.Literal(_CHUNK)
+        _COLUMNS, _table(place, stream), sql.Literal(_CHUNK)
     )
     while after_seq < end:
         with connection.cursor(binary=True) as cursor:
@@ -120,14 +127,14 @@ def rows(
         after_seq = int(chunk[-1][0])
 
 
-def check(connection: Connection, book: str, where: str) -> dict[str, str]:
+def check(connection: Connection, place: str, book: str, where: str) -> dict[str, str]:
     """Look at an existing journal before trusting it; returns its meta. Raises StoreNewer, StoreDamaged.
 
     Looked at: its layout and versions, that its guards are in place, and that the last records of both streams are
     chained. The whole chain is walked by `verify()`.
     """
     try:
-        meta = schema.meta_of(connection, book)
+        meta = schema.meta_of(connection, place)
         layout = meta.get("layout", "")
         if not layout.isdigit() or meta.get("book") != book:
             raise StoreDamaged(f"book {book!r} at {where} does not say its layout and name; restore it from a backup")
@@ -136,10 +143,10 @@ def check(connection: Connection, book: str, where: str) -> dict[str, str]:
                 f"book {book!r} at {where} has layout {layout}, this version of the workbench writes layout {LAYOUT}: "
                 "update the workbench to open it"
             )
-        schema.demand_guards(connection, book)
+        schema.demand_guards(connection, place)
         for stream in STREAMS:
-            last = head(connection, book, stream)[0]
-            tail = list(rows(connection, book, stream, max(0, last - TAIL_CHECKED), last))
+            last = head(connection, place, stream)[0]
+            tail = list(rows(connection, place, stream, max(0, last - TAIL_CHECKED), last))
             if tail and tail[-1][3] > SCHEMA_VERSION:
                 raise StoreNewer(
                     f"book {book!r} at {where} holds {stream} of event schema {tail[-1][3]}, this version of the "

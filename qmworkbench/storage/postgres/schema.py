@@ -16,7 +16,7 @@ from psycopg import sql
 
 from qmworkbench.domain.chain import GENESIS
 from qmworkbench.storage.journal_file import LAYOUT, STREAMS
-from qmworkbench.storage.postgres.connection import Connection, place
+from qmworkbench.storage.postgres.connection import Connection, server_of
 from qmworkbench.storage.refused import StoreDamaged
 
 WRITER_ROLE: Final = "qm_journal_writer"
@@ -72,27 +72,27 @@ END $$;
 """
 
 
-def name_of(book: str) -> str:
-    """The schema of a book. PostgreSQL cuts names at 63 bytes, and a cut one could be another's."""
-    name = f"book_{book}"
+def name_of(place: str) -> str:
+    """The schema of a book's tables. PostgreSQL cuts names at 63 bytes, and a cut one could be another's."""
+    name = f"book_{place}"
     if len(name.encode()) > 63:
-        raise ValueError(f"book {book!r} has a name too long for PostgreSQL: give one of at most 58 characters")
+        raise ValueError(f"book {place!r} has a name too long for PostgreSQL: give one of at most 58 characters")
     return name
 
 
-def exists(connection: Connection, book: str) -> bool:
+def exists(connection: Connection, place: str) -> bool:
     """Whether the book has been laid out in this database."""
-    row = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (name_of(book),)).fetchone()
+    row = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (name_of(place),)).fetchone()
     return row is not None
 
 
-def create(connection: Connection, book: str, created: str) -> None:
+def create(connection: Connection, place: str, book: str, created: str) -> None:
     """Lay out a new book in one transaction. Somebody else who does so at the same time waits, and finds it made."""
-    names = {"s": sql.Identifier(name_of(book))}
+    names = {"s": sql.Identifier(name_of(place))}
     role = _writer_role(connection)
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (_BOOK_LOCK,))
-        if exists(connection, book):
+        if exists(connection, place):
             return
         connection.execute(sql.SQL(_BOOK).format(**names))
         for stream in STREAMS:
@@ -135,14 +135,14 @@ def _grant(connection: Connection, names: Mapping[str, sql.Composable], role: st
         connection.execute(sql.SQL("GRANT SELECT ON {s}.{t} TO {role}").format(**who, t=sql.Identifier(table)))
 
 
-def take_role(connection: Connection, book: str) -> bool:
+def take_role(connection: Connection, place: str) -> bool:
     """Give up every right but inserting and reading, for as long as the connection lasts; False where the book has no
     such role.
     """
     row = connection.execute(
         "SELECT has_table_privilege(oid, %s, 'INSERT') AND pg_has_role(current_user, oid, 'MEMBER') "
         "FROM pg_roles WHERE rolname = %s",
-        (f'"{name_of(book)}".decisions', WRITER_ROLE),
+        (f'"{name_of(place)}".decisions', WRITER_ROLE),
     ).fetchone()
     if row is None or not row[0]:
         return False
@@ -150,51 +150,55 @@ def take_role(connection: Connection, book: str) -> bool:
     return True
 
 
-def lock(connection: Connection, book: str) -> bool:
+def lock(connection: Connection, place: str) -> bool:
     """Take the book for this connection; False where another has it. It ends with the connection, however that ends."""
-    row = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_BOOK_LOCK, book)).fetchone()
+    row = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_BOOK_LOCK, place)).fetchone()
     return bool(row and row[0])
 
 
-def holder(connection: Connection, book: str) -> tuple[int, str, int, str]:
+def holder(connection: Connection, place: str) -> tuple[int, str, int, str]:
     """Epoch, host, pid and since when of the last one that took the book."""
-    query = sql.SQL("SELECT epoch, host, pid, since FROM {}.writer").format(sql.Identifier(name_of(book)))
+    query = sql.SQL("SELECT epoch, host, pid, since FROM {}.writer").format(sql.Identifier(name_of(place)))
     row = connection.execute(query).fetchone()
     if row is None:
-        raise StoreDamaged(f"{place(connection)}: book {book!r} does not say who writes it; restore it from a backup")
+        raise StoreDamaged(
+            f"{server_of(connection)}: book {place!r} does not say who writes it; restore it from a backup"
+        )
     return int(row[0]), str(row[1]), int(row[2]), str(row[3])
 
 
-def take_over(connection: Connection, book: str, host: str, pid: int, since: str) -> int:
+def take_over(connection: Connection, place: str, host: str, pid: int, since: str) -> int:
     """Begin a new epoch: whoever wrote before is fenced out from now on. Returns the epoch."""
     query = sql.SQL("UPDATE {}.writer SET epoch = epoch + 1, host = %s, pid = %s, since = %s RETURNING epoch")
-    row = connection.execute(query.format(sql.Identifier(name_of(book))), (host, pid, since)).fetchone()
+    row = connection.execute(query.format(sql.Identifier(name_of(place))), (host, pid, since)).fetchone()
     if row is None:
-        raise StoreDamaged(f"{place(connection)}: book {book!r} has no row for its writer; restore it from a backup")
+        raise StoreDamaged(
+            f"{server_of(connection)}: book {place!r} has no row for its writer; restore it from a backup"
+        )
     connection.execute("SELECT set_config('qm.epoch', %s, false)", (str(row[0]),))
     return int(row[0])
 
 
-def demand_guards(connection: Connection, book: str) -> None:
+def demand_guards(connection: Connection, place: str) -> None:
     """The triggers are there and enabled: without them the tables are not append-only. Raises StoreDamaged."""
     rows = connection.execute(
         "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
         "JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE n.nspname = %s AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')",
-        (name_of(book),),
+        (name_of(place),),
     ).fetchall()
     found = {(str(table), str(trigger)) for table, trigger in rows}
     wanted = {(stream, trigger) for stream in STREAMS for trigger in ("follows", "fenced", "kept")}
     missing = sorted(".".join(pair) for pair in wanted - found)
     if missing:
         raise StoreDamaged(
-            f"{place(connection)}: book {book!r} has been altered, triggers are missing or off "
+            f"{server_of(connection)}: book {place!r} has been altered, triggers are missing or off "
             f"({', '.join(missing)}); restore it from a backup"
         )
 
 
-def meta_of(connection: Connection, book: str) -> dict[str, str]:
+def meta_of(connection: Connection, place: str) -> dict[str, str]:
     """The book's own words about itself: layout, book, created."""
-    query = sql.SQL("SELECT key, value FROM {}.meta").format(sql.Identifier(name_of(book)))
+    query = sql.SQL("SELECT key, value FROM {}.meta").format(sql.Identifier(name_of(place)))
     rows: list[tuple[Any, ...]] = connection.execute(query).fetchall()
     return {str(key): str(value) for key, value in rows}

@@ -19,9 +19,9 @@ SELECT * FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::integer[], %b::by
 class PostgresSink:
     """The one writing connection of a book (group_commit.Sink)."""
 
-    def __init__(self, connection: Connection, book: str) -> None:
+    def __init__(self, connection: Connection, place: str) -> None:
         self.connection = connection
-        schema = sql.Identifier(name_of(book))
+        schema = sql.Identifier(name_of(place))
         self._insert = {
             stream: sql.SQL(_INSERT).format(s=schema, t=sql.Identifier(stream)).as_string(connection)
             for stream in ("decisions", "telemetry")
