@@ -53,10 +53,7 @@ def replace(decision: Decision, event: CommandReceived, command: commands.Replac
         )
     if order.leg is Leg.ENTRY and state.trading_state(order.strategy_id) is not TradingState.ACTIVE:
         raise Refused("entries are blocked, and this is one", "it is being cancelled; nothing is left to replace")
-    request = getattr(replacing, "request_replace", None)
-    if request is None:
-        raise Refused("orders cannot be replaced in this version", "cancel it; the position keeps its exits")
-    why_not = request(
+    why_not = replacing.request_replace(
         decision,
         order,
         order_qty=command.order_qty,
