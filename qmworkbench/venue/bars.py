@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -15,6 +15,9 @@ from qmworkbench.domain.numbers import decimal_of
 Floats = npt.NDArray[np.float64]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = -1
+_FEW = 64
+_REMEDY = "quarantine the row before it is fed"
+_PLAINLY_ABOVE_ZERO = 1e-7  # exact numbers have eight places
 
 
 class BadBar(ValueError):
@@ -75,35 +78,66 @@ class Print(msgspec.Struct, frozen=True):
     at: datetime
 
 
-def bars_of(symbols: Sequence[str], frame: Frame, universe: Universe) -> list[Bar]:
+class Row(NamedTuple):
+    """One symbol's bar as the frame has it: a bar that can be, its numbers not made exact yet."""
+
+    symbol: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+    def bar(self, as_of: datetime) -> Bar:
+        """The same in exact numbers. Raises BadBar for a bar that cannot be."""
+        symbol, *prices, volume = self
+        try:
+            o, h, low, c = map(decimal_of, prices)
+        except ValueError as error:
+            raise BadBar(f"{symbol} at {as_of}: {error}; {_REMEDY}") from None
+        if not (0 < low <= o <= h and low <= c <= h and 0 <= volume < math.inf):
+            found = f"open {o}, high {h}, low {low}, close {c}, volume {volume}"
+            raise BadBar(f"{symbol} at {as_of}: {found} is not a bar; {_REMEDY}")
+        return Bar(symbol=symbol, as_of=as_of, open=o, high=h, low=low, close=c, volume=volume)
+
+
+def rows_of(symbols: Sequence[str], frame: Frame, universe: Universe) -> list[Row]:
     """The bars of those of `symbols` that traded in `frame`, in the order of `symbols`.
 
     Raises BadBar for a bar that cannot be: NaN, a price not above zero, a high under the low.
     """
-    known = [(symbol, row) for symbol in symbols if (row := universe.index.get(symbol)) is not None]
+    index = universe.index
+    known = [(symbol, place) for symbol in symbols if (place := index.get(symbol)) is not None]
     if not known or not len(frame.index):
         return []
-    wanted = np.fromiter((row for _, row in known), dtype=np.int64, count=len(known))
+    found = _few(known, frame) if len(frame.index) <= _FEW else _picked(known, frame)
+    for row in found:
+        _, o, high, low, c, volume = row
+        # What is plainly a bar needs no exact numbers to tell; anything else is looked at closely.
+        if not (_PLAINLY_ABOVE_ZERO < low <= o <= high < math.inf and low <= c <= high and 0 <= volume < math.inf):
+            row.bar(frame.as_of)
+    return found
+
+
+def _few(known: list[tuple[str, int]], frame: Frame) -> list[Row]:
+    """As _picked, for frames so small that picking from arrays would cost more than it saves."""
+    at = {place: k for k, place in enumerate(frame.index.tolist())}
+    o, high, low, c, volume = [column.tolist() for column in _columns(frame)]
+    hits = [(symbol, at[place]) for symbol, place in known if place in at]
+    return [Row(symbol, o[k], high[k], low[k], c[k], volume[k]) for symbol, k in hits]
+
+
+def _picked(known: list[tuple[str, int]], frame: Frame) -> list[Row]:
+    wanted = np.array([place for _, place in known])
     places = np.minimum(np.searchsorted(frame.index, wanted), len(frame.index) - 1)
     hits = np.flatnonzero(frame.index[places] == wanted)
-    rows = places[hits]
-    columns = [column[rows].tolist() for column in (frame.open, frame.high, frame.low, frame.close, frame.volume)]
-    return [
-        _bar(known[hit][0], frame.as_of, prices[:4], prices[4])
-        for hit, *prices in zip(hits.tolist(), *columns, strict=True)
-    ]
+    at = places[hits]
+    columns = [column[at].tolist() for column in _columns(frame)]
+    return [Row(known[hit][0], *numbers) for hit, *numbers in zip(hits.tolist(), *columns, strict=True)]
 
 
-def _bar(symbol: str, as_of: datetime, prices: Sequence[float], volume: float) -> Bar:
-    remedy = "quarantine the row before it is fed"
-    try:
-        o, h, low, c = map(decimal_of, prices)
-    except ValueError as error:
-        raise BadBar(f"{symbol} at {as_of}: {error}; {remedy}") from None
-    if not (0 < low <= o <= h and low <= c <= h and 0 <= volume < math.inf):
-        found = f"open {o}, high {h}, low {low}, close {c}, volume {volume}"
-        raise BadBar(f"{symbol} at {as_of}: {found} is not a bar; {remedy}")
-    return Bar(symbol=symbol, as_of=as_of, open=o, high=h, low=low, close=c, volume=volume)
+def _columns(frame: Frame) -> tuple[Floats, ...]:
+    return frame.open, frame.high, frame.low, frame.close, frame.volume
 
 
 class Tape:
@@ -115,6 +149,7 @@ class Tape:
 
     def __init__(self) -> None:
         self._universe: Universe | None = None
+        self._newest = _NEVER
         self._px: Floats = np.empty(0)
         self._at: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
@@ -124,13 +159,19 @@ class Tape:
             self._adopt(universe)
         stamp = (frame.as_of - _EPOCH) // timedelta(microseconds=1)
         rows = frame.index
-        newer = self._at[rows] < stamp
-        if newer.all():
+        if stamp > self._newest:
+            self._newest = stamp
             self._px[rows] = frame.close
             self._at[rows] = stamp
         else:
+            newer = self._at[rows] < stamp
             self._px[rows[newer]] = frame.close[newer]
             self._at[rows[newer]] = stamp
+
+    def trace(self, symbol: str) -> tuple[float, int] | None:
+        """The last print of `symbol` as it lies in the arrays, to see whether it has changed; None without one."""
+        row = self._universe.index.get(symbol) if self._universe is not None else None
+        return None if row is None else (self._px.item(row), self._at.item(row))
 
     def last(self, symbol: str) -> Print | None:
         """The last print of `symbol`, None when none was seen in this process's life."""

@@ -38,6 +38,8 @@ class Books(Ledger):
         """`order` was changed in place."""
         self._batch.orders[order.cl_ord_id] = order
         self._batch.binding = True
+        self.zones.pop(order.symbol, None)
+        self.idle.pop(order.cl_ord_id, None)
 
     def working(self, symbol: str) -> list[VenueOrder]:
         """Orders of `symbol` that may trade, by arrival."""
@@ -45,6 +47,7 @@ class Books(Ledger):
 
     def touch_peak(self, order: VenueOrder) -> None:
         """Only the peak of `order` has moved, as on most bars."""
+        self.zones.pop(order.symbol, None)
         if order.cl_ord_id not in self._batch.orders:
             self._batch.peaks[order.cl_ord_id] = order.peak_px
 
@@ -88,6 +91,8 @@ class Books(Ledger):
         order.ahead_qty = None
         for index in (self.orders, self.by_symbol[order.symbol]):
             index[order.cl_ord_id] = index.pop(order.cl_ord_id)
+        if order.parent_id is not None:
+            self.legs[order.parent_id].sort(key=lambda leg: leg.seq)
         self.touch(order)
 
     def rename(self, order: VenueOrder, cl_ord_id: str) -> None:

@@ -63,26 +63,27 @@ class Crossing:
     # ── the open ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _open(self) -> None:
-        for order in self._eligible():
+        orders = self._eligible()
+        for order in orders:
             self._trigger(order)
-        gapped = [order for order in self._eligible() if self._rests_as_exit(order) and self._trades_at_open(order)]
+        gapped = [order for order in orders if self._rests_as_exit(order) and self._trades_at_open(order)]
         for order in gapped:
             if order.is_working:
                 self._exit(order, self._market[order.side])
         if gapped:
             self._cancel_pending()
         passed = {order.cl_ord_id for order in gapped}
-        for order in self._eligible():
+        for order in orders:
             # After a gap exit only other parts of the position go on at this open.
             if gapped and (not order.netted or order.cl_ord_id in passed):
                 continue
             if order.is_working and self._trades_at_open(order):
                 px = self._market[order.side]
                 self._exit(order, px) if order.is_exit else self._enter(order, px)
-        for order in self._eligible():
-            if order.time_in_force is TimeInForce.IOC:
+        for order in orders:
+            if order.time_in_force is TimeInForce.IOC and order.is_working:
                 self._end(order, self._why_unfilled(order))
-        self._raise_peaks(self._eligible(), self._market)
+        self._follow(self._market)
 
     def _trigger(self, order: VenueOrder) -> None:
         """A stop with a limit that the open has touched goes on as a limit order."""
@@ -117,8 +118,9 @@ class Crossing:
     # ── the range ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _range(self) -> None:
-        self._exits_in_range()
-        for order in self._eligible():
+        orders = self._eligible()
+        self._exits_in_range(orders)
+        for order in orders:
             if order.is_exit or not order.is_working:
                 continue
             # A stop is on the way to its target; what rested at a limit may have filled after the far extreme.
@@ -130,11 +132,11 @@ class Crossing:
                 if came_back or not on_the_way:
                     self._uncertain.add(order.cl_ord_id)
         if self._within:
-            self._exits_in_range()
-        self._raise_peaks(self._eligible(), None)
+            self._exits_in_range(self._eligible())
+        self._follow(None)
 
-    def _exits_in_range(self) -> None:
-        for order in self._eligible():
+    def _exits_in_range(self, orders: list[VenueOrder]) -> None:
+        for order in orders:
             if not order.is_exit or not order.is_working:
                 continue
             if order.ord_type is OrdType.LIMIT and order.parent_id in self._uncertain:
@@ -278,6 +280,10 @@ class Crossing:
     @staticmethod
     def _rests_as_exit(order: VenueOrder) -> bool:
         return order.is_exit and (order.ord_type is not OrdType.MARKET or order.triggered)
+
+    def _follow(self, market: dict[Side, Decimal] | None) -> None:
+        if any(order.trail_bps is not None for order in self._books.by_symbol[self._bar.symbol].values()):
+            self._raise_peaks(self._eligible(), market)
 
     def _raise_peaks(self, orders: list[VenueOrder], market: dict[Side, Decimal] | None) -> None:
         """Let trailing stops follow: the open, or (None) the bar's own extreme."""

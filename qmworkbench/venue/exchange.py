@@ -4,10 +4,8 @@ Time is what it is told: frames, and the moments a session opens and closes. Eve
 whole and durably before it returns, or not at all. Calls may come from any thread, one at a time.
 """
 
-import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,9 +21,10 @@ from qmworkbench.domain.execution import (
     ReplaceRequest,
 )
 from qmworkbench.domain.instruments import Instrument
+from qmworkbench.domain.numbers import decimal_of
 from qmworkbench.domain.orders import OrdType
 from qmworkbench.venue import busts, desk, door, drill, replacing, statements
-from qmworkbench.venue.bars import Frame, Print, Universe, bars_of
+from qmworkbench.venue.bars import Frame, Print, Universe, rows_of
 from qmworkbench.venue.books import NEVER, Books
 from qmworkbench.venue.closing import close_books, expire_day_orders
 from qmworkbench.venue.costs import VenueModel
@@ -36,8 +35,10 @@ from qmworkbench.venue.memory_store import MemoryStore
 from qmworkbench.venue.orders import OrderRefused, VenueOrder
 from qmworkbench.venue.overnight import Overnight
 from qmworkbench.venue.pricing import Pricing, told
+from qmworkbench.venue.quiet import is_quiet
 from qmworkbench.venue.records import StatementLine, VenueError
 from qmworkbench.venue.store import Store
+from qmworkbench.venue.turns import Turn
 
 
 class Exchange:
@@ -92,26 +93,12 @@ class Exchange:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextmanager
-    def _change(self) -> Iterator[Books]:
+    def _change(self) -> Turn:
         """One operation: all of it on disk when the block ends, none of it when it raises."""
-        with self._reading() as books:
-            clock = books.last_as_of
-            try:
-                yield books
-                books.commit()
-            except BaseException:
-                books.rollback(clock)
-                raise
+        return Turn(self._lock, self._books, self._store.path, changes=True)
 
-    @contextmanager
-    def _reading(self) -> Iterator[Books]:
-        with self._lock:
-            try:
-                self._books.refresh()
-                yield self._books
-            except sqlite3.Error as error:
-                raise VenueError(f"{self._store.path} cannot be read: {error}; restore it, or start fresh") from error
+    def _reading(self) -> Turn:
+        return Turn(self._lock, self._books, self._store.path, changes=False)
 
     # ── the session ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -183,7 +170,7 @@ class Exchange:
                 return
             matches = books.account.session_open and frame.as_of > books.now
             tracked = books.tracked() if matches else []
-            bars = bars_of([symbol for symbol in tracked if symbol not in books.halted], frame, universe)
+            rows = rows_of([symbol for symbol in tracked if symbol not in books.halted], frame, universe)
             self._pricing.record(frame, universe)
             if not matches:
                 return
@@ -191,10 +178,10 @@ class Exchange:
             if not tracked:
                 return
             desk.frame_begins(books, frame.as_of)
-            for bar in bars:
-                if bar.symbol in books.by_symbol:
-                    Crossing(books, bar).run()
-                books.mark(bar.symbol, Print(bar.close, bar.as_of))
+            for row in rows:
+                if row.symbol in books.by_symbol and not is_quiet(books, row):
+                    Crossing(books, row.bar(frame.as_of)).run()
+                books.mark(row.symbol, Print(decimal_of(row.close), frame.as_of))
             desk.frame_ends(books, frame.as_of)
             self._pricing.bring_up_rates(books, {books.instruments[symbol].currency for symbol in tracked})
             books.keep_clock()

@@ -24,6 +24,7 @@ from qmworkbench.venue.records import (
     Rate,
     RoundTrips,
     Scheduled,
+    Valuation,
     VenueError,
 )
 from qmworkbench.venue.store import Store
@@ -66,6 +67,12 @@ class Ledger:
         self.round_trips: dict[tuple[int, str], RoundTrips]
         self.counters: dict[str, int]
         self.scheduled: dict[int, Scheduled]
+        # Worked out from the rest, and kept until it changes: statements.py, crossing.py.
+        self.legs: dict[str, list[VenueOrder]]
+        self.entries: dict[str, VenueOrder]
+        self.worth: Valuation | None
+        self.idle: dict[str, Decimal]
+        self.zones: dict[str, tuple[float, float] | None]
         if store.account() is None:
             opened = AccountRow(venue=venue, currency=currency, initial_cash=initial_cash, cash=initial_cash)
             store.write(Batch(account=opened, binding=True))
@@ -82,7 +89,8 @@ class Ledger:
         if account is None:
             raise VenueError(f"{self._store.path} has lost its account row: restore it, or start with fresh books")
         self.account = account
-        self.orders, self.by_symbol = {}, {}
+        self.orders, self.by_symbol, self.legs, self.entries = {}, {}, {}, {}
+        self.worth, self.idle, self.zones = None, {}, {}
         for order in self._store.live_orders():
             self._index(order)
         self.positions = {held.symbol: held for held in self._store.positions()}
@@ -133,12 +141,22 @@ class Ledger:
     def _index(self, order: VenueOrder) -> None:
         self.orders[order.cl_ord_id] = order
         self.by_symbol.setdefault(order.symbol, {})[order.cl_ord_id] = order
+        self.zones.pop(order.symbol, None)
+        if not order.is_exit:
+            self.entries[order.cl_ord_id] = order
+        if order.parent_id is not None:
+            legs = self.legs.setdefault(order.parent_id, [])
+            if order not in legs:
+                legs.append(order)
 
     def _prune(self, order: VenueOrder) -> None:
         """Drop an ended order from memory once none of its legs is open; a leg takes its entry along."""
         if order.is_open or order.fills_late or order.cl_ord_id not in self.orders or self.legs_of(order):
             return
         del self.orders[order.cl_ord_id]
+        self.idle.pop(order.cl_ord_id, None)
+        self.entries.pop(order.cl_ord_id, None)
+        self.legs.pop(order.cl_ord_id, None)
         rest = self.by_symbol[order.symbol]
         del rest[order.cl_ord_id]
         if not rest:
@@ -149,8 +167,8 @@ class Ledger:
 
     def legs_of(self, entry: VenueOrder) -> list[VenueOrder]:
         """The open legs of an entry, held ones included."""
-        orders = self.by_symbol.get(entry.symbol, {}).values()
-        return [order for order in orders if order.parent_id == entry.cl_ord_id and order.is_open]
+        legs = self.legs.get(entry.cl_ord_id)
+        return [order for order in legs if order.is_open] if legs else []
 
     # ── money and positions ─────────────────────────────────────────────────────────────────────────────────
 
@@ -162,6 +180,7 @@ class Ledger:
     def hold(self, held: Holding) -> None:
         """The position of a symbol is now this; flat ones leave the books."""
         self._keep_terms(held.symbol)
+        self.worth = None
         self._batch.positions[held.symbol] = held
         self._batch.binding = True
         if held.qty:
@@ -181,6 +200,7 @@ class Ledger:
 
     def move_cash(self, delta: Decimal) -> None:
         self.account.cash += delta
+        self.worth = None
         self.keep_account()
 
     def keep_account(self) -> None:
@@ -197,12 +217,15 @@ class Ledger:
 
     def mark(self, symbol: str, last: Print) -> None:
         self.marks[symbol] = last
+        if symbol in self.positions:
+            self.worth = None
         self._batch.marks[symbol] = last
 
     def record_rate(self, rate: Rate) -> None:
         known = self.rates.get(rate.currency)
         if known is None or (known.rate, known.source) != (rate.rate, rate.source):
             self.rates[rate.currency] = rate
+            self.worth = None
             self._batch.rates[rate.currency] = rate
 
     def rate(self, currency: str) -> Decimal | None:

@@ -57,8 +57,12 @@ class MemoryStore:
         """Take over what one operation changed."""
         if batch.account is not None:
             self._account = copy(batch.account)
+        self._marks.update(batch.marks)
+        self._rates.update(batch.rates)
         for cl_ord_id, peak in batch.peaks.items():
             self._orders[cl_ord_id].peak_px = peak
+        if not batch.binding:
+            return
         for cl_ord_id, order in batch.orders.items():
             self._orders[cl_ord_id] = copy(order)
             (self._open.add if order.is_open or order.fills_late else self._open.discard)(cl_ord_id)
@@ -68,8 +72,6 @@ class MemoryStore:
                 self._positions[symbol] = copy(held)
             else:
                 self._positions.pop(symbol, None)
-        self._marks.update(batch.marks)
-        self._rates.update(batch.rates)
         self._halts.update(batch.halts)
         self._listings.update(batch.listings)
         for entry in batch.entries:

@@ -25,6 +25,7 @@ class Pricing:
 
     def __init__(self, instruments: Mapping[str, Instrument], account_currency: str) -> None:
         self._tape = Tape()
+        self._seen: dict[str, tuple[object, Rate | None]] = {}
         self._legs: dict[str, tuple[_Leg, ...]] = {}
         for currency in sorted({instrument.currency for instrument in instruments.values()} - {account_currency}):
             straight = _pair(instruments, currency, account_currency)
@@ -48,16 +49,23 @@ class Pricing:
         """Record the rates of `currencies` where their pairs have printed since the one that is known."""
         for currency in sorted(currencies):
             legs = self._legs.get(currency, ())
-            prints = [last for symbol, _ in legs if (last := self._tape.last(symbol)) is not None and last.px > 0]
-            if not legs or len(prints) < len(legs):
+            traces = [self._tape.trace(symbol) for symbol, _ in legs]
+            if self._seen.get(currency) == (traces, books.rates.get(currency)):
                 continue
-            known, at = books.rates.get(currency), max(last.at for last in prints)
-            if known is None or known.at <= at:
-                rate = ONE
-                for (_, inverted), last in zip(legs, prints, strict=True):
-                    rate = rate * (ONE / last.px if inverted else last.px)
-                source = " x ".join(symbol for symbol, _ in legs)
-                books.record_rate(Rate(currency=currency, rate=rate, at=at, source=source))
+            self._bring_up_rate(books, currency, legs)
+            self._seen[currency] = (traces, books.rates.get(currency))
+
+    def _bring_up_rate(self, books: Books, currency: str, legs: tuple[_Leg, ...]) -> None:
+        prints = [last for symbol, _ in legs if (last := self._tape.last(symbol)) is not None and last.px > 0]
+        if not legs or len(prints) < len(legs):
+            return
+        known, at = books.rates.get(currency), max(last.at for last in prints)
+        if known is None or known.at <= at:
+            rate = ONE
+            for (_, inverted), last in zip(legs, prints, strict=True):
+                rate = rate * (ONE / last.px if inverted else last.px)
+            source = " x ".join(symbol for symbol, _ in legs)
+            books.record_rate(Rate(currency=currency, rate=rate, at=at, source=source))
 
 
 def _pair(instruments: Mapping[str, Instrument], currency: str, other: str) -> _Leg | None:

@@ -88,6 +88,15 @@ class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
 
 
+class Valuation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the positions add up to, in account currency; `margin` is the buying power they tie up."""
+
+    equity: Decimal
+    margin: Decimal
+    positions_value: Decimal
+    unrealized_pnl: Decimal
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One transaction of the books: what was reported, and what it did to the account (account currency).
 
@@ -163,6 +172,8 @@ class Batch(msgspec.Struct, kw_only=True):
                 self.entries[place : place + 2] = [_numbered(second, numbers[0]), _numbered(first, numbers[1])]
 
     def __bool__(self) -> bool:
+        if self.binding or self.marks or self.peaks or self.rates or self.quotes or self.account is not None:
+            return True
         return any(getattr(self, name) for name in self.__struct_fields__)
 
 

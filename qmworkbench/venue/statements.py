@@ -15,7 +15,7 @@ from qmworkbench.domain.numbers import ZERO
 from qmworkbench.venue.accounting import money, paid_in_full
 from qmworkbench.venue.books import Books
 from qmworkbench.venue.orders import VenueOrder
-from qmworkbench.venue.records import Holding
+from qmworkbench.venue.records import Holding, Valuation
 
 
 def positions(books: Books) -> list[BrokerPosition]:
@@ -35,37 +35,51 @@ def positions(books: Books) -> list[BrokerPosition]:
 
 def account(books: Books) -> Account:
     """The account at the venue's clock."""
-    row = books.account
+    row, worth = books.account, valuation(books)
     return Account(
         currency=row.currency,
         cash=row.cash,
-        equity=equity(books),
+        equity=worth.equity,
         buying_power=buying_power(books),
         realized_pnl=row.realized_pnl,
         fees=row.fees,
         cursor=books.cursor,
         as_of=books.now,
-        positions_value=sum((market_value(books, held) for held in books.positions.values()), ZERO),
-        unrealized_pnl=sum((unrealized_pnl(books, held) for held in books.positions.values()), ZERO),
+        positions_value=worth.positions_value,
+        unrealized_pnl=worth.unrealized_pnl,
     )
 
 
-def equity(books: Books) -> Decimal:
-    """Cash and what the positions are worth at their marks."""
-    return books.account.cash + sum((_worth(books, held) for held in books.positions.values()), ZERO)
+def valuation(books: Books) -> Valuation:
+    """What the positions are worth at their marks; kept until one of them, a mark, a rate or the cash moves."""
+    if books.worth is not None:
+        return books.worth
+    values, gains, worths, margins = [], [], [], []
+    for symbol, held in books.positions.items():
+        rate, px = _rate(books, symbol), market_px(books, held)
+        value = money(held.qty * px, rate)
+        gain = money(held.qty * px - held.cost, rate)
+        values.append(value)
+        gains.append(gain)
+        # Cash has paid for it already, or only its P&L is ours.
+        worths.append(value if paid_in_full(books.instruments[symbol]) else gain)
+        margins.append(tied_up(books, symbol, held.qty, px))
+    books.worth = Valuation(
+        equity=books.account.cash + sum(worths, ZERO),
+        margin=sum(margins, ZERO),
+        positions_value=sum(values, ZERO),
+        unrealized_pnl=sum(gains, ZERO),
+    )
+    return books.worth
 
 
 def buying_power(books: Books, without: VenueOrder | None = None) -> Decimal:
     """What new entries may still tie up, the reserve of `without` free again; never below zero."""
-    margin = sum(
-        (tied_up(books, held.symbol, held.qty, market_px(books, held)) for held in books.positions.values()), ZERO
-    )
-    reserved = sum((reserved_by(books, order) for order in _entries(books, without)), ZERO)
-    return max(equity(books) * books.model.leverage - margin - reserved, ZERO)
-
-
-def _entries(books: Books, without: VenueOrder | None) -> list[VenueOrder]:
-    return [order for order in books.orders.values() if not order.is_exit and order is not without]
+    worth, reserved = valuation(books), ZERO
+    for order in books.entries.values():
+        if order is not without:
+            reserved += reserved_by(books, order)
+    return max(worth.equity * books.model.leverage - worth.margin - reserved, ZERO)
 
 
 def tied_up(books: Books, symbol: str, qty: Decimal, px: Decimal) -> Decimal:
@@ -77,8 +91,13 @@ def tied_up(books: Books, symbol: str, qty: Decimal, px: Decimal) -> Decimal:
 
 
 def reserved_by(books: Books, entry: VenueOrder) -> Decimal:
-    """The buying power that what is left of a working entry takes."""
-    return tied_up(books, entry.symbol, entry.side.sign * entry.leaves_qty, entry.reserve_px)
+    """The buying power that what is left of a working entry takes; one that has ended is in the books for its legs."""
+    if entry.is_working:
+        return tied_up(books, entry.symbol, entry.side.sign * entry.leaves_qty, entry.reserve_px)
+    idle = books.idle.get(entry.cl_ord_id)
+    if idle is None:
+        idle = books.idle[entry.cl_ord_id] = tied_up(books, entry.symbol, ZERO, entry.reserve_px)
+    return idle
 
 
 def market_px(books: Books, held: Holding) -> Decimal:
@@ -95,12 +114,6 @@ def market_value(books: Books, held: Holding) -> Decimal:
 def unrealized_pnl(books: Books, held: Holding) -> Decimal:
     """What closing the position at its mark would realize."""
     return money(held.qty * market_px(books, held) - held.cost, _rate(books, held.symbol))
-
-
-def _worth(books: Books, held: Holding) -> Decimal:
-    """What the position adds to equity: cash has paid for it already, or only its P&L is ours."""
-    paid = paid_in_full(books.instruments[held.symbol])
-    return market_value(books, held) if paid else unrealized_pnl(books, held)
 
 
 def _rate(books: Books, symbol: str) -> Decimal:
