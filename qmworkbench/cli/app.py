@@ -19,6 +19,7 @@ from qmworkbench.cli import (
     journal,
     note,
     operator,
+    order,
     order_control,
     preflight,
     reconcile,
@@ -79,6 +80,7 @@ _add("unblock", operator.unblock)
 _add("decide", operator.decide)
 _add("close", order_control.close)
 _add("end", operator.end)
+_add_group("order", order.app)
 _add_group("note", note.app)
 _add("backup", backup.backup)
 _add("restore", backup.restore)

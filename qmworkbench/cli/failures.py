@@ -29,6 +29,7 @@ _COULD_NOT: Final = {
     "LeaseTaken": "the book is in use",
     "NoBroker": "there is no broker here",
     "NoServer": "a server cannot be had",
+    "NoSuchOrder": "there is no such order",
     "NoSuchPeriod": "there is no such period",
     "NoSuchSession": "there is no such session",
     "NotASession": "the market is closed on that day",

@@ -10,10 +10,12 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 
 from qmworkbench.domain.chain import Record
+from qmworkbench.operations.duplicate_suspicion import Inspection
 from qmworkbench.ports import JournalFailed
 from qmworkbench.service.chronicle import CommandAnswer
 from qmworkbench.service.command_desk import CommandMalformed, CommandRequest, read_request
 from qmworkbench.service.health import HealthReport
+from qmworkbench.service.order_inspection import NoSuchOrder
 from qmworkbench.service.views import View
 
 EVENTS_MAX: Final = 5000
@@ -37,6 +39,10 @@ class Platform(Protocol):
 
     async def why(self, symbol: str, at: str) -> tuple[Sequence[str], dict[str, Any]]:
         """The story of a symbol around a time of the session. Raises ValueError for a time that is none."""
+        ...
+
+    async def order(self, cl_ord_id: str) -> Inspection:
+        """One order from every side (§13). Raises NoSuchOrder."""
         ...
 
 
@@ -112,6 +118,16 @@ def _reads(app: FastAPI, platform: Platform, token: str) -> None:
         except ValueError as error:
             return _refusal(422, str(error), "give a time of the session such as 10:04, in the exchange's time")
         return _json({"sentences": sentences, "evidence": evidence})
+
+    @app.get("/api/order")
+    async def order(request: Request) -> Response:
+        asked = request.query_params.get("id", "").strip()
+        if not asked:
+            return _refusal(422, "id is needed", "ask /api/order?id=ID, with any id the order has or had")
+        try:
+            return _json(await platform.order(asked))
+        except NoSuchOrder as error:
+            return _refusal(404, str(error), "see `qm order list --all`")
 
 
 def _writes(app: FastAPI, platform: Platform) -> None:

@@ -95,6 +95,10 @@ class CoreApi:
         """The story of a symbol around a time of the session: {"sentences": […], "evidence": {…}}."""
         return self._ask("GET", "/api/why", params={"symbol": symbol, "at": at}, timeout_s=10 * TIMEOUT_S)
 
+    def order(self, cl_ord_id: str) -> dict[str, Any]:
+        """One order from every side: idempotency key, broker history, our state, their comparison (§13)."""
+        return self._ask("GET", "/api/order", params={"id": cl_ord_id}, timeout_s=10 * TIMEOUT_S)
+
     def command(
         self, command: AnyCommand, *, operator: str, command_id: str | None = None, timeout_s: float = TIMEOUT_S
     ) -> Answer:

@@ -15,15 +15,19 @@ from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import CommandAccepted, CommandReceived, CommandRefused
 from qmworkbench.domain.numbers import cents
 from qmworkbench.market.feed import Delivery
+from qmworkbench.operations.duplicate_suspicion import Inspection
 from qmworkbench.ports import JournalFailed
 from qmworkbench.service.chronicle import CommandAnswer
 from qmworkbench.service.command_desk import CommandDesk, CommandRequest
 from qmworkbench.service.direct_takeover import left_unfinished
 from qmworkbench.service.health import HealthReport
+from qmworkbench.service.order_inspection import gather
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.shell import ShellStopped
 from qmworkbench.service.views import View, ViewBuilder, view_of
 from qmworkbench.service.why import why
+from qmworkbench.storage.stores import open_reader
+from qmworkbench.trading.state import decode_state, encode_state
 
 
 class DirectEmergency(Protocol):
@@ -142,6 +146,17 @@ class CoreService:
         plan = self._platform.plan
         told = await self._platform.shell.beside(lambda: why(plan.paths, symbol, at, session_id=plan.session_id))
         return told.sentences, told.evidence
+
+    async def order(self, cl_ord_id: str) -> Inspection:
+        """One order from every side: the record beside the loop, the broker while no effect is under way."""
+        platform = self._platform
+        saved = encode_state(platform.state)  # the state goes on changing; what is looked at must not
+
+        def look() -> Inspection:
+            with open_reader(platform.plan.paths) as journal:
+                return gather(journal, decode_state(saved), platform.shell.broker, cl_ord_id)
+
+        return await platform.shell.at_the_venue(look)
 
     # --- commands -------------------------------------------------------------------------------------------------
 
