@@ -44,6 +44,7 @@ def walk(
     qty = order.order_qty if order_qty is None else order_qty
     cum = order.cum_qty if cum_qty is None else cum_qty
     status = next_status(order.status, arc, order_qty=qty, cum_qty=cum)
+    ends = order.is_open  # late news of an order that has ended ends nothing else
     decision.emit(
         OrderChanged(
             at=decision.at,
@@ -61,7 +62,7 @@ def walk(
             unproven_qty=unproven_qty,
         )
     )
-    if status in _UNFILLED_ENDS and cum == ZERO and unproven_qty == ZERO:
+    if ends and status in _UNFILLED_ENDS and cum == ZERO and unproven_qty == ZERO:
         _end_legs(decision, order, f"its entry was {status}")
 
 
