@@ -37,6 +37,9 @@ soak: setup ## kill a trading day at random instants, again and again, and hold 
 mutants: setup ## plant small bugs in what keeps orders safe; a test must notice each
 	$(BIN)/python scripts/mutants.py $(ARGS)
 
+simulate: setup ## thousands of sessions under fire, one from each seed; ARGS="--mutants" plants bugs
+	$(BIN)/qm simulate --seeds 1:1000 $(ARGS)
+
 bench: setup ## speed, each number beside a peer's from the same run
 	$(BIN)/python bench/run.py $(ARGS)
 

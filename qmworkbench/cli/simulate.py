@@ -1,4 +1,4 @@
-"""`qm simulate`: whole sessions of the real kernel against every trouble there is, one from each seed (§13, §14, §19)."""
+"""`qm simulate`: whole sessions of the real kernel under every trouble there is, one from each seed (§13, §14, §19)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,10 +16,10 @@ _SHOWN_FAILURES = 3
 
 
 def simulate(
-    seeds: Annotated[str, typer.Option("--seeds", metavar="A:B", help="The seeds to run, both ends included.")] = "1:200",
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="One seed alone.", show_default=False)
-    ] = None,
+    seeds: Annotated[
+        str, typer.Option("--seeds", metavar="A:B", help="The seeds to run, both ends included.")
+    ] = "1:200",
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="One seed alone.", show_default=False)] = None,
     plan: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="One session from a plan.", show_default=False)
     ] = None,

@@ -4,37 +4,26 @@ What a person or the day's driver would do again after a crash is done again her
 stands, and does what is next.
 """
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from qmworkbench.domain import commands
-from qmworkbench.domain.checks import Verdict
 from qmworkbench.domain.events.control import ClockTicked
-from qmworkbench.domain.events.market import BoundaryClosed, FeedChanged, FeedState, StrategyFaulted
-from qmworkbench.domain.events.reconciliation import BrokerConnectionChanged
+from qmworkbench.domain.events.market import BoundaryClosed, FeedChanged, FeedState
 from qmworkbench.domain.events.session import (
-    HealthObserved,
-    PreflightRecorded,
-    RunSpec,
-    ServiceReady,
     SessionEnding,
-    SessionOpened,
     SessionSummarized,
 )
-from qmworkbench.domain.orders import Side
-from qmworkbench.domain.sessions import Environment, Phase, SessionWindow, TradingState
-from qmworkbench.simulation import operators, whole_books
+from qmworkbench.domain.sessions import Phase, TradingState
+from qmworkbench.simulation import opening, operators, whole_books
 from qmworkbench.simulation.ledger import EXTERNAL
-from qmworkbench.simulation.loop import MINUTE, OPEN, SECOND, at
+from qmworkbench.simulation.loop import MINUTE, SECOND, at
 from qmworkbench.simulation.market import frame_of
 from qmworkbench.simulation.process import Process
-from qmworkbench.trading.phases import STARTUP_ORDER
-from qmworkbench.venue.drill import ForeignFill
+from qmworkbench.simulation.troubles import Troubles
 
 if TYPE_CHECKING:
     from qmworkbench.simulation.session import SimSession
 
-SESSION_ID: Final = f"sim-{OPEN:%Y-%m-%d}"
 _TICK_MS: Final = 10 * SECOND
 _SETTLE_ROUNDS: Final = 60
 
@@ -49,7 +38,7 @@ class Day:
         self.opening = True
         world = sim.plan.world
         self.last = world.boundaries + world.healing
-        self._muted_until = 0
+        self.troubles = Troubles(sim)
         self._rounds = 0
         self._asked = 0
 
@@ -60,7 +49,7 @@ class Day:
     def begin(self) -> None:
         """Everything that is due at a known time."""
         loop = self.sim.loop
-        self.sim.exchange.open_session(SESSION_ID, at(loop.now))
+        self.sim.exchange.open_session(opening.SESSION_ID, at(loop.now))
         loop.call(0, self.open_up)
         for number in range(1, self.last + 1):
             loop.call(number * MINUTE - loop.now, self.boundary, number)
@@ -83,84 +72,13 @@ class Day:
         """The next thing on the way to the market session; again a moment later until it is reached."""
         process = self.process
         state = process.state
-        self.opening = not self.closed and (state.session is None or state.day.phase in _BEFORE)
+        self.opening = not self.closed and (state.session is None or state.day.phase in opening.BEFORE)
         if not self.opening:
             return
         self.sim.loop.call(SECOND, self.open_up)
         if process.works:
-            self._open_step(process)
-
-    def _open_step(self, process: Process) -> None:
-        state, now = process.state, process.now()
-        go = {"verdict": Verdict.GO, "checks_hash": "", "confirmed_by": "policy:unattended"}
-        if state.session is None:
-            process.decide(self._opened(process))
-            return
-        day = state.day
-        if not state.connected:
-            process.decide(BrokerConnectionChanged(at=now, connected=True, detail="account and orders answer"))
-        if day.phase is Phase.PRE_START:
-            process.decide(PreflightRecorded(at=now, phase="pre-start", **go))  # type: ignore[arg-type]
-        elif day.phase is Phase.STARTUP:
-            for position, service in enumerate(STARTUP_ORDER, start=1):
-                if process.works and service not in process.state.day.services:
-                    process.decide(ServiceReady(at=process.now(), service=service, position=position))
-        elif day.phase is Phase.HEALTH_VERIFICATION:
-            if day.critical_down:
-                process.decide(HealthObserved(at=now, critical_down=()))
-            elif state.reconciliation.pending is None or self._rounds % 10 == 9:
-                self.sim.operators.give(process, commands.Reconcile(reason="start again"))
+            opening.step(self.sim, process, self._rounds)
             self._rounds += 1
-        elif day.phase is Phase.PRE_MARKET:
-            process.decide(PreflightRecorded(at=now, phase="pre-market", **go))  # type: ignore[arg-type]
-
-    def _opened(self, process: Process) -> SessionOpened:
-        sim, world = self.sim, self.sim.plan.world
-        window = SessionWindow(
-            date=f"{OPEN:%Y-%m-%d}",
-            opens_at=OPEN.isoformat(),
-            closes_at=at(self.last * MINUTE).isoformat(),
-            interval_s=60,
-            regular_boundaries=self.last,
-            half_day=False,
-        )
-        runs = tuple(
-            RunSpec(
-                strategy_id=name,
-                definition_id="simulated",
-                version="1",
-                owner="simulation",
-                status="experimental",
-                asset_classes=("equity",),
-                params={},
-                params_hash="0" * 16,
-                budget_pct=Decimal(world.budget_pct),
-                max_symbols=4,
-                flat_policy="carry" if world.carry else "at_close",
-            )
-            for name in sim.market.strategies
-        )
-        return SessionOpened(
-            at=process.now(),
-            book="sim",
-            session_id=SESSION_ID,
-            environment=Environment.LOCAL,
-            window=window,
-            account_currency="USD",
-            code_version="simulation",
-            config_hash="",
-            limits=sim.limits,
-            limits_hash=sim.limits.content_hash,
-            scan_settings={},
-            runs=runs,
-            instruments=sim.market.instruments,
-            data_source="simulation",
-            data_hash="",
-            reference_hash="",
-            unattended=world.unattended,
-            max_owned=len(runs) * world.symbols,
-            shared_symbols=world.shared,
-        )
 
     # --- the market session -----------------------------------------------------------------------------------
 
@@ -174,49 +92,21 @@ class Day:
         sim.look_at_the_venue()
         if number > sim.plan.world.boundaries:
             self.heal()
-        self._trouble(number)
+        self.troubles.at_boundary(number)
+        if number % 4 == 0:
+            sim.loop.call(30 * SECOND, sim.checkpoint)
+        if number % 2 == 0:
+            sim.loop.call(40 * SECOND, self.routine)
         if number == self.last:
             sim.loop.call(500, self.close)
-        if sim.loop.now < self._muted_until:
+        if sim.loop.now < self.troubles.muted_until:
             return
         sim.loop.call(sim.faults.chance.whole("feed", str(number), 20, 400), self.told, number)
-
-    def _trouble(self, number: int) -> None:
-        """What goes wrong by the clock: people, feed, machine."""
-        sim, faults, loop, key = self.sim, self.sim.faults, self.sim.loop, str(number)
-        chance = faults.chance
-        for which in ("first", "second"):
-            if faults.strikes("command", f"{which} {key}"):
-                kind = chance.one_of("command/kind", f"{which} {key}", operators.COMMANDS)
-                loop.call(chance.whole("command/ms", f"{which} {key}", 0, MINUTE - 1), self.command, kind, key)
-        if faults.strikes("emergency", key):
-            loop.call(chance.whole("emergency/ms", key, 0, MINUTE - 1), self.command, "emergency", key)
-        if faults.strikes("feed_mute", key):
-            self._muted_until = loop.now + chance.whole("feed_mute/ms", key, 1, 4) * MINUTE
-            loop.call(0, self.feed, FeedState.STALE)
-        if faults.strikes("feed_down", key):
-            self._muted_until = loop.now + chance.whole("feed_down/ms", key, 1, 3) * MINUTE
-            loop.call(0, self.feed, FeedState.DISCONNECTED)
-        if faults.strikes("quotes_crossed", key):
-            loop.call(chance.whole("crossed/ms", key, 0, MINUTE), self.feed, _CROSSED)
-        if faults.strikes("foreign_fill", key):
-            loop.call(chance.whole("foreign/ms", key, 0, MINUTE), self.foreign_fill, key)
-        if faults.strikes("clock_jump", key):
-            self.jump(chance.whole("clock_jump/ms", key, -90 * SECOND, 90 * SECOND))
-        if faults.strikes("component_down", key):
-            loop.call(chance.whole("component/ms", key, 0, MINUTE), self.health, ("risk_manager",))
-            loop.call(chance.whole("component/back", key, MINUTE, 3 * MINUTE), self.health, ())
-        if faults.strikes("strategy_fault", key):
-            loop.call(chance.whole("fault/ms", key, 0, MINUTE), self.strategy_fault, key)
-        if number % 4 == 0:
-            loop.call(30 * SECOND, sim.checkpoint)
-        if number % 2 == 0:
-            loop.call(40 * SECOND, self.routine)
 
     def told(self, number: int) -> None:
         """The feed's bars arrive; what they come to is computed a moment later."""
         sim, process = self.sim, self.process
-        if not process.works or process.state.session is None or process.state.day.phase in _BEFORE:
+        if not process.works or process.state.session is None or process.state.day.phase in opening.BEFORE:
             return
         if process.state.feed is not FeedState.GOOD:
             process.decide(FeedChanged(at=process.now(), state=FeedState.GOOD, detail="bars arrive again"))
@@ -238,50 +128,6 @@ class Day:
         frame_hash = sim.market.frames[number].content_hash
         fields = sim.market.computed(number, as_of, frame_hash, signals=signals)
         process.decide(frame_of(process.now(), fields, process.state.day.boundary_at))
-
-    def feed(self, state: FeedState) -> None:
-        process = self.process
-        if process.works and process.state.session is not None:
-            process.decide(FeedChanged(at=process.now(), state=state, detail="simulated"))
-
-    def foreign_fill(self, key: str) -> None:
-        """Somebody trades in this account by hand, past the platform."""
-        sim, chance = self.sim, self.sim.faults.chance
-        symbol = chance.one_of("foreign/symbol", key, sim.market.symbols)
-        if not sim.market.closes or self.closed:
-            return
-        px = sim.market.closes[max(sim.market.closes)][symbol]
-        side = Side.BUY if chance.unit("foreign/side", key) < 0.5 else Side.SELL
-        fill = ForeignFill(
-            cl_ord_id=f"by-hand-{key}", side=side, qty=Decimal(chance.whole("foreign/qty", key, 1, 20)), px=px
-        )
-        sim.checker.planted.add(symbol)
-        sim.exchange.plant_break(symbol, execution=fill)
-        sim.look_at_the_venue()
-
-    def health(self, down: tuple[str, ...]) -> None:
-        process = self.process
-        if process.works and process.state.session is not None:
-            process.decide(HealthObserved(at=process.now(), critical_down=down))
-
-    def strategy_fault(self, key: str) -> None:
-        process, chance = self.process, self.sim.faults.chance
-        if process.works and process.state.session is not None:
-            name = chance.one_of("fault/which", key, self.sim.market.strategies)
-            process.decide(StrategyFaulted(at=process.now(), strategy_id=name, detail="simulated"))
-
-    def jump(self, by_ms: int) -> None:
-        """The machine's clock is set; the platform's time never goes back."""
-        self.sim.clock_ahead_ms += by_ms
-        self.process.clock_ahead_ms = self.sim.clock_ahead_ms
-
-    def command(self, kind: str, key: str) -> None:
-        process = self.process
-        if not process.works or process.state.session is None:
-            return
-        command = operators.drawn(kind, key, self.sim.faults.chance, process.state)
-        if command is not None:
-            self.sim.operators.give(process, command)
 
     def routine(self) -> None:
         """What a person who attends to the session does every other minute: see that it goes on."""
@@ -342,10 +188,10 @@ class Day:
         first = not sim.faults.calm
         sim.faults.calm = True
         sim.network.down_until = sim.loop.now
-        self._muted_until = 0
+        self.troubles.muted_until = 0
         if first:
-            self.jump(-sim.clock_ahead_ms)
-            self.health(())
+            self.troubles.jump(-sim.clock_ahead_ms)
+            self.troubles.health(())
         sim.loop.call(20 * SECOND, self.reconcile)
 
     def reconcile(self) -> None:
@@ -402,11 +248,5 @@ class Day:
             )
         )
         sim.checker.now_ms = sim.loop.now
-        whole_books.at_the_end(
-            sim.checker, process.state, process.journal, sim.exchange, carry=sim.plan.world.carry
-        )
+        whole_books.at_the_end(sim.checker, process.state, process.journal, sim.exchange, carry=sim.plan.world.carry)
         self.over = True
-
-
-_CROSSED: Final = FeedState.__members__.get("CROSSED", FeedState.GAPPED)
-_BEFORE: Final = (Phase.PRE_START, Phase.STARTUP, Phase.HEALTH_VERIFICATION, Phase.PRE_MARKET)

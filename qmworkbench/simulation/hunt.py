@@ -13,7 +13,7 @@ from qmworkbench.simulation.session import run
 
 
 class Hunted(msgspec.Struct, frozen=True, kw_only=True):
-    """One mutant: the seed that caught it and what it violated there; `seed` None: it got away. `tried` counts seeds."""
+    """One mutant: the seed that caught it and what it violated there; `seed` None: it got away."""
 
     mutant: str
     tried: int

@@ -149,7 +149,9 @@ class Checker:
         self.demand(entries <= most, 5, f"{name} is entry {entries} of the day, the limit is {most}")
         pnl = None if ledger.adjusted or self.planted else ledger.day_pnl()
         lost = pnl is not None and pnl <= -self.limits.max_daily_loss
-        self.demand(not lost, 5, f"{name} was intended at a day P&L of {pnl}, the limit is {self.limits.max_daily_loss}")
+        self.demand(
+            not lost, 5, f"{name} was intended at a day P&L of {pnl}, the limit is {self.limits.max_daily_loss}"
+        )
 
     def _leaving(self, event: OrderIntended) -> None:
         """An exit closes no more than its owner holds; an emergency asks for the cancel of what rests before."""
@@ -162,7 +164,9 @@ class Checker:
                 if order.live and order.symbol == symbol and other in ledger.orders
             ]
             left = [n for n in resting if n not in ledger.cancelled and ledger.orders[n].leg != "liquidate"]
-            self.demand(not left, 10, f"{name} closes {symbol} while {left} rest there, and nobody asked to cancel them")
+            self.demand(
+                not left, 10, f"{name} closes {symbol} while {left} rest there, and nobody asked to cancel them"
+            )
             return
         if symbol in self.planted or self.lying_disk:
             return
@@ -192,7 +196,9 @@ class Checker:
         if event.cum_qty >= event.order_qty or symbol in self.planted or name in self.planted or self.lying_disk:
             return
         live = known.live if known is not None else self.under_way(name)
-        self.demand(not live, 9, f"{name} is {event.status} here ({event.arc}: {event.reason}), and works at the broker")
+        self.demand(
+            not live, 9, f"{name} is {event.status} here ({event.arc}: {event.reason}), and works at the broker"
+        )
 
     def rebuild(self, kept: int) -> None:
         """A crash has left `kept` records: what came after them has not happened, but for what was sent."""
@@ -214,7 +220,9 @@ class Checker:
         if event.qty and event.symbol not in self.planted:
             true = self.truth.held_since(event.symbol, self.now_ms - _BELIEVABLE_MS)
             net = state.net_qty(event.symbol)
-            self.demand(net in true, 11, f"repaired {event.symbol} to {net}, which the broker never held of late: {true}")
+            self.demand(
+                net in true, 11, f"repaired {event.symbol} to {net}, which the broker never held of late: {true}"
+            )
 
     def _position(self, symbol: str, state: State) -> None:
         ours = sum((p.qty for p in state.positions.values() if p.symbol == symbol), ZERO)

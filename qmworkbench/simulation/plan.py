@@ -64,6 +64,7 @@ KINDS: Final[dict[str, float]] = {
     "emergency": 0.08,
 }
 
+
 class SimPlanInvalid(ValueError):
     """A plan that cannot be run. The message names the field, its value and the remedy."""
 

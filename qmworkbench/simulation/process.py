@@ -78,6 +78,7 @@ class Process:
         faults: Faults,
         network: Network,
         broker: SimulatedBroker,
+        *,
         journal: SimJournal,
         kernel: Kernel,
         watcher: Watcher,

@@ -22,7 +22,6 @@ from qmworkbench.simulation.operators import Operators
 from qmworkbench.simulation.plan import Faults, Plan, Strike, World
 from qmworkbench.simulation.process import Crash, Process
 from qmworkbench.simulation.venue_faults import VenueFaults
-from qmworkbench.trading.fold import fold
 from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.state import State, encode_state, state_hash
 from qmworkbench.venue.costs import VenueModel, costed, ideal
@@ -97,7 +96,14 @@ class SimSession:
 
     def _new_process(self, journal: SimJournal, kernel: Kernel) -> Process:
         return Process(
-            self.loop, self.faults, self.network, self.broker, journal, kernel, self, self.clock_ahead_ms
+            self.loop,
+            self.faults,
+            self.network,
+            self.broker,
+            journal=journal,
+            kernel=kernel,
+            watcher=self,
+            clock_ahead_ms=self.clock_ahead_ms,
         )
 
     # --- looking on -----------------------------------------------------------------------------------------
@@ -106,7 +112,9 @@ class SimSession:
         """process.Watcher: what was appended is checked and marked."""
         self.checker.now_ms = self.loop.now
         if self.trace is not None:
-            self.trace += [f"{self.loop.now / 1000:9.3f} {seq - len(events) + 1 + i:5} {e}" for i, e in enumerate(events)]
+            self.trace += [
+                f"{self.loop.now / 1000:9.3f} {seq - len(events) + 1 + i:5} {e}" for i, e in enumerate(events)
+            ]
         self.marks.decided(events, state)
         self.checker.decided(seq, events, state)
 
@@ -175,7 +183,9 @@ class SimSession:
         if restored.unfinished:
             in_doubt = sum(order.is_in_doubt for order in process.state.working())
             process.decide(SessionRecovered(at=process.now(), from_seq=restored.seq, in_doubt=in_doubt))
-            process.decide(BrokerConnectionChanged(at=process.now(), connected=True, detail="account and orders answer"))
+            process.decide(
+                BrokerConnectionChanged(at=process.now(), connected=True, detail="account and orders answer")
+            )
         self.day.resumed()
 
     def checkpoint(self) -> None:
@@ -239,8 +249,3 @@ class SimSession:
 def run(plan: Plan, trace: list[str] | None = None) -> Outcome:
     """Simulate one session."""
     return SimSession(plan, trace).run()
-
-
-def refold(journal: SimJournal) -> State:
-    """The state a journal folds to."""
-    return fold(event for _, event in journal.read())

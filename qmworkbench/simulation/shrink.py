@@ -100,4 +100,5 @@ def as_test(plan: Plan, outcome: Outcome) -> str:
     violation = outcome.violation
     title = "holds" if violation is None else str(violation)
     text = json.dumps(msgspec.to_builtins(plan), indent=1)
-    return f"# seed {plan.seed}: {title}\n# save as tests/simulation/cases/seed-{plan.seed}.json; run it with `qm simulate --plan FILE`\n{text}"
+    where = f"save as tests/simulation/cases/seed-{plan.seed}.json; run it with `qm simulate --plan FILE`"
+    return f"# seed {plan.seed}: {title}\n# {where}\n{text}"

@@ -102,8 +102,8 @@ def at_the_end(checker: Checker, state: State, journal: SimJournal, exchange: Ex
         # What the venue took back or did unasked may come too late for an exit: then a person must have been told.
         told = {a.key.split("|")[-1] for a in state.alerts.values() if a.kind == "position_open_after_close"}
         outside = {symbol for owner, symbol in checker.ledger.held if owner == EXTERNAL} | (told & checker.planted)
-        held = {p.symbol: str(p.qty) for p in exchange.positions() if p.qty and p.symbol not in outside}
-        demand(not held, 9, f"still held after the close: {held}")
+        left = {p.symbol: str(p.qty) for p in exchange.positions() if p.qty and p.symbol not in outside}
+        demand(not left, 9, f"still held after the close: {left}")
     working = [f"{o.cl_ord_id} {o.leg} {o.status}" for o in state.working()]
     demand(carry or not working, 9, f"orders that never ended: {working}")
     demand(state.day.phase in (Phase.REVIEW, Phase.CLOSED), 9, f"the session stopped at {state.day.phase}")
@@ -114,4 +114,3 @@ def at_the_end(checker: Checker, state: State, journal: SimJournal, exchange: Ex
             3,
             f"the day made {made} by the books, {checker.ledger.cash} by its executions",
         )
-

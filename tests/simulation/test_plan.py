@@ -57,7 +57,7 @@ def test_a_plan_that_makes_no_sense_is_refused_by_name(tmp_path: Path, text: byt
 
 
 def test_a_missing_plan_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SimPlanInvalid, match="nowhere.json cannot be read"):
+    with pytest.raises(SimPlanInvalid, match=r"nowhere\.json cannot be read"):
         plans.load(tmp_path / "nowhere.json")
 
 

@@ -1,0 +1,93 @@
+"""Before the open: preflight, services, health, the first comparison, as a day's driver does them (§4, §5, §6)."""
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from qmworkbench.domain import commands
+from qmworkbench.domain.checks import Verdict
+from qmworkbench.domain.events.reconciliation import BrokerConnectionChanged
+from qmworkbench.domain.events.session import HealthObserved, PreflightRecorded, RunSpec, ServiceReady, SessionOpened
+from qmworkbench.domain.sessions import Environment, Phase, SessionWindow
+from qmworkbench.simulation.loop import MINUTE, OPEN, at
+from qmworkbench.simulation.process import Process
+from qmworkbench.trading.phases import STARTUP_ORDER
+
+if TYPE_CHECKING:
+    from qmworkbench.simulation.session import SimSession
+
+SESSION_ID: Final = f"sim-{OPEN:%Y-%m-%d}"
+BEFORE: Final = (Phase.PRE_START, Phase.STARTUP, Phase.HEALTH_VERIFICATION, Phase.PRE_MARKET)
+
+
+def step(sim: "SimSession", process: Process, rounds: int) -> None:
+    """The next thing on the way to the market session."""
+    state, now = process.state, process.now()
+    go = {"verdict": Verdict.GO, "checks_hash": "", "confirmed_by": "policy:unattended"}
+    if state.session is None:
+        process.decide(_opened(sim, process))
+        return
+    day = state.day
+    if not state.connected:
+        process.decide(BrokerConnectionChanged(at=now, connected=True, detail="account and orders answer"))
+    if day.phase is Phase.PRE_START:
+        process.decide(PreflightRecorded(at=now, phase="pre-start", **go))  # type: ignore[arg-type]
+    elif day.phase is Phase.STARTUP:
+        for position, service in enumerate(STARTUP_ORDER, start=1):
+            if process.works and service not in process.state.day.services:
+                process.decide(ServiceReady(at=process.now(), service=service, position=position))
+    elif day.phase is Phase.HEALTH_VERIFICATION:
+        if day.critical_down:
+            process.decide(HealthObserved(at=now, critical_down=()))
+        elif state.reconciliation.pending is None or rounds % 10 == 9:
+            sim.operators.give(process, commands.Reconcile(reason="start again"))
+    elif day.phase is Phase.PRE_MARKET:
+        process.decide(PreflightRecorded(at=now, phase="pre-market", **go))  # type: ignore[arg-type]
+
+
+def _opened(sim: "SimSession", process: Process) -> SessionOpened:
+    world = sim.plan.world
+    window = SessionWindow(
+        date=f"{OPEN:%Y-%m-%d}",
+        opens_at=OPEN.isoformat(),
+        closes_at=at(sim.day.last * MINUTE).isoformat(),
+        interval_s=60,
+        regular_boundaries=sim.day.last,
+        half_day=False,
+    )
+    runs = tuple(
+        RunSpec(
+            strategy_id=name,
+            definition_id="simulated",
+            version="1",
+            owner="simulation",
+            status="experimental",
+            asset_classes=("equity",),
+            params={},
+            params_hash="0" * 16,
+            budget_pct=Decimal(world.budget_pct),
+            max_symbols=4,
+            flat_policy="carry" if world.carry else "at_close",
+        )
+        for name in sim.market.strategies
+    )
+    return SessionOpened(
+        at=process.now(),
+        book="sim",
+        session_id=SESSION_ID,
+        environment=Environment.LOCAL,
+        window=window,
+        account_currency="USD",
+        code_version="simulation",
+        config_hash="",
+        limits=sim.limits,
+        limits_hash=sim.limits.content_hash,
+        scan_settings={},
+        runs=runs,
+        instruments=sim.market.instruments,
+        data_source="simulation",
+        data_hash="",
+        reference_hash="",
+        unattended=world.unattended,
+        max_owned=len(runs) * world.symbols,
+        shared_symbols=world.shared,
+    )
