@@ -200,6 +200,25 @@ def on_positions(decision: Decision, snapshot: BrokerSnapshot) -> None:
         decision.all_clear("emergency_halt_failure", current.emergency_id, "every position is zero")
 
 
+def out_of_step(decision: Decision, snapshot: BrokerSnapshot) -> None:
+    """The reading and what has reached us are not of one moment.
+
+    A reading that is ahead of our news is acted on: the orders we still hold open only make the close smaller. One that
+    is behind may show what has been closed since; it is believed once it has been behind for RETRY_AFTER, because a
+    numbering that is broken, by the broker or by a report that is not the broker's, must not keep positions open.
+    """
+    state, current = decision.state, decision.state.emergency
+    if current is None or not current.running:
+        return
+    if snapshot.cursor > state.heard_cursor:
+        on_positions(decision, snapshot)
+    elif current.behind_since is None:
+        detail = f"the broker's books are of transaction {snapshot.cursor}, and {state.heard_cursor} has been heard"
+        _note(decision, current.emergency_id, "", "read_behind", detail)
+    elif decision.at - current.behind_since >= RETRY_AFTER:
+        on_positions(decision, snapshot)
+
+
 def _cancel_strangers(decision: Decision, current: Emergency, snapshot: BrokerSnapshot) -> None:
     """Orders at the broker that are not open in our books: nobody here sent them, or we hold them ended."""
     state = decision.state

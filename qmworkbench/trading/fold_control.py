@@ -84,6 +84,8 @@ def _emergency_step(state: State, event: control.EmergencyStepTaken) -> None:
         return
     if event.step == "overdue":
         emergency.overdue_at = event.at
+    elif event.step == "read_behind":
+        emergency.behind_since = event.at
     elif event.step == "stranger_canceled":
         emergency.strangers[event.detail] = event.at
     if not event.symbol or event.step == "stranger_canceled":

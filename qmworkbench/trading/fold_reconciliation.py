@@ -25,6 +25,8 @@ def _account_observed(state: State, event: reconciliation.AccountObserved) -> No
 def _snapshot_observed(state: State, event: reconciliation.BrokerSnapshotObserved) -> None:
     if event.snapshot.complete and event.snapshot.account is not None:
         _statement(state, event.snapshot.account)
+    if state.emergency is not None and event.snapshot.complete and event.snapshot.cursor >= state.heard_cursor:
+        state.emergency.behind_since = None
 
 
 def _statement(state: State, account: Account) -> None:

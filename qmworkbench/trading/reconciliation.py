@@ -137,6 +137,7 @@ def _out_of_step(decision: Decision, event: BrokerSnapshotObserved, found: list[
         detail = f"transactions {state.heard_cursor + 1} to {cursor} have not been read yet"
     else:
         detail = f"the reading is of transaction {cursor}, and {state.heard_cursor} has been heard since"
+    emergency.out_of_step(decision, event.snapshot)
     _complete(decision, event.trigger, ReconciliationResult.INCOMPLETE, found, 0, detail)
     _look_again(decision, event.trigger)
 

@@ -91,7 +91,8 @@ class Emergency(msgspec.Struct, kw_only=True):
     """An Emergency Liquidate & Halt under way, a line for each symbol; `reads` counts broker reads at one moment.
 
     `strangers` are orders at the broker that we do not hold open, by their id, and when their cancel was last asked
-    for. `again_at` is when a late fill began it again after it had been flat.
+    for. `again_at` is when a late fill began it again after it had been flat, `behind_since` when the broker's books
+    were first read older than its news.
     """
 
     emergency_id: str
@@ -102,6 +103,7 @@ class Emergency(msgspec.Struct, kw_only=True):
     lines: dict[str, EmergencyLine] = {}
     strangers: dict[str, datetime] = {}
     again_at: datetime | None = None
+    behind_since: datetime | None = None
     overdue_at: datetime | None = None
     read_at: datetime | None = None
     reads: int = 0

@@ -13,7 +13,7 @@ from qmworkbench.domain import commands
 from qmworkbench.domain.events import Event, Input, decode
 from qmworkbench.domain.events.control import CommandReceived, EmergencyStarted, TradingStateChanged
 from qmworkbench.domain.events.market import FeedChanged, FeedState
-from qmworkbench.domain.events.orders import OrderIntended, ReplaceObserved
+from qmworkbench.domain.events.orders import ExecutionReported, OrderIntended, ReplaceObserved
 from qmworkbench.domain.events.reconciliation import (
     ReconciliationCompleted,
     ReconciliationResult,
@@ -50,8 +50,11 @@ class Halts(World):
         return super().survive(given)
 
     def _heard(self) -> list[Input]:
-        lost = self.loses
-        return [each for each in super()._heard() if getattr(getattr(each, "report", None), "exec_id", "") not in lost]
+        heard = super()._heard()
+        if not self.loses:
+            return heard
+        reports = [e for e in heard if isinstance(e, ExecutionReported) and e.report.exec_id not in self.loses]
+        return [*reports, *(e for e in heard if reports and not isinstance(e, ExecutionReported))]
 
     def _answer(self, effect: Effect) -> list[Input]:
         if isinstance(effect, SubmitOrder):

@@ -163,7 +163,7 @@ class EmergencyStarted(Event, frozen=True, kw_only=True, tag="emergency.started"
 
 class EmergencyStepTaken(Event, frozen=True, kw_only=True, tag="emergency.step"):
     """`step` is entries_canceled, exits_canceled, stranger_canceled (`detail` is its id), waiting, close_sent, queued,
-    flat, late_fill (after all was flat) or overdue. `symbol` is "" where the step is of the whole book.
+    flat, late_fill (after all was flat), read_behind or overdue. `symbol` is "" where the step is of the whole book.
     """
 
     emergency_id: str
