@@ -12,6 +12,7 @@ is none. Exit code 1: there are survivors nobody has explained. 2: the tests fai
 """
 
 import argparse
+import ast
 import hashlib
 import importlib.abc
 import importlib.util
@@ -25,19 +26,20 @@ import tempfile
 import time
 import tomllib
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
+import pytest
 from mutation_operators import Mutant, mutants
 from mutation_report import EQUIVALENT, Result, Seen, explained, write_report
+from mutation_session import Planting
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / ".mutants"
-_MEMORY = 6 << 30
-_GENEROUS = 8  # a mutant may take so many times what the tests take without one
+_CPU_S = 300  # what a mutant may compute before it counts as killed
 # What is imported before the fork cannot be rewritten, and need not be.
 _UNWARNED = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
 _RULES = ("tests/trading/test_risk_rules.py", "tests/trading/test_risk_properties.py")
@@ -106,43 +108,71 @@ def _order(patterns: Sequence[str]):  # type: ignore[no-untyped-def]
 
 
 class _Planted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Loads one module from a mutated source, everything else as ever."""
+    """Loads one module with a mutant in it, everything else as ever."""
 
-    def __init__(self, module: str, path: Path, source: str) -> None:
-        self._module, self._path, self._source = module, path, source
+    def __init__(self, module: str, path: Path, tree: ast.Module) -> None:
+        self._module, self._path, self._tree = module, path, tree
 
     def find_spec(self, name: str, path: object, target: ModuleType | None = None) -> ModuleSpec | None:
         return importlib.util.spec_from_loader(name, self, origin=str(self._path)) if name == self._module else None
 
     def exec_module(self, module: ModuleType) -> None:
-        exec(compile(self._source, str(self._path), "exec"), module.__dict__)
+        exec(compile(self._tree, str(self._path), "exec"), module.__dict__)
 
 
-def tested(seen: Subject, copy: Path, source: str | None, limit_s: float) -> str:
-    """How the tests take it: "killed", "survived", "timeout". Runs in a child that dies with its mutant."""
+def asked_anew(seen: Subject, copy: Path, mutant: Mutant) -> str:
+    """How the tests take it in a process that imports everything with the mutant in it: "killed" or "survived"."""
     child = os.fork()
     if child == 0:
-        os._exit(_child(seen, copy, source, limit_s))
+        resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
+        os._exit(_pytest(seen, copy, _Planted(seen.module, copy / seen.path, mutant.tree), None))
     _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return "timeout" if os.WTERMSIG(status) in (signal.SIGALRM, signal.SIGKILL, signal.SIGXCPU) else "killed"
-    return "survived" if os.WEXITSTATUS(status) == 0 else "killed"
+    return "survived" if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0 else "killed"
 
 
-def _child(seen: Subject, copy: Path, source: str | None, limit_s: float) -> int:
-    import pytest
+def asked_quickly(seen: Subject, copy: Path, todo: Sequence[Mutant], told: Callable[[Mutant, str], bool]) -> None:
+    """All of these in forks of one session (mutation_session.py). SystemExit 2 where the tests fail by themselves."""
+    heard, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(heard)
+        with os.fdopen(tell, "w", buffering=1) as out:
+            by_name = {mutant.name: at for at, mutant in enumerate(todo)}
 
-    signal.alarm(max(1, round(limit_s)))
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+            def say(mutant: Mutant, outcome: str) -> bool:
+                out.write(f"{by_name[mutant.name]} {outcome}\n")
+                return True
+
+            planting = Planting(seen.module, todo, say)
+            _pytest(seen, copy, None, planting)
+            out.write(f"{'sound' if planting.sound else 'unsound'} -\n")
+        os._exit(0)
+    os.close(tell)
+    with os.fdopen(heard) as lines:
+        for line in lines:
+            which, outcome = line.split()
+            if which == "unsound":
+                print(copy.with_name("said.txt").read_text()[-3000:])
+                print(f"{seen.name}: its tests fail without any mutant: {' '.join(seen.tests)}")
+                raise SystemExit(2)
+            if which != "sound" and not told(todo[int(which)], outcome):
+                os.kill(child, signal.SIGKILL)
+                break
+    os.waitpid(child, 0)
+
+
+def _pytest(seen: Subject, copy: Path, planted: _Planted | None, plugin: Planting | None) -> int:
+    """pytest over the module's tests, in the copy; what it prints goes beside the copy."""
     os.chdir(copy)
     sys.path[:0] = [str(copy)]
     said = os.open(copy.with_name("said.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(said, stream)
     try:
-        if source is not None:
-            sys.meta_path.insert(0, _Planted(seen.module, copy / seen.path, source))
-        return int(pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", *_UNWARNED, *seen.tests]))
+        if planted is not None:
+            sys.meta_path.insert(0, planted)
+        arguments = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", *_UNWARNED, *seen.tests]
+        return int(pytest.main(arguments, plugins=[] if plugin is None else [plugin]))
     except BaseException:
         traceback.print_exc()
         return 1
@@ -153,34 +183,39 @@ def _child(seen: Subject, copy: Path, source: str | None, limit_s: float) -> int
 
 def run(seen: Subject, copy: Path, until: float, retry: bool) -> tuple[dict[str, Result], bool]:
     """Ask the tests about every mutant that is not known yet, until the time is up; says whether all were asked."""
-    began = time.monotonic()
-    if tested(seen, copy, None, 600) != "survived":
-        print(copy.with_name("said.txt").read_text()[-3000:])
-        print(f"{seen.name}: its tests fail without any mutant: {' '.join(seen.tests)}")
-        raise SystemExit(2)
-    limit_s = 10 + _GENEROUS * (time.monotonic() - began)
-    results = known(seen)
-    every = list(mutants(seen.source))
-    for mutant in every:
-        before = results.get(mutant.name)
-        if before is not None and not (retry and before.outcome == "survived"):
-            continue
+    results, every = known(seen), list(mutants(seen.source))
+    asked = {name for name, result in results.items() if not (retry and result.outcome == "survived")}
+    todo = [mutant for mutant in every if mutant.name not in asked]
+    doubtful = [mutant for mutant in todo if not mutant.inside]
+
+    def told(mutant: Mutant, outcome: str) -> bool:
+        if outcome == "killed":
+            results[mutant.name] = Result(mutant.line_no, mutant.line, mutant.change, outcome)
+            keep(seen, results)
+        else:
+            doubtful.append(mutant)
+        return time.monotonic() < until
+
+    if todo:
+        asked_quickly(seen, copy, [mutant for mutant in todo if mutant.inside], told)
+    for mutant in doubtful:
         if time.monotonic() > until:
             break
-        results[mutant.name] = Result(mutant.line_no, mutant.line, mutant.change, _ask(seen, copy, mutant, limit_s))
+        outcome = asked_anew(seen, copy, mutant) if _compiles(mutant, seen) else "killed"
+        results[mutant.name] = Result(mutant.line_no, mutant.line, mutant.change, outcome)
         keep(seen, results)
-        if results[mutant.name].outcome == "survived":
+        if outcome == "survived":
             print(f"  {seen.path}:{mutant.line_no}: survived {mutant.change}: {mutant.line}", flush=True)
     names = {mutant.name for mutant in every}
     return {name: result for name, result in results.items() if name in names}, names <= results.keys()
 
 
-def _ask(seen: Subject, copy: Path, mutant: Mutant, limit_s: float) -> str:
+def _compiles(mutant: Mutant, seen: Subject) -> bool:
     try:
-        compile(mutant.source, seen.path, "exec")
+        compile(mutant.tree, seen.path, "exec")
     except SyntaxError:
-        return "killed"
-    return tested(seen, copy, mutant.source, limit_s)
+        return False
+    return True
 
 
 def known(seen: Subject) -> dict[str, Result]:

@@ -34,18 +34,23 @@ _COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitAnd: ast.BitOr,
 }
 _CALLED = {"min": "max", "max": "min", "any": "all", "all": "any"}
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DROPPED = frozenset({"abs", "sorted", "reversed"})
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """`line` is the source line's text, `change` what becomes of it, `nth` counts equal changes of equal lines."""
+    """`line` is the source line's text, `change` what becomes of it, `nth` counts equal changes of equal lines.
+
+    `tree` is the whole module with it. `inside` a function: what it does when it is called, not when it is imported.
+    """
 
     line_no: int
     line: str
     change: str
     nth: int
-    source: str
+    tree: ast.Module
+    inside: bool
 
     @property
     def name(self) -> str:
@@ -56,15 +61,17 @@ def mutants(source: str) -> Iterator[Mutant]:
     """Every mutant of a module, in the order of its lines."""
     tree, lines = ast.parse(source), source.splitlines()
     seen: Counter[tuple[str, str]] = Counter()
+    bodies = [range(f.body[0].lineno, (f.end_lineno or 0) + 1) for f in ast.walk(tree) if isinstance(f, _FUNCTIONS)]
     for at, (node, *_) in enumerate(_sites(tree)):
+        inside = any(node.lineno in body for body in bodies)
         for which, (change, _) in enumerate(_changes(node)):
             line = lines[node.lineno - 1].strip()
             seen[line, change] += 1
-            yield Mutant(node.lineno, line, change, seen[line, change], _with(tree, at, which))
+            yield Mutant(node.lineno, line, change, seen[line, change], _with(tree, at, which), inside)
 
 
-def _with(tree: ast.Module, at: int, which: int) -> str:
-    """The module's source with the change number `which` made at site number `at`."""
+def _with(tree: ast.Module, at: int, which: int) -> ast.Module:
+    """The module with the change number `which` made at site number `at`."""
     mutated = copy.deepcopy(tree)
     node, parent, field = next(site for number, site in enumerate(_sites(mutated)) if number == at)
     new = list(_changes(node))[which][1]
@@ -73,7 +80,8 @@ def _with(tree: ast.Module, at: int, which: int) -> str:
         held[next(i for i, one in enumerate(held) if one is node)] = new
     else:
         setattr(parent, field, new)
-    return ast.unparse(ast.fix_missing_locations(mutated))
+    ast.copy_location(new, node)
+    return ast.fix_missing_locations(mutated)
 
 
 def _sites(tree: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, ast.AST, str]]:
