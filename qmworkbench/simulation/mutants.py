@@ -28,7 +28,7 @@ from qmworkbench.domain.execution import SubmitOutcome
 from qmworkbench.domain.orders import Arc, Leg, OrdStatus, PositionEffect
 from qmworkbench.simulation.device import SimJournal
 from qmworkbench.simulation.process import Process
-from qmworkbench.trading import emergency, fold, holdings, intents, kernel, oms, repairs, risk
+from qmworkbench.trading import emergency, exposure, fold, holdings, intents, kernel, oms, repairs, risk
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.effects import SubmitOrder
 from qmworkbench.trading.state import State
@@ -187,7 +187,7 @@ def _unrealized_ignored(stack: ExitStack) -> None:
 
 
 def _pending_ignored(stack: ExitStack) -> None:
-    _set(stack, State, "working_entries", lambda state: [])
+    _set(stack, exposure, "may_open", lambda state: [])
 
 
 def _halt_not_asked(stack: ExitStack) -> None:

@@ -7,6 +7,7 @@ from qmworkbench.domain import commands
 from qmworkbench.domain.checks import Verdict
 from qmworkbench.domain.events.reconciliation import BrokerConnectionChanged
 from qmworkbench.domain.events.session import HealthObserved, PreflightRecorded, RunSpec, ServiceReady, SessionOpened
+from qmworkbench.domain.orders import OrderStyle, OrdType, TimeInForce
 from qmworkbench.domain.sessions import Environment, Phase, SessionWindow
 from qmworkbench.simulation.loop import MINUTE, OPEN, at
 from qmworkbench.simulation.process import Process
@@ -90,4 +91,24 @@ def _opened(sim: "SimSession", process: Process) -> SessionOpened:
         unattended=world.unattended,
         max_owned=len(runs) * world.symbols,
         shared_symbols=world.shared,
+    )
+
+
+def _style(sim: "SimSession", strategy_id: str) -> OrderStyle:
+    """How a strategy's orders are made: at the market, or resting with a time to live, drawn by strategy."""
+    if not sim.plan.world.limit_entries:
+        return OrderStyle()
+    chance = sim.faults.chance
+    entries = (OrdType.LIMIT, OrdType.STOP, OrdType.STOP_LIMIT, OrdType.MARKET)
+    exits = (OrdType.LIMIT, OrdType.MARKET)
+    exit_type = exits[chance.whole("style/exit", strategy_id, 0, 1)]
+    rests = exit_type is OrdType.LIMIT
+    return OrderStyle(
+        entry_type=entries[chance.whole("style/entry", strategy_id, 0, 3)],
+        entry_offset_bps=chance.whole("style/offset", strategy_id, 0, 20),
+        entry_time_in_force=TimeInForce.DAY if chance.unit("style/rests", strategy_id) < 0.7 else TimeInForce.IOC,
+        entry_timeout_s=chance.whole("style/timeout", strategy_id, 20, 200),
+        exit_type=exit_type,
+        exit_offset_bps=chance.whole("style/exit_offset", strategy_id, 0, 20) if rests else 0,
+        exit_timeout_s=chance.whole("style/exit_timeout", strategy_id, 20, 100) if rests else None,
     )

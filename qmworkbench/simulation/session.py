@@ -67,7 +67,7 @@ class SimSession:
     def __init__(self, plan: Plan, trace: list[str] | None = None) -> None:
         self.plan = plan
         self.trace = trace
-        self.loop = Loop(-10 * MINUTE)
+        self.loop = Loop(-3 * MINUTE)
         self.faults = Faults(plan)
         self.market = Market(plan.world, self.faults.chance)
         self.limits = limits_of(plan.world)
