@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from qmworkbench.brokers.select import broker_for
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.bus.in_process import InProcessBus
+from qmworkbench.domain.chain import Record
 from qmworkbench.domain.commands import AnyCommand, RestartStrategy
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import CommandAccepted, CommandReceived, CommandRefused
@@ -35,12 +36,12 @@ from qmworkbench.service.logs import SessionLog
 from qmworkbench.service.recovery import Restored, restore
 from qmworkbench.service.redaction import Redactor
 from qmworkbench.service.shell import Shell
+from qmworkbench.storage.chained import ChainedJournal
 from qmworkbench.storage.checkpoints import Checkpoints
-from qmworkbench.storage.journal import SqliteJournal
-from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.projections import Projector, SequenceGap
 from qmworkbench.storage.refused import StorageRefused
+from qmworkbench.storage.stores import Reader, begun, open_journal, open_reader
 from qmworkbench.trading.comparison import compare
 from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.reconciliation import TOLERANCES
@@ -67,7 +68,7 @@ class OfflineBook:
     shell: Shell
     broker: Broker
     exchange: Exchange
-    journal: SqliteJournal
+    journal: ChainedJournal[Any]
     heard: list[Event]
 
     @property
@@ -120,7 +121,7 @@ def open_offline(config: Config, command: str) -> Iterator[OfflineBook]:
     demand_book(config)
     with ExitStack() as opening:
         lease = opening.enter_context(Lease.acquire(paths.lease, process_id=uuid.uuid4().hex[:12], command=command))
-        journal = opening.enter_context(SqliteJournal.open(paths.journal, book=config.book))
+        journal = opening.enter_context(open_journal(paths, book=config.book))
         restored = restore(journal, Checkpoints(paths.checkpoints))
         session = restored.state.session
         if session is None:
@@ -161,7 +162,7 @@ def open_offline(config: Config, command: str) -> Iterator[OfflineBook]:
         )
 
 
-def _project(paths: BookPaths, journal: SqliteJournal) -> None:
+def _project(paths: BookPaths, journal: ChainedJournal[Any]) -> None:
     """Bring the tables up to the journal. They can be made from it again: their trouble stops no command."""
     with suppress(StorageRefused, SQLAlchemyError, SequenceGap):
         projector = Projector(paths.projections)
@@ -173,7 +174,7 @@ def _project(paths: BookPaths, journal: SqliteJournal) -> None:
 
 def demand_book(config: Config) -> None:
     """Raise BookEmpty where the book was never begun."""
-    if not config.paths.journal.exists():
+    if not begun(config.paths):
         raise BookEmpty(_nothing_there(config))
 
 
@@ -183,7 +184,7 @@ def read_state(config: Config) -> Restored:
     Raises BookEmpty, StorageRefused.
     """
     demand_book(config)
-    with JournalReader(config.paths.journal) as reader:
+    with open_reader(config.paths) as reader:
         restored = restore(_Readable(reader), Checkpoints(config.paths.checkpoints))
     if restored.state.session is None:
         raise BookEmpty(_nothing_there(config))
@@ -193,12 +194,12 @@ def read_state(config: Config) -> Restored:
 class _Readable:
     """A reader in the form that restoring asks for: the head as it was when reading began."""
 
-    def __init__(self, reader: JournalReader) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self.head = reader.head()
 
-    def read(self, after_seq: int = 0) -> Iterator[tuple[int, Event]]:
-        return self._reader.events(after_seq=after_seq, upto_seq=self.head[0])
+    def records(self, after_seq: int = 0) -> Iterator[Record]:
+        return self._reader.records(after_seq, upto_seq=self.head[0])
 
     def hash_at(self, seq: int) -> str | None:
         return self._reader.hash_at(seq)

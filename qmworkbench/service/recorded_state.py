@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from qmworkbench.domain.events import Event
+from qmworkbench.domain.chain import Record
 from qmworkbench.service.recovery import restore
 from qmworkbench.storage.checkpoints import Checkpoints
-from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.paths import BookPaths
+from qmworkbench.storage.stores import Reader
 from qmworkbench.trading.state import State
 
 
@@ -15,20 +15,20 @@ from qmworkbench.trading.state import State
 class _UpTo:
     """A journal as it was at `seq`, for folding."""
 
-    journal: JournalReader
+    journal: Reader
     seq: int
 
     @property
     def head(self) -> tuple[int, str]:
         return self.seq, self.journal.hash_at(self.seq) or ""
 
-    def read(self, after_seq: int = 0) -> Iterator[tuple[int, Event]]:
-        return self.journal.events(after_seq=after_seq, upto_seq=self.seq)
+    def records(self, after_seq: int = 0) -> Iterator[Record]:
+        return self.journal.records(after_seq, upto_seq=self.seq)
 
     def hash_at(self, seq: int) -> str | None:
         return self.journal.hash_at(seq) if seq <= self.seq else None
 
 
-def state_after(journal: JournalReader, paths: BookPaths, seq: int) -> State:
+def state_after(journal: Reader, paths: BookPaths, seq: int) -> State:
     """The state after record `seq` (0: before the first), folded from the newest checkpoint before it that verifies."""
     return State() if seq == 0 else restore(_UpTo(journal, seq), Checkpoints(paths.checkpoints)).state

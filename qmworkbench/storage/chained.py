@@ -24,6 +24,7 @@ class ChainedJournal(ABC, Generic[C]):
     """One book's journal (ports.Journal), opened for writing; `heads` are those it holds already."""
 
     book: str
+    meta: dict[str, str]
 
     def __init__(self, writer: GroupCommit[C], heads: Mapping[str, tuple[int, str]]) -> None:
         self._chaining = threading.Lock()

@@ -22,13 +22,10 @@ class JournalReader:
         self._connection = connect_readonly(self.path, any_thread=True)
         try:
             self.meta = journal_file.check(self._connection, self.path)
+            self.book = self.meta["book"]
         except BaseException:
             self._connection.close()
             raise
-
-    @property
-    def book(self) -> str:
-        return self.meta["book"]
 
     @property
     def durable_seq(self) -> int:

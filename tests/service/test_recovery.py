@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -207,8 +208,8 @@ def test_a_criterion_that_fails_keeps_entries_out_until_the_session_is_over(
 ) -> None:
     stopped_at(short_plan, 20)
 
-    def gathered(platform: Platform) -> RecoveryEvidence:
-        return msgspec.structs.replace(gather_recovery(platform), positions=None)
+    def gathered(*given: Any) -> RecoveryEvidence:
+        return msgspec.structs.replace(gather_recovery(*given), positions=None)
 
     monkeypatch.setattr(day, "gather_recovery", gathered)
     result = run_headless(short_plan, all_good)
