@@ -39,7 +39,8 @@ class Compiled:
         self.leaves = {name: self.tape.given(np.array([1.5])) for name in PRICES}
         self.leaves |= {name: self.tape.given(np.zeros(1, dtype=np.int32)) for name in COUNTS}
         self._columns: list[list[tuple[str, pl.Expr | None]]] = [[] for _ in range(len(program.stages) + 1)]
-        self._values, self._deepest, self._named = Values(self.tape), 1, 0
+        self._values, self._named = Values(self.tape), 0
+        self._back: dict[int, int] = {}  # the register of the number of rows looked back by
         self._made: dict[tuple[Any, ...], Any] = {}
         self._known = {name: Value(at) for name, at in self.leaves.items()}
         for stage, columns in enumerate(program.stages):
@@ -47,7 +48,6 @@ class Compiled:
         self.answers = {name: self._known.get(name, self._values.nothing) for name in answers}
         wanted = [at for value in self.answers.values() for at in (value.at, value.known) if at is not None]
         self.carried: list[Carried] = self.tape.cut(wanted)
-        self.place.depth = 1 << self._deepest.bit_length()
         self.stages = _leading_to({one.seed.column for one in self.carried}, self._columns)
 
     def kind(self, name: str) -> str:
@@ -148,10 +148,10 @@ class Compiled:
         )
         if rows is None or rows < 1 or _is_constant(value) or not fits:
             raise NotCarried(node.shown())
-        self._deepest = max(self._deepest, rows)
-        back = self.tape.constant(rows)
-        where = self.tape.call(self.place.behind, back)
-        there = Value(self.tape.call(self.place.since, back, self.tape.constant(group or _SYMBOL)))
+        if rows not in self._back:
+            self._back[rows] = self.tape.constant(self.place.look_back(rows))
+        where = self.tape.call(self.place.behind, self._back[rows])
+        there = Value(self.tape.call(self.place.since, self.tape.constant(rows), self.tape.constant(group or _SYMBOL)))
         return self._values.chosen(there, self._row(node.inputs[0], value, group, where, numbered=False), fill)
 
     def _looked_up(self, node: Node) -> Value:

@@ -109,7 +109,7 @@ def at_most(a: Array, bound: float) -> Array:
 
 def whole(a: Array, known: Bools | bool) -> Array:
     """As int64, fractions cut off; NotCarried for what does not fit, which polars answers in its own words."""
-    if a.dtype.kind == "f" and not ((np.abs(a) < _WHOLE_END) | ~np.asarray(known)).all():
+    if a.dtype.kind == "f" and not np.where(known, np.abs(a), 0.0).max() < _WHOLE_END:
         raise NotCarried("a number too large for a whole one")
     return a.astype(np.int64)
 
@@ -122,6 +122,11 @@ def floating(a: Array) -> Array:
 def smoothed(before: Array, begun: Bools, weight: float, a: Array) -> Array:
     """One step of an exponential average; the value itself where there was none before."""
     return np.where(begun, before + weight * (a - before), a)
+
+
+def both(a: Bools | bool, b: Bools | bool) -> Bools | bool:
+    """Whether both hold."""
+    return b if a is True else a if b is True else np.logical_and(a, b)
 
 
 def chosen(condition: Bools | bool, then: Any, otherwise: Any) -> Array:

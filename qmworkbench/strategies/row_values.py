@@ -81,7 +81,7 @@ class Values:
     def all_of(self, values: Sequence[Value]) -> Value:
         """Whether all hold: false if one does not, else null if one is not known."""
         self._of(_TRUTH, *values)
-        at = self._joined(np.logical_and, [value.at for value in values])
+        at = self._joined(on_rows.both, [value.at for value in values])
         if all(value.known is None for value in values):
             return Value(at)
         fails = self._joined(np.logical_or, [self.inverse(value).at for value in values])
@@ -159,17 +159,17 @@ class Values:
     def both(self, *values: Value) -> int | None:
         """Where none of them is null."""
         known = sorted({value.known for value in values if value.known is not None})
-        return self._joined(np.logical_and, known) if known else None
+        return self._joined(on_rows.both, known) if known else None
 
     def _masked(self, value: Value, where: int) -> Value:
         """The value where a truth holds, null elsewhere."""
-        known = where if value.known is None else self.tape.call(np.logical_and, where, value.known)
-        at = self.tape.call(np.logical_and, where, value.at) if self.kind(value) == _TRUTH else value.at
+        known = where if value.known is None else self.tape.call(on_rows.both, where, value.known)
+        at = self.tape.call(on_rows.both, where, value.at) if self.kind(value) == _TRUTH else value.at
         return Value(at, known, value.unsure)
 
     def _true(self, at: int, known: int | None) -> Value:
         """A truth value, false where it is null."""
-        return Value(at if known is None else self.tape.call(np.logical_and, at, known), known)
+        return Value(at if known is None else self.tape.call(on_rows.both, at, known), known)
 
     def _joined(self, function: Function, registers: Sequence[int]) -> int:
         joined = registers[0]
