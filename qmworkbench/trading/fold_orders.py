@@ -29,6 +29,10 @@ from qmworkbench.trading import holdings
 from qmworkbench.trading.state import State, position_key
 
 _SUBMIT_MEMORY = timedelta(minutes=1)
+# Numbers from here on are times since 1970 (this one is in 1973), and clocks of a venue and ours may lie apart.
+_A_TIME_NS = 10**17
+_CLOCKS_APART = timedelta(days=2)
+_LONGEST_JUMP = 10**6
 _encode = msgspec.msgpack.Encoder(decimal_format="string").encode
 
 
@@ -149,11 +153,24 @@ def _order_query_requested(state: State, event: OrderQueryRequested) -> None:
 
 def _execution_reported(state: State, event: ExecutionReported) -> None:
     report = event.report
-    state.exec_cursor = max(state.exec_cursor, report.cursor)
+    if report.cursor > state.exec_cursor and not runs_ahead(state, report.cursor):
+        state.exec_cursor = report.cursor
     # The first telling counts: one that contradicts it is known from now on as well, and replaces nothing.
     digest = report_digest(report)
     if state.exec_ids.setdefault(report.exec_id, digest) != digest:
         state.exec_ids[f"{report.exec_id} {digest}"] = digest
+
+
+def runs_ahead(state: State, cursor: int) -> bool:
+    """Whether a transaction number is out of all proportion: taken for the newest, it would hide all news below it.
+
+    Brokers that number count up by ones; where a time in nanoseconds stands for a number, it is about now.
+    """
+    if cursor - state.exec_cursor <= _LONGEST_JUMP or not state.exec_cursor:
+        return False
+    if state.exec_cursor < _A_TIME_NS or state.now is None:
+        return True
+    return cursor > int((state.now + _CLOCKS_APART).timestamp()) * 10**9
 
 
 def report_digest(report: ExecutionReport) -> str:

@@ -101,7 +101,7 @@ def on_execution(decision: Decision, event: ExecutionReported) -> None:
     decision.emit(event)
     if state.session is None:
         return  # nobody decides yet: on record, and the comparison that begins a session finds what it did
-    finding = report_door.malformed(report)
+    finding = report_door.malformed(report) or report_door.out_of_line(state, report)
     if finding is not None:
         contradicts(decision, report, *finding)
         return

@@ -14,6 +14,7 @@ from typing import Final
 from qmworkbench.domain.execution import ExecType, ExecutionReport
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import Order
+from qmworkbench.trading.fold_orders import runs_ahead
 from qmworkbench.trading.state import State
 
 _LARGEST: Final = Decimal(10) ** 12
@@ -53,6 +54,13 @@ def _trade(report: ExecutionReport) -> Finding | None:
         return "malformed", f"a fill of {qty} at {px} is not a fill"
     if fee and abs(fee) > _PLAIN_FEE and abs(fee) > qty * px * report.conversion_rate:
         return "absurd_fee", f"a fee of {fee} for {qty} at {px}"
+    return None
+
+
+def out_of_line(state: State, report: ExecutionReport) -> Finding | None:
+    """A transaction number far ahead of every other: what came after it would look old."""
+    if report.cursor > state.exec_cursor and runs_ahead(state, report.cursor):
+        return "absurd_cursor", f"its number {report.cursor} is far ahead of {state.exec_cursor}, the newest"
     return None
 
 

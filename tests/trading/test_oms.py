@@ -324,6 +324,17 @@ def test_a_report_that_cannot_be_true_is_set_aside_on_record_and_alarmed(changes
     assert asked(got, QueryBroker), "the broker's books decide"
 
 
+@pytest.mark.parametrize("reached", [50, 1_772_463_600 * 10**9])
+def test_a_number_far_ahead_of_the_newest_does_not_hide_what_comes_after_it(reached: int) -> None:
+    built = desk()
+    built.state.exec_cursor = reached
+    built.fill(10, cursor=10**19)
+    assert built.quarantined() == ["absurd_cursor"]
+    assert built.state.exec_cursor == reached
+    built.fill(10, cursor=reached + 1)
+    assert (qty(built), built.state.exec_cursor) == (10, reached + 1)
+
+
 def test_an_over_fill_is_held_alarmed_and_stops_the_strategy() -> None:
     built = desk()
     built.fill(100)
