@@ -9,6 +9,7 @@ the present one. Counting twice is allowed, counting too little never.
 
 from decimal import Decimal
 
+from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import Leg, Order, Side
 from qmworkbench.domain.positions import Position
@@ -30,9 +31,9 @@ def opens(order: Order) -> bool:
     return order.leg is Leg.ENTRY or order.strategy_id == EXTERNAL
 
 
-def worst_px(order: Order, px: Decimal = ZERO) -> Decimal:
-    """The highest price an order is counted at: its own, the one it was decided on, `px`."""
-    highest = order.decision_px if order.decision_px > px else px
+def worst_px(order: Order) -> Decimal:
+    """The highest price an order is counted at: its own ones, and the one it was decided on."""
+    highest = order.decision_px
     if order.limit_px is not None and order.limit_px > highest:
         highest = order.limit_px
     if order.stop_px is not None and order.stop_px > highest:
@@ -130,12 +131,14 @@ class Exposure:
                 self.strategy_value = None if worth is None else self.strategy_value + worth
 
     def _on_their_way(self, state: State, strategy_id: str, symbol: str, px: Decimal, symbols: set[str]) -> None:
+        instruments = state.day.instruments
         for order, qty in self.coming:
+            own_px, known = worst_px(order), instruments.get(order.symbol)
             symbols.add(order.symbol)
             if order.symbol == symbol:
-                self._add(order.side, qty, qty * worst_px(order, px))
-            worth = reserve(state, order, qty)
-            self.tied_up += worth * _margin_rate(state, order.symbol)
+                self._add(order.side, qty, qty * max(own_px, px))
+            worth = _reserve(state, order, known, qty * own_px)
+            self.tied_up += worth if known is None else worth * known.margin_rate
             if order.strategy_id == strategy_id and self.strategy_value is not None:
                 self.strategy_value += worth
 
@@ -156,15 +159,12 @@ class Exposure:
         return in_account(self.buy_worth if side is Side.BUY else self.sell_worth, self._rate)
 
 
-def reserve(state: State, order: Order, qty: Decimal) -> Decimal:
-    """What is set aside for `qty` of an order that may still come, in account currency, at the price it was decided on
-    or its own. Where its currency has no rate any more, what was set aside when it was intended.
+def _reserve(state: State, order: Order, known: Instrument | None, worth: Decimal) -> Decimal:
+    """`worth` of an order in account currency. Where its currency has no rate any more, what was set aside when it was
+    intended.
     """
-    instrument = state.instrument(order.symbol)
-    rate = state.rate(instrument.currency) if instrument is not None else None
-    if rate is None:
-        return order.reserve_notional
-    return in_account(qty * worst_px(order), rate)
+    rate = state.rate(known.currency) if known is not None else None
+    return order.reserve_notional if rate is None else in_account(worth, rate)
 
 
 def in_account(worth: Decimal, rate: Decimal) -> Decimal:
