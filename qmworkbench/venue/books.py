@@ -10,6 +10,7 @@ from qmworkbench.domain.execution import ExecType, ExecutionReport
 from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import OrdStatus, Side
 from qmworkbench.domain.positions import fill_delta
+from qmworkbench.venue import day_trades
 from qmworkbench.venue.accounting import fill_fee, money, paid_in_full
 from qmworkbench.venue.faults import Fault, FaultKind
 from qmworkbench.venue.ledger import NEVER, Ledger
@@ -142,6 +143,8 @@ class Books(Ledger):
             fee += self.model.locates[order.symbol].fee_per_share * delta.opened_qty
         order.fees += fee
         self.touch(order)
+        if instrument.day_trade_rule:
+            day_trades.count(self, order.symbol, delta, first=order.cum_qty == qty)
         realized = money(delta.realized_pnl, rate)
         flow = money(-order.side.sign * value, rate) if paid_in_full(instrument) else realized
         report = self._report(order, ExecType.TRADE, at, last_qty=qty, last_px=px, fee=fee, rate=rate)

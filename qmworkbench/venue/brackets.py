@@ -21,8 +21,12 @@ from qmworkbench.venue.orders import Ending, VenueOrder
 
 def entry_filled(books: Books, entry: VenueOrder, px: Decimal, at: datetime) -> None:
     """An entry has traded at `px`: wake its legs, or give them the larger size."""
-    covered = entry.cum_qty - entry.exited_qty
+    covered = max(entry.cum_qty - entry.exited_qty, ZERO)
     for leg in books.legs_of(entry):
+        if covered == 0:  # more was closed than it had filled, by a bust or an over-fill: this only makes up for it
+            if not leg.held:
+                books.end(leg, OrdStatus.CANCELED, Ending.FOLLOWS_POSITION, at)
+            continue
         leg.order_qty = leg.cum_qty + covered
         if leg.held:
             leg.held = False
@@ -37,7 +41,7 @@ def exit_filled(books: Books, order: VenueOrder, qty: Decimal, at: datetime) -> 
     """An exit has traded `qty`: settle with its siblings, then with every other exit of the symbol."""
     entry = books.orders.get(order.parent_id) if order.parent_id else None
     if entry is not None:
-        _reduce(books, entry, min(qty, entry.cum_qty - entry.exited_qty), Ending.OCO, at)
+        _reduce(books, entry, qty, Ending.OCO, at)
     follow_position(books, order.symbol, at)
 
 
@@ -101,7 +105,7 @@ def entry_ended(books: Books, entry: VenueOrder, at: datetime) -> None:
 
 def _covered(books: Books, entry: VenueOrder) -> Decimal:
     """How much of the position the legs of `entry` stand for."""
-    return entry.cum_qty - entry.exited_qty if books.legs_of(entry) else ZERO
+    return max(entry.cum_qty - entry.exited_qty, ZERO) if books.legs_of(entry) else ZERO
 
 
 def _reduce(books: Books, entry: VenueOrder, qty: Decimal, reason: Ending, at: datetime) -> None:
@@ -114,7 +118,7 @@ def _reduce(books: Books, entry: VenueOrder, qty: Decimal, reason: Ending, at: d
     for leg in books.legs_of(entry):
         if leg.held:
             continue
-        if covered == 0:
+        if covered <= 0:
             books.end(leg, OrdStatus.CANCELED, reason, at)
         elif leg.order_qty != leg.cum_qty + covered:
             leg.order_qty = leg.cum_qty + covered

@@ -141,6 +141,7 @@ class VenueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Buying power is equity times `leverage`, less what positions tie up and working entries reserve;
     `leverage` is the account's, an instrument's own comes from its `margin_rate`. Every kind in AssetClass
     has its schedule. `short_margin` is the equity a short share takes (None: its `margin_rate`, as a long one).
+    `day_trading_equity` is what an account must have to be a pattern day trader's (FINRA: 25,000; None: not asked for).
     `locates` are needed to sell short what is not easy to borrow. `shorting_enabled` False: nothing is sold short.
     `replace_renames_order`: a replaced order goes on under a new order id, as at Alpaca.
     """
@@ -153,6 +154,7 @@ class VenueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     locates: dict[str, Locate] = {}
     short_margin: ShortMargin | None = None
     shorting_enabled: bool = True
+    day_trading_equity: Decimal | None = None
     replace_renames_order: bool = False
     faults: FaultPlan = NO_FAULTS
 

@@ -40,7 +40,8 @@ def cancel(books: Books, cl_ord_id: str) -> None:
         order.cancel_pending = True
         books.touch(order)
     else:
-        order.fills_late = books.draw(FaultKind.FILL_AFTER_CANCEL, order) is not None
+        # A leg that waits for its entry is not at the market, and cannot fill there.
+        order.fills_late = order.is_working and books.draw(FaultKind.FILL_AFTER_CANCEL, order) is not None
         _call_off(books, order, books.now)
 
 

@@ -11,7 +11,7 @@ from qmworkbench.domain.execution import LegRequest, OrderRequest
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import Leg, OrdStatus, OrdType, PositionEffect, Side, TimeInForce
-from qmworkbench.venue import statements
+from qmworkbench.venue import day_trades, statements
 from qmworkbench.venue.books import Books
 from qmworkbench.venue.orders import OrderRefused, Refusal, VenueOrder
 
@@ -66,12 +66,12 @@ def reference_px(books: Books, request: OrderRequest) -> Decimal:
 
 
 def _last_px(books: Books, request: OrderRequest) -> Decimal:
-    last = books.marks.get(request.symbol)
+    last = books.last_px(request.symbol, request.side)
     if last is None:
         raise OrderRefused(
             Refusal.NO_MARKET_PRICE, f"nothing has traded in {request.symbol} yet, so {request.cl_ord_id} has no price"
         )
-    return last.px
+    return last
 
 
 def orders_for(books: Books, request: OrderRequest) -> list[VenueOrder]:
@@ -219,6 +219,7 @@ def _check_entry(books: Books, request: OrderRequest, instrument: Instrument) ->
     symbol, side, qty = request.symbol, request.side, request.order_qty
     check_qty(request.cl_ord_id, symbol, qty, instrument)
     check_short(books, symbol, side, qty)
+    _check_day_trades(books, instrument)
     if request.trail_bps is not None:
         raise OrderRefused(Refusal.BAD_TRAIL, f"{request.cl_ord_id}: an entry cannot trail; give it a stop_px")
     if books.rate(instrument.currency) is None:
@@ -230,6 +231,19 @@ def _check_entry(books: Books, request: OrderRequest, instrument: Instrument) ->
     px = reference_px(books, request)
     check_size(symbol, qty, px, instrument)
     check_power(books, symbol, side, qty, px)
+
+
+def _check_day_trades(books: Books, instrument: Instrument) -> None:
+    """An account with less than it takes to day-trade may not open what would make it a pattern day trader's."""
+    least = books.model.day_trading_equity
+    if least is None or not instrument.day_trade_rule:
+        return
+    made, equity = day_trades.day_trades(books) or 0, statements.valuation(books).equity
+    if made >= day_trades.PATTERN - 1 and equity < least:
+        raise OrderRefused(
+            Refusal.PATTERN_DAY_TRADER,
+            f"{made} day trades in five sessions and an equity of {equity}: {least} it takes; wait, or hold overnight",
+        )
 
 
 def check_qty(name: str, symbol: str, qty: Decimal, instrument: Instrument) -> None:

@@ -36,6 +36,7 @@ from qmworkbench.venue.orders import OrderRefused, VenueOrder
 from qmworkbench.venue.overnight import Overnight
 from qmworkbench.venue.pricing import Pricing, told
 from qmworkbench.venue.quiet import is_quiet
+from qmworkbench.venue.quotes import Quotes, match
 from qmworkbench.venue.records import StatementLine, VenueError
 from qmworkbench.venue.store import Store
 from qmworkbench.venue.turns import Turn
@@ -136,6 +137,7 @@ class Exchange:
                 )
             expire_day_orders(books, at)
             account.session_id, account.session_open, account.opened_at = session_id, True, at
+            account.session_no += 1
             account.realized_pnl = account.fees = Decimal(0)
             books.keep_account()
             if day is not None:
@@ -185,6 +187,22 @@ class Exchange:
             desk.frame_ends(books, frame.as_of)
             self._pricing.bring_up_rates(books, {books.instruments[symbol].currency for symbol in tracked})
             books.keep_clock()
+
+    def on_quotes(self, frame: Quotes, universe: Universe) -> None:
+        """Match the quotes of one moment; bars' rules without a range (quotes.py).
+
+        Quotes that are not after the last frame, or find no session open, match nothing.
+        """
+        with self._change() as books:
+            if not books.account.session_open or frame.as_of <= books.now:
+                return
+            tracked = books.tracked()
+            books.advance(frame.as_of)
+            desk.frame_begins(books, frame.as_of)
+            match(books, frame, universe)
+            desk.frame_ends(books, frame.as_of)
+            if tracked:
+                books.keep_clock()
 
     def set_rates(self, rates: Mapping[str, Decimal], at: datetime) -> None:
         """Tell the venue what one unit of each currency is worth in account currency.

@@ -10,6 +10,7 @@ from decimal import Decimal
 from qmworkbench.domain.execution import AccountActivity, ExecutionReport
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.numbers import ONE, ZERO
+from qmworkbench.domain.orders import Side
 from qmworkbench.venue.bars import Print
 from qmworkbench.venue.costs import VenueModel
 from qmworkbench.venue.faults import FaultSource
@@ -73,6 +74,7 @@ class Ledger:
         self.worth: Valuation | None
         self.idle: dict[str, Decimal]
         self.zones: dict[str, tuple[float, float] | None]
+        self.counts_day_trades: bool
         if store.account() is None:
             opened = AccountRow(venue=venue, currency=currency, initial_cash=initial_cash, cash=initial_cash)
             store.write(Batch(account=opened, binding=True))
@@ -109,6 +111,7 @@ class Ledger:
         self._listed = set(known)
         # What is held goes on under the terms it had, whatever is traded today.
         self.instruments.update({symbol: terms for symbol, terms in known.items() if symbol not in self._given})
+        self.counts_day_trades = any(terms.day_trade_rule for terms in self.instruments.values())
         unknown = sorted((set(self.positions) | set(self.by_symbol)) - set(self.instruments))
         if unknown:
             raise VenueError(f"{self._store.path} holds {', '.join(unknown)}, not among the instruments: add them")
@@ -220,6 +223,21 @@ class Ledger:
         if symbol in self.positions:
             self.worth = None
         self._batch.marks[symbol] = last
+
+    def keep_round_trips(self, trips: RoundTrips) -> None:
+        self.round_trips[trips.session_no, trips.symbol] = trips
+        self._batch.round_trips[trips.session_no, trips.symbol] = trips
+
+    def quote(self, quote: Quote) -> None:
+        self.quotes[quote.symbol] = self._batch.quotes[quote.symbol] = quote
+        self.worth = None
+
+    def last_px(self, symbol: str, side: Side) -> Decimal | None:
+        """What a market order on this side would last have met: the last print, or the far side of a later quote."""
+        last, quote = self.marks.get(symbol), self.quotes.get(symbol)
+        if quote is not None and (last is None or quote.at > last.at):
+            return quote.ask if side is Side.BUY else quote.bid
+        return None if last is None else last.px
 
     def record_rate(self, rate: Rate) -> None:
         known = self.rates.get(rate.currency)

@@ -59,6 +59,7 @@ class MemoryStore:
             self._account = copy(batch.account)
         self._marks.update(batch.marks)
         self._rates.update(batch.rates)
+        self._quotes.update(batch.quotes)
         for cl_ord_id, peak in batch.peaks.items():
             self._orders[cl_ord_id].peak_px = peak
         if not batch.binding:
@@ -81,7 +82,6 @@ class MemoryStore:
             self._booked.append(booked)
             self._booked_at.append(booked.activity.cursor)
         self._first_ids.update(batch.order_ids)
-        self._quotes.update(batch.quotes)
         self._round_trips.update({key: copy(trips) for key, trips in batch.round_trips.items()})
         self._counters.update(batch.counters)
         for item in batch.scheduled.values():

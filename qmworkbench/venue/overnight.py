@@ -1,9 +1,10 @@
 """What the venue books when a session opens: corporate actions and financing since the last one (§14).
 
-In this order: financing of pairs for the nights past, then date by date what was announced: dividends on the evening's
-holdings, splits, ticker changes, delistings. Each entry has its own transaction number. A resting order goes on in new
-shares: its leaves in whole lots, rounded down, its prices on tick and never nearer to the market (restated_px); one
-with less than a lot left is called off. Nobody is sent a report of that: the activity says it.
+In this order: financing of pairs for the nights past, interest on shares sold short, then date by date what was
+announced: dividends on the evening's holdings, splits, ticker changes, delistings. Each entry has its own transaction
+number. A resting order goes on in new shares: its leaves in whole lots, rounded down, its prices on tick and never
+nearer to the market (restated_px); one with less than a lot left is called off. Nobody is sent a report of that: the
+activity says it.
 """
 
 from collections.abc import Iterable
@@ -57,6 +58,7 @@ class Overnight:
         if before is None:
             return
         self._finance(before)
+        self._borrow((self._day - before).days)
         due = sorted((a for a in actions if before < a.ex_date <= self._day), key=action_order)
         for _, on_one_date in groupby(due, key=lambda action: action.ex_date):
             self._take_effect(list(on_one_date))
@@ -112,6 +114,27 @@ class Overnight:
                 detail=terms.told(instrument, held.qty, nights),
             )
 
+    def _borrow(self, nights: int) -> None:
+        """Interest on shares sold short, for every calendar day since the last session."""
+        books, terms = self._books, self._books.model.borrowing
+        for symbol, held in sorted(books.positions.items()):
+            if held.qty >= 0 or financing.is_financed(books.instruments[symbol]) or not terms.rate(symbol):
+                continue
+            px = market_px(books, held)
+            fee = terms.fee(symbol, -held.qty, px, nights)
+            post(
+                books,
+                ActivityKind.BORROW_FEE,
+                symbol,
+                self._at,
+                qty_before=held.qty,
+                qty_after=held.qty,
+                amount=-money(fee, self._rate(symbol)).quantize(financing.PLACES),
+                effective=self._day.isoformat(),
+                px=px,
+                detail=f"{nights} day{'s' * (nights != 1)} at {terms.rate(symbol)} % a year of {terms.day_count} days",
+            )
+
     def _dividend(self, action: CorporateAction) -> None:
         """On what was held in the evening before the ex-date; who is short owes it."""
         held = self._books.positions.get(action.symbol)
@@ -138,6 +161,10 @@ class Overnight:
         last, held, orders = books.marks.get(symbol), books.positions.get(symbol), self._orders(symbol)
         if last is not None:
             books.mark(symbol, Print(restated_mark(last.px, ratio), last.at))
+        quote = books.quotes.get(symbol)
+        if quote is not None:
+            bid, ask = restated_mark(quote.bid, ratio), restated_mark(quote.ask, ratio)
+            books.quote(msgspec.structs.replace(quote, bid=bid, ask=ask))
         if held is None and not orders:
             return
         qty = held.qty if held is not None else ZERO
@@ -236,6 +263,8 @@ class Overnight:
         books.rename_orders(symbol, new)
         if last is not None:
             books.mark(new, last)
+        if symbol in books.quotes:
+            books.quote(msgspec.structs.replace(books.quotes[symbol], symbol=new))
         if symbol in books.halted:
             books.set_halted(symbol, False)
             books.set_halted(new, True)

@@ -12,6 +12,8 @@ from decimal import Decimal
 
 from qmworkbench.domain.execution import Account, BrokerPosition
 from qmworkbench.domain.numbers import ZERO
+from qmworkbench.domain.orders import Side
+from qmworkbench.venue import day_trades
 from qmworkbench.venue.accounting import money, paid_in_full
 from qmworkbench.venue.books import Books
 from qmworkbench.venue.orders import VenueOrder
@@ -47,6 +49,9 @@ def account(books: Books) -> Account:
         as_of=books.now,
         positions_value=worth.positions_value,
         unrealized_pnl=worth.unrealized_pnl,
+        day_trades=day_trades.day_trades(books),
+        pattern_day_trader=day_trades.is_pattern(books),
+        shorting_enabled=books.model.shorting_enabled,
     )
 
 
@@ -101,9 +106,9 @@ def reserved_by(books: Books, entry: VenueOrder) -> Decimal:
 
 
 def market_px(books: Books, held: Holding) -> Decimal:
-    """The mark of a position: its last print, its average price before there is one."""
-    last = books.marks.get(held.symbol)
-    return last.px if last is not None else held.avg_px
+    """The mark of a position: its last print, or what a later quote would close it at; before either its average."""
+    px = books.last_px(held.symbol, Side.SELL if held.qty > 0 else Side.BUY)
+    return held.avg_px if px is None else px
 
 
 def market_value(books: Books, held: Holding) -> Decimal:
