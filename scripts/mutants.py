@@ -5,7 +5,8 @@
 Modules are named as in MAPPED below (risk, oms, ...); none means all of them, in that order. The run works on a copy of
 the checkout made at its start, on one core, at low priority, and stops after `--seconds`. What is known is kept in
 .mutants/ by the content of the module and its tests, so that the next run goes on where this one stopped. `--list`
-shows the mutants alone, `--retry` asks the survivors again, `--report` writes docs/mutation.md from all on record.
+shows the mutants alone, `--retry` asks the survivors again in processes of their own, `--report` runs nothing and
+writes docs/mutation.md from what is on record.
 
 A survivor is a line that no test would miss. Write the test, or say in scripts/equivalent_mutants.toml why the mutant
 is none. Exit code 1: there are survivors nobody has explained. 2: the tests fail without any mutant.
@@ -26,11 +27,12 @@ import tempfile
 import time
 import tomllib
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from mutation_operators import Mutant, mutants
@@ -186,26 +188,21 @@ def run(seen: Subject, copy: Path, until: float, retry: bool) -> tuple[dict[str,
     results, every = known(seen), list(mutants(seen.source))
     asked = {name for name, result in results.items() if not (retry and result.outcome == "survived")}
     todo = [mutant for mutant in every if mutant.name not in asked]
-    doubtful = [mutant for mutant in todo if not mutant.inside]
 
     def told(mutant: Mutant, outcome: str) -> bool:
-        if outcome == "killed":
-            results[mutant.name] = Result(mutant.line_no, mutant.line, mutant.change, outcome)
-            keep(seen, results)
-        else:
-            doubtful.append(mutant)
-        return time.monotonic() < until
-
-    if todo:
-        asked_quickly(seen, copy, [mutant for mutant in todo if mutant.inside], told)
-    for mutant in doubtful:
-        if time.monotonic() > until:
-            break
-        outcome = asked_anew(seen, copy, mutant) if _compiles(mutant, seen) else "killed"
         results[mutant.name] = Result(mutant.line_no, mutant.line, mutant.change, outcome)
         keep(seen, results)
         if outcome == "survived":
             print(f"  {seen.path}:{mutant.line_no}: survived {mutant.change}: {mutant.line}", flush=True)
+        return time.monotonic() < until
+
+    if todo and not retry:
+        asked_quickly(seen, copy, [mutant for mutant in todo if mutant.inside], told)
+    for mutant in todo:
+        if time.monotonic() > until:
+            break
+        if retry or not mutant.inside:
+            told(mutant, asked_anew(seen, copy, mutant) if _compiles(mutant, seen) else "killed")
     names = {mutant.name for mutant in every}
     return {name: result for name, result in results.items() if name in names}, names <= results.keys()
 
@@ -267,10 +264,18 @@ def main() -> int:
             for mutant in mutants((ROOT / MAPPED[name][0]).read_text()):
                 print(f"{MAPPED[name][0]}:{mutant.line_no}: {mutant.change}: {mutant.line}")
         return 0
+    reasons = tomllib.loads(EQUIVALENT.read_text())["equivalent"] if EQUIVALENT.is_file() else []
+    if given.report:
+        write_report([on_record(subject(name, ROOT)) for name in names], reasons)
+        return 0
     os.nice(10)
     os.environ["PYTHONHASHSEED"] = "0"
-    reasons = tomllib.loads(EQUIVALENT.read_text())["equivalent"] if EQUIVALENT.is_file() else []
-    until, unexplained, seen_all = time.monotonic() + given.seconds, 0, []
+    return 1 if tested(names, time.monotonic() + given.seconds, given.retry, reasons) else 0
+
+
+def tested(names: Sequence[str], until: float, retry: bool, reasons: Sequence[Mapping[str, Any]]) -> int:
+    """Ask about these modules until the time is up; returns how many survivors nobody has explained."""
+    unexplained = 0
     with tempfile.TemporaryDirectory(prefix="qm-mutants-") as scratch:
         os.environ["TMPDIR"] = scratch
         tempfile.tempdir = None
@@ -282,16 +287,19 @@ def main() -> int:
                 print(f"{name}: the time is up; the next run goes on here")
                 break
             print(f"{name}: {about.path}", flush=True)
-            results, complete = run(about, copy, until, given.retry)
+            results, complete = run(about, copy, until, retry)
             seen = Seen(about.path, results, complete)
             left = [r for r in seen.survivors if not explained(reasons, about.path, r)]
             unexplained += len(left)
-            seen_all.append(seen)
             state = "" if complete else ", not finished"
             print(f"{name}: {len(results)} mutants, {len(seen.survivors)} survived, {len(left)} unexplained{state}")
-    if given.report:
-        write_report(seen_all, reasons)
-    return 1 if unexplained else 0
+    return unexplained
+
+
+def on_record(about: Subject) -> Seen:
+    """What earlier runs have found of the module as it is now."""
+    names, results = {mutant.name for mutant in mutants(about.source)}, known(about)
+    return Seen(about.path, {name: r for name, r in results.items() if name in names}, names <= results.keys())
 
 
 def _preload() -> None:

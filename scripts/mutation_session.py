@@ -1,8 +1,8 @@
 """Mutants inside functions, asked quickly: the tests are collected once, and each mutant is a fork of that moment.
 
 A fork swaps the code of the functions that the mutant changes and runs the tests that reach its line, the quickest
-first, until one fails. What a module computes when it is imported cannot be changed so: such mutants, and whatever
-survives here, are asked again in a process that imports everything anew (scripts/mutants.py).
+first, until one fails. What a module computes when it is imported cannot be changed so: such mutants are asked in a
+process that imports everything anew (scripts/mutants.py).
 """
 
 import ast

@@ -1,0 +1,132 @@
+"""Mutation testing itself: which small bugs it plants, where it leaves a source alone, and what it reports."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+@pytest.fixture(autouse=True)
+def _scripts_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+
+SOURCE = '''"""A module."""
+
+LIMIT: int = 3
+
+
+def rule(price: int, qty: int = 0) -> bool:
+    """Whether it passes."""
+    if price < LIMIT and not qty:
+        raise ValueError(f"{price + 1} is too little")
+    total = min(price, qty) * 2
+    note("seen", total)
+    return total >= LIMIT
+'''
+
+
+def changes() -> list[tuple[int, str]]:
+    from mutation_operators import mutants
+
+    return [(mutant.line_no, mutant.change) for mutant in mutants(SOURCE)]
+
+
+def test_each_small_bug_is_planted_once() -> None:
+    found = changes()
+    assert len(found) == len({mutant.name for mutant in _mutants()})
+    for expected in (
+        (3, "3 to 4"),
+        (6, "0 to 1"),
+        (8, "Lt to LtE"),
+        (8, "Lt to GtE"),
+        (8, "and to or"),
+        (8, "drop part 1 of and"),
+        (8, "drop part 2 of and"),
+        (8, "drop not"),
+        (8, "if True"),
+        (8, "if False"),
+        (10, "min to max"),
+        (10, "Mult to Div"),
+        (10, "2 to 3"),
+        (11, "drop the statement"),
+        (12, "GtE to Gt"),
+        (12, "GtE to Lt"),
+    ):
+        assert expected in found
+
+
+def test_texts_annotations_and_messages_are_left_alone() -> None:
+    assert not [change for line, change in changes() if line in (1, 7, 9)]
+    assert all("seen" not in change for _, change in changes())
+
+
+def _mutants() -> list[object]:
+    from mutation_operators import mutants
+
+    return list(mutants(SOURCE))
+
+
+def test_a_mutant_is_the_module_with_one_thing_changed() -> None:
+    from mutation_operators import mutants
+
+    plain = ast.unparse(ast.parse(SOURCE))
+    for mutant in mutants(SOURCE):
+        other = ast.unparse(mutant.tree)
+        differing = [pair for pair in zip(plain.splitlines(), other.splitlines(), strict=False) if pair[0] != pair[1]]
+        assert differing, mutant.name
+        compile(mutant.tree, "module", "exec")
+    assert ast.unparse(ast.parse(SOURCE)) == plain
+
+
+def test_only_what_runs_when_called_counts_as_inside() -> None:
+    from mutation_operators import mutants
+
+    inside = {mutant.line_no for mutant in mutants(SOURCE) if mutant.inside}
+    assert inside == {8, 10, 11, 12}
+
+
+def test_living_functions_take_the_mutants_code() -> None:
+    from mutation_operators import mutants
+    from mutation_session import functions_of, swap
+
+    path = "/nowhere/rules.py"
+    space: dict[str, object] = {"note": lambda *_: None}
+    exec(compile(SOURCE, path, "exec"), space)
+    rule = space["rule"]
+    assert callable(rule)
+    assert rule(5, 2) is True
+    (mutant,) = [m for m in mutants(SOURCE) if m.change == "min to max"]
+    (other,) = [m for m in mutants(SOURCE) if (m.line_no, m.change) == (12, "GtE to Lt")]
+    assert swap(functions_of(path), path, other.tree) == 1
+    assert rule(5, 2) is False
+    assert swap(functions_of(path), path, mutant.tree) == 1
+    assert rule(1, 5) is True
+
+
+def test_the_report_tells_survivors_with_their_reasons() -> None:
+    from mutation_report import Result, Seen, explained, tables
+
+    kept = Result(3, "if a < b:", "Lt to LtE", "survived")
+    open_one = Result(9, "return a | b", "BitOr to BitAnd", "survived")
+    seen = Seen("m.py", {"1": kept, "2": open_one, "3": Result(4, "x", "y", "killed")}, complete=True)
+    reasons = [{"module": "m.py", "line": "if a < b:", "changes": ["Lt to LtE"], "why": "they are never equal"}]
+    assert explained(reasons, "m.py", kept) == "they are never equal"
+    assert explained(reasons, "other.py", kept) == ""
+    text = tables([seen], reasons)
+    assert "| `m.py` | 3 | 1 | 2 | 1 |" in text
+    assert "they are never equal" in text
+    assert "return a \\| b" in text
+    assert "**no test would miss it**" in text
+
+
+def test_every_mapped_module_and_test_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mutants
+
+    for name, (path, _) in mutants.MAPPED.items():
+        assert (SCRIPTS.parent / path).is_file(), name
+        assert mutants.subject(name, SCRIPTS.parent).tests, name
+    assert "mutants" in sys.modules
