@@ -4,7 +4,7 @@
 # The interpreter is chosen by PYTHON: make day PYTHON=python3.13
 
 .DEFAULT_GOAL := help
-.PHONY: help day test check soak sweep mutants bench lab clean distclean setup
+.PHONY: help day test check kill sweep mutants bench lab clean distclean setup
 
 BIN := .venv/bin
 ARGS ?=
@@ -31,8 +31,8 @@ check: setup ## format, lint, types and the floors between the packages
 sweep: setup ## every recorded day there is: no break, and GO
 	$(BIN)/python scripts/sweep.py $(ARGS)
 
-soak: setup ## kill a trading day at random instants, again and again, and hold what it promises
-	$(BIN)/python scripts/soak.py $(ARGS)
+kill: setup ## kill the platform at 200 random instants, its venue in another process, and hold what it promises
+	$(BIN)/python scripts/kill.py $(ARGS)
 
 mutants: setup ## plant small bugs in what keeps orders safe; a test must notice each
 	$(BIN)/python scripts/mutants.py $(ARGS)

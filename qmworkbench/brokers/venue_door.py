@@ -21,8 +21,9 @@ from qmworkbench.venue.bars import BadBar, Frame, Universe
 from qmworkbench.venue.records import VenueError
 from qmworkbench.venue.wire.address import VenueAddress
 from qmworkbench.venue.wire.desk import FrameIn, Opening
-from qmworkbench.venue.wire.names import TOKEN_HEADER
+from qmworkbench.venue.wire.names import LIFE_HEADER, TOKEN_HEADER
 
+_ANOTHER_LIFE: Final = 409
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 1.0
@@ -50,7 +51,7 @@ class RemoteMarket:
         self._symbols = tuple(sorted(instrument.symbol for instrument in self._instruments))
         self._window = window or (_NEVER, _NEVER)
         self._heard, self._patience_s, self._sleep = heard, patience_s, sleep
-        self._instance = ""
+        self._life = ""
         self._opening: Opening | None = None
         self._shown: list[FrameIn] = []
         self._client = httpx.Client(
@@ -79,7 +80,7 @@ class RemoteMarket:
             actions=tuple(actions),
         )
         self._shown = []
-        self._instance = ""
+        self._life = ""
         self._tell("POST", "/control/session", self._opening)
 
     def on_frame(self, frame: Frame, universe: Universe) -> None:
@@ -110,10 +111,10 @@ class RemoteMarket:
         while True:
             try:
                 answer = self._send(method, path, content)
-                if self._is_another(answer):
+                if answer.status_code == _ANOTHER_LIFE:
                     self._catch_up()
-                    answer = self._send(method, path, content)
-                    self._instance = answer.headers.get(VENUE_HEADER, "")
+                    continue
+                self._life = answer.headers.get(VENUE_HEADER, "").rpartition(";")[2]
                 self._heard(int(answer.headers.get(UPDATES_HEADER, "0")))
                 return
             except httpx.HTTPError as error:
@@ -126,22 +127,18 @@ class RemoteMarket:
                 self._sleep(wait_s)
                 wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
-    def _is_another(self, answer: httpx.Response) -> bool:
-        """Whether another life of the venue has answered than the one that was shown the bars."""
-        told = str(answer.headers.get(VENUE_HEADER, ""))
-        if self._instance == "":
-            self._instance = told
-        return told != self._instance
-
     def _catch_up(self) -> None:
+        """Show a venue that was started anew the session and its bars so far; it has its books."""
+        self._life = ""
         if self._opening is not None:
             self._send("POST", "/control/session", self._opening)
         for frame in self._shown:
             self._send("POST", "/control/frame", frame)
 
     def _send(self, method: str, path: str, content: Any) -> httpx.Response:
-        answer = self._client.request(method, path, content=msgspec.msgpack.encode(content))
-        if answer.is_success:
+        headers = {LIFE_HEADER: self._life} if self._life else {}
+        answer = self._client.request(method, path, content=msgspec.msgpack.encode(content), headers=headers)
+        if answer.is_success or answer.status_code == _ANOTHER_LIFE:
             return answer
         try:
             told = msgspec.json.decode(answer.content)

@@ -12,7 +12,7 @@ import msgspec
 
 from qmworkbench.venue.bars import BadBar
 from qmworkbench.venue.wire.desk import FrameIn, Opening
-from qmworkbench.venue.wire.names import TOKEN_HEADER
+from qmworkbench.venue.wire.names import LIFE_HEADER, TOKEN_HEADER
 from qmworkbench.venue.wire.refusals import WireError, malformed, unauthorized
 from qmworkbench.venue.wire.rest import Answer, Wire
 from qmworkbench.venue.wire.troubles import StreamFault, WireFault
@@ -40,6 +40,9 @@ class Door(Answer):
         given = self.request.headers.get(TOKEN_HEADER, "")
         if not hmac.compare_digest(given.encode(), self.wire.token.encode()):
             raise unauthorized()
+        meant_for = self.request.headers.get(LIFE_HEADER, "")
+        if meant_for and meant_for != self.wire.instance:
+            raise WireError(409, 40910000, "another_life", "this venue was started anew: show it its session first")
 
     def read(self, shape: type[_T]) -> _T:
         """The request's body. Raises WireError."""

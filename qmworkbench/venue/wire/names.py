@@ -21,6 +21,7 @@ NS: Final = 1_000_000_000
 STAMP_HEADER: Final = "X-QM-Stamp"
 UPDATES_HEADER: Final = "X-QM-Updates"
 VENUE_HEADER: Final = "X-QM-Venue"
+LIFE_HEADER: Final = "X-QM-Life"  # the life of the venue a message is meant for
 TOKEN_HEADER: Final = "X-QM-Token"
 
 TYPES: Final = {
