@@ -21,6 +21,20 @@ class ReceiverFailed(msgspec.Struct, frozen=True):
     error: str
 
 
+class BusHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether those elsewhere are told. `waiting` are publications still here, `dropped` those given up, `sent_seq` the
+    last decision that was sent.
+
+    `detail` is what the server, or its absence, said last; "" while all is well.
+    """
+
+    connected: bool = True
+    waiting: int = 0
+    dropped: int = 0
+    sent_seq: int = 0
+    detail: str = ""
+
+
 class TooManyReceivers(RuntimeError):
     """Somebody registers without ever unregistering."""
 
@@ -40,7 +54,16 @@ class InProcessBus:
 
     @property
     def receivers(self) -> int:
+        """How many follow."""
         return len(self._receivers)
+
+    @property
+    def health(self) -> BusHealth:
+        """Nobody elsewhere is told, so nothing can fail there."""
+        return BusHealth()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
     def publish(self, seq: int, events: Sequence[Event]) -> None:
         """Hand on `events`, the last of which is decision `seq`. Never raises on a receiver's account."""

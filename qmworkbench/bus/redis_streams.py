@@ -15,9 +15,10 @@ from typing import Any, Final
 import msgspec
 import redis
 
-from qmworkbench.bus.in_process import InProcessBus, Receiver, ReceiverFailed
+from qmworkbench.bus.in_process import BusHealth, InProcessBus, Receiver, ReceiverFailed
 from qmworkbench.domain.events import Event, decode, encode
 
+RedisError = redis.RedisError
 KEEP: Final = 100_000  # entries a stream holds, about
 QUEUE_LIMIT: Final = 10_000  # publications that wait for Redis to come back
 READ_AT_ONCE: Final = 200
@@ -26,19 +27,6 @@ _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 _BATCH: Final = 256
 _CLOSE_S: Final = 3.0
-
-
-class BusHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether Redis takes what is published. `waiting` are publications still here, `dropped` those given up.
-
-    `detail` is what Redis, or its absence, said last; "" while all is well.
-    """
-
-    connected: bool
-    waiting: int
-    dropped: int
-    sent_seq: int
-    detail: str = ""
 
 
 class Gap(Exception):
@@ -117,6 +105,8 @@ class RedisBus:
     def publish(self, seq: int, events: Sequence[Event]) -> None:
         """Hand on `events`, the last of which is decision `seq`. Never raises and never waits on Redis' account."""
         self._here.publish(seq, events)
+        if not events:
+            return
         packed = msgspec.msgpack.encode([encode(event) for event in events])
         with self._wake:
             self._queue.append((seq, packed))
@@ -128,6 +118,16 @@ class RedisBus:
     def follow(self, receiver: Receiver) -> Callable[[], None]:
         """Register a receiver in this process; see InProcessBus."""
         return self._here.follow(receiver)
+
+    @property
+    def receivers(self) -> int:
+        """How many follow in this process."""
+        return self._here.receivers
+
+    def answers(self) -> str:
+        """Ask the server; returns its version. Raises redis.RedisError."""
+        told: Any = self._client.info("server")
+        return str(told.get("valkey_version") or told.get("redis_version", "?"))
 
     def flush(self, timeout_s: float = _CLOSE_S) -> bool:
         """Wait until everything published is with Redis; False where that did not come about in time."""

@@ -30,12 +30,12 @@ def audit(
     from qmworkbench.domain.events.session import SessionOpened
     from qmworkbench.service.audit_book import audit_book
     from qmworkbench.service.offline import demand_book
-    from qmworkbench.storage.journal_reader import JournalReader
+    from qmworkbench.storage.stores import open_reader
 
     out = begin(json=json)
     loaded = config_of(book, environment, config)
     demand_book(loaded)
-    with JournalReader(loaded.paths.journal) as journal:
+    with open_reader(loaded.paths) as journal:
         known = [event.session_id for _, event in journal.session_events() if isinstance(event, SessionOpened)]
         chosen = None if everything else session_of(session, known)
         with out.working("walking the journal"):

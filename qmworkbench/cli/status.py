@@ -84,7 +84,7 @@ def _recorded_view(config: "Config") -> dict[str, Any]:
 
     state = read_state(config).state
     content = view_of(state, Chronicle(), None, Lateness(LATENESS_TOLERANCE_MS))
-    content["analytics"] = recorded(config.paths.journal, state, config.analytics()).shown()
+    content["analytics"] = recorded(config.paths, state, config.analytics()).shown()
     plain = msgspec.json.decode(msgspec.json.Encoder(decimal_format="string").encode(content))
     assert isinstance(plain, dict)
     return plain

@@ -14,7 +14,9 @@ _URGENCY = {"P0": "fail", "P1": "fail"}
 
 def lines_of(config: "Config", view: dict[str, Any], source: str, trouble: str) -> list[Line]:
     """Every line. `view` is the snapshot of the Core API or of the record, `source` says which."""
-    seen_at = _moment(view.get("wall_at")) or _written_at(config.paths.journal)
+    from qmworkbench.storage.stores import written_at
+
+    seen_at = _moment(view.get("wall_at")) or _written_at(written_at(config.paths))
     return [
         *_platform(config, view, source, trouble, seen_at),
         *_strategies(view, source, seen_at),
@@ -26,7 +28,7 @@ def _platform(
     config: "Config", view: dict[str, Any], source: str, trouble: str, seen_at: datetime | None
 ) -> list[Line]:
     from qmworkbench.service.lease import holder_of, is_held
-    from qmworkbench.storage.journal_reader import JournalReader
+    from qmworkbench.storage.stores import open_reader, shown, written_at
 
     paths = config.paths
     held, holder = is_held(paths.lease), holder_of(paths.lease)
@@ -48,10 +50,10 @@ def _platform(
         lines.append(Line("platform", "core API", "fail", trouble, "core API"))
     else:
         lines.append(Line("platform", "core API", "idle", "not served", "api.json"))
-    with JournalReader(paths.journal) as journal:
+    with open_reader(paths) as journal:
         seq, head = journal.head()
     value = f"{seq:,} decisions, head {head[:16]}"
-    lines.append(Line("platform", "journal", "ok", value, str(paths.journal), _written_at(paths.journal)))
+    lines.append(Line("platform", "journal", "ok", value, shown(paths), _written_at(written_at(paths))))
     lines.append(_session(view, source, seen_at))
     if is_open:
         connected = view["broker"]["connected"]

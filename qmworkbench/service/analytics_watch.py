@@ -6,7 +6,6 @@ with signals computed in one pass all come to the same observations.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from qmworkbench.analytics.session_signals import SessionSignals, exposure
@@ -16,7 +15,8 @@ from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.analytics import AnalyticsObserved
 from qmworkbench.domain.events.session import SessionOpened
 from qmworkbench.domain.numbers import ZERO
-from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.storage.paths import BookPaths
+from qmworkbench.storage.stores import open_reader
 from qmworkbench.trading.state import State
 
 _NOTHING_YET = {
@@ -80,10 +80,10 @@ class AnalyticsWatch:
         }
 
 
-def recorded(journal_path: Path, state: State, settings: SignalSettings = DEFAULTS) -> AnalyticsWatch:
+def recorded(paths: BookPaths, state: State, settings: SignalSettings = DEFAULTS) -> AnalyticsWatch:
     """The newest session's signals from the record alone, judged on the state after its last event."""
     watch = AnalyticsWatch(settings)
-    with JournalReader(journal_path) as journal:
+    with open_reader(paths) as journal:
         begun = [seq for seq, event in journal.session_events() if isinstance(event, SessionOpened)]
         if begun:
             watch.take(event for _, event in journal.events(after_seq=begun[-1] - 1))

@@ -19,7 +19,7 @@ from qmworkbench.service.config_problems import nearest
 from qmworkbench.service.offline import BookEmpty
 from qmworkbench.service.runs import Published, approved_set, instances, ledger_of, published, running_set
 from qmworkbench.storage.approvals import LedgerWriter
-from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.storage.stores import begun, open_reader
 from qmworkbench.strategies import catalog, changes
 from qmworkbench.strategies.approvals import (
     Approvals,
@@ -77,7 +77,7 @@ class Desk:
         self._config, self._now = config, now
         self._ledger = ledger_of(config)
         try:
-            self._opened: SessionOpened | None = last_opened(config) if config.paths.journal.exists() else None
+            self._opened: SessionOpened | None = last_opened(config) if begun(config.paths) else None
         except BookEmpty:
             self._opened = None
 
@@ -135,9 +135,9 @@ class Desk:
     def sessions(self, instance_ids: Sequence[str]) -> dict[str, list[tuple[str, RunSpec]]]:
         """What each session of the book ran these instances with, oldest first: the session's date and the run."""
         found: dict[str, list[tuple[str, RunSpec]]] = {name: [] for name in instance_ids}
-        if not self._config.paths.journal.exists():
+        if not begun(self._config.paths):
             return found
-        with JournalReader(self._config.paths.journal) as reader:
+        with open_reader(self._config.paths) as reader:
             opened = [event for _, event in reader.session_events() if isinstance(event, SessionOpened)]
         for event in opened:
             for run in event.runs:

@@ -6,7 +6,7 @@ from qmworkbench.analytics.audit import Auditor
 from qmworkbench.domain.events.session import SessionOpened
 from qmworkbench.operations.post_session_evidence import AuditFinding
 from qmworkbench.service.session_audit import positions_of
-from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.storage.stores import Reader
 from qmworkbench.trading.fold import apply
 from qmworkbench.trading.state import State
 
@@ -36,7 +36,7 @@ class BookAudit(msgspec.Struct, frozen=True, kw_only=True):
         return not self.findings
 
 
-def audit_book(journal: JournalReader, session_id: str | None = None) -> BookAudit:
+def audit_book(journal: Reader, session_id: str | None = None) -> BookAudit:
     """Walk the decisions up to the end of a session, or all of them, and prove their chain on the way.
 
     What came before the session is walked too, so that what it carried in is known; only its own findings are told.

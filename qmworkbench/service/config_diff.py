@@ -16,7 +16,7 @@ from qmworkbench.service.config_problems import shown
 from qmworkbench.service.offline import BookEmpty, read_state
 from qmworkbench.service.plan import as_plain
 from qmworkbench.service.runs import schedule
-from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.storage.stores import open_reader
 from qmworkbench.trading.state import State
 
 
@@ -62,7 +62,7 @@ def changes_since_last_session(config: Config) -> Changes:
 
 def last_opened(config: Config) -> SessionOpened:
     """The newest session's opening. Raises BookEmpty."""
-    with JournalReader(config.paths.journal) as reader:
+    with open_reader(config.paths) as reader:
         opened = [event for _, event in reader.session_events() if isinstance(event, SessionOpened)]
     if not opened:
         raise BookEmpty(f"book {config.book!r} has no session yet ({config.paths.root}): run one with `qm day`")

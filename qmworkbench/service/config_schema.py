@@ -29,7 +29,7 @@ from qmworkbench.service.config_orders import OrdersSection
 from qmworkbench.service.config_problems import refusal
 from qmworkbench.service.config_reconciliation import ReconciliationSection
 from qmworkbench.service.config_section import Section, read_value, section_of
-from qmworkbench.service.config_servers import ServersSection
+from qmworkbench.service.config_servers import ServersSection, StoreSection
 from qmworkbench.service.redaction import SHORTEST_SECRET
 from qmworkbench.storage.retention import DEFAULT_DAYS
 from qmworkbench.trading.scanner_settings import ScanSettings
@@ -245,6 +245,7 @@ class Settings(BaseSettings):
     retention: RetentionSection = Field(default_factory=RetentionSection)
     reports: ReportsSection = Field(default_factory=ReportsSection)
     servers: ServersSection = Field(default_factory=ServersSection)
+    store: StoreSection = Field(default_factory=StoreSection)
 
     @field_validator("*", mode="before")
     @classmethod

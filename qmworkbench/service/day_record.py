@@ -12,7 +12,7 @@ from qmworkbench.domain.numbers import ZERO
 from qmworkbench.service.config import Config
 from qmworkbench.service.result import DayResult
 from qmworkbench.storage.atomic import write_whole
-from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.storage.stores import begun, open_reader
 
 _FILE: Final = "day.json"
 
@@ -63,10 +63,10 @@ def keep_line(session_root: Path, line: DayLine) -> None:
 def closed_days(config: Config, session_ids: Collection[str]) -> list[DayLine]:
     """The lines of those sessions of the book that are closed, in order of closing. Raises StorageRefused."""
     paths = config.paths
-    if not paths.journal.exists():
+    if not begun(paths):
         return []
     found: list[DayLine] = []
-    with JournalReader(paths.journal) as journal:
+    with open_reader(paths) as journal:
         opened: SessionOpened | None = None
         summary: SessionSummarized | None = None
         for seq, event in journal.session_events():

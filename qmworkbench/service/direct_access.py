@@ -7,7 +7,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 from typing import Final
 
 from qmworkbench.brokers.select import broker_for
@@ -19,10 +18,10 @@ from qmworkbench.service.direct_record import DirectRecord
 from qmworkbench.service.lease import fence, holder_of, is_held
 from qmworkbench.service.offline import BookEmpty, read_state
 from qmworkbench.storage.fallback import FallbackLog
-from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.refused import StorageRefused
 from qmworkbench.storage.sqlite import connect_readonly
+from qmworkbench.storage.stores import open_reader
 from qmworkbench.venue.exchange import Exchange
 
 _LEAVE_S: Final = 5.0
@@ -77,7 +76,7 @@ def open_direct(config: Config) -> Iterator[tuple[Broker, DirectRecord, str]]:
         exchange = opening.enter_context(
             Exchange(paths.venue, instruments, config.venue_model(), currency, config.settings.initial_cash)
         )
-        log, trouble = fallback_log(paths, _head(paths.journal))
+        log, trouble = fallback_log(paths, _head(paths))
         if log is not None:
             opening.callback(log.close)
         yield broker_for(config.environment, exchange), DirectRecord(log, trouble=trouble), session_id
@@ -99,10 +98,10 @@ def _known(config: Config) -> tuple[list[Instrument], str, str]:
     return found, "unknown", currencies[0] if currencies else config.settings.account_currency
 
 
-def _head(journal: Path) -> tuple[int, str]:
+def _head(paths: BookPaths) -> tuple[int, str]:
     """The journal's last durable decision, or genesis where it cannot be read: recovery then says what it found."""
     try:
-        with JournalReader(journal) as reader:
+        with open_reader(paths) as reader:
             return reader.head()
     except (StorageRefused, sqlite3.Error):
         return 0, GENESIS

@@ -116,9 +116,9 @@ def _store(platform: Platform) -> seen.StoreSeen:
     except (ChainBroken, StorageRefused) as error:
         verified, detail = False, str(error)
     return seen.StoreSeen(
-        kind="sqlite",
+        kind=platform.plan.store.kind,
         journal_mode=facts.get("journal_mode", ""),
-        synchronous=facts.get("synchronous", ""),
+        synchronous=facts.get("synchronous") or facts.get("synchronous_commit", ""),
         verified=verified,
         records=platform.journal.head[0],
         anchor=platform.anchored,

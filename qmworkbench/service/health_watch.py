@@ -23,7 +23,10 @@ def look(platform: Platform, *, serving: bool, loop_lag_ms: float) -> None:
     _store(platform, at)
     _feed(platform, at)
     _analytics(platform, at)
-    if platform.bus.failures:
+    away = platform.bus.health
+    if not away.connected:
+        board.degraded("bus", f"Redis does not answer ({away.detail}); {away.waiting} publications wait for it")
+    elif platform.bus.failures:
         failure = platform.bus.failures[-1]
         board.degraded("bus", f"{failure.receiver} no longer follows: {failure.error}")
     if platform.state.session is not None and not platform.state.connected:

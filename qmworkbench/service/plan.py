@@ -22,7 +22,9 @@ from qmworkbench.service.code_version import code_version
 from qmworkbench.service.config import Config
 from qmworkbench.service.config_ownership import most_owned, shares_symbols
 from qmworkbench.service.runs import ScheduleRefused, schedule
+from qmworkbench.service.stores import bus_url, store_of
 from qmworkbench.storage.paths import BookPaths
+from qmworkbench.storage.stores import SQLITE, Store
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue.costs import VenueModel
 from qmworkbench.venue.wire.address import VenueAddress
@@ -78,6 +80,8 @@ class DayPlan:
     set_at: Mapping[str, str] = field(default_factory=dict)
     approved_hash: Callable[[str], str] = lambda instance_id: ""
     anchors: Path | None = None
+    store: Store = SQLITE
+    bus_url: str = ""
 
     @property
     def session_id(self) -> str:
@@ -157,6 +161,8 @@ def plan_of(config: Config, data: SessionData, *, fresh: bool = False) -> DayPla
         shared_symbols=shares_symbols(config.settings, market),
         analytics=config.analytics(),
         anchors=config.anchors,
+        store=store_of(config),
+        bus_url=bus_url(config),
         reconciliation=config.reconciliation(),
         halt_settings=config.halt(),
         halt_policies=config.halt_policies(),

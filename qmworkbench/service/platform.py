@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from importlib import metadata
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from qmworkbench.brokers.select import OpenVenue, open_venue
 from qmworkbench.brokers.snapshot import snapshot
@@ -33,13 +33,17 @@ from qmworkbench.service.shell import Shell
 from qmworkbench.service.stage import Stage, StopRequested
 from qmworkbench.storage.anchors import Anchors
 from qmworkbench.storage.barstore import BarStore
+from qmworkbench.storage.chained import ChainedJournal
 from qmworkbench.storage.checkpoints import Checkpoints
-from qmworkbench.storage.journal import SqliteJournal
 from qmworkbench.storage.projection_follower import ProjectionFollower
 from qmworkbench.storage.projections import Projector
 from qmworkbench.storage.snapshots import SnapshotStore
+from qmworkbench.storage.stores import open_journal
 from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.state import State, encode_state
+
+if TYPE_CHECKING:
+    from qmworkbench.bus.redis_streams import RedisBus
 
 __all__ = ["Platform", "StopRequested", "open_platform"]
 
@@ -57,7 +61,7 @@ class Platform(Stage):
         self,
         plan: DayPlan,
         *,
-        journal: SqliteJournal,
+        journal: ChainedJournal[Any],
         venue: OpenVenue,
         lease: Lease,
         work: Blocking | None = None,
@@ -75,7 +79,7 @@ class Platform(Stage):
         # Before anything is decided: a book that was rolled back must not be traded on. Raises RolledBack.
         self.anchors = Anchors(plan.anchors) if plan.anchors is not None else None
         self.anchored = self.anchors.check(journal) if self.anchors is not None else ""
-        self.bus = InProcessBus()
+        self.bus = _bus(plan, journal)
         self.chronicle = Chronicle()
         self.bus.follow(self.chronicle.receive)
         self.board = HealthBoard()
@@ -164,6 +168,15 @@ class Platform(Stage):
         self.close()
 
 
+def _bus(plan: DayPlan, journal: ChainedJournal[Any]) -> "InProcessBus | RedisBus":
+    """What tells of durable decisions: in process, or on Redis for other machines as well."""
+    if not plan.bus_url:
+        return InProcessBus()
+    from qmworkbench.bus.redis_streams import RedisBus  # the client takes half a second to import
+
+    return RedisBus(plan.bus_url, book=plan.book, origin=journal.meta["created"])
+
+
 def open_platform(
     plan: DayPlan, *, command: str = "qm day", work: Blocking | None = None, notifier: Notifier | None = None
 ) -> Platform:
@@ -176,7 +189,7 @@ def open_platform(
     with ExitStack() as opening:
         lease = Lease.acquire(plan.paths.lease, process_id=process_id, command=command)
         opening.callback(lease.release)
-        journal = SqliteJournal(plan.paths.journal, book=plan.book)
+        journal = open_journal(plan.paths, book=plan.book, store=plan.store)
         opening.callback(journal.close)
         intents: list[State] = []
         venue = opening.enter_context(
@@ -194,6 +207,7 @@ def open_platform(
         )
         platform = Platform(plan, journal=journal, venue=venue, lease=lease, work=work, notifier=notifier)
         intents.append(platform.state)
+        opening.callback(platform.bus.close)
         opening.callback(platform.bars.close)
         # Bars are on disk before a record that names them is.
         journal.before_commit(platform.bars.sync)

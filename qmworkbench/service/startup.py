@@ -22,6 +22,12 @@ from qmworkbench.trading import risk
 from qmworkbench.trading.phases import STARTUP_ORDER
 from qmworkbench.trading.scanner_settings import ScanSettings
 
+# What a commit has to survive, in each store's own words.
+_DURABLE: Final = {
+    "sqlite": {"journal_mode": "wal", "synchronous": "full"},
+    "postgres": {"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"},
+}
+
 
 class StartupFailed(Exception):
     """A service did not come up. The message names the service, what was found and the remedy; later ones were not
@@ -68,13 +74,13 @@ async def _config(platform: Platform) -> str:
 
 async def _store(platform: Platform) -> str:
     found = await platform.shell.beside(platform.journal.durability)
-    if found != {"journal_mode": "wal", "synchronous": "full"}:
-        raise NotReady(
-            f"the journal runs with {found}, needed is WAL with synchronous=FULL: put the book on a local disk"
-        )
+    needed = _DURABLE[platform.plan.store.kind]
+    if found != needed:
+        raise NotReady(f"the journal runs with {found}, needed is {needed}: put the book where that can be had")
     reached = await platform.shell.durable()
     await platform.shell.beside(lambda: FallbackLog.reserve(platform.plan.paths.fallback))
-    return f"WAL, synchronous=FULL, durable up to {reached}"
+    told = ", ".join(f"{name} {value}" for name, value in found.items())
+    return f"{platform.plan.store.kind}: {told}; durable up to {reached}"
 
 
 async def _bus(platform: Platform) -> str:
@@ -90,7 +96,17 @@ async def _bus(platform: Platform) -> str:
     leave()
     if not heard:
         raise NotReady("a message published in process was not heard: restart the platform")
-    return f"in process, {platform.bus.receivers} receivers"
+    here = f"{platform.bus.receivers} receivers in process"
+    if not platform.plan.bus_url:
+        return here
+    from qmworkbench.bus.redis_streams import RedisBus, RedisError
+
+    assert isinstance(platform.bus, RedisBus)
+    try:
+        version = await platform.shell.beside(platform.bus.answers)
+    except RedisError as error:
+        raise NotReady(f"Redis does not answer ({error}): start it, or set store.bus to in-process") from error
+    return f"{here}, and Redis {version} for those elsewhere"
 
 
 async def _api(platform: Platform) -> str:

@@ -9,8 +9,8 @@ from qmworkbench.service.stories import tell
 from qmworkbench.service.why_day import tell_the_whole_day
 from qmworkbench.service.why_minute import tell_the_minute
 from qmworkbench.service.why_session import AskedSession, NoSuchSession, find
-from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.paths import BookPaths
+from qmworkbench.storage.stores import open_reader
 
 __all__ = ["NoSuchSession", "Why", "why"]
 
@@ -33,7 +33,7 @@ def why(paths: BookPaths, symbol: str, at: str | None = None, *, session_id: str
     StorageRefused where journal or bars cannot be read.
     """
     asked = symbol.strip().upper()
-    with JournalReader(paths.journal) as journal:
+    with open_reader(paths) as journal:
         found = find(paths, journal, session_id, at)
     session = found.session
     told: list[str] = list(found.notes)

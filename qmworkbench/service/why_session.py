@@ -12,8 +12,8 @@ from qmworkbench.domain.events.market import BoundaryClosed, FrameComputed
 from qmworkbench.domain.events.session import SessionOpened
 from qmworkbench.market.calendars import SessionCalendar
 from qmworkbench.service.recorded_state import state_after
-from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.paths import BookPaths
+from qmworkbench.storage.stores import Reader
 from qmworkbench.trading.fold import fold
 from qmworkbench.trading.state import State, decode_state, encode_state
 
@@ -57,7 +57,7 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
-def find(paths: BookPaths, journal: JournalReader, session_id: str | None, at: str | None) -> Found:
+def find(paths: BookPaths, journal: Reader, session_id: str | None, at: str | None) -> Found:
     """The session `session_id` (None: the newest) at exchange time `at` (None: the whole day).
 
     Raises ValueError for a text that is no time, NoSuchSession, StorageRefused.
@@ -67,7 +67,7 @@ def find(paths: BookPaths, journal: JournalReader, session_id: str | None, at: s
     if not chosen:
         there = ", ".join(dict.fromkeys(event.session_id for _, event in begun)) or "none"
         raise NoSuchSession(
-            f"the book at {journal.path.parent} has no session {session_id or ''}; it has {there}".strip()
+            f"the book at {paths.root} has no session {session_id or ''}; it has {there}".strip()
         )
     first, opened = chosen[-1]
     zone = SessionCalendar(opened.instruments[0].calendar).time_zone

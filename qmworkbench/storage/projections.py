@@ -29,11 +29,11 @@ from qmworkbench.storage import (
     tables,
 )
 from qmworkbench.storage.journal_file import STREAMS
-from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.projected_rows import Rows
 from qmworkbench.storage.refused import StoreNewer
 from qmworkbench.storage.sqlite import BUSY_TIMEOUT_S
+from qmworkbench.storage.stores import open_reader
 from qmworkbench.storage.times import stored_time
 from qmworkbench.storage.writer_lock import WriterLock
 
@@ -261,7 +261,7 @@ def _engine(path: Path) -> Engine:
 
 def rebuild_book(book: BookPaths) -> int:
     """Make a book's projections anew from its journal, when no session runs; returns how many records were read."""
-    with JournalReader(book.journal) as journal:
+    with open_reader(book) as journal:
         projector = Projector(book.projections)
         try:
             return projector.rebuild(journal)

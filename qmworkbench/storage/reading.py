@@ -21,11 +21,11 @@ import polars as pl
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.reconciliation import SessionRecovered
 from qmworkbench.domain.events.session import SessionClosed, SessionOpened, SessionSummarized
-from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.quarantine import read_quarantined
 from qmworkbench.storage.refused import StorageRefused, StoreMissing
 from qmworkbench.storage.sqlite import READ_ERRORS, connect_readonly, refusal
+from qmworkbench.storage.stores import begun, open_reader
 
 # How a column's declared type is read into a frame; storage/tables.py names them.
 _MOMENT: Final = pl.Datetime("us", "UTC")
@@ -76,7 +76,7 @@ class BookReader:
 
     def __init__(self, paths: BookPaths) -> None:
         self.paths = paths
-        self.journal = JournalReader(paths.journal)
+        self.journal = open_reader(paths)
 
     # ── the record ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -274,7 +274,7 @@ def open_book(path: Path | str) -> BookReader:
     if root.name == "journal.db":
         root = root.parent
     paths = BookPaths(root)
-    if not paths.journal.exists():
+    if not begun(paths):
         raise StoreMissing(
             f"{root} holds no book (there is no {paths.journal.name} in it): check the path, or make one with `qm day`"
         )

@@ -6,12 +6,17 @@ readable by its owner alone because an address may hold a password.
 
 import os
 import secrets
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import msgspec
 
+from qmworkbench.domain.chain import Record
+from qmworkbench.domain.events import Event
 from qmworkbench.storage.atomic import sync_directory
+from qmworkbench.storage.chained import ChainedJournal
 from qmworkbench.storage.journal import SqliteJournal
 from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.paths import BookPaths
@@ -19,12 +24,52 @@ from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissi
 
 if TYPE_CHECKING:
     from qmworkbench.storage.postgres.journal import PostgresJournal
-    from qmworkbench.storage.postgres.reader import PostgresReader
-
-    WritableJournal: TypeAlias = SqliteJournal | PostgresJournal
-    ReadableJournal: TypeAlias = JournalReader | PostgresReader
 
 _NOTE: Final = "journal.json"
+
+
+class Reader(Protocol):
+    """A journal opened for reading alone (storage/journal_reader.py, postgres/reader.py)."""
+
+    book: str
+    meta: dict[str, str]
+
+    @property
+    def durable_seq(self) -> int: ...
+
+    @property
+    def durable_head(self) -> tuple[int, str]: ...
+
+    def head(self, stream: str = "decisions") -> tuple[int, str]: ...
+
+    def hash_at(self, seq: int) -> str | None: ...
+
+    def events(
+        self,
+        types: Iterable[str] | None = None,
+        *,
+        after_seq: int = 0,
+        upto_seq: int | None = None,
+        stream: str = "decisions",
+    ) -> Iterator[tuple[int, Event]]: ...
+
+    def durable_events(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, Event]]: ...
+
+    def session_events(self) -> Iterator[tuple[int, Event]]: ...
+
+    def records(
+        self, after_seq: int = 0, *, stream: str = "decisions", upto_seq: int | None = None
+    ) -> Iterator[Record]: ...
+
+    def verify(self) -> dict[str, tuple[int, str]]: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +107,7 @@ def store_of(paths: BookPaths) -> Store:
     )
 
 
-def open_journal(paths: BookPaths, *, book: str, store: Store | None = None) -> "WritableJournal":
+def open_journal(paths: BookPaths, *, book: str, store: Store | None = None) -> ChainedJournal[Any]:
     """A book's journal for writing. `store` is where it is to lie: a new book begins there, one that lies elsewhere is
     refused. None: where it lies, and it must be there.
 
@@ -92,7 +137,7 @@ def _in_postgres(paths: BookPaths, book: str, address: str, *, must_be_there: bo
     return PostgresJournal(address, book=book, place=place)
 
 
-def open_reader(paths: BookPaths) -> "ReadableJournal":
+def open_reader(paths: BookPaths) -> Reader:
     """A book's journal for reading alone. Raises StoreMissing, StoreNewer, StoreDamaged, StorageRefused."""
     note = _read(paths)
     if note is None:

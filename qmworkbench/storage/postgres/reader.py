@@ -82,9 +82,11 @@ class PostgresReader:
         for seq, payload in self._connection.execute(query, (list(SESSION_TYPES),)).fetchall():
             yield int(seq), decode(bytes(payload))
 
-    def records(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[Record]:
+    def records(
+        self, after_seq: int = 0, *, stream: str = "decisions", upto_seq: int | None = None
+    ) -> Iterator[Record]:
         """Stored records, for export."""
-        end = self.head(stream)[0]
+        end = self.head(stream)[0] if upto_seq is None else upto_seq
         return map(journal_file.record_of, stored.rows(self._connection, self.place, stream, after_seq, end))
 
     def verify(self) -> dict[str, tuple[int, str]]:
