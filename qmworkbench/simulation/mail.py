@@ -63,7 +63,6 @@ def _hostile(faults: Faults, report: ExecutionReport) -> ExecutionReport:
         "qty_nan": {"last_qty": Decimal("NaN")},
         "fee_nan": {"fee": Decimal("NaN")},
         "rate_zero": {"conversion_rate": Decimal(0)},
-        "cursor_far": {"cursor": 10**9},
     }
     kind = faults.chance.one_of("report_hostile/kind", key, (*absurd, "same_id", "unknown_ack"))
     if kind == "same_id":
