@@ -27,11 +27,14 @@ OF_THE_BOOK: Final = frozenset(
         "run_active",
         "broker_connected",
         "feed_quality",
+        "clock_skew",
+        "rule_failed",
         "reconciled",
         "max_daily_loss",
         "max_trades_per_day",
         "max_open_positions",
         "submit_rate",
+        "day_trades",
     }
 )
 Key = tuple[str, str]
