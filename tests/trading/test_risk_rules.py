@@ -418,6 +418,29 @@ def test_orders_that_nobody_here_sent_count() -> None:
     assert verdicts(state, an_entry())["buying_power"].limit == f"{100_000 - 201 * 30:.2f}"
 
 
+def test_what_a_strangers_ended_order_may_have_filled_counts_as_exposure_and_holds_no_exit() -> None:
+    state = a_state(max_position_qty=D(300))
+    theirs = order(state, 500, Side.BUY, Leg.EXIT, strategy_id=EXTERNAL, status=OrdStatus.EXPIRED)
+    state.unproven[theirs.cl_ord_id] = D(201)
+    assert "max_position_qty" in failed(state, an_entry())
+    hold(state, -100, strategy_id=EXTERNAL)
+    assert failed(state, an_exit(D(100), Side.BUY, strategy_id=EXTERNAL)) == []
+
+
+def test_unproven_fills_are_counted_for_their_own_symbol_owner_and_side_alone() -> None:
+    for strategy_id, symbol, side in ((OTHER, SYMBOL, Side.SELL), (MINE, "AAA", Side.SELL), (MINE, SYMBOL, Side.BUY)):
+        state = a_state()
+        hold(state, 100)
+        ended_order = order(
+            state, 90, side, Leg.EXIT, symbol=symbol, strategy_id=strategy_id, status=OrdStatus.CANCELED
+        )
+        state.unproven[ended_order.cl_ord_id] = D(90)
+        assert failed(state, an_exit(D(100))) == []
+        assert verdicts(state, an_entry())["max_position_qty"].value == "200", "an exit is no exposure"
+    state.unproven["forgotten"] = D(10**6)
+    assert failed(state, an_exit(D(100))) == [], "what is known of no order is of no symbol"
+
+
 def test_our_own_exits_are_no_exposure_and_no_relief() -> None:
     state = a_state(max_position_qty=D(300))
     hold(state, 200)
