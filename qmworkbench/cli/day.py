@@ -12,12 +12,15 @@ from qmworkbench.cli.day_options import (
     Day,
     From,
     KeepGoing,
+    Kept,
     NoReports,
     Reports,
     ReportsOf,
     To,
+    Told,
     data_flags,
     reports_of,
+    store_flags,
 )
 from qmworkbench.cli.failures import Cannot
 from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, config_of
@@ -61,6 +64,8 @@ def day(
         ),
     ] = None,
     venue: VenueProcess = None,
+    store: Kept = None,
+    bus: Told = None,
     reports: Reports = None,
     no_reports: NoReports = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print the log's lines as they come.")] = False,
@@ -81,7 +86,7 @@ def day(
     many = first is not None or last is not None
     _demand_one_way(many, keep_going=keep_going, date=date, stay=stay, speed=speed)
     wanted = reports_of(reports, no_reports)
-    flags = data_flags(data, date) | _flags(speed, seed, owned, one_pass) | venue_flags(venue)
+    flags = data_flags(data, date) | _flags(speed, seed, owned, one_pass) | venue_flags(venue) | store_flags(store, bus)
     settings = config_of(book, environment, config, flags)
     common: dict[str, Any] = {"symbols": symbols, "fresh": fresh, "verbose": verbose}
     if many:

@@ -93,6 +93,28 @@ def day_of(text: str, flag: str = "--date") -> date:
         raise Cannot(f"{flag} {text!r} is not a date", "give one such as 2018-03-02") from error
 
 
+Kept = Annotated[
+    str | None,
+    typer.Option(
+        "--store", metavar="sqlite|postgres", help="Where a new book's journal is to lie.", show_default=False
+    ),
+]
+Told = Annotated[
+    str | None,
+    typer.Option("--bus", metavar="in-process|redis", help="Who is told of durable decisions.", show_default=False),
+]
+
+
+def store_flags(store: str | None, bus: str | None) -> dict[str, tuple[Any, str]]:
+    """The settings of where a book is kept and told: key -> (value, flag)."""
+    given: dict[str, tuple[Any, str]] = {}
+    if store is not None:
+        given["store.kind"] = (store, "--store")
+    if bus is not None:
+        given["store.bus"] = (bus, "--bus")
+    return given
+
+
 def data_flags(data: Path | None, day: str | None) -> dict[str, tuple[Any, str]]:
     """The settings these options make: key -> (value, flag)."""
     given: dict[str, tuple[Any, str]] = {}

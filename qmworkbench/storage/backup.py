@@ -11,22 +11,27 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 import msgspec
 
 from qmworkbench.domain.chain import ChainBroken
+from qmworkbench.storage import journal_file
 from qmworkbench.storage.atomic import sync_directory, sync_file, write_whole
 from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissing
-from qmworkbench.storage.sqlite import connect_readonly
+from qmworkbench.storage.sqlite import connect_readonly, connect_writer
+from qmworkbench.storage.sqlite_sink import SqliteSink
+from qmworkbench.storage.stores import open_reader, store_of
 
 MANIFEST: Final = "manifest.json"
 LAYOUT: Final = 1
-_LEFT_OUT: Final = frozenset({"projections.db", "lease", "lease.epoch", "api.json", "journal.db"})
+_LEFT_OUT: Final = frozenset({"projections.db", "lease", "lease.epoch", "api.json", "journal.db", "journal.json"})
 _PIECE: Final = 1 << 20
+_ROWS_AT_ONCE: Final = 4_096
 _PAGES_AT_ONCE: Final = 2_000  # between two steps of a copy the writer gets its turn
 
 Progress = Callable[[int, int], None]
@@ -70,7 +75,7 @@ def back_up(
     of files done and in all. Raises StoreMissing, StoreDamaged (the journal does not verify), StorageRefused (no room,
     no right to write).
     """
-    with JournalReader(paths.journal) as journal:
+    with open_reader(paths) as journal:
         book = journal.book
     taken_at = at or datetime.now(UTC)
     target = into / f"{book}-{taken_at:%Y%m%dT%H%M%SZ}"
@@ -98,7 +103,7 @@ def back_up(
 def _copied(
     paths: BookPaths, into: Path, book: str, environment: str, taken_at: datetime, progress: Progress
 ) -> Manifest:
-    _copy_database(paths.journal, into / "journal.db")
+    _copy_journal(paths, into / "journal.db")
     heads = _proved(into / "journal.db")
     names = ["journal.db"]
     others = sorted(_files(paths.root))
@@ -117,6 +122,26 @@ def _copied(
         progress(done, len(others))
     files = tuple(_kept(into, name) for name in names)
     return Manifest(layout=LAYOUT, book=book, environment=environment, taken_at=taken_at, heads=heads, files=files)
+
+
+def _copy_journal(paths: BookPaths, target: Path) -> None:
+    """The journal as a file of its own, wherever it lies: the same records in the same chain."""
+    if store_of(paths).kind == "sqlite":
+        _copy_database(paths.journal, target)
+        return
+    with open_reader(paths) as reader, closing(connect_writer(target)) as connection:
+        journal_file.create(connection, reader.book)
+        sink = SqliteSink(connection)
+        for stream in journal_file.STREAMS:
+            for rows in _batches(reader.rows(stream)):
+                sink.write({stream: rows})
+        connection.execute("PRAGMA journal_mode=DELETE")
+    sync_file(target)
+
+
+def _batches(rows: Iterator[journal_file.Row]) -> Iterator[list[journal_file.Row]]:
+    while batch := list(islice(rows, _ROWS_AT_ONCE)):
+        yield batch
 
 
 def _files(root: Path) -> Iterator[str]:

@@ -73,6 +73,10 @@ class JournalReader:
         """Stored records, up to `upto_seq` or the end: for export, and for folding."""
         return journal_file.records(self._connection, stream, after_seq, upto_seq)
 
+    def rows(self, stream: str = "decisions") -> Iterator[journal_file.Row]:
+        """Records with their columns, as stored."""
+        return journal_file.rows(self._connection, stream)
+
     def verify(self) -> dict[str, tuple[int, str]]:
         """Walk both chains from their beginning; returns each stream's head. Raises ChainBroken."""
         return {

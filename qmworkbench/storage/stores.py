@@ -18,6 +18,7 @@ from qmworkbench.domain.events import Event
 from qmworkbench.storage.atomic import sync_directory
 from qmworkbench.storage.chained import ChainedJournal
 from qmworkbench.storage.journal import SqliteJournal
+from qmworkbench.storage.journal_file import Row
 from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissing
@@ -60,6 +61,8 @@ class Reader(Protocol):
     def records(
         self, after_seq: int = 0, *, stream: str = "decisions", upto_seq: int | None = None
     ) -> Iterator[Record]: ...
+
+    def rows(self, stream: str = "decisions") -> Iterator[Row]: ...
 
     def verify(self) -> dict[str, tuple[int, str]]: ...
 

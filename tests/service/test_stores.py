@@ -10,6 +10,7 @@ import pytest
 from qmworkbench.bus.redis_streams import client_of, follow_stream, stream_of
 from qmworkbench.service.headless import run_headless
 from qmworkbench.service.plan import DayPlan
+from qmworkbench.storage.backup import back_up, check, restore
 from qmworkbench.storage.postgres.connection import connected
 from qmworkbench.storage.reading import open_book
 from qmworkbench.storage.refused import StorageRefused
@@ -81,3 +82,14 @@ def test_a_fresh_book_of_the_same_name_lies_beside_the_old_one(elsewhere: DayPla
     new = json.loads((fresh.root / "journal.json").read_text())
     assert old["place"] != new["place"]
     connected(elsewhere.store.address).close()
+
+
+def test_its_backup_is_a_book_of_one_file_with_the_same_chain(elsewhere: DayPlan, tmp_path: Path) -> None:
+    made, manifest = back_up(elsewhere.paths, tmp_path / "backups", environment="local")
+    assert check(made) == (manifest, [])
+    back = type(elsewhere.paths)(tmp_path / "back")
+    restore(made, back)
+    assert store_of(back) == Store()
+    with open_reader(back) as here, open_reader(elsewhere.paths) as there:
+        assert here.head() == there.head()
+        assert here.verify() == there.verify()

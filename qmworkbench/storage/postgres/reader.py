@@ -89,6 +89,10 @@ class PostgresReader:
         end = self.head(stream)[0] if upto_seq is None else upto_seq
         return map(journal_file.record_of, stored.rows(self._connection, self.place, stream, after_seq, end))
 
+    def rows(self, stream: str = "decisions") -> Iterator[journal_file.Row]:
+        """Records with their columns, as stored."""
+        return stored.rows(self._connection, self.place, stream)
+
     def verify(self) -> dict[str, tuple[int, str]]:
         """Walk both chains from their beginning; returns each stream's head. Raises ChainBroken."""
         return {
