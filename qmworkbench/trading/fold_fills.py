@@ -103,6 +103,11 @@ def _trade_closed(state: State, event: TradeClosed) -> None:
 
 def _repair_applied(state: State, event: RepairApplied) -> None:
     state.reconciliation.unresolved.pop(event.break_id, None)
+    if event.kind is BreakKind.REALIZED_PNL:
+        day, moved = state.day, Decimal(event.after) - state.day.net_realized_pnl
+        day.net_realized_pnl += moved
+        day.repaired_cost -= moved  # no cash has moved for it
+        return
     if event.kind not in (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX) or not event.qty:
         return
     key = position_key(event.strategy_id, event.symbol)

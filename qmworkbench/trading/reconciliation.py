@@ -25,6 +25,7 @@ from qmworkbench.domain.events.reconciliation import (
     ReconciliationResult,
     Trigger,
 )
+from qmworkbench.domain.execution import BrokerSnapshot
 from qmworkbench.domain.safety import MustHalt
 from qmworkbench.domain.sessions import Phase, Priority, TradingState
 from qmworkbench.trading import emergency, foreign, oms, repairs
@@ -35,6 +36,8 @@ from qmworkbench.trading.phases import set_equity
 TOLERANCES: Final = Tolerances()
 # Readings begun at one moment: what is not settled by then needs time, not another look.
 MAX_READS_AT_ONCE: Final = 4
+# Comparisons in a row that may find the broker behind of what it has told us.
+_BEHIND_TRIES: Final = 3
 _SETTLED: Final = (ReconciliationResult.CLEAN, ReconciliationResult.REPAIRED)
 _BY_EXECUTIONS: Final = (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX)
 
@@ -43,6 +46,16 @@ def start(decision: Decision, trigger: Trigger) -> None:
     """Ask for a snapshot, unless one is on its way already."""
     if decision.state.reconciliation.pending is None:
         decision.ask_broker(trigger)
+
+
+def after_incident(decision: Decision) -> None:
+    """§14 after an order incident; but what a look has just left open is not looked at again within the same seconds:
+    the watch comes back to it.
+    """
+    last, pace = decision.state.reconciliation, decision.state.day.reconciliation.in_flight_after
+    fresh = last.completed_at is not None and decision.at - last.completed_at < pace
+    if last.result in _SETTLED or not fresh:
+        start(decision, Trigger.ORDER_INCIDENT)
 
 
 def on_account(decision: Decision, event: AccountObserved) -> None:
@@ -109,7 +122,7 @@ def on_snapshot(decision: Decision, event: BrokerSnapshotObserved) -> None:
     for report in snapshot.executions:
         oms.on_execution(decision, ExecutionReported(at=decision.at, report=report))
     set_equity(decision)
-    if snapshot.cursor != state.heard_cursor:
+    if not _of_one_moment(decision, snapshot):
         _out_of_step(decision, event, [item for item in found if item.break_id not in before])
         return
     found += compare(state, snapshot, TOLERANCES)
@@ -121,11 +134,29 @@ def on_snapshot(decision: Decision, event: BrokerSnapshotObserved) -> None:
     settled = [
         repairs.repair(decision, item, snapshot, TOLERANCES, seen_before=item.break_id in before) for item in found
     ]
+    settled.append(repairs.realized(decision, found, snapshot, before))
     gone = _explain(decision, before, found)
     emergency.offset_remains(decision, snapshot)
     _conclude(decision, event.trigger, found, sum(settled), gone)
-    if any(repairs.erases(item) and item.break_id not in before for item in found):
+    if any(repairs.needs_second_look(item) and item.break_id not in before for item in found):
         _look_again(decision, event.trigger)
+
+
+def _of_one_moment(decision: Decision, snapshot: BrokerSnapshot) -> bool:
+    """Whether the reading can be compared with what has reached us. One that stays behind however often it is taken
+    is believed in the end: then it was what we heard that was ahead of the broker.
+    """
+    heard = decision.state.heard_cursor
+    if snapshot.cursor >= heard or decision.state.reconciliation.tries < _BEHIND_TRIES:
+        return snapshot.cursor == heard
+    decision.alarm(
+        "broker_cursor",
+        "broker",
+        Priority.P1,
+        f"reports were numbered up to {heard}, and the broker's books stand at {snapshot.cursor}",
+        "a report was misnumbered, or the broker began anew: compare with its own history, then end the session",
+    )
+    return True
 
 
 def _out_of_step(decision: Decision, event: BrokerSnapshotObserved, found: list[BreakFound]) -> None:

@@ -12,11 +12,14 @@ The broker is right about exposure; what makes exposure vanish is believed last.
 4. A resting order's quantity and prices follow the broker's.
 5. An order nobody here sent is EXTERNAL's (`trading/foreign.py`). One of ours that has ended here and works there is
    cancelled on sight.
-6. Cash, fees and realized P&L are never repaired: they are told, and a person finds the cause.
+6. Realized P&L depends on the order in which executions are booked. Where that alone differs, read twice, and every
+   execution of the session agrees, the broker's figure counts.
+7. Cash and fees are never repaired: they are told, and a person finds the cause.
 
 Each repair is an event. Nothing is ever sent to make the broker match us, but such a cancel.
 """
 
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Final
 
@@ -27,7 +30,7 @@ from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import Arc, IllegalArc, Order, OrdStatus, next_status
 from qmworkbench.domain.positions import Position
 from qmworkbench.trading import absence, foreign, oms
-from qmworkbench.trading.comparison import Tolerances, ours_by_their_id
+from qmworkbench.trading.comparison import Tolerances, compare_executions, ours_by_their_id
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.state import EXTERNAL
 
@@ -47,6 +50,21 @@ def erases(item: BreakFound) -> bool:
     return item.kind in (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE) and abs(Decimal(item.after)) < abs(
         Decimal(item.before)
     )
+
+
+def needs_second_look(item: BreakFound) -> bool:
+    """Only another reading, of the whole session, can settle it."""
+    return erases(item) or item.kind is BreakKind.REALIZED_PNL
+
+
+def realized(decision: Decision, found: list[BreakFound], snapshot: BrokerSnapshot, before: Collection[str]) -> bool:
+    """Settle a difference in realized P&L, where there is no other and every execution is the same on both sides."""
+    if [item.kind for item in found] != [BreakKind.REALIZED_PNL] or found[0].break_id not in before:
+        return False
+    if compare_executions(decision.state, snapshot):
+        return False
+    note(decision, found[0], cause="booked in another order; positions, executions and cash agree")
+    return True
 
 
 def value_agrees(snapshot: BrokerSnapshot, tolerances: Tolerances) -> bool:

@@ -39,13 +39,16 @@ def watch(decision: Decision) -> None:
     _escalate(decision)
     _recovery(decision)
     if decision.want_reconciliation:
-        reconciliation.start(decision, Trigger.ORDER_INCIDENT)
+        reconciliation.after_incident(decision)
     reconciliation.watch(decision)
 
 
 def _halted_entries(decision: Decision) -> None:
     """No entry order outlives a halt: of the book, or of its own strategy."""
     state = decision.state
+    stopped = any(run.state is not TradingState.ACTIVE for run in state.day.runs.values())
+    if state.halt.state is TradingState.ACTIVE and not stopped:
+        return
     for order in state.working_entries():
         if state.trading_state(order.strategy_id) is not TradingState.ACTIVE:
             exits.cancel_all(decision, [order], "entries are blocked")
