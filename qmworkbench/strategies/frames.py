@@ -250,7 +250,8 @@ class SignalEngine(SessionSource):
         super().__init__(instances, symbols=symbols, ticks=ticks, grids=grids, history=history, definitions=definitions)
         ticked = np.asarray(ticks, np.float64)
         self._store = SessionStore(self.symbols, ticked, self.grids, self._history, self._book.anchors)
-        self._carried: dict[str, RowByRow | None] = {}
+        # Reading a strategy takes some ten milliseconds: now, and not at the first boundary.
+        self._carried = {key: self._carrying(rules) for key, rules in self._book.distinct.items()}
 
     def _take_in(self, bar: int, frame: ClosedBars) -> None:
         self._store.append(bar, frame.index, (frame.open, frame.high, frame.low, frame.close, frame.volume))
@@ -259,8 +260,6 @@ class SignalEngine(SessionSource):
         return self._store.trading(index)
 
     def _answers(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
-        if rules.key not in self._carried:
-            self._carried[rules.key] = self._carrying(rules)
         carried = self._carried[rules.key]
         if carried is not None:
             try:

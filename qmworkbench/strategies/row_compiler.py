@@ -18,9 +18,10 @@ from qmworkbench.strategies.own_rows import moved_by
 from qmworkbench.strategies.row_tape import Carried, History, Last, NotCarried, Place, Seed, Tape
 from qmworkbench.strategies.row_values import ARITHMETIC, ROW_BY_ROW, Value, Values
 
-PRICES: Final = ("open", "high", "low", "close", "volume", "tick")
-COUNTS: Final = ("bar", "bars_left", "i_index", "i_row", "i_pos")
+_PRICES: Final = ("open", "high", "low", "close", "volume", "tick")
+_COUNTS: Final = ("bar", "bars_left", "i_index", "i_row", "i_pos")
 _SYMBOL, _SESSION = "i_symbol", "i_day"
+_GROUPINGS: Final = ([("column", _SYMBOL)], [("column", _SESSION)])
 _RUNNING: Final = frozenset({"CumSum", "CumMax", "CumMin", "EwmMean", "FillNullWithStrategy.Forward"})
 _SHIFTS: Final = frozenset({"Shift", "ShiftAndFill"})
 _READING_BACK: Final = _RUNNING | _SHIFTS
@@ -36,8 +37,8 @@ class Compiled:
 
     def __init__(self, program: Program, answers: Sequence[str]) -> None:
         self.tape, self.place = Tape(), Place()
-        self.leaves = {name: self.tape.given(np.array([1.5])) for name in PRICES}
-        self.leaves |= {name: self.tape.given(np.zeros(1, dtype=np.int32)) for name in COUNTS}
+        self.leaves = {name: self.tape.given(np.array([1.5])) for name in _PRICES}
+        self.leaves |= {name: self.tape.given(np.zeros(1, dtype=np.int32)) for name in _COUNTS}
         self._columns: list[list[tuple[str, pl.Expr | None]]] = [[] for _ in range(len(program.stages) + 1)]
         self._values, self._named = Values(self.tape), 0
         self._back: dict[int, int] = {}  # the register of the number of rows looked back by
@@ -109,15 +110,10 @@ class Compiled:
         raise NotCarried(f"the operator {name}")
 
     def _grouped(self, node: Node) -> Value:
-        by = [one.name for one in node.partition if one.kind == "column"]
-        if (
-            node.name != "GroupsToRows"
-            or node.order
-            or len(node.partition) != 1
-            or by[:1] not in ([_SYMBOL], [_SESSION])
-        ):
+        by = [(one.kind, one.name) for one in node.partition]
+        if node.name != "GroupsToRows" or node.order or by not in _GROUPINGS:
             raise NotCarried(node.shown())
-        return self._value(node.inputs[0], by[0])
+        return self._value(node.inputs[0], by[0][1])
 
     def _function(self, node: Node, group: str | None) -> Value:
         if node.name in _RUNNING:

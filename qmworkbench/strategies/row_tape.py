@@ -161,7 +161,7 @@ class Tape:
 
     def constant(self, value: Any) -> int:
         """A register with a number or truth value."""
-        key = (type(value), value)
+        key = (type(value), repr(value))  # zeros have signs
         if key not in self._noted:
             self._noted[key] = self.given(value)
         return self._noted[key]

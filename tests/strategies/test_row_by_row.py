@@ -120,6 +120,10 @@ KNOWN = {
     "held in the session": SOME.forward_fill(1).over("i_day"),
     "one after the other": (SOME.forward_fill().shift(1) > C).fill_null(False).cum_sum().shift(1) * 1.0,
     "a number": pl.lit(2.5),
+    "zeros have signs": (C * 0.0 * -1.0) + pl.when(C > 10).then(-0.0).otherwise(0.0) * C,
+    "counts below zero": ((C > 10).cum_sum() - 3).cast(pl.Float64) + (C > 10).cum_sum() * -1.5,
+    "whole and broken numbers": pl.when(TRUTH).then(POS).otherwise(0.5) + pl.when(TRUTH).then(POS).fill_null(0.5),
+    "totals of whole numbers": (POS.cum_sum() * 9 + pl.when(TRUTH).then(ROW).cum_sum().fill_null(7)) * 1.0,
 }  # fmt: skip
 
 
