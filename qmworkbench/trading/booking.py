@@ -21,8 +21,10 @@ _TENTH = Decimal("0.1")
 
 def book_fill(
     decision: Decision, owner: str, report: ExecutionReport, order: Order | None, *, adopted: bool = False
-) -> None:
-    """Put one execution into the books of `owner` (EXTERNAL where nobody here ordered it)."""
+) -> bool:
+    """Put one execution into the books of `owner` (EXTERNAL where nobody here ordered it); says whether it did no more
+    than open.
+    """
     state = decision.state
     key = position_key(owner, report.symbol)
     held = state.positions.get(key) or Position(strategy_id=owner, symbol=report.symbol)
@@ -53,6 +55,7 @@ def book_fill(
     )
     if trade is not None:
         decision.emit(trade)
+    return not delta.closed_qty
 
 
 def _net_realized(state: State, held: Position, delta: PositionDelta, report: ExecutionReport) -> Decimal | None:

@@ -62,6 +62,10 @@ class Decision:
         self.summarized = False
         # Whether anything of this step touched holdings, prices or the watchlist.
         self.exposure_moved = False
+        # Whether this input is later than all before it.
+        self.time_moved = state.now is None or at > state.now
+        # The symbol, where all that happened is that a working order was acknowledged or filled a little more.
+        self.quiet = ""
 
     def emit(self, event: Event) -> None:
         """Apply `event` and keep it for the journal."""
@@ -80,6 +84,8 @@ class Decision:
 
     def all_clear(self, kind: str, key: str, reason: str) -> None:
         """Clear an alert if it stands."""
+        if not self.state.alerts:
+            return
         alert_id = content_id(kind, key)
         if alert_id in self.state.alerts:
             self.emit(AlertCleared(at=self.at, alert_id=alert_id, reason=reason))

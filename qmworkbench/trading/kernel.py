@@ -39,6 +39,7 @@ from qmworkbench.trading import (
 )
 from qmworkbench.trading import control as commands
 from qmworkbench.trading.decision import Decision
+from qmworkbench.trading.quiet_steps import QuietSteps
 from qmworkbench.trading.state import State
 
 Handler = Callable[[Decision, Any], None]
@@ -96,6 +97,7 @@ class Kernel:
 
     def __init__(self, state: State | None = None) -> None:
         self.state = State() if state is None else state
+        self._quiet = QuietSteps()
 
     def step(self, event: Input) -> list[Event]:
         """Decide on one input. Returns the events in order, empty when the input was old news.
@@ -109,6 +111,9 @@ class Kernel:
             )
         decision = Decision(self.state, event.at)
         RULES[type(event)](decision, event)
+        if decision.quiet and not decision.time_moved and self._quiet.settles(decision):
+            return decision.events
+        self._quiet.forget()
         if decision.events:
             must_halt.watch(decision)
             order_timeouts.watch(decision)

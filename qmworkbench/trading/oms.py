@@ -39,6 +39,8 @@ _ARC: Final[dict[ExecType, Arc]] = {
 }
 _REPLACES: Final = frozenset({ExecType.REPLACED, ExecType.REPLACE_REJECTED})
 _CLOSING: Final = (Leg.STOP, Leg.TARGET, Leg.CLOSE, Leg.EXIT)
+# A report and what it did to its order: nothing else came of it.
+_ALONE: Final = 2
 # The broker's last words, which carry the quantity that had filled by then.
 _LAST_WORDS: Final = frozenset({Arc.CANCEL, Arc.EXPIRE})
 
@@ -177,8 +179,9 @@ def _on_fill(decision: Decision, order: Order, report: ExecutionReport) -> None:
         contradiction = f"filled {cum} of {most}"
     elif report.cum_qty < report.last_qty:
         contradiction = f"a fill of {report.last_qty}, and {report.cum_qty} filled with it"
+    was_open = order.status not in TERMINAL
     # The broker is right about exposure: even a fill that should not exist is held.
-    book_fill(decision, order.strategy_id, report, order)
+    opened = book_fill(decision, order.strategy_id, report, order)
     if contradiction:
         contradicts(decision, report, "over_fill", contradiction)
     if report.cum_qty > cum:
@@ -192,6 +195,8 @@ def _on_fill(decision: Decision, order: Order, report: ExecutionReport) -> None:
         _back_from_the_dead(decision, order)
     if order.leg in _CLOSING:
         _beyond(decision, order, report)
+    elif was_open and not contradiction and order.leg is Leg.ENTRY and opened:
+        decision.quiet = order.symbol
 
 
 def _beyond(decision: Decision, order: Order, report: ExecutionReport) -> None:
@@ -294,6 +299,8 @@ def _on_status(decision: Decision, order: Order, report: ExecutionReport) -> Non
         decision.query(order, f"its cancel was refused: {report.reason}")
     elif order.abandoned and arc is Arc.ACK:
         _back_from_the_dead(decision, order)
+    elif arc is Arc.ACK and not ended and len(decision.events) == _ALONE:
+        decision.quiet = order.symbol
 
 
 def _back_from_the_dead(decision: Decision, order: Order) -> None:

@@ -37,14 +37,17 @@ def watch(decision: Decision) -> None:
     state = decision.state
     if state.session is None or state.day.phase is Phase.CLOSED:
         return
-    for order in state.working_entries() if state.open_entries else ():
+    if decision.exposure_moved and state.alerts:
+        _clear(decision)
+    if not decision.time_moved:
+        return
+    timed = any(run.spec.order_style.entry_timeout_s is not None for run in state.day.runs.values())
+    for order in state.working_entries() if timed else ():
         style = style_of(state, order.strategy_id)
         if style is not None and _older(decision, order, style.entry_timeout_s):
             cancel_all(decision, [order], f"entry timeout: not filled within {style.entry_timeout_s} s")
     for key in list(state.leaving):
         _exit(decision, state.positions[key])
-    if decision.exposure_moved and state.alerts:
-        _clear(decision)
 
 
 def _exit(decision: Decision, held: Position) -> None:

@@ -107,6 +107,13 @@ def follow_positions(decision: Decision) -> None:
             step(decision, symbol, WatchState.EXITED, "position closed")
 
 
+def follow_position(decision: Decision, symbol: str) -> None:
+    """As follow_positions, where something has just been opened in one symbol and nothing else has changed."""
+    item = decision.state.day.watchlist.get(symbol)
+    if item is not None and item.state is not WatchState.ENTERED and item.state not in _ENDED:
+        step(decision, symbol, WatchState.ENTERED, "position opened")
+
+
 def close_all(decision: Decision, reason: str) -> None:
     """At the session's end every life on the list ends."""
     for symbol in list(decision.state.day.watchlist):
