@@ -32,7 +32,7 @@ from qmworkbench.service.day_record import keep_line, line_of
 from qmworkbench.service.overnight import let_blocks_follow, open_the_venue
 from qmworkbench.service.plan import DayRefused
 from qmworkbench.service.platform import Platform
-from qmworkbench.service.recovery import import_fallback
+from qmworkbench.service.recovery import import_fallback, rooted_elsewhere
 from qmworkbench.service.recovery_evidence import gather_recovery
 from qmworkbench.service.result import DayResult, result_of
 from qmworkbench.service.stage import Stage
@@ -72,6 +72,7 @@ async def open_or_resume(platform: Platform) -> None:
     resumes = bool(platform.restored.unfinished) and platform.day.phase is not Phase.PRE_START
     if not resumes:
         platform.audit.begin(platform.state)
+    platform.notes += filter(None, [rooted_elsewhere(platform.journal, platform.plan.paths.fallback)])
     taken_over = await import_fallback(platform.shell, platform.plan.paths.fallback)
     if taken_over:
         platform.notes.append(f"{taken_over} records of a direct emergency were taken over from the fallback log")

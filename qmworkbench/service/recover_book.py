@@ -15,7 +15,7 @@ from qmworkbench.domain.sessions import Phase
 from qmworkbench.operations.recovery import acceptance, recovery_checks
 from qmworkbench.ports import BrokerUnreachable
 from qmworkbench.service.offline import OfflineBook
-from qmworkbench.service.recovery import import_fallback
+from qmworkbench.service.recovery import import_fallback, rooted_elsewhere
 from qmworkbench.service.recovery_evidence import gather_recovery, keep_recovery
 
 # Market seconds given to orders in doubt and to the comparison. They pass at once: nothing trades meanwhile.
@@ -45,9 +45,10 @@ class Recovered:
 async def recover_book(opened: OfflineBook) -> Recovered:
     """Take over the session that was left unfinished, settle it with the broker, and look at the six criteria."""
     shell, state = opened.shell, opened.shell.state
-    imported = await import_fallback(shell, opened.config.paths.fallback)
+    fallback = opened.config.paths.fallback
+    notes = [*opened.restored.notes, *filter(None, [rooted_elsewhere(opened.journal, fallback)])]
+    imported = await import_fallback(shell, fallback)
     in_doubt = sum(order.is_in_doubt for order in state.working())
-    notes = list(opened.restored.notes)
     shell.decide(SessionRecovered(at=shell.now(), from_seq=opened.restored.seq, in_doubt=in_doubt, hold=True))
     try:
         opened.broker.account()

@@ -6,21 +6,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from qmworkbench.domain.chain import GENESIS, Record
-from qmworkbench.domain.events import Event, encode
+from qmworkbench.domain.events import Event, decode, encode
 from qmworkbench.domain.events.orders import OrderIntended
 from qmworkbench.domain.events.reconciliation import FallbackImported
 from qmworkbench.domain.events.session import SessionOpened
 from qmworkbench.domain.sessions import Phase
+from qmworkbench.ports import Journal
 from qmworkbench.service.shell import Shell
 from qmworkbench.storage.checkpoints import Checkpoint
-from qmworkbench.storage.fallback_file import begun, import_records, retire
+from qmworkbench.storage.fallback_file import begun, import_records, read_fallback, retire
 from qmworkbench.trading.fold_records import fold_verified
 from qmworkbench.trading.state import EXTERNAL, State, decode_state, state_hash
+
+_IMPORTED: Final = str(FallbackImported.__struct_config__.tag)
 
 
 class ReadableJournal(Protocol):
@@ -121,25 +124,57 @@ async def import_fallback(shell: Shell, path: Path) -> int:
     """Take over what a direct emergency recorded while the journal could not be written; returns how many records.
 
     Appended at the journal's tail, each with its original time and the file's hash; then the file is put aside under
-    its hash. To be called before anything else is decided. Raises StoreDamaged naming the first bad line.
+    its hash. A process that died in between has put some on record already: those are not taken over again. To be
+    called before anything else is decided. Raises StoreDamaged naming the first bad line.
     """
     if not begun(path) or shell.state.now is None:
         return 0
-    records = list(import_records(path))
-    for record in records:
+    known = _imported_before(shell.journal)
+    taken = 0
+    for record in import_records(path):
+        text = encode(record.event).decode()
+        if (record.n, text) in known:
+            continue
+        taken += 1
         shell.decide(
             FallbackImported(
                 at=shell.now(),
                 file_hash=record.file_hash,
                 n=record.n,
                 original_at=record.event.at,
-                record=encode(record.event).decode(),
+                record=text,
                 strategy_id=_closes_for(shell.state, record.event),
             )
         )
     await shell.durable()
     retire(path)
-    return len(records)
+    return taken
+
+
+def _imported_before(journal: Journal) -> set[tuple[int, str]]:
+    """Records taken over earlier, by number and text: a log that went on since has another hash, and the same lines."""
+    found = set()
+    for record in journal.records():
+        if record.type == _IMPORTED:
+            event = decode(record.payload)
+            assert isinstance(event, FallbackImported)
+            found.add((event.n, event.record))
+    return found
+
+
+def rooted_elsewhere(journal: ReadableJournal, path: Path) -> str:
+    """What is wrong where the fallback log follows a record that the journal does not have, "" where it has it."""
+    if not begun(path):
+        return ""
+    seq, digest = read_fallback(path).rooted_at
+    stored = GENESIS if seq == 0 else journal.hash_at(seq)
+    if stored == digest:
+        return ""
+    found = "does not have it" if stored is None else "has another one there"
+    return (
+        f"the fallback log {path} follows record {seq}, and the journal {found}: the journal has lost its tail or was "
+        "replaced. Everything is settled with the broker; compare with its history before entries are released"
+    )
 
 
 def _closes_for(state: State, event: Event) -> str:
