@@ -36,12 +36,21 @@ FIELDS: Final[dict[str, dict[str, type]]] = {
     "block": {"symbol": str, "scope": str},
     "unblock": {"symbol": str},
     "stop_strategy": {"strategy_id": str},
+    "restart_strategy": {"strategy_id": str},
+    "cancel_order": {"cl_ord_id": str},
+    "replace_order": {"cl_ord_id": str},
+    "close_position": {"strategy_id": str, "symbol": str},
     "drop_candidate": {"symbol": str},
     "reconcile": {},
     "release_entries": {},
     "decide": {"decision_id": str, "choice": str},
     "add_note": {"kind": str},
 }
+
+
+# Fields that a command may leave out: numbers, as text.
+OPTIONAL: Final[dict[str, tuple[str, ...]]] = {"replace_order": ("order_qty", "limit_px", "stop_px")}
+_NUMBER = re.compile(r"\d{1,12}(\.\d{1,12})?")
 
 
 class OrderMalformed(ValueError):
@@ -81,6 +90,10 @@ def body_of(message: Mapping[str, Any]) -> dict[str, Any]:
     for field, kind in fields.items():
         if not isinstance(command.get(field), kind):
             raise OrderMalformed(f"{field} is missing from the command {name}: reload the page")
+    given = {field: command[field] for field in OPTIONAL.get(name, ()) if command.get(field)}
+    for field, value in given.items():
+        if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+            raise OrderMalformed(f"{field.removesuffix('_px').replace('_', ' ')} {value!r} is no number above zero")
     operator = str(message.get("operator") or "").strip()[:_NAME_MAX]
     if not operator and name != "emergency":
         raise OrderMalformed("no name was given: every command is signed with one")
@@ -91,14 +104,16 @@ def body_of(message: Mapping[str, Any]) -> dict[str, Any]:
         "state_version": version if isinstance(version, int) and not isinstance(version, bool) else None,
         "operator": operator or NAMELESS,
         "origin": ORIGIN,
-        "command": {"command": name, **{field: command[field] for field in fields}},
+        "command": {"command": name, **{field: command[field] for field in fields}, **given},
     }
 
 
 def label_of(command: Mapping[str, Any]) -> str:
     """A command as its outcome names it: "Block AAPL"."""
     name = str(command.get("command"))
-    about = command.get("symbol") or command.get("strategy_id") or command.get("choice") or ""
+    about = (
+        command.get("symbol") or command.get("cl_ord_id") or command.get("strategy_id") or command.get("choice") or ""
+    )
     words = {"emergency": "Emergency Liquidate & Halt", "decide": "Decision", "add_note": "Note"}
     verb = words.get(name, name.replace("_", " ").capitalize())
     return f"{verb} {str(about).replace('_', ' ')}".strip()

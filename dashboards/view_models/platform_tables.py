@@ -162,10 +162,32 @@ def runs(reading: Reading, zone: ZoneInfo, verdict: Verdict) -> Table:
             formats.whole(each.get("trades")),
             formats.clock(each.get("last_boundary_at"), zone, seconds=False),
         ]
-        stoppable = each.get("state") == "active" and not each.get("ended")
-        actions = [action("stop", "Stop", name)] if stoppable else []
-        shown.append(row(str(each.get("run_id") or name), cells, actions=actions))
+        shown.append(row(str(each.get("run_id") or name), cells, actions=_run_actions(each, name, book)))
+        shown[-1]["below"] = _of_note(each, zone)
     return table("Strategies", _RUNS, shown, empty="No strategy runs.", mark=verdict.mark)
+
+
+def _run_actions(run: Mapping[str, Any], name: str, book: Mapping[str, Any]) -> list[Row]:
+    if run.get("ended"):
+        return []
+    if run.get("state") == "active":
+        return [action("stop", "Stop", name)]
+    # While the book is halted a restart is refused anyway: the book is resumed first.
+    return [] if severity(book.get("state")) > 0 else [action("restart", "Restart", name)]
+
+
+def _of_note(run: Mapping[str, Any], zone: ZoneInfo) -> str:
+    """What a person should know of an instance before touching it; "" where all is as it should be."""
+    found = []
+    if run.get("why") and run.get("since") and not run.get("ended"):
+        found.append(f"stopped by {run.get('by')} at {formats.clock(run.get('since'), zone)}: {run['why']}")
+    doubtful = run.get("in_doubt")
+    if isinstance(doubtful, list | tuple) and doubtful:
+        found.append(f"{formats.plural(len(doubtful), 'order')} in doubt")
+    lost = [str(held.get("symbol")) for held in rows(run, "holds") if held.get("owned") is False]
+    if lost and not run.get("ended"):
+        found.append(f"holds {', '.join(lost)} without owning it")
+    return " · ".join(found)
 
 
 def _run_state(run: Mapping[str, Any], book: Mapping[str, Any]) -> Cell:

@@ -12,6 +12,7 @@ from dashboards.view_models.verdict import Verdict, rows, section, stopped
 STATE_TONES: Final = {"active": "ok", "reducing": "warn", "halted": "bad"}
 # A market clock that is this far from the wall's is a replayed one.
 _REPLAY_AFTER: Final = timedelta(minutes=10)
+_DEGRADED: Final = "must_halt.data_degraded"
 _ENVIRONMENTS: Final = {
     "local": "simulated venue, no real orders",
     "paper": "the broker's paper account, no real capital",
@@ -137,11 +138,12 @@ def _title(reading: Reading, snapshot: Mapping[str, Any]) -> str:
 def notices(reading: Reading, verdict: Verdict) -> list[Row]:
     """What holds trading back or marks this session, worst first; an empty list is a quiet session."""
     snapshot = reading.snapshot or {}
-    found: list[Row] = []
+    found: list[Row] = [*_must_halts(snapshot)]
     if verdict.platform.tone in ("bad", "warn"):
         found.append(_notice(verdict.platform.tone, f"Platform {verdict.platform.word}", verdict.platform.detail))
     if stopped(reading):
         found.append(_notice("info", "Platform stopped", "its session is closed; this is its last state"))
+    found += _feed(snapshot)
     held = str(snapshot.get("entries_held") or "")
     if held and snapshot.get("phase") != "closed":
         found.append(_notice("warn", "Entries held", held))
@@ -162,6 +164,32 @@ def notices(reading: Reading, verdict: Verdict) -> list[Row]:
     return found
 
 
+def _must_halts(snapshot: Mapping[str, Any]) -> list[Row]:
+    """§23's conditions that halted the book, each named: they stand above everything else until it is resumed."""
+    if snapshot.get("phase") == "closed":
+        return []
+    causes = [cause for cause in rows(section(snapshot, "trading_state"), "causes") if cause.get("condition")]
+    return [
+        _notice("bad", f"Must halt: {cause['condition']}", str(cause.get("reason") or ""))
+        | {"remedy": str(cause.get("remedy") or ""), "banner": True}
+        for cause in causes
+    ]
+
+
+def _feed(snapshot: Mapping[str, Any]) -> list[Row]:
+    """Market data that is not good: what it does by itself, and when that becomes a halt."""
+    feed = section(snapshot, "feed")
+    state = str(feed.get("state") or "good")
+    if state == "good" or not snapshot.get("session_id") or snapshot.get("phase") == "closed":
+        return []
+    detail = str(feed.get("detail") or "no detail")
+    after = feed.get("halts_after_s")
+    halted = any(cause.get("code") == _DEGRADED for cause in rows(section(snapshot, "trading_state"), "causes"))
+    turns = f"; after {formats.age(float(after))} of it the book halts" if isinstance(after, int) and not halted else ""
+    words = f"{detail}; entries are blocked until it is good again{turns}"
+    return [_notice("bad" if state == "crossed" else "warn", f"Market data {state}", words)]
+
+
 def _notice(tone: str, text: str, detail: str) -> Row:
     return {"tone": tone, "text": text, "detail": detail}
 
@@ -180,6 +208,9 @@ def veil(reading: Reading, now: float) -> Row:
         return {"state": "", "title": "", "detail": "", "remedy": "", "age_s": age_s}
     title = link.title or "The platform does not answer"
     detail = link.detail or "its last answer is too old"
+    if link.state is not LinkState.ABSENT:
+        # Not seen is not stopped: a page that says "offline" while orders go on has cost people money.
+        detail += "; it may be trading all the same"
     return {"state": link.state.value, "title": title, "detail": detail, "remedy": link.remedy, "age_s": age_s}
 
 

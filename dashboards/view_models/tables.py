@@ -39,9 +39,9 @@ def row(key: str, cells: Sequence[Cell], *, tone: str = "", actions: Sequence[Ro
     return {"key": key, "cells": list(cells), "tone": tone, "actions": list(actions)}
 
 
-def action(form: str, label: str, symbol: str) -> Row:
-    """A button in a row that opens a form of the command desk, filled in with `symbol`."""
-    return {"form": form, "label": label, "symbol": symbol}
+def action(form: str, label: str, symbol: str, value: str = "") -> Row:
+    """A button in a row that opens a form of the command desk, filled in with `value`, or with `symbol` itself."""
+    return {"form": form, "label": label, "symbol": symbol, "value": value or symbol}
 
 
 def table(

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from dashboards.reading import Reading
 from dashboards.view_models import formats
-from dashboards.view_models.tables import RIGHT, Cell, Table, cell, column, row, table
+from dashboards.view_models.tables import RIGHT, Cell, Row, Table, action, cell, column, row, table
 from dashboards.view_models.verdict import Verdict, rows
 
 ORDER_TONES: Final = {
@@ -27,6 +27,7 @@ ORDER_TONES: Final = {
 OPEN: Final = frozenset(
     {"intended", "submitted", "unknown", "accepted", "partially_filled", "pending_cancel", "pending_replace"}
 )
+CONFIRMED: Final = frozenset({"accepted", "partially_filled"})
 ENDED_ORDERS_SHOWN: Final = 6
 FILLS_SHOWN: Final = 12
 TRADES_SHOWN: Final = 12
@@ -101,6 +102,7 @@ def _position(held: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
             cell(f"leaving: {leaving}", tone="warn") if leaving else str(held.get("strategy_id") or formats.ABSENT),
             formats.clock(held.get("opened_at"), zone, seconds=False),
         ],
+        actions=[] if leaving else [action("close", "Close", symbol, f"{held.get('strategy_id')}|{symbol}")],
     )
 
 
@@ -141,7 +143,19 @@ def _order(order: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
             str(order.get("reason") or ""),
         ],
         tone="" if status in OPEN else "dim",
+        actions=_order_actions(order) if status in OPEN else [],
     )
+
+
+def _order_actions(order: Mapping[str, Any]) -> list[Row]:
+    """What a person may do with an order that works: not twice, and nothing to one nobody is sure of but a cancel."""
+    if order.get("cancel_asked"):
+        return []
+    symbol, identity = str(order.get("symbol") or ""), str(order.get("cl_ord_id") or "")
+    found = [action("cancel", "Cancel", symbol, identity)]
+    if order.get("status") in CONFIRMED and not order.get("replacing"):
+        found.append(action("replace", "Replace", symbol, identity))
+    return found
 
 
 def _order_price(order: Mapping[str, Any]) -> str:

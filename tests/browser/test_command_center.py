@@ -111,6 +111,66 @@ def test_the_signals_say_what_speaks_and_what_has_not_seen_enough(opened: Callab
     shows(panel, "not looked at yet", "none yet", "no entry yet")
 
 
+def test_a_condition_that_must_halt_stands_above_all_and_its_resume_says_what_is_missing(
+    opened: Callable[[], Page], stage: Stage
+) -> None:
+    snapshot, report = scenarios.must_halt()
+    stage.set(snapshot, report)
+    page = opened()
+    banner = page.locator(".notice.banner")
+    shows(
+        banner, "Must halt: data quality severely degraded", "market data is stale for 305 s", "Do:", "check the feed"
+    )
+    expect(state(page)).to_have_text(scenarios.REDUCING)
+    region(page, "Commands").get_by_role("button", name="Resume", exact=True).click()
+    form = page.locator('form[aria-label="Resume after a halt"]')
+    shows(form, "Incident cause understood", "it still stands", "✗ Broker state reconciled", "no reconciliation has")
+    form.locator("input[name=incident]").fill("a dead feed")
+    for box in form.locator("input[type=checkbox]").all():
+        box.check()
+    form.locator("input[name=reason]").fill("the feed is back")
+    form.locator("input[name=operator]").fill("ana")
+    form.get_by_role("button", name="Resume", exact=True).click()
+    until(lambda: bool(stage.api.commands))
+    given = stage.api.commands[-1]["command"]
+    assert given == {
+        "command": "resume", "reason": "the feed is back", "incident": "a dead feed", "cause_understood": True,
+        "internal_state_repaired": True, "risk_controls_verified": True,
+    }  # fmt: skip
+
+
+def test_an_order_a_position_and_a_strategy_are_handled_from_their_rows(
+    opened: Callable[[], Page], stage: Stage
+) -> None:
+    stage.set(scenarios.stopped_strategy())
+    page = opened()
+
+    def give(label: str, reason: str, **fields: str) -> dict[str, Any]:
+        count = len(stage.api.commands)
+        page.get_by_role("button", name=label, exact=True).first.dispatch_event("click")
+        form = page.locator("form.desk-form")
+        for name, value in fields.items():
+            form.locator(f"input[name={name}]").fill(value)
+        form.locator("input[name=reason]").fill(reason)
+        if form.locator("input[name=operator]").count():
+            form.locator("input[name=operator]").fill("ana")
+        form.locator("button.go").click()
+        until(lambda: len(stage.api.commands) > count)
+        command: dict[str, Any] = stage.api.commands[-1]["command"]
+        return command
+
+    assert give("Replace NVDA", "tighter", stop_px="234.50") == {
+        "command": "replace_order", "cl_ord_id": "qm-nvda-stop-47", "stop_px": "234.50", "reason": "tighter",
+    }  # fmt: skip
+    assert give("Cancel NVDA", "by hand")["cl_ord_id"] == "qm-nvda-stop-47"
+    assert give("Close AMD", "enough") == {
+        "command": "close_position", "strategy_id": "orb-1", "symbol": "AMD", "reason": "enough",
+    }  # fmt: skip
+    assert give("Restart donchian-1", "fixed") == {
+        "command": "restart_strategy", "strategy_id": "donchian-1", "reason": "fixed",
+    }  # fmt: skip
+
+
 def test_a_halt_is_shown_in_full_words_at_every_load(opened: Callable[[], Page], stage: Stage) -> None:
     """An update written once was lost in most loads of an earlier trial: the state is drawn from the start."""
     stage.set(scenarios.daily_loss())
@@ -279,7 +339,7 @@ def test_after_the_daily_loss_a_decision_then_a_resume(opened: Callable[[], Page
     desk = region(page, "Commands")
     desk.get_by_role("button", name="Resume", exact=True).click()
     form = desk.get_by_role("form", name="Resume after a halt")
-    shows(form, "✓ Broker state reconciled: clean at 13:00:00")
+    shows(form, "✓ Broker state reconciled", "clean at 13:00:00")
     form.get_by_label("Incident").first.fill("one bad fill")
     form.get_by_label("Incident cause understood").check()
     form.get_by_label("Risk controls verified").check()

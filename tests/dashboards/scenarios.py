@@ -88,6 +88,8 @@ def halted(snapshot: dict[str, Any], state: str, shown: str, **why: str) -> None
         "reason": "",
         "by": "",
         "since": None,
+        "compared": "",
+        "causes": [],
     } | why
     for run in snapshot["runs"]:
         run |= {"state": state, "shown": shown}
@@ -144,6 +146,45 @@ def stale_feed() -> tuple[dict[str, Any], dict[str, Any]]:
     remedy = "confirm that reconnects are running; halt if it lasts (§12)"
     snapshot["alerts"] = [alert("P1", "market_data_disconnect", "market data is stale: no bar for 185 s", remedy)]
     return snapshot, health("degraded", market_data=("degraded", "no bar for 185 s"))
+
+
+def must_halt() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Market data went bad while the book was paused already: two causes, one of them a line of §23."""
+    snapshot = day(version=72)
+    reason = "market data is stale for 305 s: no bar for 490 s"
+    why = {"code": "must_halt.data_degraded", "reason": reason, "by": "platform", "since": minute(211)}
+    halted(snapshot, "reducing", REDUCING, **why)
+    pause = {"code": "operator_pause", "condition": "", "remedy": "", "reason": "odd prints", "by": "ana"}
+    remedy = "check the feed; exits run by the broker's resting orders; liquidate only by decision"
+    snapshot["trading_state"]["causes"] = [
+        why | {"condition": "data quality severely degraded", "remedy": remedy},
+        pause | {"since": minute(205)},
+    ]
+    snapshot["feed"] |= {"state": "stale", "detail": "no bar for 490 s", "since": minute(206)}
+    snapshot["silenced"] = "stale: no bar for 490 s"
+    against = {
+        "incident cause understood": [f"it still stands: {reason}"],
+        "broker state reconciled": ["no reconciliation has passed since the halt"],
+    }
+    for line in snapshot["resume"]:
+        line["against"] = against.get(line["line"], [])
+    text = f"must halt: data quality severely degraded: {reason}. The book is {REDUCING}"
+    snapshot["alerts"] = [alert("P0", "must_halt", text, f"{remedy}; leave the halt with `qm resume`")]
+    return snapshot, health("degraded", market_data=("degraded", "no bar for 490 s"))
+
+
+def stopped_strategy() -> dict[str, Any]:
+    """One instance stopped by its broker's rejections: it holds a position, and may not restart yet."""
+    snapshot = day(version=73)
+    run = snapshot["runs"][1]
+    run |= {"state": "reducing", "shown": REDUCING, "code": "contradiction.over_fill", "by": "oms"}
+    run |= {"why": "BABA: filled 120 of 60", "since": minute(208), "in_doubt": ["qm-baba-entry-3"]}
+    run["against_restart"] = [
+        {"reason": "in doubt: qm-baba-entry-3", "remedy": "the broker is being asked: wait, or `qm order inspect ID`"},
+        {"reason": "it was stopped by contradiction.over_fill and nothing has been reconciled since",
+         "remedy": "a comparison was started: look at its result, then restart again"},
+    ]  # fmt: skip
+    return snapshot
 
 
 def red_platform() -> tuple[dict[str, Any], dict[str, Any]]:

@@ -20,15 +20,19 @@ export function render(ctx) {
     drop: ["Drop candidate", "Drop a candidate", "Drop",
       "Takes it off the watchlist; an open position keeps its exits."],
     stop: ["Stop strategy", "Stop a strategy", "Stop", "No more entries by it; its positions keep their exits."],
+    restart: ["Restart strategy", "Restart a stopped strategy", "Restart",
+      "Its entries may pass again; refused while that is unsafe (§10)."],
+    close: ["Close position", "Close a position", "Close position",
+      "Its resting orders are cancelled, then its actual quantity is closed, until flat."],
+    cancel: ["Cancel order", "Cancel an order", "Cancel order",
+      "The order works on until the broker says otherwise; a position may be left without its stop."],
+    replace: ["Replace order", "Replace an order", "Replace",
+      "Smaller, or a resting exit at another price: never more risk. Leave empty what stays as it is."],
     reconcile: ["Reconcile", "Reconcile now", "Reconcile",
       "Compares positions, orders and executions with the broker."],
     note: ["Add note", "Add a note", "Add note", "Kept with the session and read in the review."],
   };
-  const RESUME_LINES = {
-    cause_understood: "Incident cause understood",
-    internal_state_repaired: "Internal state repaired",
-    risk_controls_verified: "Risk controls verified",
-  };
+  const TICKS = ["cause_understood", "internal_state_repaired", "risk_controls_verified"];
   const SCOPES = [
     { value: "session", label: "this session" },
     { value: "permanent", label: "until a person lifts it" },
@@ -52,7 +56,7 @@ export function render(ctx) {
     switch (openForm) {
       case "pause": return { command: "pause", reason };
       case "resume": {
-        const ticks = Object.keys(RESUME_LINES).map((name) => [name, elements.namedItem(name).checked]);
+        const ticks = TICKS.map((name) => [name, Boolean(elements.namedItem(name)?.checked)]);
         return { command: "resume", reason, incident: text("incident"), ...Object.fromEntries(ticks) };
       }
       case "release": return { command: "release_entries", reason };
@@ -60,6 +64,16 @@ export function render(ctx) {
       case "unblock": return { command: "unblock", symbol: text("symbol"), reason };
       case "drop": return { command: "drop_candidate", symbol: text("symbol"), reason };
       case "stop": return { command: "stop_strategy", strategy_id: text("strategy_id"), reason };
+      case "restart": return { command: "restart_strategy", strategy_id: text("strategy_id"), reason };
+      case "cancel": return { command: "cancel_order", cl_ord_id: text("cl_ord_id"), reason };
+      case "replace": return {
+        command: "replace_order", cl_ord_id: text("cl_ord_id"), order_qty: text("order_qty"),
+        limit_px: text("limit_px"), stop_px: text("stop_px"), reason,
+      };
+      case "close": {
+        const [strategy_id, symbol] = text("position").split("|");
+        return { command: "close_position", strategy_id, symbol, reason };
+      }
       case "reconcile": return { command: "reconcile", reason };
       default: return { command: "add_note", kind: text("kind"), reason };
     }
@@ -68,6 +82,9 @@ export function render(ctx) {
   const missing = (command, operator) => {
     if (!operator) return "Give your name: every command is signed with it.";
     if ("symbol" in command && !command.symbol) return "Name the symbol.";
+    if (command.command === "replace_order" && !command.order_qty && !command.limit_px && !command.stop_px) {
+      return "Give a new quantity, limit or stop.";
+    }
     if ("incident" in command && !command.incident) return "Name the incident: \"none: planned pause\" is an answer.";
     if (!command.reason) return "Say why: it is read in the review, and at night by someone else.";
     return "";
@@ -90,19 +107,30 @@ export function render(ctx) {
   const text = (name, label, props = {}) =>
     h("label", { key: name }, label, h("input", { name, autocomplete: "off", maxlength: 500, ...props }));
 
-  const safeToResume = ({ ok, text: told }) =>
-    h("fieldset", { key: "lines" },
-      h("legend", {}, "Safe to resume"),
-      h("p", { class: `check ${ok ? "tone-ok" : "tone-bad"}` }, ok ? "✓" : "✗", ` Broker state reconciled: ${told}`),
-      Object.entries(RESUME_LINES).map(([name, label]) =>
-        h("label", { class: "pick", key: name }, h("input", { type: "checkbox", name }), h("span", {}, label))),
-      h("p", { class: "check dim" }, "Operator decision recorded: this form"));
+  const number = (name, label) => text(name, label, { inputmode: "decimal", maxlength: 24, placeholder: "as it is" });
+
+  // §23, line by line: a tick where a person answers, a mark where the platform does.
+  const line = (each) => {
+    const told = each.text && h("small", { class: each.ok ? "dim" : "tone-bad" }, each.text);
+    if (!each.name) {
+      return h("p", { key: each.label, class: `check ${each.ok ? "tone-ok" : "tone-bad"}` },
+        `${each.ok ? "✓" : "✗"} ${each.label}`, told);
+    }
+    return h("label", { class: "pick", key: each.label },
+      h("input", { type: "checkbox", name: each.name }), h("span", {}, each.label, told));
+  };
+
+  const safeToResume = (lines) =>
+    h("fieldset", { key: "lines" }, h("legend", {}, "Safe to resume"), lines.map(line));
+
+  const refusals = (against) => against.length > 0 &&
+    h("ul", { key: "against", class: "problem" }, against.map((each) => h("li", { key: each }, each)));
 
   const fields = (view) => {
     switch (openForm) {
       case "resume": return [
         text("incident", "Incident", { placeholder: "what happened; none: planned pause" }),
-        safeToResume(view.reconciled),
+        safeToResume(view.lines),
       ];
       case "block": return [
         h("datalist", { key: "known", id: "qm-symbols" }, view.symbols.map(option)),
@@ -112,6 +140,17 @@ export function render(ctx) {
       case "unblock": return select("symbol", "Symbol", view.blocked);
       case "drop": return select("symbol", "Candidate", view.watched);
       case "stop": return select("strategy_id", "Strategy", view.strategies);
+      case "restart": return [
+        select("strategy_id", "Strategy", view.stopped),
+        view.stopped.map((name) => refusals((view.against_restart[name] || []).map((why) => `${name}: ${why}`))),
+      ];
+      case "cancel": return select("cl_ord_id", "Order", view.working);
+      case "replace": return [
+        select("cl_ord_id", "Order", view.replaceable),
+        h("div", { key: "terms", class: "row terms" },
+          number("order_qty", "Quantity"), number("limit_px", "Limit"), number("stop_px", "Stop")),
+      ];
+      case "close": return select("position", "Position", view.held);
       case "note": return select("kind", "Kind", NOTE_KINDS);
       default: return [];
     }

@@ -4,6 +4,11 @@ export function render(ctx) {
   return qm.mount(ctx, (view) =>
     h("div", { class: "notices" },
       view.items.length === 0 && h("span", { class: "quiet" }, "No holds, no warnings."),
-      view.items.map((item) => h("span", { class: `notice tone-${item.tone}`, key: item.text },
-        h("b", {}, item.text), item.detail && h("span", {}, `: ${item.detail}`))))).host;
+      view.items.map((item) => h(item.banner ? "div" : "span", {
+        class: `notice tone-${item.tone} ${item.banner ? "banner" : ""}`, key: item.text,
+        role: item.banner ? "alert" : false,
+      },
+        h("b", {}, item.text),
+        item.detail && h("span", {}, `: ${item.detail}`),
+        item.remedy && qm.remedy(item.remedy))))).host;
 }

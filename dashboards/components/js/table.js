@@ -25,7 +25,7 @@ export function render(ctx) {
     h("td", { class: "actions" }, row.actions.map((each) =>
       h("button", {
         type: "button", key: each.form, class: "mini", "aria-label": `${each.label} ${each.symbol}`,
-        onclick: () => qm.open(each.form, each.symbol),
+        onclick: () => qm.open(each.form, each.value),
       }, each.label)));
 
   const line = (view, row, acting) => [

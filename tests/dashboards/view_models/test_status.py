@@ -175,3 +175,33 @@ def test_a_page_that_ends_says_goodbye() -> None:
     after = status.veil(reading(scenarios.closed()[0], link=ENDED), 101.0)
     assert (after["detail"], after["remedy"]) == ("the session is closed", "")
     assert judge(reading(link=ENDED)).platform.tone == "ok"  # what is shown is what was last known
+
+
+def test_a_condition_of_the_runbook_is_a_banner_of_its_own_with_its_remedy() -> None:
+    snapshot, report = scenarios.must_halt()
+    given = reading(snapshot, report)
+    first = status.notices(given, judge(given))[0]
+    assert first["text"] == "Must halt: data quality severely degraded"
+    assert (first["banner"], first["tone"]) == (True, "bad")
+    assert first["remedy"].startswith("check the feed")
+    assert not any(item.get("banner") for item in status.notices(reading(), judge(reading())))
+
+
+def test_bad_data_says_what_it_does_and_when_it_halts() -> None:
+    snapshot, report = scenarios.stale_feed()
+    given = reading(snapshot, report)
+    told = next(item for item in status.notices(given, judge(given)) if item["text"] == "Market data stale")
+    assert "entries are blocked until it is good again; after 5 min of it the book halts" in told["detail"]
+
+
+def test_a_page_without_contact_never_says_that_nothing_is_traded() -> None:
+    """freqtrade #7738: the UI says offline while it trades."""
+    veil = status.veil(reading(link=DOWN, contact_at=1.0), 100.0)
+    assert "it may be trading all the same" in veil["detail"]
+
+
+def test_the_words_of_a_halt_say_what_goes_on() -> None:
+    """freqtrade #4837: "stopped trading" still exits, and the wording misled."""
+    for snapshot in (scenarios.daily_loss(), scenarios.must_halt()[0]):
+        shown = status.trading_state(reading(snapshot), judge(reading(snapshot)), NEW_YORK)["text"]
+        assert shown == "HALTED – entries blocked, exits running"

@@ -264,3 +264,34 @@ def test_a_pair_says_how_many_pips_it_is_ahead() -> None:
     snapshot = scenarios.day()
     snapshot["positions"][0] |= {"pips": "12.5"}
     assert texts(positions(reading(snapshot))["rows"][0])[4] == "+68.88 · 12.5 pips"
+
+
+def test_rows_offer_what_may_be_done_with_them() -> None:
+    table = trading_tables.orders(reading(), judge(reading()), NEW_YORK)
+    stop = next(row for row in table["rows"] if row["key"] == "qm-nvda-stop-47")
+    assert [(each["form"], each["value"]) for each in stop["actions"]] == [
+        ("cancel", "qm-nvda-stop-47"), ("replace", "qm-nvda-stop-47"),
+    ]  # fmt: skip
+    sent = next(row for row in table["rows"] if any(cell_text(cell) == "Submitted" for cell in row["cells"]))
+    assert [each["form"] for each in sent["actions"]] == ["cancel"], "nobody knows yet whether the broker has it"
+    held = trading_tables.positions(reading(), judge(reading()), NEW_YORK)["rows"][0]
+    assert [(each["form"], each["value"]) for each in held["actions"]] == [("close", "orb-1|NVDA")]
+    given = reading(scenarios.stopped_strategy())
+    runs = platform_tables.runs(given, NEW_YORK, judge(given))["rows"]
+    assert [[each["form"] for each in row["actions"]] for row in runs] == [["stop"], ["restart"]]
+    assert "stopped by oms at 12:58:00: BABA: filled 120 of 60" in runs[1]["below"]
+    assert "1 order in doubt" in runs[1]["below"]
+
+
+def cell_text(cell: Any) -> str:
+    return cell if isinstance(cell, str) else str(cell["text"])
+
+
+def test_a_day_of_thousands_of_trades_is_shown_no_slower() -> None:
+    """frequi #517: a 10 s timeout with 160 trades. What is drawn does not grow with the day."""
+    snapshot = scenarios.day()
+    snapshot["trades"] = snapshot["trades"] * 800
+    snapshot["orders"] = snapshot["orders"] + snapshot["orders"][-1:] * 5000
+    given = reading(snapshot)
+    assert len(trading_tables.trades(given, judge(given), NEW_YORK)["rows"]) == trading_tables.TRADES_SHOWN
+    assert len(trading_tables.orders(given, judge(given), NEW_YORK)["rows"]) < 30
