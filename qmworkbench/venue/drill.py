@@ -5,6 +5,7 @@ placed, a fill we never heard of, money that came or went. Every plant is on rec
 """
 
 from decimal import Decimal
+from typing import TypedDict
 
 import msgspec
 
@@ -27,34 +28,47 @@ class ForeignFill(msgspec.Struct, frozen=True, kw_only=True):
     px: Decimal
 
 
-def plant(
-    books: Books,
-    symbol: str,
-    *,
-    qty_delta: Decimal | None = None,
-    order: OrderRequest | None = None,
-    execution: ForeignFill | None = None,
-    cash_delta: Decimal | None = None,
-) -> None:
-    """Plant exactly one break in `symbol` (for cash the symbol is only a label). Raises VenueError when not
-    exactly one is given.
+class OverFill(msgspec.Struct, frozen=True, kw_only=True):
+    """`qty` more of an order fills than was left of it, at its own average price; it may have ended."""
 
-    `qty_delta` changes the position and nothing else: no execution, no cash. `order` rests in the books
-    unasked, without checks. `execution` trades at its price. `cash_delta` moves cash without an execution.
+    cl_ord_id: str
+    qty: Decimal
+
+
+class Breaks(TypedDict, total=False):
+    """The kinds of break there are.
+
+    `qty_delta` changes the position and nothing else: no execution, no cash. `order` rests in the books unasked,
+    without checks. `execution` trades at its price. `overfill` is one execution too many. `cash_delta` moves cash
+    without an execution.
     """
-    given = {"qty_delta": qty_delta, "order": order, "execution": execution, "cash_delta": cash_delta}
-    chosen = [name for name, value in given.items() if value is not None]
+
+    qty_delta: Decimal | None
+    order: OrderRequest | None
+    execution: ForeignFill | None
+    overfill: OverFill | None
+    cash_delta: Decimal | None
+
+
+def plant(books: Books, symbol: str, breaks: Breaks) -> None:
+    """Plant exactly one break in `symbol` (for cash the symbol is only a label). Raises VenueError when not exactly one
+    is given.
+    """
+    chosen = [name for name, value in breaks.items() if value is not None]
     if len(chosen) != 1:
-        raise VenueError(f"plant_break({symbol}): give exactly one of {', '.join(given)}, not {chosen or 'none'}")
-    if qty_delta is not None:
+        kinds = ", ".join(Breaks.__annotations__)
+        raise VenueError(f"plant_break({symbol}): give exactly one of {kinds}, not {chosen or 'none'}")
+    if (qty_delta := breaks.get("qty_delta")) is not None:
         _plant_position(books, symbol, qty_delta)
-    if order is not None:
+    if (order := breaks.get("order")) is not None:
         _plant_order(books, symbol, order)
-    if execution is not None:
+    if (execution := breaks.get("execution")) is not None:
         _plant_fill(books, symbol, execution)
-    if cash_delta is not None:
+    if (overfill := breaks.get("overfill")) is not None:
+        _plant_overfill(books, symbol, overfill)
+    if (cash_delta := breaks.get("cash_delta")) is not None:
         books.move_cash(cash_delta)
-    books.note_drill(chosen[0], symbol, str(given[chosen[0]]))
+    books.note_drill(chosen[0], symbol, str(dict(breaks)[chosen[0]]))
 
 
 def _plant_position(books: Books, symbol: str, qty_delta: Decimal) -> None:
@@ -92,3 +106,14 @@ def _plant_fill(books: Books, symbol: str, fill: ForeignFill) -> None:
     books.add(order)
     books.fill(order, fill.qty, fill.px, books.now)
     brackets.follow_position(books, symbol, books.now)
+
+
+def _plant_overfill(books: Books, symbol: str, more: OverFill) -> None:
+    order = books.find(more.cl_ord_id)
+    if order is None or order.symbol != symbol or not order.cum_qty:
+        raise VenueError(f"plant_break({symbol}): {more.cl_ord_id} names no order of it that has filled; name one")
+    if not more.qty.is_finite() or more.qty <= 0:
+        raise VenueError(f"plant_break({symbol}): an over-fill of {more.qty} is none; give a quantity above 0")
+    qty = order.leaves_qty + more.qty
+    books.fill(order, qty, order.avg_px, books.now)
+    brackets.fill_restated(books, order, qty, books.now)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Unpack
 
 from qmworkbench.domain.corporate_actions import CorporateAction
 from qmworkbench.domain.execution import (
@@ -327,19 +328,11 @@ class Exchange:
 
     # ── drills ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def plant_break(
-        self,
-        symbol: str,
-        *,
-        qty_delta: Decimal | None = None,
-        order: OrderRequest | None = None,
-        execution: drill.ForeignFill | None = None,
-        cash_delta: Decimal | None = None,
-    ) -> None:
-        """Falsify the books on purpose (`qm drill`, tests): see drill.plant. Exactly one kind of break a call."""
+    def plant_break(self, symbol: str, **breaks: Unpack[drill.Breaks]) -> None:
+        """Falsify the books on purpose (`qm drill`, tests): see drill.Breaks. Exactly one kind of break a call."""
         with self._change() as books:
             self._known(books, symbol)
-            drill.plant(books, symbol, qty_delta=qty_delta, order=order, execution=execution, cash_delta=cash_delta)
+            drill.plant(books, symbol, breaks)
 
 
 def _demand_utc(what: str, at: datetime) -> None:

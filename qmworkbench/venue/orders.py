@@ -39,6 +39,7 @@ class Refusal(StrEnum):
     NO_LOCATE = "no_locate"
     PATTERN_DAY_TRADER = "pattern_day_trader"
     QTY_BELOW_FILLED = "qty_below_filled"  # the rest are a replacement's alone
+    LEG_WAITS = "leg_waits"
     LEG_FOLLOWS_ENTRY = "leg_follows_entry"
     ALREADY_TRIGGERED = "already_triggered"
 

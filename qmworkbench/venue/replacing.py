@@ -4,8 +4,8 @@ What was asked for is checked like a new order, and answered by report: REPLACED
 and nothing changed. An id the order no longer has is unknown to a real broker, so that is a rejection as well.
 
 - The quantity is the whole one, what has filled included; it must leave something to fill (to end an order, cancel it).
-- A bracket leg has the quantity its entry gives it: only its prices may change. Another quantity for an entry gives it
-  to the legs that still wait for it; those at work cover what has filled, and that has not changed.
+- A bracket leg can be replaced once it works. It has the quantity its entry gives it: only its prices may change.
+  Another quantity for an entry goes to the legs that wait for it; those at work cover what has filled.
 - Its place in the queue is lost with another price or a larger quantity, as though it had just come.
 - A stop that has been touched is at work already: its stop price is history.
 """
@@ -60,6 +60,8 @@ def _check(books: Books, order: VenueOrder, request: ReplaceRequest) -> None:
     door.check_market(books, order.symbol)
     qty, instrument = request.order_qty, books.instruments[order.symbol]
     door.check_qty(request.cl_ord_id, order.symbol, qty, instrument)
+    if order.held:
+        raise OrderRefused(Refusal.LEG_WAITS, f"{request.orig_cl_ord_id} waits for its entry; replace it once it works")
     if order.parent_id is not None and qty != order.order_qty:
         raise OrderRefused(Refusal.LEG_FOLLOWS_ENTRY, f"a leg has its entry's quantity, {order.order_qty}, not {qty}")
     if qty <= order.cum_qty:

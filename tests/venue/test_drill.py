@@ -9,7 +9,7 @@ import pytest
 
 from qmworkbench.domain.execution import ExecType
 from qmworkbench.domain.orders import OrdStatus, Side, TimeInForce
-from qmworkbench.venue.drill import ForeignFill
+from qmworkbench.venue.drill import ForeignFill, OverFill
 from qmworkbench.venue.records import VenueError
 from tests.venue.worlds import World, bracket
 
@@ -85,7 +85,7 @@ def test_every_plant_is_on_record_and_survives(world: World) -> None:
 
 @pytest.mark.parametrize("given", [{}, {"qty_delta": D(1), "cash_delta": D(1)}])
 def test_exactly_one_break_at_a_time(world: World, given: dict[str, D]) -> None:
-    with pytest.raises(VenueError, match="give exactly one of qty_delta, order, execution, cash_delta"):
+    with pytest.raises(VenueError, match="give exactly one of qty_delta, order, execution, overfill, cash_delta"):
         world.exchange.plant_break("AAA", **given)  # type: ignore[arg-type]
 
 
@@ -100,3 +100,26 @@ def test_ids_stay_unique_in_a_drill_too(world: World) -> None:
     request = world.buy("mine", 10, limit=50, tif=TimeInForce.DAY)
     with pytest.raises(VenueError, match="new id"):
         world.exchange.plant_break("AAA", order=request)
+
+
+class TestOverfill:
+    def test_of_an_order_that_has_filled(self, world: World) -> None:
+        world.exchange.plant_break("AAA", overfill=OverFill(cl_ord_id="in", qty=D(7)))
+        fill = world.said("in")[-1]
+        assert (fill.exec_type, fill.last_qty, fill.cum_qty, fill.order_qty) == (ExecType.TRADE, D(7), D(107), D(100))
+        assert fill.ord_status is OrdStatus.FILLED
+        assert world.qty() == world.exchange.order("in/stop")[0].leaves_qty == D(107)  # type: ignore[union-attr]
+        assert world.exchange.account().cash == D(100_000 - 10_700)
+
+    def test_of_an_exit_it_turns_the_position_around(self, world: World) -> None:
+        world.bars((95, 95, 95, 95))
+        world.exchange.plant_break("AAA", overfill=OverFill(cl_ord_id="in/stop", qty=D(7)))
+        assert (world.qty(), world.exchange.open_orders()) == (D(-7), [])
+
+    @pytest.mark.parametrize(
+        ("name", "qty", "why"),
+        [("never", D(1), "names no order"), ("in/stop", D(1), "names no order"), ("in", D(0), "an over-fill of 0")],
+    )
+    def test_of_what_cannot_be(self, world: World, name: str, qty: D, why: str) -> None:
+        with pytest.raises(VenueError, match=why):
+            world.exchange.plant_break("AAA", overfill=OverFill(cl_ord_id=name, qty=qty))

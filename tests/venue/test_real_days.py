@@ -11,6 +11,7 @@ import pytest
 
 from qmworkbench.domain.execution import ExecType, OrderRequest
 from qmworkbench.domain.instruments import Instrument, instrument_for, us_equity
+from qmworkbench.domain.numbers import ceil_to, decimal_of
 from qmworkbench.domain.orders import OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.trading.frames import BarFrame, Universe
 from qmworkbench.venue.costs import FeeSchedule, costed, ideal
@@ -195,3 +196,69 @@ def test_leans_basic_template_to_the_cent(shared_data: Path) -> None:
     account = world.exchange.account()
     assert account.fees == D("3.44")
     assert round(account.equity, 2) == D("101691.92")
+
+
+def test_no_fill_on_a_day_of_shares_is_better_than_the_market(shares: pl.DataFrame) -> None:
+    """Every type of order, in and out, through a morning of 190 symbols at no cost: who buys pays no less than the low
+    of the bar and a resting order no worse than its price, gaps included.
+    """
+    symbols = sorted(shares["symbol"].unique())
+    universe = Universe(symbols)
+    bars: dict[tuple[str, datetime], tuple[D, D, D, D]] = {}
+    asked: dict[str, OrderRequest] = {}
+    kinds = [OrdType.MARKET, OrdType.LIMIT, OrdType.STOP, OrdType.STOP_LIMIT]
+    with Exchange(None, [us_equity(symbol) for symbol in symbols], ideal(), "USD", D(10_000_000)) as exchange:
+        exchange.open_session("2018-03-02", datetime(2018, 3, 2, 14, 30, tzinfo=UTC))
+        for number, frame in enumerate(frames(shares, universe, timedelta(minutes=1))):
+            exchange.on_frame(frame, universe)
+            for row, place in enumerate(frame.index.tolist()):
+                prices = (frame.open[row], frame.high[row], frame.low[row], frame.close[row])
+                o, h, low, c = (decimal_of(px) for px in prices)
+                bars[symbols[place], frame.as_of] = (o, h, low, c)
+            if number >= 120:
+                continue
+            for k in range(8):
+                row = (number * 13 + k * 29) % len(frame.index)
+                instrument = us_equity(symbols[frame.index[row]])
+                kind, side = kinds[(number + k) % 4], (Side.BUY, Side.SELL)[(number // 4 + k) % 2]
+                px = instrument.tick_down(D(str(frame.close[row])))
+                away = ceil_to(px * D("0.001"), instrument.tick_size) * side.sign
+                resting = px - away if kind is OrdType.LIMIT else px + 2 * away
+                request = OrderRequest(
+                    cl_ord_id=f"{number}.{k}",
+                    symbol=instrument.symbol,
+                    side=side,
+                    position_effect=PositionEffect.OPEN,
+                    ord_type=kind,
+                    order_qty=D(10),
+                    time_in_force=TimeInForce.DAY,
+                    decided_at=frame.as_of,
+                    limit_px=resting if kind in (OrdType.LIMIT, OrdType.STOP_LIMIT) else None,
+                    stop_px=px + away if kind in (OrdType.STOP, OrdType.STOP_LIMIT) else None,
+                    legs=bracket(f"{number}.{k}", stop=str(px - 6 * away), target=str(px + 6 * away)),
+                )
+                asked[request.cl_ord_id] = request
+                exchange.submit(request)
+        fills = [report for report in exchange.reports(0) if report.exec_type is ExecType.TRADE]
+    filled: set[str] = set()
+    for fill in fills:
+        o, h, low, _ = bars[fill.symbol, fill.transact_time]
+        assert low <= fill.last_px <= h
+        entry, leg = fill.cl_ord_id.partition("/")[::2]
+        request = asked[entry]
+        filled.add(leg or request.ord_type.value)
+        sign = fill.side.sign
+        if leg:
+            level = next(each for each in request.legs if each.cl_ord_id == fill.cl_ord_id)
+            limit, stop = level.limit_px, level.stop_px
+        else:
+            limit, stop = request.limit_px, request.stop_px
+        if limit is not None:
+            assert sign * (fill.last_px - limit) <= 0
+            assert fill.last_px in (limit, o) or (stop is not None and fill.last_px == stop)
+        elif stop is not None:
+            assert fill.last_px == (o if sign * (o - stop) >= 0 else stop)
+        else:
+            assert fill.last_px == o
+    assert filled == {"market", "limit", "stop", "stop_limit", "target"} | {"stop"}
+    assert len(fills) > 500

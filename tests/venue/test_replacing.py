@@ -216,11 +216,12 @@ class TestLegs:
         assert world.fills() == [(1, "+100", "100"), (2, "-100", "97")]
         assert world.why("in/target") == "oco"
 
-    def test_the_price_of_a_leg_that_waits(self, world: World) -> None:
+    def test_not_while_it_waits_for_its_entry(self, world: World) -> None:
+        """Nobody has been told of it yet: there is nothing that a report could say has changed."""
         world.buy("in", 100, legs=bracket("in", stop=95))
+        assert world.replace("s2", "in/stop", 100, stop=97).reason == "leg_waits"
+        world.bars(FLAT)
         assert world.replace("s2", "in/stop", 100, stop=97).exec_type is ExecType.REPLACED
-        world.bars(FLAT, (99, 99, 96, 98))
-        assert world.fills() == [(1, "+100", "100"), (2, "-100", "97")]
 
     def test_not_its_quantity(self, world: World) -> None:
         world.buy("in", 100, legs=bracket("in", stop=95))
