@@ -44,7 +44,12 @@ def gather(source: SessionSource) -> PostSessionEvidence:
     carried = {name: order for name, order in before.orders.items() if name in before.open_orders}
     books, error = _broker(source, carried, before.exec_cursor)
     verified, records, trouble = _journal(source)
-    walked = audit(record.events, carried_orders=carried)
+    walked = audit(
+        record.events,
+        carried_orders=(*carried, *before.working_ids),
+        carried_positions={key: held.qty for key, held in before.positions.items()},
+        positions={key: held.qty for key, held in state_at(source.book, source.span[1]).positions.items()},
+    )
     started = [event.run_id for event in record.events if isinstance(event, RunStarted)]
     ended = {event.run_id for event in record.events if isinstance(event, RunEnded)}
     return PostSessionEvidence(
