@@ -231,10 +231,7 @@ def _exit_by_intent(stack: ExitStack) -> None:
 
 
 def _emergency_without_cancels(stack: ExitStack) -> None:
-    def uncancelled(decision: Decision, name: str, symbol: str) -> None:
-        emergency._note(decision, name, symbol, "exits_canceled", "none")
-
-    _set(stack, emergency, "_cancel_exits", uncancelled)
+    _set(stack, emergency, "cancel_all", lambda *given: None)
     _set(stack, emergency, "cancel_entries", lambda *given: None)
     _set(stack, emergency, "_may_fill", lambda orders: Decimal(0))
 
