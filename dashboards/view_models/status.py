@@ -1,6 +1,6 @@
 """The status bar and the notices below it: which environment, may it trade, how healthy, how old (§5, §9, §11)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -158,10 +158,20 @@ def notices(reading: Reading, verdict: Verdict) -> list[Row]:
     if silenced and snapshot.get("phase") != "closed":
         found.append(_notice("info", "Scanner silent", silenced))
     if snapshot.get("recovered") is True:
-        found.append(_notice("info", "Recovered", "this process took over a session that another left unfinished"))
+        found.append(_recovered(rows(snapshot, "recovery")))
     if snapshot.get("unattended") is True:
         found.append(_notice("info", "Unattended", "human lines are signed policy:unattended"))
     return found
+
+
+def _recovered(checks: Sequence[Mapping[str, Any]]) -> Row:
+    """The session was taken over; §19's criteria, as far as they have been looked at."""
+    text = "this process took over a session that another left unfinished"
+    failed = [str(check.get("title")) for check in checks if check.get("status") == "fail"]
+    if failed:
+        return _notice("bad", "Recovered, not accepted", f"{text}; §19 does not hold: {', '.join(failed)}")
+    accepted = f"; {len(checks)} of {len(checks)} criteria of §19 hold" if checks else ""
+    return _notice("info", "Recovered", text + accepted)
 
 
 def _must_halts(snapshot: Mapping[str, Any]) -> list[Row]:

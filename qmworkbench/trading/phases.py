@@ -176,8 +176,10 @@ def _may_verify_health(state: State, decision: Decision) -> bool:
 
 def _may_pre_market(state: State, decision: Decision) -> bool:
     settled = state.reconciliation.result in (ReconciliationResult.CLEAN, ReconciliationResult.REPAIRED)
-    started = state.reconciliation.trigger in (Trigger.STARTUP, Trigger.OPERATOR, Trigger.RECOVERY)
-    return not state.day.critical_down and settled and started and not state.reconciliation.unresolved
+    # Whatever asked for it: the session's own first comparison was asked for before, and this one came after.
+    last = state.reconciliation
+    of_today = last.pending is None and last.trigger not in (Trigger.END_OF_SESSION, Trigger.EMERGENCY)
+    return not state.day.critical_down and settled and of_today and not last.unresolved
 
 
 def _may_trade(state: State, decision: Decision) -> bool:

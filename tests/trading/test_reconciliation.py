@@ -29,7 +29,7 @@ from qmworkbench.domain.execution import BrokerOrder, BrokerSnapshot, ExecType
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.orders import Leg, OrdStatus, Side
 from qmworkbench.domain.safety import ReconciliationSettings
-from qmworkbench.domain.sessions import Priority, TradingState
+from qmworkbench.domain.sessions import Phase, Priority, TradingState
 from qmworkbench.trading.holdings import unsound
 from qmworkbench.trading.state import EXTERNAL
 from qmworkbench.venue.drill import ForeignFill
@@ -485,3 +485,14 @@ def test_two_runs_of_the_same_trouble_write_the_same_bytes() -> None:
         return world.journal
 
     assert run() == run()
+
+
+def test_an_incident_before_the_session_does_not_keep_it_from_beginning() -> None:
+    """A stranger's order shows up at startup: the comparison it leads to is as good as the one that was asked for."""
+    world = Lying(limits=EARLY)
+    fill = ForeignFill(cl_ord_id="early-1", side=Side.BUY, qty=Decimal(1), px=Decimal(30))
+    world.exchange.plant_break("BBB", execution=fill)
+    world.open()
+    assert world.state.day.phase is Phase.MARKET_SESSION
+    assert world.state.position(EXTERNAL, "BBB") is not None
+    assert world.state.halt.state is TradingState.REDUCING

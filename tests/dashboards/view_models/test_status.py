@@ -134,6 +134,15 @@ def test_a_quiet_session_has_no_notices() -> None:
 
 def test_every_hold_and_mark_is_told() -> None:
     assert [text for text, _ in notices(reading(scenarios.recovered()))] == ["Entries held", "Recovered", "Unattended"]
+
+
+def test_a_recovery_tells_what_of_section_19_holds() -> None:
+    held = [{"title": f"criterion {n}", "status": "pass"} for n in range(6)]
+    told = dict(notices(reading(scenarios.recovered() | {"recovery": held})))
+    assert "6 of 6 criteria of §19 hold" in told["Recovered"]
+    held[2]["status"] = "fail"
+    told = dict(notices(reading(scenarios.recovered() | {"recovery": held})))
+    assert "§19 does not hold: criterion 2" in told["Recovered, not accepted"]
     assert ("Scanner silent", "market data is stale") in notices(reading(*scenarios.stale_feed()))
     assert notices(reading(*scenarios.red_platform()))[0] == ("Platform failed", "Execution broker: connection refused")
     assert [text for text, _ in notices(reading(scenarios.daily_loss()))] == ["No entries", "1 decision required"]
