@@ -141,10 +141,8 @@ def _order_changed(rows: Rows, seq: int, event: orders.OrderChanged) -> None:
     )
     if row is None:
         return
-    if event.order_id is not None:
-        row["order_id"] = event.order_id
-    if event.reason:
-        row["reason"] = event.reason
+    told = {"order_id": event.order_id, "reason": event.reason, "limit_px": event.limit_px, "stop_px": event.stop_px}
+    row.update({name: str(value) for name, value in told.items() if value})
     if event.arc is Arc.SUBMIT:
         row["submitted_at"] = at
     row["ended_at"] = (row.get("ended_at") or at) if ended else None

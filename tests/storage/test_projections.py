@@ -67,6 +67,8 @@ NOT_PROJECTED = {
     orders.ExitRequested,
     orders.OrderQueried,
     orders.OrderQueryRequested,
+    orders.ReplaceRequested,  # what came of it changes the order
+    orders.ReplaceObserved,
     reconciliation.RecoveryCompleted,
     session.HealthObserved,
     session.AuditRecorded,  # a finding stands as an alert
