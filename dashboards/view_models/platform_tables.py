@@ -11,6 +11,7 @@ from dashboards.view_models.tables import RIGHT, Cell, Row, Table, action, cell,
 from dashboards.view_models.verdict import Verdict, rows, section, severity
 
 DENIALS_SHOWN: Final = 8
+VIOLATIONS_SHOWN: Final = 3
 _HEALTH_TONES: Final = {"healthy": "ok", "degraded": "warn", "failed": "bad"}
 _RESULT_TONES: Final = {"clean": "ok", "repaired": "info", "unresolved": "bad", "incomplete": "warn"}
 _WORST_FIRST: Final = {"failed": 0, "degraded": 1, "healthy": 2}
@@ -94,11 +95,28 @@ def risk(reading: Reading, verdict: Verdict) -> Table:
         )
         if section(given, name)
     ]
+    shown += [_violation(n, each) for n, each in enumerate(rows(given, "violations")[:VIOLATIONS_SHOWN])]
     digest = str(given.get("limits_hash") or "")
     note = f"limits {digest[:8]}" if digest else ""
     return table(
         "Risk limits", _RISK, shown, empty="No limits yet: they come with the session.", mark=verdict.mark, note=note
     )
+
+
+def _violation(n: int, each: Mapping[str, Any]) -> Row:
+    """A limit that was breached today, with what that did (§11): on record, and not forgotten when it is over."""
+    about = str(each.get("symbol") or "")
+    shown = row(
+        f"violation/{n}",
+        [
+            cell(f"{formats.words(each.get('code'))} {about}".strip(), tone="bad"),
+            cell(str(each.get("value") or formats.ABSENT), tone="bad"),
+            str(each.get("limit") or formats.ABSENT),
+            cell("breached", tone="bad", chip=True),
+        ],
+    )
+    shown["below"] = str(each.get("effect") or "")
+    return shown
 
 
 def _limit(label: str, used: Mapping[str, Any], amount: bool) -> Row:

@@ -117,11 +117,22 @@ def _found(state: State) -> list[Missing]:
     if state.reconciliation.unresolved:
         count = len(state.reconciliation.unresolved)
         found.append((REPAIRED, f"{count} break(s) are open", "resolve them first (`qm reconcile`)"))
-    pnl = state.day_pnl() if state.session is not None and state.day.start_equity is not None else None
-    if pnl is not None and pnl <= -state.day.limits.max_daily_loss:
-        remedy = "the next session begins with a new limit"
-        found.append((RISK, "the daily loss is still beyond its limit", remedy))
+    if state.session is not None and state.day.start_equity is not None:
+        found += _loss(state)
     return found
+
+
+def _loss(state: State) -> list[Missing]:
+    """Nobody resumes beyond the daily loss, nor where it cannot be told what is lost."""
+    pnl = state.day_pnl()
+    if pnl is None:
+        why = "; ".join(state.unvalued()) or "a price or a rate is missing"
+        return [
+            (RISK, f"the day's P&L is unknown while something is held: {why}", "wait for prices, or close it first")
+        ]
+    if pnl <= -state.day.max_loss:
+        return [(RISK, "the daily loss is still beyond its limit", "the next session begins with a new limit")]
+    return []
 
 
 def _reconciled(state: State) -> bool:

@@ -295,3 +295,14 @@ def test_a_day_of_thousands_of_trades_is_shown_no_slower() -> None:
     given = reading(snapshot)
     assert len(trading_tables.trades(given, judge(given), NEW_YORK)["rows"]) == trading_tables.TRADES_SHOWN
     assert len(trading_tables.orders(given, judge(given), NEW_YORK)["rows"]) < 30
+
+
+def test_a_breached_limit_stays_on_the_page() -> None:
+    snapshot = scenarios.daily_loss()
+    effect = "entries are blocked, exits go on"
+    found = {"at": scenarios.minute(209), "code": "max_daily_loss", "scope": "book", "symbol": "", "effect": effect}
+    snapshot["risk"]["violations"] = [found | {"value": "1012.40", "limit": "1000"}]
+    given = reading(snapshot)
+    last = platform_tables.risk(given, judge(given))["rows"][-1]
+    assert texts(last)[:3] == ["Max daily loss", "1012.40", "1000"]
+    assert last["below"] == effect
