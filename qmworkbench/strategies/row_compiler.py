@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from polars.exceptions import PolarsError
 
 from qmworkbench.strategies import row_functions as on_rows
 from qmworkbench.strategies.definition import Program
-from qmworkbench.strategies.expression_tree import NO_NUMBER, Node, Unreadable, read
+from qmworkbench.strategies.expression_tree import NO_NUMBER, Node, read
 from qmworkbench.strategies.own_rows import moved_by
 from qmworkbench.strategies.row_tape import Carried, History, Last, NotCarried, Place, Seed, Tape
 from qmworkbench.strategies.row_values import ARITHMETIC, ROW_BY_ROW, Value, Values
@@ -57,13 +58,13 @@ class Compiled:
         return "" if value.none else self._values.kind(value)
 
     def _column(self, stage: int, name: str, expr: pl.Expr) -> Value:
+        self._stage, self._name = stage, name
         try:
             tree = read(expr)
-        except Unreadable as error:
-            raise NotCarried(str(error)) from error
-        self._stage, self._name = stage, name
-        self._whole = tree.inputs[0] if tree.kind == "over" else tree
-        value = self._value(tree, None)
+            self._whole = tree.inputs[0] if tree.kind == "over" else tree
+            value = self._value(tree, None)
+        except (PolarsError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise NotCarried(f"polars {pl.__version__} tells {name!r} in a way not known here: {error}") from error
         self._columns[stage].append((name, _alone(tree, None, expr)))
         return value
 

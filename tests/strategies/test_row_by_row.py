@@ -1,6 +1,7 @@
 """Carried from row to row a strategy says what it says in whole columns, whatever it is made of, whoever is asked."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 
 from qmworkbench.strategies import indicators as ind
 from qmworkbench.strategies import indicators_session as day
+from qmworkbench.strategies import row_compiler
 from qmworkbench.strategies.bars import BARS_SCHEMA, KEYS, RAW_SCHEMA, session_bars
 from qmworkbench.strategies.catalog import catalog
 from qmworkbench.strategies.contract import FLAGS, LEVELS, LIMITS, StrategyFault
 from qmworkbench.strategies.definition import Anchor, StrategyDefinition
+from qmworkbench.strategies.expression_tree import read
 from qmworkbench.strategies.frames import last_rows
 from qmworkbench.strategies.lint import findings
 from qmworkbench.strategies.parameters import ParameterError, Value
@@ -171,6 +174,16 @@ def test_so_is_a_column_that_groups_and_reads_back_beside_that_if_earlier_rows_o
     RowByRow(rules_of(planted({"s_x": both}, f_close=pl.col.s_x * 1.0)), store)
     with pytest.raises(NotCarried, match="reads earlier rows beside that"):
         RowByRow(rules_of(planted({"s_x": both}, f_close=pl.col.s_x.shift(1))), store)
+
+
+def test_so_is_what_a_polars_tells_in_another_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new version may say the same with other words: then strategies are slow, not gone."""
+    data = market(1)
+    store = SessionStore(data.symbols, data.tick_array, data.grids, None, [Anchor()])
+    rules = rules_of(planted(f_close=C * 2.0))
+    monkeypatch.setattr(row_compiler, "read", lambda expr: replace(read(expr), told={"Literal": "2"}, kind="literal"))
+    with pytest.raises(NotCarried, match="in a way not known here"):
+        RowByRow(rules, store)
 
 
 @pytest.mark.parametrize(
