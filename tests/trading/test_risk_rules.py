@@ -15,7 +15,7 @@ from qmworkbench.domain.events.reconciliation import BreakFound, BreakKind
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.orders import Leg, OrdStatus, OrdType, Replacement, Side
 from qmworkbench.domain.sessions import BlockScope, Environment, Phase, Priority, TradingState
-from qmworkbench.trading import risk
+from qmworkbench.trading import exposure, risk
 from qmworkbench.trading.denials import sentence
 from qmworkbench.trading.risk import ENTRY_RULES, EXIT_RULES
 from qmworkbench.trading.state import EXTERNAL, Block, State
@@ -457,6 +457,80 @@ def test_an_order_is_worth_the_highest_of_its_prices() -> None:
     order(state, 100, stop_px=D(34), limit_px=D(33))
     assert verdicts(state, an_entry())["max_position_notional"].value == "6400.00"
     assert verdicts(state, an_entry())["buying_power"].limit == "96600.00"
+
+
+@pytest.mark.parametrize(
+    ("decided", "limit", "stop", "worst"),
+    [
+        (32, None, None, 32),
+        (32, 25, 20, 32),
+        (32, 33, 20, 33),
+        (32, 25, 34, 34),
+        (20, 33, 34, 34),
+        (20, 34, 33, 34),
+        (20, None, None, 20),
+    ],
+)
+def test_the_worst_price_is_the_highest_of_all(decided: int, limit: int | None, stop: int | None, worst: int) -> None:
+    prices = {"limit_px": None if limit is None else D(limit), "stop_px": None if stop is None else D(stop)}
+    placed = order(a_state(), 100, px=D(decided), **prices)
+    assert exposure.worst_px(placed) == worst
+    for asked in ({"limit_px": D(35)}, {"stop_px": D(35)}, {"limit_px": D(35), "stop_px": D(1)}):
+        placed.replacing = Replacement(cl_ord_id="r", order_qty=D(100), **asked)
+        assert exposure.worst_px(placed) == 35
+    placed.replacing = Replacement(cl_ord_id="r", order_qty=D(100), limit_px=D(1), stop_px=D(1))
+    assert exposure.worst_px(placed) == worst
+
+
+def test_the_worst_quantity_is_what_is_held_and_may_come_of_that_symbol_on_that_side() -> None:
+    state = a_state()
+    hold(state, 100)
+    hold(state, -70, strategy_id=OTHER)
+    order(state, 10)
+    order(state, 7, Side.SELL)
+    order(state, 500, symbol="AAA")
+    order(state, 500, Side.SELL, symbol="AAA")
+    assert exposure.worst_qty(state, SYMBOL, Side.BUY) == 110
+    assert exposure.worst_qty(state, SYMBOL, Side.SELL) == 77
+    assert exposure.worst_qty(state, "AAA", Side.BUY) == 500
+    assert exposure.worst_qty(state, "CCC", Side.BUY) == 0
+
+
+def test_what_an_order_may_still_fill_is_never_less_than_nothing() -> None:
+    placed = order(a_state(), 100, cum_qty=D(130))
+    assert exposure.open_qty(placed) == 0
+    placed.cum_qty = D(40)
+    assert exposure.open_qty(placed) == 60
+    placed.status = OrdStatus.FILLED
+    assert exposure.open_qty(placed) == 0
+
+
+def test_each_side_is_worth_what_is_held_and_coming_there_at_the_dearer_price() -> None:
+    state = a_state()
+    hold(state, 100, px=D(32))
+    hold(state, -50, strategy_id=OTHER, px=D(20))
+    order(state, 10, px=D(31))
+    order(state, 20, Side.SELL, px=D(29))
+    sums = exposure.Exposure(state, MINE, SYMBOL, D(30), D(2))
+    assert (sums.buy_qty, sums.sell_qty) == (110, 70)
+    assert sums.value(Side.BUY) == 2 * (100 * 32 + 10 * 31)
+    assert sums.value(Side.SELL) == 2 * (50 * 30 + 20 * 30)
+    assert (sums.qty(Side.BUY), sums.qty(Side.SELL)) == (110, 70)
+    assert sums.others == 0
+    assert sums.tied_up == 10 * 31 + 20 * 29
+    assert sums.strategy_value == 100 * 32 + 10 * 31 + 20 * 29
+    assert exposure.Exposure(state, MINE, SYMBOL, D(30), None).value(Side.BUY) is None
+
+
+def test_what_an_instance_holds_counts_at_the_mark_or_dearer_and_at_cost_without_one() -> None:
+    state = a_state()
+    held_there = hold(state, 100, "AAA", px=D(25))
+    assert exposure.Exposure(state, MINE, SYMBOL, D(30), D(1)).strategy_value == 2500, "decided at 25, now 20"
+    held_there.decision_px = D(15)
+    assert exposure.Exposure(state, MINE, SYMBOL, D(30), D(1)).strategy_value == 2000
+    del state.marks["AAA"]
+    assert exposure.Exposure(state, MINE, SYMBOL, D(30), D(1)).strategy_value == 2500
+    assert exposure.Exposure(state, OTHER, SYMBOL, D(30), D(1)).strategy_value == 0
 
 
 def test_each_order_ties_up_its_own_margin() -> None:
