@@ -10,8 +10,8 @@ from typing import Final
 
 from qmworkbench.domain import chain
 from qmworkbench.domain.chain import Record
-from qmworkbench.domain.events import decode
-from qmworkbench.trading.fold import INERT, apply
+from qmworkbench.domain.events import decode, decode_raw
+from qmworkbench.trading.fold import HANDLERS, INERT
 from qmworkbench.trading.state import State
 
 # How the payload of such a fact begins: the column beside it is not in the chain, and believed only where both agree.
@@ -26,7 +26,7 @@ def fold_verified(records: Iterable[Record], state: State, after: tuple[int, str
     Raises ChainBroken naming the first record that does not follow; the state is of no use then.
     """
     seq, head = after
-    sha256 = hashlib.sha256
+    now, sha256, handlers = state.now, hashlib.sha256, HANDLERS.get
     passed_over: Record | None = None
     for record in records:
         number, payload = record.seq, record.payload
@@ -38,9 +38,15 @@ def fold_verified(records: Iterable[Record], state: State, after: tuple[int, str
         if begins is not None and payload.startswith(begins):
             passed_over = record
             continue
-        apply(state, decode(payload))
+        event = decode_raw(payload)
+        at = event.at
+        if now is None or at > now:
+            state.now = now = at
+        change = handlers(type(event))
+        if change is not None:
+            change(state, event)
     if passed_over is not None:
         at = decode(passed_over.payload).at
-        if state.now is None or at > state.now:
+        if now is None or at > now:
             state.now = at
     return seq, head

@@ -56,6 +56,8 @@ assert len(get_args(_Union)) == len(DECISION_TYPES) + len(TELEMETRY_TYPES), "two
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 _decoder = msgspec.json.Decoder(_Union)
+# As decode(), for the one loop in which a call of ours would cost as much as a tenth of the work.
+decode_raw: Final = _decoder.decode
 
 
 def encode(event: Event) -> bytes:
