@@ -59,7 +59,7 @@ class Frame(Protocol):
     def extended(self) -> bool: ...
 
 
-class Bar(msgspec.Struct, frozen=True, kw_only=True):
+class Bar(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One symbol's bar, prices in exact numbers; `as_of` is its close time, `volume` as the frame has it."""
 
     symbol: str
@@ -71,7 +71,7 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     volume: float
 
 
-class Print(msgspec.Struct, frozen=True):
+class Print(msgspec.Struct, frozen=True, gc=False):
     """The last regular trade of a symbol: its price, and the close time of the bar it was in."""
 
     px: Decimal

@@ -149,7 +149,7 @@ class Ledger:
             self.entries[order.cl_ord_id] = order
         if order.parent_id is not None:
             legs = self.legs.setdefault(order.parent_id, [])
-            if order not in legs:
+            if not any(leg is order for leg in legs):
                 legs.append(order)
 
     def _prune(self, order: VenueOrder) -> None:

@@ -66,7 +66,10 @@ class MemoryStore:
             return
         for cl_ord_id, order in batch.orders.items():
             self._orders[cl_ord_id] = copy(order)
-            (self._open.add if order.is_open or order.fills_late else self._open.discard)(cl_ord_id)
+            if order.is_open or order.fills_late:
+                self._open.add(cl_ord_id)
+            else:
+                self._open.discard(cl_ord_id)
             self._last_seq = max(self._last_seq, order.seq)
         for symbol, held in batch.positions.items():
             if held.qty:
@@ -75,9 +78,8 @@ class MemoryStore:
                 self._positions.pop(symbol, None)
         self._halts.update(batch.halts)
         self._listings.update(batch.listings)
-        for entry in batch.entries:
-            self._entries.append(entry)
-            self._entered.append(entry.report.cursor)
+        self._entries += batch.entries
+        self._entered += [entry.report.cursor for entry in batch.entries]
         for booked in batch.activities:
             self._booked.append(booked)
             self._booked_at.append(booked.activity.cursor)

@@ -82,7 +82,7 @@ class OrderRefused(Exception):
         self.detail = detail
 
 
-class VenueOrder(msgspec.Struct, kw_only=True):
+class VenueOrder(msgspec.Struct, kw_only=True, gc=False):
     """One order, mutable, stored whole after every change.
 
     `seq` is its place in the order of arrival: earlier goes first among equals. A `held` leg waits for its entry and

@@ -36,7 +36,7 @@ class AccountRow(msgspec.Struct, kw_only=True):
     session_no: int = 0
 
 
-class Holding(msgspec.Struct, kw_only=True):
+class Holding(msgspec.Struct, kw_only=True, gc=False):
     """A net position: signed quantity, and the signed price paid for it in the instrument's currency."""
 
     symbol: str
@@ -97,7 +97,7 @@ class Valuation(msgspec.Struct, frozen=True, kw_only=True):
     unrealized_pnl: Decimal
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One transaction of the books: what was reported, and what it did to the account (account currency).
 
     `repeated`: it was said before, word for word, and moves nothing.

@@ -376,6 +376,7 @@ def play_with_memory(steps_: Sequence[Step], path: Path, cuts: frozenset[int]) -
             for frame in fed:
                 plain_feed(frame, world.universe)  # type: ignore[arg-type]
         player.act(step)
-        check(world)
+        if checked:
+            check(world)
     world.end()
     return world
