@@ -39,7 +39,8 @@ _BY_WORD: Final[dict[RejectCode, str]] = {
     RejectCode.DUPLICATE_ID: "duplicate_cl_ord_id",
     RejectCode.RISK: "insufficient_buying_power",
     RejectCode.BROKER_RULE: "bad_cl_ord_id unknown_symbol bad_trail bad_time_in_force bad_decided_at bad_legs "
-    "not_shortable shorting_disabled no_locate leg_follows_entry unknown_order refused_by_broker",
+    "not_shortable shorting_disabled no_locate pattern_day_trader leg_waits leg_follows_entry unknown_order "
+    "refused_by_broker",
     RejectCode.INVALID_SIZE: "bad_qty qty_not_on_lot qty_below_minimum bad_price price_not_on_tick "
     "notional_below_minimum qty_below_filled",
     RejectCode.MARKET_STATE: "market_closed halted no_market_price no_conversion_rate nothing_to_reduce "
