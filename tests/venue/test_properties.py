@@ -351,9 +351,11 @@ def test_restarts_anywhere_change_nothing(steps_: list[Step], cuts: frozenset[in
         cut.exchange.close()
 
 
-def play_with_memory(steps_: Sequence[Step], path: Path, cuts: frozenset[int]) -> World:
+def play_with_memory(
+    steps_: Sequence[Step], path: Path | str, cuts: frozenset[int], model: VenueModel = MODEL, *, checked: bool = True
+) -> World:
     """As play, with restarts; the platform feeds its frames again after each, as it does on recovery."""
-    world = World(instruments=[us_equity("AAA"), forex_pair("USDJPY")], model=MODEL, cash=CASH, path=path)
+    world = World(instruments=[us_equity("AAA"), forex_pair("USDJPY")], model=model, cash=CASH, path=path)
     fed: list[object] = []
     plain_feed = world.exchange.on_frame
 
