@@ -177,8 +177,8 @@ def hidden_margin(state: State) -> Decimal:
 
     The broker sees their net alone. A symbol without mark or rate adds nothing here: there entries are denied anyway.
     """
-    if not state.day.shared_symbols:
-        return ZERO
+    if len(state.positions) == len(state.net):
+        return ZERO  # every symbol has one holder
     longs: dict[str, Decimal] = {}
     shorts: dict[str, Decimal] = {}
     for held in state.positions.values():

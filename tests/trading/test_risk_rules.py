@@ -437,8 +437,39 @@ def test_unproven_fills_are_counted_for_their_own_symbol_owner_and_side_alone() 
         state.unproven[ended_order.cl_ord_id] = D(90)
         assert failed(state, an_exit(D(100))) == []
         assert verdicts(state, an_entry())["max_position_qty"].value == "200", "an exit is no exposure"
+    for symbol, side in (("AAA", Side.SELL), (SYMBOL, Side.SELL)):
+        placed = order(state, 50, side, Leg.EXIT, symbol=symbol, status=OrdStatus.CANCELED)
+        state.unproven[placed.cl_ord_id] = D(50)
+    assert failed(state, an_exit(D(51))) == ["reduce_only"], "one that does not count hides none that does"
+    assert failed(state, an_exit(D(50))) == []
+
+
+def test_what_is_known_of_no_order_is_of_no_symbol() -> None:
+    state = a_state()
+    hold(state, 100)
     state.unproven["forgotten"] = D(10**6)
-    assert failed(state, an_exit(D(100))) == [], "what is known of no order is of no symbol"
+    assert failed(state, an_exit(D(100))) == []
+    assert failed(state, an_entry()) == []
+
+
+def test_where_money_cannot_be_counted_the_instances_share_is_unknown_and_not_an_error() -> None:
+    state = a_state()
+    known = state.day.instruments
+    for symbol in ("AAA", "CCC"):
+        hold(state, 10, symbol, px=D(20))
+        order(state, 10, symbol=symbol, px=D(20))
+        known[symbol] = msgspec.structs.replace(known[symbol], currency="GBP")
+    hold(state, 10, "DDD", px=D(50))
+    share = verdicts(state, an_entry())["max_strategy_equity_pct"]
+    assert share.value == "unknown (a rate or price is missing)"
+    assert exposure.Exposure(state, OTHER, SYMBOL, D(30), D(1)).strategy_value == 0
+
+
+def test_an_order_in_a_symbol_that_left_the_universe_ties_up_all_that_was_set_aside() -> None:
+    state = a_state()
+    order(state, 100, symbol="AAA", px=D(20))
+    del state.day.instruments["AAA"]
+    assert verdicts(state, an_entry())["buying_power"].limit == "98000.00"
 
 
 def test_our_own_exits_are_no_exposure_and_no_relief() -> None:
@@ -519,6 +550,12 @@ def test_each_side_is_worth_what_is_held_and_coming_there_at_the_dearer_price() 
     assert sums.others == 0
     assert sums.tied_up == 10 * 31 + 20 * 29
     assert sums.strategy_value == 100 * 32 + 10 * 31 + 20 * 29
+    hold(state, 1, "AAA", OTHER, px=D(20))
+    order(state, 3, symbol="AAA", strategy_id=OTHER, px=D(20))
+    sums = exposure.Exposure(state, MINE, SYMBOL, D(30), D(2))
+    assert (sums.buy_qty, sums.sell_qty, sums.others) == (110, 70, 1), "another symbol is none of this one's sides"
+    assert sums.strategy_value == 100 * 32 + 10 * 31 + 20 * 29, "what others hold and send is theirs"
+    assert exposure.Exposure(state, MINE, "AAA", D(20), D(1)).buy_qty == 1 + 3
     assert exposure.Exposure(state, MINE, SYMBOL, D(30), None).value(Side.BUY) is None
 
 
@@ -545,10 +582,12 @@ def test_each_order_ties_up_its_own_margin() -> None:
 def test_what_is_spent_counts_at_the_highest_margin_it_could_be_of() -> None:
     state = a_state()
     known = state.day.instruments
-    known[SYMBOL] = msgspec.structs.replace(known[SYMBOL], margin_rate=D("0.1"))
-    hold(state, 10, "AAA", px=D(20))
+    for symbol, rate in ((SYMBOL, "0.1"), ("AAA", "0.5")):
+        known[symbol] = msgspec.structs.replace(known[symbol], margin_rate=D(rate))
     state.spent = {"7": D(200)}
-    assert verdicts(state, an_entry())["buying_power"].limit == "99800.00"
+    assert verdicts(state, an_entry())["buying_power"].limit == "99980.00"
+    hold(state, 10, "AAA", px=D(20))
+    assert verdicts(state, an_entry())["buying_power"].limit == "99900.00"
 
 
 def test_an_order_whose_rate_is_gone_ties_up_what_was_set_aside() -> None:
@@ -559,16 +598,63 @@ def test_an_order_whose_rate_is_gone_ties_up_what_was_set_aside() -> None:
     assert verdicts(state, an_entry())["buying_power"].limit == "98000.00"
 
 
-def test_positions_against_each_other_tie_up_what_either_would_alone() -> None:
-    state = a_state(shared=True)
-    symbol = "GBPUSD"
-    px = state.marks[symbol].px
-    hold(state, 100, symbol, px=px)
-    hold(state, -60, symbol, OTHER, px=px)
-    assert state.account is not None
-    power, margin = state.account.buying_power, state.day.instruments[symbol].margin_rate
-    free = verdicts(state, an_entry(symbol, decision_px=px))["buying_power"].limit
-    assert D(free) == (power - 60 * px * margin).quantize(D("0.01"))
+def free_with(*held_here: tuple[str, int], shared: bool = True) -> D:
+    """What is left of buying power where instances hold these quantities of USDCHF, or of AAA."""
+    state = a_state(shared=shared)
+    symbol = "USDCHF" if shared else "AAA"
+    for owner, qty in held_here:
+        hold(state, qty, symbol, owner, px=state.marks[symbol].px)
+    state.account = msgspec.structs.replace(state.account, buying_power=D(10_000))  # type: ignore[type-var]
+    mine = "USDJPY" if shared else SYMBOL
+    return D(verdicts(state, an_entry(mine, decision_px=state.marks[mine].px))["buying_power"].limit)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "hidden"), [(100, -60, 60), (60, -100, 60), (100, -100, 100), (1, -60, 1), (60, -1, 1), (100, 60, 0)]
+)
+@pytest.mark.parametrize("shared", [True, False])
+def test_positions_against_each_other_tie_up_what_either_would_alone(
+    one: int, two: int, hidden: int, shared: bool
+) -> None:
+    state = a_state(shared=shared)
+    symbol = "USDCHF" if shared else "AAA"
+    worth = state.notional(symbol, D(hidden), state.marks[symbol].px)
+    assert worth is not None
+    tied_up = worth * state.day.instruments[symbol].margin_rate
+    assert free_with((MINE, one), (OTHER, two), shared=shared) == (10_000 - tied_up).quantize(D("0.01"))
+
+
+def test_a_symbol_held_on_one_side_hides_nothing() -> None:
+    state = a_state()
+    hold(state, 100, "AAA", px=D(20))
+    hold(state, 100, "CCC", px=D(40))
+    hold(state, 60, "CCC", OTHER, px=D(40))
+    hold(state, -10, "DDD", px=D(50))
+    hold(state, 10, "DDD", OTHER, px=D(50))
+    assert verdicts(state, an_entry())["buying_power"].limit == "99500.00"
+
+
+def test_what_stands_against_each_other_and_cannot_be_valued_is_no_error() -> None:
+    for lacking in ("mark", "rate"):
+        state = a_state()
+        hold(state, -10, "DDD", px=D(50))
+        hold(state, 10, "DDD", OTHER, px=D(50))
+        known = state.day.instruments
+        if lacking == "mark":
+            del state.marks["DDD"]
+        else:
+            known["DDD"] = msgspec.structs.replace(known["DDD"], currency="GBP")
+        assert verdicts(state, an_entry())["buying_power"].limit == "100000.00"
+
+
+def test_what_was_spent_on_a_symbol_that_left_the_universe_counts_in_full() -> None:
+    state = a_state()
+    known = state.day.instruments
+    known[SYMBOL] = msgspec.structs.replace(known[SYMBOL], margin_rate=D("0.1"))
+    hold(state, 10, "AAA", px=D(20))
+    del known["AAA"]
+    state.spent = {"7": D(200)}
+    assert verdicts(state, an_entry())["buying_power"].limit == "99800.00"
 
 
 # --- exits ----------------------------------------------------------------------------------------------
@@ -671,3 +757,19 @@ def test_limits_are_texts_once() -> None:
     held_limits = Limits()
     assert held_limits.texts is held_limits.texts
     assert held_limits.texts["max_daily_loss_pct"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("arrange", "limit"),
+    [
+        (lost("0"), "-1000"),
+        (both(held(1, px=D(30)), no_mark), "-1000"),
+        (limits(max_daily_loss_pct=D("0.5")), "-500.000"),
+        (limits(max_daily_loss_pct=D(50)), "-1000"),
+        (day(start_equity=None), "-1000"),
+    ],
+)
+def test_the_days_loss_is_shown_as_the_negative_amount_it_is(arrange: Arrange, limit: str) -> None:
+    state = a_state()
+    arrange(state)
+    assert D(verdicts(state, an_entry())["max_daily_loss"].limit) == D(limit)
