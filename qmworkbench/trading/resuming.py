@@ -130,7 +130,8 @@ def _loss(state: State) -> list[Missing]:
         return [
             (RISK, f"the day's P&L is unknown while something is held: {why}", "wait for prices, or close it first")
         ]
-    if pnl <= -state.day.max_loss:
+    most = state.day.max_loss
+    if most is not None and pnl <= -most:
         return [(RISK, "the daily loss is still beyond its limit", "the next session begins with a new limit")]
     return []
 
