@@ -160,7 +160,15 @@ class Config:
         terms = {AssetClass.EQUITY: venue.equity, AssetClass.FOREX: venue.forex}
         schedules = {kind: cost_schedule(plain(section)) for kind, section in terms.items()}
         financing = Financing(**plain(venue.financing))
-        return VenueModel(name=venue.model, leverage=venue.leverage, schedules=schedules, financing=financing)
+        return VenueModel(
+            name=venue.model,
+            leverage=venue.leverage,
+            schedules=schedules,
+            financing=financing,
+            borrowing=venue.shorts.borrowing(),
+            short_margin=venue.shorts.short_margin(),
+            shorting_enabled=venue.shorts.enabled,
+        )
 
     def reconciliation(self) -> ReconciliationSettings:
         """When the broker is asked, and what is concluded from its answers."""

@@ -30,6 +30,7 @@ from qmworkbench.service.config_problems import refusal
 from qmworkbench.service.config_reconciliation import ReconciliationSection
 from qmworkbench.service.config_section import Section, read_value, section_of
 from qmworkbench.service.config_servers import ServersSection, StoreSection
+from qmworkbench.service.config_shorts import ShortsSection
 from qmworkbench.service.redaction import SHORTEST_SECRET
 from qmworkbench.storage.retention import DEFAULT_DAYS
 from qmworkbench.trading.scanner_settings import ScanSettings
@@ -131,14 +132,15 @@ class StrategySection(Section):
 
 
 class VenueSection(Section):
-    """How the simulated venue fills and what it charges; `financing` is what pairs cost overnight. `model` says the
-    numbers, single ones can be set beside it."""
+    """How the simulated venue fills and what it charges; `financing` is what pairs cost overnight, `shorts` what
+    selling short takes. `model` says the numbers, single ones can be set beside it."""
 
     model: Literal["ideal", "costed"] = "costed"
     leverage: Decimal = Field(default=_COSTED.leverage, gt=0)
     equity: CostSection
     forex: CostSection
     financing: FinancingSection
+    shorts: ShortsSection = Field(default_factory=ShortsSection)
 
     @model_validator(mode="before")
     @classmethod
