@@ -69,8 +69,7 @@ def _positions(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -
         ours_qty = state.net_qty(symbol)
         their_qty = theirs[symbol].qty if symbol in theirs else ZERO
         if ours_qty == their_qty:
-            if ours_qty != 0:
-                breaks += _avg_px(state, symbol, theirs[symbol].avg_px, tolerances)
+            breaks += _avg_px(state, symbol, theirs[symbol].avg_px, tolerances)
             continue
         opposite = ours_qty * their_qty < 0
         kind = BreakKind.POSITION_SIDE if opposite else BreakKind.POSITION_QTY
@@ -87,7 +86,7 @@ def _positions(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -
 
 def _avg_px(state: State, symbol: str, their_px: Decimal, tolerances: Tolerances) -> list[BreakFound]:
     ours = state.net[symbol].avg_px
-    if abs(ours - their_px) <= tolerances.avg_px * abs(their_px):
+    if abs(ours - their_px) <= tolerances.avg_px * their_px:
         return []
     return [_break(state, BreakKind.AVG_PX, symbol, Priority.P2, ours.normalize(), their_px, "average prices differ")]
 
@@ -113,17 +112,17 @@ def _orders(state: State, snapshot: BrokerSnapshot) -> list[BreakFound]:
     ours = ours_by_their_id(state)
     breaks: list[BreakFound] = []
     for name in sorted(ours.keys() | theirs.keys()):
-        mine, other = ours.get(name), theirs.get(name)
-        if mine is None and other is not None:
-            breaks.append(_unknown_order(state, other))
-        elif mine is None or _in_flight(mine):
+        mine = ours.get(name)
+        if mine is None:
+            breaks.append(_unknown_order(state, theirs[name]))
+        elif _in_flight(mine):
             continue
-        elif other is None:
+        elif name not in theirs:
             cause = "we hold it open, the broker's list of open orders does not have it"
             missing = BreakKind.ORDER_MISSING_AT_BROKER
             breaks.append(_break(state, missing, mine.symbol, Priority.P1, mine.cl_ord_id, "absent", cause))
         else:
-            breaks += _terms(state, mine, other)
+            breaks += _terms(state, mine, theirs[name])
     return breaks
 
 
