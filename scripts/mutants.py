@@ -67,6 +67,10 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
         "qmworkbench/trading/reconciliation.py",
         ("tests/trading/test_reconciliation*.py", _KERNEL, _EDGES),
     ),
+    "repairs": (
+        "qmworkbench/trading/repairs.py",
+        ("tests/trading/test_reconciliation*.py", "tests/trading/test_peers_reconciliation.py"),
+    ),
     "emergency": ("qmworkbench/trading/emergency.py", ("tests/trading/test_emergency*.py", _KERNEL, _EDGES)),
 }
 
