@@ -118,9 +118,12 @@ def on_snapshot(decision: Decision, event: BrokerSnapshotObserved) -> None:
     before = dict(state.reconciliation.unresolved)
     # At the end of the session every execution of the day is compared; before that, only what is new is read.
     found = compare_executions(state, snapshot) if event.trigger is Trigger.END_OF_SESSION else []
-    # Executions the stream has not brought yet are booked under the broker's own ids; known ones are dropped.
+    # Executions the stream has left out are booked under the broker's own ids; known ones are dropped. Newer ones come
+    # by the stream: to book them now would be to call heard what was said between them, about orders that ended.
+    heard = state.exec_cursor
     for report in snapshot.executions:
-        oms.on_execution(decision, ExecutionReported(at=decision.at, report=report))
+        if report.cursor <= heard:
+            oms.on_execution(decision, ExecutionReported(at=decision.at, report=report))
     set_equity(decision)
     if not _of_one_moment(decision, snapshot):
         _out_of_step(decision, event, [item for item in found if item.break_id not in before])
