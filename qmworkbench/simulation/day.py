@@ -151,14 +151,15 @@ class Day:
         sim.loop.call(_TICK_MS if not self.closed else SECOND, self.tick)
         if not process.works:
             if process.alive:
-                self._broken()
+                sim.broken()
             return
         state = process.state
         if state.session is None:
             return
         if self._waiting(process):
             process.decide(ClockTicked(at=process.now()))
-            process.hear()
+            if sim.truth.cursor > state.exec_cursor or not state.connected:
+                process.hear()
 
     def _waiting(self, process: Process) -> bool:
         state = process.state
@@ -173,12 +174,7 @@ class Day:
             or state.day.recovering
             or (state.emergency is not None and state.emergency.running)
             or self.sim.truth.cursor > state.exec_cursor
-            or self.sim.faults.calm
         )
-
-    def _broken(self) -> None:
-        """The journal has failed: a person frees the disk and starts the platform again."""
-        self.sim.crash()
 
     # --- healing and the end ------------------------------------------------------------------------------------
 
@@ -192,7 +188,8 @@ class Day:
         if first:
             self.troubles.jump(-sim.clock_ahead_ms)
             self.troubles.health(())
-        sim.loop.call(20 * SECOND, self.reconcile)
+        if first or (self.last - sim.loop.now // MINUTE) % 2 == 1:
+            sim.loop.call(20 * SECOND, self.reconcile)
 
     def reconcile(self) -> None:
         """A person looks whether the books agree, and releases what is held."""

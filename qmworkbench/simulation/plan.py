@@ -62,6 +62,7 @@ KINDS: Final[dict[str, float]] = {
     # people
     "command": 0.25,
     "emergency": 0.08,
+    "direct_emergency": 0.6,
 }
 
 

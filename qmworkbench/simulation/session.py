@@ -9,7 +9,7 @@ from qmworkbench.brokers.simulated import SimulatedBroker
 from qmworkbench.domain.events.reconciliation import BrokerConnectionChanged, SessionRecovered
 from qmworkbench.domain.limits import Limits
 from qmworkbench.service.recovery import restore
-from qmworkbench.simulation import whole_books
+from qmworkbench.simulation import direct, whole_books
 from qmworkbench.simulation.broker_truth import BrokerTruth
 from qmworkbench.simulation.day import Day
 from qmworkbench.simulation.device import Device, SimCheckpoints, SimJournal
@@ -152,7 +152,15 @@ class SimSession:
     # --- the life of the process ----------------------------------------------------------------------------
 
     def crash(self) -> None:
-        """The process dies. What it had sent is under way; what was not on disk may be gone."""
+        """The process dies, and another one takes over after a while."""
+        sure = self.die()
+        down_ms = SECOND
+        if not self.faults.calm:
+            down_ms = self.faults.chance.whole("crash/down", str(self.crashes), 200, 100 * SECOND)
+        self.loop.call(down_ms, self.boot, self.process, sure)
+
+    def die(self) -> int:
+        """What was not on disk may be gone, what was sent is under way. Returns how many records surely survive."""
         self.crashes += 1
         process = self.process
         process.alive = False
@@ -163,10 +171,17 @@ class SimSession:
         self.device.crash(kept)
         self.note(f"crash {key}")
         self.marks.crashed(process.state)
-        down_ms = self.faults.chance.whole("crash/down", key, 200, 100 * SECOND)
-        if self.faults.calm:
-            down_ms = SECOND
-        self.loop.call(down_ms, self.boot, process, sure)
+        return sure
+
+    def broken(self) -> None:
+        """The journal has failed: a person frees the disk and starts again, maybe out of the market by then."""
+        dead = self.process
+        if dead.state.session is None or not self.faults.strikes("direct_emergency", str(self.crashes)):
+            self.crash()
+            return
+        sure = self.die()
+        direct.liquidate(self, dead.state)
+        self.loop.call(SECOND, self.boot, dead, sure)
 
     def boot(self, dead: Process, sure: int) -> None:
         """A new process takes over what survived."""
@@ -198,6 +213,13 @@ class SimSession:
         if seq == process.journal.truly_durable():
             state = encode_state(process.state)
             self.checkpoints.write(seq, head, state, state_hash(process.state))
+
+    def run_for(self, ms: int) -> None:
+        """Let the world go on for a while, in the middle of something that waits."""
+        until = self.loop.now + ms
+        while (due := self.loop.next_ms) is not None and due <= until:
+            self.loop.step()
+        self.loop.now = until
 
     # --- running --------------------------------------------------------------------------------------------
 
