@@ -45,9 +45,7 @@ def test_an_older_copy_is_found_although_its_chain_verifies(anchors: Anchors, tm
         anchors.write(journal, AT)
     with SqliteJournal(tmp_path / "old.db", book="desk") as restored:
         restored.verify()
-        with pytest.raises(
-            RolledBack, match=r"journal ends at 100, and its head was anchored at 120 on 2018-03-02"
-        ):
+        with pytest.raises(RolledBack, match=r"journal ends at 100, and its head was anchored at 120 on 2018-03-02"):
             anchors.check(restored)
         restored.append(decisions(30, first=99))
         restored.sync()
