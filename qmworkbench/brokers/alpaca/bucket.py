@@ -10,6 +10,7 @@ from typing import Final
 
 # Of 200 requests a minute, forty are kept for getting out.
 RESERVED_SHARE: Final = 0.2
+USUAL: Final = 200
 
 
 class Bucket:
@@ -31,8 +32,9 @@ class Bucket:
                 self._per_minute, self._tokens, self._at = per_minute, float(per_minute), self._clock()
 
     def drain(self) -> None:
-        """The broker says that it has had enough (429)."""
+        """The broker says that it has had enough (429): it counts, whether it has said how far or not."""
         with self._lock:
+            self._per_minute = self._per_minute or USUAL
             self._refill()
             self._tokens = min(self._tokens, 0.0)
 

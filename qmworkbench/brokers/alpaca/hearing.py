@@ -60,6 +60,8 @@ class Hearing:
         self._wanted = self._synced = 0
         self._polled_s = float("-inf")
         self._asked_after: set[str] = set()
+        self._heard_by_stream = False
+        self._lost = ""
 
     def expect(self, stamp: int) -> None:
         """The venue says that its stream has got so far: it is waited for, for a while."""
@@ -137,11 +139,26 @@ class Hearing:
                 self._stream.drop("mute: it lags behind what the broker answers")
             self._take_frames()
         if self._stream.listening:
+            self._heard_by_stream, self._lost = True, ""
+        else:
+            self._ask_the_books()
+
+    def _ask_the_books(self) -> None:
+        """Without a stream the books are all there is: at once when it ends, then at a pace; what fails stays so until
+        it is asked again. Raises BrokerUnreachable.
+        """
+        news = self._heard_by_stream or self._synced < self._wanted or not self._follow
+        if not news and time.monotonic() - self._polled_s < self._poll_s:
+            if self._lost:
+                raise BrokerUnreachable(self._lost)
             return
-        # Without a stream the books are all there is; they are asked at a pace.
-        behind = self._synced < self._wanted
-        if behind or not self._follow or time.monotonic() - self._polled_s >= self._poll_s:
+        self._heard_by_stream = False
+        try:
             self._read_books(self.since)
+        except BrokerUnreachable as error:
+            self._lost = str(error)
+            raise
+        self._lost = ""
 
     # --- the stream ---------------------------------------------------------------------------------------------
 

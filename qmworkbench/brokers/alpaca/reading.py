@@ -119,7 +119,7 @@ def nanoseconds(holder: Mapping[str, Any], name: str) -> int:
         whole = (at - _EPOCH) // timedelta(seconds=1)
     except (ValueError, OverflowError):
         raise Malformed(f"{name} is {spelled!r}, no time") from None
-    if not 0 < whole < 4 * NS:
+    if not 0 <= whole < 4 * NS:
         raise Malformed(f"{name} is {spelled!r}, no time of ours")
     return whole * NS + int(fraction.ljust(9, "0") or 0)
 
