@@ -1,12 +1,14 @@
 """A trading day in the plain loop: what it leaves on record, that it repeats itself, and how it says no."""
 
 import dataclasses
+from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from qmworkbench.domain.chain import Record
 from qmworkbench.domain.checks import Check, CheckStatus, Verdict
 from qmworkbench.domain.events import Event, Input
 from qmworkbench.domain.events.market import BoundaryClosed, FeedChanged, FeedState, FrameComputed
@@ -150,8 +152,8 @@ class ReadableJournal:
         self.head = reader.head()
         self.hash_at = reader.hash_at
 
-    def read(self, after_seq: int = 0) -> object:
-        return self._reader.events(after_seq=after_seq)
+    def records(self, after_seq: int = 0) -> Iterator[Record]:
+        return self._reader.records(after_seq)
 
 
 def test_computed_in_one_pass_every_decision_is_the_same(past_day: PastDay, plan: DayPlan) -> None:
