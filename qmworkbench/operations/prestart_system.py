@@ -157,7 +157,9 @@ def _store(seen: PreStartEvidence) -> list[Check]:
     if store.kind == "memory":
         durable = STORE_DURABLE.not_applicable("a backtest in memory keeps nothing and sends nothing", value="memory")
     else:
-        mode = f"journal_mode {store.journal_mode or '?'}, synchronous" if store.kind == "sqlite" else "synchronous_commit"
+        mode = (
+            f"journal_mode {store.journal_mode or '?'}, synchronous" if store.kind == "sqlite" else "synchronous_commit"
+        )
         value = f"{store.kind}: {mode} {store.synchronous or '?'}"
         sqlite = store.journal_mode.lower() == "wal" and store.synchronous.lower() in ("full", "extra", "2", "3")
         holds = sqlite if store.kind == "sqlite" else store.synchronous.lower() == "on"
