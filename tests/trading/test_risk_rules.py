@@ -283,6 +283,7 @@ CASES = [
     Case("max_strategy_equity_pct", True, held(9000, symbol="AAA", px=D(20), strategy_id=OTHER), value="3.00"),
     Case("max_strategy_equity_pct", False, on_the_way(2851, symbol="AAA", px=D(20)), value="60.02"),
     Case("max_strategy_equity_pct", False, both(held(1, px=D(30)), no_rate)),
+    Case("max_strategy_equity_pct", False, no_rate, value="unknown (a rate or price is missing)"),
     Case("max_strategy_equity_pct", False, day(start_equity=None)),
     Case("buying_power", True, account(buying_power=D(3000)), value="3000.00"),
     Case("buying_power", False, account(buying_power=D("2999.99"))),
