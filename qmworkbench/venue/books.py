@@ -203,6 +203,7 @@ class Books(Ledger):
             return None
         nth = self.counters.get(kind, 0) + 1
         self.counters[kind] = self._batch.counters[kind] = nth
+        self._batch.binding = True
         return self.faults.draw(kind, nth, order.told_id)
 
     def schedule(self, kind: str, ref: str, frames: int, number: int = 0) -> None:

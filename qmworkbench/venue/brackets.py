@@ -73,7 +73,7 @@ def fill_restated(books: Books, order: VenueOrder, change: Decimal, at: datetime
 def closable(books: Books, order: VenueOrder) -> Decimal:
     """How much an exit may still close: what is left of it, and no more than is held; 0 where nothing may be."""
     if order.netted:
-        return order.leaves_qty
+        return max(order.leaves_qty, ZERO)
     return min(order.leaves_qty, max(-order.side.sign * books.position_qty(order.symbol), ZERO))
 
 

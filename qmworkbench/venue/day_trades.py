@@ -42,6 +42,8 @@ def day_trades(books: Ledger) -> int | None:
 
 def is_pattern(books: Ledger) -> bool:
     """Whether the last five sessions make the account that of a pattern day trader."""
+    if not books.counts_day_trades:
+        return False
     made = sum(trips.day_trades for trips in _recent(books))
     return made >= PATTERN and made > _LEAST_SHARE * sum(trips.trades for trips in _recent(books))
 

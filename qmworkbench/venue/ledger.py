@@ -227,6 +227,7 @@ class Ledger:
     def keep_round_trips(self, trips: RoundTrips) -> None:
         self.round_trips[trips.session_no, trips.symbol] = trips
         self._batch.round_trips[trips.session_no, trips.symbol] = trips
+        self._batch.binding = True
 
     def quote(self, quote: Quote) -> None:
         self.quotes[quote.symbol] = self._batch.quotes[quote.symbol] = quote

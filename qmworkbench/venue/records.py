@@ -172,9 +172,9 @@ class Batch(msgspec.Struct, kw_only=True):
                 self.entries[place : place + 2] = [_numbered(second, numbers[0]), _numbered(first, numbers[1])]
 
     def __bool__(self) -> bool:
-        if self.binding or self.marks or self.peaks or self.rates or self.quotes or self.account is not None:
-            return True
-        return any(getattr(self, name) for name in self.__struct_fields__)
+        # Whatever else there is comes with a promise.
+        unbinding = self.marks or self.peaks or self.rates or self.quotes or self.account is not None
+        return self.binding or bool(unbinding)
 
 
 def _numbered(entry: Entry, cursor: int) -> Entry:
