@@ -238,7 +238,8 @@ class Crossing:
     def _affordable(self, order: VenueOrder, qty: Decimal) -> Decimal:
         """As much of `qty` as the bar's cap leaves to this side, and the queue to this order."""
         left, turn = self._left[order.side], self._turn.get(order.cl_ord_id)
-        qty = qty if left is None else min(qty, left)
+        # An over-fill or a late fill takes more than the cap: then nothing is left of it, never less.
+        qty = qty if left is None else min(qty, max(left, ZERO))
         return qty if turn is None else min(qty, turn)
 
     def _end(self, order: VenueOrder, reason: Ending) -> None:
