@@ -120,7 +120,7 @@ class Facts:
             order_id=order_id,
             symbol=reading.text(entry, "symbol"),
             side=reading.word(entry, "side", words.SIDES),
-            ord_status=_status(entry.get("order_status"), cum),
+            ord_status=_status(entry.get("order_status") or ("partially_filled" if leaves else "filled"), cum),
             order_qty=cum + leaves,
             cum_qty=cum,
             transact_time=_when(at, more),

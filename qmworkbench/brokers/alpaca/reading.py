@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 _T = TypeVar("_T")
-_NUMBER: Final = re.compile(r"[+-]?\d{1,24}(\.\d{1,30})?\Z")
+_NUMBER: Final = re.compile(r"[+-]?\d{1,24}(\.\d{1,40})?\Z")
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DECODE: Final = msgspec.json.Decoder(float_hook=Decimal).decode
