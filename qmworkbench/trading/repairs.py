@@ -45,11 +45,9 @@ _ENDED_BY: Final = {
 
 def erases(item: BreakFound) -> bool:
     """The broker's answer makes exposure vanish: smaller, gone, or turned around."""
-    if item.kind is BreakKind.ORDER_MISSING_AT_BROKER:
+    if item.kind in (BreakKind.ORDER_MISSING_AT_BROKER, BreakKind.POSITION_SIDE):
         return True
-    return item.kind in (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE) and abs(Decimal(item.after)) < abs(
-        Decimal(item.before)
-    )
+    return item.kind is BreakKind.POSITION_QTY and abs(Decimal(item.after)) < abs(Decimal(item.before))
 
 
 def needs_second_look(item: BreakFound) -> bool:
