@@ -53,7 +53,6 @@ class RowByRow:
         new = (self._done[slots] != row) & (row > 0)
         if new.any() and self._compiled.carried:
             self._start(index[new], slots[new])
-        self._first[slots[row == 0]] = 0
         self._done[slots] = -1  # until it is done
         place.move(slots, row, pos, self._first[slots])
         if place.begins:

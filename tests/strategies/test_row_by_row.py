@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,8 +25,8 @@ from qmworkbench.strategies.parameters import ParameterError, Value
 from qmworkbench.strategies.row_by_row import RowByRow
 from qmworkbench.strategies.row_tape import NotCarried
 from qmworkbench.strategies.rules import Rules
-from qmworkbench.strategies.session_store import SessionStore
-from tests.strategies.bar_cases import Market, equity_grid
+from qmworkbench.strategies.session_store import Index, SessionStore
+from tests.strategies.bar_cases import Market, equity_grid, made
 from tests.strategies.planted import planted
 
 C, H, L, V, ROW, POS = pl.col.close, pl.col.high, pl.col.low, pl.col.volume, pl.col.i_index, pl.col.i_pos
@@ -135,6 +136,36 @@ def test_every_known_operation_says_the_same_of_a_symbol_by_itself(name: str) ->
     for seed, anchor in enumerate([Anchor(), Anchor(bars=3), Anchor(sessions=1, bars=None)]):
         data = market(seed, "A")
         assert assert_alike(rules_of(planted(f_close=KNOWN[name], anchor=anchor)), data, everyone(data)) > 3
+
+
+def test_a_symbol_taken_up_after_its_first_bar_starts_from_a_column_of_one_row() -> None:
+    """Polars divides by a number in its own way there (bars.no_scalars)."""
+    data = made({"A": [10.0, 9.99, 10.07, 11.3, 9.5]})
+    before = planted(f_close=(C / 7).shift(1) + (C / 3).cum_sum())
+    assert assert_alike(rules_of(before), data, lambda bar: ("A",) if bar else ()) == 4
+
+
+class Counted(SessionStore):
+    """A store that counts how many symbols whole columns were asked for."""
+
+    columns_of = 0
+
+    def frame(self, names: Sequence[str], index: Index, *more: Any, **how: Any) -> tuple[pl.DataFrame, Index]:
+        self.columns_of += len(index)
+        return super().frame(names, index, *more, **how)
+
+
+def test_whole_columns_are_computed_for_those_that_come_in_alone() -> None:
+    data = made({name: [10.0] * 12 for name in "ABC"})
+    store = Counted(data.symbols, data.tick_array, data.grids, None, [Anchor()])
+    carried = RowByRow(rules_of(planted(f_close=C.shift(1) + C.cum_sum())), store)
+    counted = []
+    for bar, frame in enumerate(data.frames()):
+        store.append(bar, frame.index, (frame.open, frame.high, frame.low, frame.close, frame.volume))
+        here = {3: [0, 1, 2], 5: [0, 2], 6: [0, 2]}.get(bar, [0, 1])  # C comes in twice, B comes back
+        carried.answers(np.array(here))
+        counted.append(store.columns_of)
+    assert counted == [0, 0, 0, 1, 1, 2, 2, 3, 3, 3, 3, 3]
 
 
 UNKNOWN = [
