@@ -66,6 +66,8 @@ class Hearing:
     def expect(self, stamp: int) -> None:
         """The venue says that its stream has got so far: it is waited for, for a while."""
         self._wanted = max(self._wanted, stamp)
+        if self._lost:  # it answers again: what is new need not wait for the next turn
+            self._lost, self._polled_s = "", float("-inf")
         if self._stream.listening:
             self._begin_at(stamp)
 
