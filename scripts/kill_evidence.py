@@ -137,5 +137,5 @@ def _criteria(session: Path, wrong: list[str]) -> int:
             wrong.append(f"{file.name} has {len(checks)} criteria, not {CRITERIA}")
         for check in checks:
             if check["status"] != "pass":
-                wrong.append(f"{file.name}: {check['title']}: {check['value']} (expected {check['expectation']})")
+                wrong.append(f"{file.name}: {check['title']}: {check['value']}, {check.get('detail', '')}")
     return len(kept)
