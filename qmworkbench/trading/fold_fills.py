@@ -8,8 +8,8 @@ from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.orders import FillRecorded, FillReversed, PositionsOffset, TradeClosed
 from qmworkbench.domain.events.reconciliation import BreakKind, RepairApplied
 from qmworkbench.domain.numbers import ONE, ZERO
-from qmworkbench.domain.orders import Leg, PositionEffect
-from qmworkbench.domain.positions import Position, fill_delta
+from qmworkbench.domain.orders import Leg, PositionEffect, Side
+from qmworkbench.domain.positions import Position
 from qmworkbench.trading import holdings
 from qmworkbench.trading.state import State, position_key
 
@@ -25,31 +25,38 @@ def _fill_recorded(state: State, event: FillRecorded) -> None:
     day.net_realized_pnl += event.realized_pnl if event.net_realized_pnl is None else event.net_realized_pnl
     day.fees += event.fee
     day.fills += 1
-    holdings.net_fill(state, event.symbol, event.side, event.last_qty, event.last_px)
     state.fills[event.exec_id] = f"{event.symbol} {event.side} {event.last_qty} at {event.last_px}"
     key = position_key(event.strategy_id, event.symbol)
     held = state.positions.get(key) or Position(strategy_id=event.strategy_id, symbol=event.symbol)
-    delta = fill_delta(held.qty, held.cost, event.side, event.last_qty, event.last_px)
-    if delta.opened_qty:
+    net = state.net.get(event.symbol)
+    alone = (net.qty, net.cost) == (held.qty, held.cost) if net is not None else held.qty == 0
+    if alone:
+        holdings.net_is(state, event.symbol, event.position_qty, event.position_cost)
+    else:
+        holdings.net_fill(state, event.symbol, event.side, event.last_qty, event.last_px)
+    buys = event.side is Side.BUY
+    closed = min(abs(held.qty), event.last_qty) if (held.qty < 0 if buys else held.qty > 0) else ZERO
+    opened = event.last_qty - closed if closed else event.last_qty
+    if opened:
         # Not in any account statement older than this execution: buying power must not count it twice free.
-        spent = event.last_px * delta.opened_qty * event.conversion_rate
-        state.spent[str(state.exec_cursor)] = state.spent.get(str(state.exec_cursor), ZERO) + spent
-    flips = bool(delta.opened_qty and delta.closed_qty)
-    if delta.opened_qty and (held.qty == 0 or flips):
+        spent, cursor = event.last_px * opened * event.conversion_rate, str(state.exec_cursor)
+        state.spent[cursor] = state.spent.get(cursor, ZERO) + spent
+    flips = bool(opened and closed)
+    if opened and (held.qty == 0 or flips):
         held = _opened(state, event, held)
     held.qty, held.cost = event.position_qty, event.position_cost
     if flips:
         # The closing part belongs to the round trip that ended; the new one carries its share of the fee alone.
-        held.fees = event.fee * delta.opened_qty / event.last_qty
-        held.entry_qty, held.entry_value = delta.opened_qty, delta.opened_qty * event.last_px
+        held.fees = event.fee * opened / event.last_qty
+        held.entry_qty, held.entry_value = opened, opened * event.last_px
         holdings.hold(state, held)
         return
     held.realized_pnl += event.realized_pnl
     held.fees += event.fee
-    held.exit_qty += delta.closed_qty
-    held.exit_value += delta.closed_qty * event.last_px
-    held.entry_qty += delta.opened_qty
-    held.entry_value += delta.opened_qty * event.last_px
+    held.exit_qty += closed
+    held.exit_value += closed * event.last_px
+    held.entry_qty += opened
+    held.entry_value += opened * event.last_px
     state.positions[key] = held
 
 
