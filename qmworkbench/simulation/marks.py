@@ -84,7 +84,7 @@ _MARKERS: Final[dict[type[Event], Any]] = {
 _EXPECTED: Final = frozenset(
     """
     crash crash.in_emergency crash.with_orders_in_doubt
-    restart.torn_record restart.from_checkpoint restart.from_genesis
+    direct.flat restart.torn_record restart.from_checkpoint restart.from_genesis
     query.failed query.absent query.found
     order.abandon.canceled order.ack.canceled order.ack.filled order.ack.pending_cancel order.bust.canceled
     order.bust.filled order.cancel.canceled order.cancel_reject.accepted order.cancel_reject.canceled
