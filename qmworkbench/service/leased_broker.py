@@ -11,8 +11,10 @@ from qmworkbench.domain.execution import (
     OrderRequest,
     ReplaceRequest,
 )
+from qmworkbench.domain.orders import Leg
 from qmworkbench.ports import Broker
 from qmworkbench.service.lease import Lease
+from qmworkbench.trading.state import State
 
 
 class LeasedBroker:
@@ -52,3 +54,12 @@ class LeasedBroker:
 
     def account(self) -> Account:
         return self._broker.account()
+
+
+def leg_name(state: State, entry: str, leg: Leg) -> str | None:
+    """What the exit of an entry is called by the intent on record; a broker that names exits itself is told by this."""
+    intent = state.intents.get(entry)
+    if intent is not None:
+        return next((asked.cl_ord_id for asked in intent.request.legs if asked.leg is leg), None)
+    found = (order for order in tuple(state.orders.values()) if order.parent_id == entry and order.leg is leg)
+    return next((order.cl_ord_id for order in found), None)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from qmworkbench.brokers.select import broker_for
+from qmworkbench.brokers.select import OpenVenue, open_venue
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.bus.in_process import InProcessBus
 from qmworkbench.domain.chain import Record
@@ -30,7 +30,7 @@ from qmworkbench.service.blocking import complete
 from qmworkbench.service.chronicle import CommandAnswer
 from qmworkbench.service.config import Config
 from qmworkbench.service.lease import Lease
-from qmworkbench.service.leased_broker import LeasedBroker
+from qmworkbench.service.leased_broker import LeasedBroker, leg_name
 from qmworkbench.service.log_kinds import LogKind
 from qmworkbench.service.logs import SessionLog
 from qmworkbench.service.recovery import Restored, restore
@@ -45,7 +45,8 @@ from qmworkbench.storage.stores import Reader, begun, open_journal, open_reader
 from qmworkbench.trading.comparison import compare
 from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.reconciliation import TOLERANCES
-from qmworkbench.venue.exchange import Exchange
+from qmworkbench.venue.exchange import Exchange, VenueError
+from qmworkbench.venue.wire.address import read_note
 
 # The clock stands still here, but what is ordered comes after what was decided: a comparison made before a halt must
 # not pass for one made after it.
@@ -67,9 +68,19 @@ class OfflineBook:
     restored: Restored
     shell: Shell
     broker: Broker
-    exchange: Exchange
+    venue: OpenVenue
     journal: ChainedJournal[Any]
     heard: list[Event]
+
+    @property
+    def exchange(self) -> Exchange:
+        """The simulated venue itself. Raises VenueError where it is played in a process of its own."""
+        if self.venue.exchange is None:
+            raise VenueError(
+                "the venue of this book is a process of its own, and its books are not ours to open: end it (`qm venue "
+                "serve`), then give the command again"
+            )
+        return self.venue.exchange
 
     @property
     def session_open(self) -> bool:
@@ -126,16 +137,20 @@ def open_offline(config: Config, command: str) -> Iterator[OfflineBook]:
         session = restored.state.session
         if session is None:
             raise BookEmpty(_nothing_there(config))
-        exchange = opening.enter_context(
-            Exchange(
-                paths.venue,
-                session.instruments,
-                config.venue_model(),
-                session.account_currency,
-                config.settings.initial_cash,
+        intents = restored.state
+        venue = opening.enter_context(
+            open_venue(
+                session.environment,
+                path=paths.venue,
+                instruments=session.instruments,
+                model=config.venue_model(),
+                currency=session.account_currency,
+                initial_cash=config.settings.initial_cash,
+                wire=config.wire() or read_note(paths.venue),
+                leg_names=lambda entry, leg: leg_name(intents, entry, leg),
             )
         )
-        broker = broker_for(session.environment, exchange)
+        broker = venue.broker
         bus = InProcessBus()
         log = opening.enter_context(
             SessionLog(
@@ -156,7 +171,7 @@ def open_offline(config: Config, command: str) -> Iterator[OfflineBook]:
             restored=restored,
             shell=shell,
             broker=broker,
-            exchange=exchange,
+            venue=venue,
             journal=journal,
             heard=heard,
         )

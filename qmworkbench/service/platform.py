@@ -13,7 +13,6 @@ from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.bus.in_process import InProcessBus
 from qmworkbench.domain.checks import Check, Verdict, verdict_of
 from qmworkbench.domain.events.telemetry import ProcessEnded, ProcessStarted
-from qmworkbench.domain.orders import Leg
 from qmworkbench.market.feed import Delivery, FeedMonitor
 from qmworkbench.ports import Broker, JournalFailed, Notifier
 from qmworkbench.service.blocking import Blocking, InLine
@@ -24,7 +23,7 @@ from qmworkbench.service.ground import ground_of
 from qmworkbench.service.health import HealthBoard, HealthStatus
 from qmworkbench.service.lateness import Lateness
 from qmworkbench.service.lease import Lease
-from qmworkbench.service.leased_broker import LeasedBroker
+from qmworkbench.service.leased_broker import LeasedBroker, leg_name
 from qmworkbench.service.plan import AlreadyClosed, DayPlan, DayRefused
 from qmworkbench.service.radar_archive import RadarArchive
 from qmworkbench.service.recovery import Restored, restore
@@ -220,15 +219,6 @@ def open_platform(
         _check_the_book(platform)
         platform.closes_with(opening.pop_all())
     return platform
-
-
-def leg_name(state: State, entry: str, leg: Leg) -> str | None:
-    """What the exit of an entry is called by the intent on record; a broker that names exits itself is told by this."""
-    intent = state.intents.get(entry)
-    if intent is not None:
-        return next((asked.cl_ord_id for asked in intent.request.legs if asked.leg is leg), None)
-    found = (order for order in tuple(state.orders.values()) if order.parent_id == entry and order.leg is leg)
-    return next((order.cl_ord_id for order in found), None)
 
 
 def _note_the_process(platform: Platform) -> None:

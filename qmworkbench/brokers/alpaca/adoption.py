@@ -27,6 +27,7 @@ class Known:
     root: str
     parent: str | None = None
     leg: Leg | None = None
+    nameless: bool = False  # a leg that has no name of ours, only the broker's
 
 
 def nobody(_parent: str, _leg: Leg) -> str | None:
@@ -78,4 +79,4 @@ class Adoption:
             return Known(order_id, name, name)
         leg = LEG_TYPES[reading.word(order, "type", TYPES)]
         ours = self._sent.get((parent.root, leg)) or self._leg_names(parent.root, leg) or name
-        return Known(order_id, ours, ours, parent.root, leg)
+        return Known(order_id, ours, ours, parent.root, leg, ours == name)

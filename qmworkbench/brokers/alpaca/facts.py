@@ -129,6 +129,7 @@ class Facts:
             last_px=px,
             fee=_money(more, "fee", ZERO),
             parent_id=known.parent,
+            leg=known.leg if known.nameless else None,
             ref_exec_id=ref if busted else None,
             conversion_rate=_money(more, "rate", ONE),
         )
@@ -219,6 +220,7 @@ class Facts:
             avg_px=(reading.optional(order, "filled_avg_price") or ZERO) if cum else ZERO,
             fee=_money(more, "fee", ZERO),
             parent_id=known.parent,
+            leg=known.leg if known.nameless else None,
             reason=str(more.get("reason") or ""),
             conversion_rate=_money(more, "rate", ONE),
             orig_cl_ord_id=orig,
