@@ -59,7 +59,10 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
     "exposure": ("qmworkbench/trading/exposure.py", (_RULES, _DENIALS)),
     "limits": ("qmworkbench/domain/limits.py", ("tests/domain/test_limits.py", _RULES)),
     "denials": ("qmworkbench/trading/denials.py", (_DENIALS, _RULES)),
-    "breaches": ("qmworkbench/trading/breaches.py", (_BREACHES, _DENIALS, _KERNEL)),
+    "breaches": (
+        "qmworkbench/trading/breaches.py",
+        ("tests/trading/test_breaches_judged.py", _BREACHES, _DENIALS, _KERNEL),
+    ),
     "orders": ("qmworkbench/domain/orders.py", ("tests/domain/test_orders.py", _KERNEL, _EDGES)),
     "oms": ("qmworkbench/trading/oms.py", ("tests/trading/test_oms*.py", _KERNEL, _EDGES)),
     "comparison": ("qmworkbench/trading/comparison.py", ("tests/trading/test_reconciliation*.py", _KERNEL, _EDGES)),
