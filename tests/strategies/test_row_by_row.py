@@ -145,6 +145,26 @@ def test_a_symbol_taken_up_after_its_first_bar_starts_from_a_column_of_one_row()
     assert assert_alike(rules_of(before), data, lambda bar: ("A",) if bar else ()) == 4
 
 
+@pytest.mark.parametrize("group", [None, "i_day", "i_symbol"])
+def test_what_runs_on_over_a_null_goes_on_where_a_symbol_is_taken_up_after_one(group: str | None) -> None:
+    data = made({"A": [11.0, 9.0, 9.5, 12.0, 9.0, 11.5]})
+    runs = (SOME.cum_sum(), SOME.cum_max(), SOME.ewm_mean(alpha=0.5, adjust=False, ignore_nulls=True))
+    definition = planted(f_close=sum((_over(one, group) for one in runs), C * 1.0))
+    assert assert_alike(rules_of(definition), data, lambda bar: ("A",) if bar > 2 else ()) == 3
+
+
+def test_a_row_looked_up_before_the_first_is_left_to_polars() -> None:
+    data = made({"A": [11.0, 9.0, 9.5]})
+    store = SessionStore(data.symbols, data.tick_array, data.grids, None, [Anchor()])
+    carried = RowByRow(rules_of(planted(f_close=C.gather(ROW - 2 * POS))), store)
+    for bar, frame in enumerate(data.frames()[:2]):
+        store.append(bar, frame.index, (frame.open, frame.high, frame.low, frame.close, frame.volume))
+        if bar == 0:
+            assert carried.answers(np.array([0]))[1].features["f_close"].tolist() == [11.0]
+    with pytest.raises(NotCarried, match="not one of the symbol's own"):
+        carried.answers(np.array([0]))
+
+
 class Counted(SessionStore):
     """A store that counts how many symbols whole columns were asked for."""
 
