@@ -178,7 +178,7 @@ class Exchange:
             if not matches:
                 return
             books.advance(frame.as_of)
-            if not tracked:
+            if not tracked and not books.scheduled:
                 return
             desk.frame_begins(books, frame.as_of)
             for row in rows:

@@ -167,6 +167,14 @@ class TestFills:
         assert kinds(world, "a") == ["new", "trade", "trade_cancel"]
         assert (world.qty(), world.exchange.account().cash) == (D(0), D(1_000_000))
 
+    def test_taken_back_when_all_is_flat_and_nothing_rests(self) -> None:
+        world = troubled(one(FaultKind.BUST, 2, frames=2))
+        world.buy("a", 10, legs=bracket("a", stop=95))
+        world.bars(FLAT, (95, 95, 95, 95))
+        assert (world.qty(), world.exchange.open_orders()) == (D(0), [])
+        world.bars(FLAT, FLAT)
+        assert (kinds(world, "a/stop")[-1], world.qty()) == ("trade_cancel", D(10))
+
 
 class TestReports:
     def test_said_twice(self) -> None:
