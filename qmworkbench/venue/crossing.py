@@ -240,7 +240,7 @@ class Crossing:
         left, turn = self._left[order.side], self._turn.get(order.cl_ord_id)
         # An over-fill or a late fill takes more than the cap: then nothing is left of it, never less.
         qty = qty if left is None else min(qty, max(left, ZERO))
-        return qty if turn is None else min(qty, turn)
+        return qty if turn is None else min(qty, max(turn, ZERO))
 
     def _end(self, order: VenueOrder, reason: Ending) -> None:
         if order.is_open:

@@ -130,6 +130,14 @@ class TestCancels:
         world.bars(FLAT, (89, 89, 89, 89))
         assert kinds(world, "a") == ["new", "canceled"]
 
+    def test_it_leaves_nothing_of_the_cap_and_never_less_than_nothing(self) -> None:
+        world = troubled(one(FaultKind.FILL_AFTER_CANCEL), participation=D("0.1"))
+        world.buy("a", 90, limit=100, tif=DAY)
+        world.buy("b", 90, limit=100, tif=DAY)
+        world.exchange.cancel("a")
+        world.bars((100, 100, 100, 100, 300), (100, 100, 100, 100, 300))
+        assert world.fills() == [(1, "+90", "100"), (2, "+30", "100")]
+
     def test_not_in_the_next_session(self) -> None:
         world = troubled(one(FaultKind.FILL_AFTER_CANCEL))
         world.buy("a", 10, limit=100, tif=DAY)
