@@ -10,7 +10,6 @@ is over.
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from qmworkbench.domain import ids
 from qmworkbench.ports import Broker
@@ -31,14 +30,13 @@ def liquidate_direct(
     say: Callable[[str], None] = lambda line: None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> DirectReport:
     """Cancel and close everything at `broker`, and look until it is flat or the patience is over.
 
     `say` is told each step as it happens. Never raises on account of broker or record: what they refused is in the
     report. A lease that somebody else took ends it: two who close the same positions would close them twice.
     """
-    began = now()
+    began = record.now()
     name = ids.content_id(book, session_id, "direct", began.isoformat(), operator)
     record.began(name, operator, reason, int(patience.deadline_s))
     if record.trouble:

@@ -34,7 +34,7 @@ class DirectRecord:
         heard: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self._log = log
-        self._now = now
+        self.now = now
         self._heard = heard
         self.trouble = trouble if log is None else ""
         if log is None and not trouble:
@@ -42,12 +42,12 @@ class DirectRecord:
 
     def began(self, emergency_id: str, by: str, reason: str, deadline_s: int) -> None:
         self._put(
-            EmergencyStarted(at=self._now(), emergency_id=emergency_id, by=by, reason=reason, deadline_s=deadline_s)
+            EmergencyStarted(at=self.now(), emergency_id=emergency_id, by=by, reason=reason, deadline_s=deadline_s)
         )
 
     def step(self, emergency_id: str, symbol: str, step: str, detail: str) -> None:
         self._put(
-            EmergencyStepTaken(at=self._now(), emergency_id=emergency_id, symbol=symbol, step=step, detail=detail)
+            EmergencyStepTaken(at=self.now(), emergency_id=emergency_id, symbol=symbol, step=step, detail=detail)
         )
 
     def overdue(self, emergency_id: str, deadline_s: int, still_open: str) -> None:
@@ -61,15 +61,15 @@ class DirectRecord:
             text=f"not flat {deadline_s} s after the emergency began: {still_open}",
             remedy="close the positions at the broker by hand; trying goes on",
         )
-        self._put(AlertRaised(at=self._now(), alert=alert))
+        self._put(AlertRaised(at=self.now(), alert=alert))
 
     def completed(self, emergency_id: str, symbols: int, realized_pnl: Decimal) -> None:
         self._put(
-            EmergencyCompleted(at=self._now(), emergency_id=emergency_id, symbols=symbols, realized_pnl=realized_pnl)
+            EmergencyCompleted(at=self.now(), emergency_id=emergency_id, symbols=symbols, realized_pnl=realized_pnl)
         )
 
     def cancel_requested(self, cl_ord_id: str) -> None:
-        self._put(CancelRequested(at=self._now(), cl_ord_id=cl_ord_id, reason="emergency"))
+        self._put(CancelRequested(at=self.now(), cl_ord_id=cl_ord_id, reason="emergency"))
 
     def cancel_sent(self, cl_ord_id: str) -> None:
         self._cancel_ended(cl_ord_id, SubmitOutcome.SENT, "")
@@ -84,7 +84,7 @@ class DirectRecord:
         """The wish, before it is sent."""
         self._put(
             OrderIntended(
-                at=self._now(),
+                at=self.now(),
                 request=request,
                 strategy_id=EXTERNAL,
                 leg=Leg.LIQUIDATE,
@@ -106,10 +106,10 @@ class DirectRecord:
         self._close_ended(cl_ord_id, SubmitOutcome.LOST, why)
 
     def _cancel_ended(self, cl_ord_id: str, outcome: SubmitOutcome, detail: str) -> None:
-        self._put(CancelObserved(at=self._now(), cl_ord_id=cl_ord_id, outcome=outcome, detail=detail))
+        self._put(CancelObserved(at=self.now(), cl_ord_id=cl_ord_id, outcome=outcome, detail=detail))
 
     def _close_ended(self, cl_ord_id: str, outcome: SubmitOutcome, detail: str) -> None:
-        self._put(SubmitObserved(at=self._now(), cl_ord_id=cl_ord_id, outcome=outcome, detail=detail))
+        self._put(SubmitObserved(at=self.now(), cl_ord_id=cl_ord_id, outcome=outcome, detail=detail))
 
     def _put(self, event: Event) -> None:
         self._heard(event)

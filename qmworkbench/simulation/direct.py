@@ -90,6 +90,5 @@ def liquidate(sim: "SimSession", state: State) -> None:
         say=say,
         clock=lambda: sim.loop.now / SECOND,
         sleep=sleep,
-        now=lambda: at(sim.loop.now),
     )
     sim.marks.hit.add("direct.flat" if report.flat else "direct.not_flat")
