@@ -23,7 +23,7 @@ def open_qty(order: Order) -> Decimal:
     qty = order.order_qty
     if order.replacing is not None and order.replacing.order_qty > qty:
         qty = order.replacing.order_qty
-    return max(ZERO, qty - order.cum_qty)
+    return max(ZERO, qty - order.cum_qty) if order.cum_qty else qty
 
 
 def opens(order: Order) -> bool:
@@ -131,16 +131,25 @@ class Exposure:
                 self.strategy_value = None if worth is None else self.strategy_value + worth
 
     def _on_their_way(self, state: State, strategy_id: str, symbol: str, px: Decimal, symbols: set[str]) -> None:
-        instruments = state.day.instruments
+        instruments, rates = state.day.instruments, {state.day.account_currency: ONE}
+        tied_up = mine = ZERO
         for order, qty in self.coming:
-            own_px, known = worst_px(order), instruments.get(order.symbol)
-            symbols.add(order.symbol)
-            if order.symbol == symbol:
+            name, own_px = order.symbol, worst_px(order)
+            known = instruments.get(name)
+            symbols.add(name)
+            if name == symbol:
                 self._add(order.side, qty, qty * max(own_px, px))
-            worth = _reserve(state, order, known, qty * own_px)
-            self.tied_up += worth if known is None else worth * known.margin_rate
-            if order.strategy_id == strategy_id and self.strategy_value is not None:
-                self.strategy_value += worth
+            worth = qty * own_px
+            if known is None or known.currency not in rates:
+                worth = _reserve(state, order, known, worth, rates)
+            elif (rate := rates[known.currency]) is not ONE:
+                worth *= rate
+            tied_up += worth if known is None or known.margin_rate is ONE else worth * known.margin_rate
+            if order.strategy_id == strategy_id:
+                mine += worth
+        self.tied_up = tied_up
+        if self.strategy_value is not None:
+            self.strategy_value += mine
 
     def _add(self, side: Side, qty: Decimal, worth: Decimal) -> None:
         if side is Side.BUY:
@@ -159,12 +168,17 @@ class Exposure:
         return in_account(self.buy_worth if side is Side.BUY else self.sell_worth, self._rate)
 
 
-def _reserve(state: State, order: Order, known: Instrument | None, worth: Decimal) -> Decimal:
-    """`worth` of an order in account currency. Where its currency has no rate any more, what was set aside when it was
-    intended.
+def _reserve(
+    state: State, order: Order, known: Instrument | None, worth: Decimal, rates: dict[str, Decimal]
+) -> Decimal:
+    """`worth` of an order in account currency, whose rate is kept in `rates`. Where there is none any more, what was
+    set aside when the order was intended.
     """
     rate = state.rate(known.currency) if known is not None else None
-    return order.reserve_notional if rate is None else in_account(worth, rate)
+    if known is None or rate is None:
+        return order.reserve_notional
+    rates[known.currency] = rate
+    return worth * rate
 
 
 def in_account(worth: Decimal, rate: Decimal) -> Decimal:
