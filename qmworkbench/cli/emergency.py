@@ -152,7 +152,7 @@ def _directly(config: "Config", reason: str, who: str, wait_s: float, out: Outpu
     from qmworkbench.service.direct_emergency import liquidate_direct
     from qmworkbench.service.direct_report import Patience
 
-    if not config.paths.venue.exists():
+    if config.settings.broker.kind == "simulated" and not config.paths.venue.exists():
         raise Cannot(
             f"the simulated venue of book {config.book!r} has no books yet ({config.paths.venue})",
             "name the book with --book; there is nothing to close in this one",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Final
 
-from qmworkbench.brokers.select import broker_for
+from qmworkbench.brokers.select import open_venue
 from qmworkbench.domain.chain import GENESIS
 from qmworkbench.domain.instruments import Instrument, instrument_for
 from qmworkbench.ports import Broker, JournalFailed
@@ -22,7 +22,7 @@ from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.refused import StorageRefused
 from qmworkbench.storage.sqlite import connect_readonly
 from qmworkbench.storage.stores import open_reader
-from qmworkbench.venue.exchange import Exchange
+from qmworkbench.venue.wire.address import read_note
 
 _LEAVE_S: Final = 5.0
 
@@ -68,18 +68,28 @@ def fence_platform(paths: BookPaths, *, operator: str, reason: str, say: Callabl
 def open_direct(config: Config) -> Iterator[tuple[Broker, DirectRecord, str]]:
     """The broker, the record, and the id of the session the book was in, with whatever of the book can still be read.
 
-    Raises NoBroker, VenueError: without the broker's door nothing can be done.
+    A venue that is served by a process of its own is reached there, whatever the configuration says: the day may have
+    been told otherwise, and its file is the other process's. Raises NoBroker, VenueError: without the broker's door
+    nothing can be done.
     """
     paths = config.paths
     with ExitStack() as opening:
         instruments, session_id, currency = _known(config)
-        exchange = opening.enter_context(
-            Exchange(paths.venue, instruments, config.venue_model(), currency, config.settings.initial_cash)
+        venue = opening.enter_context(
+            open_venue(
+                config.environment,
+                path=paths.venue,
+                instruments=instruments,
+                model=config.venue_model(),
+                currency=currency,
+                initial_cash=config.settings.initial_cash,
+                wire=config.wire() or read_note(paths.venue),
+            )
         )
         log, trouble = fallback_log(paths, _head(paths))
         if log is not None:
             opening.callback(log.close)
-        yield broker_for(config.environment, exchange), DirectRecord(log, trouble=trouble), session_id
+        yield venue.broker, DirectRecord(log, trouble=trouble), session_id
 
 
 def _known(config: Config) -> tuple[list[Instrument], str, str]:
@@ -90,6 +100,8 @@ def _known(config: Config) -> tuple[list[Instrument], str, str]:
         session = None
     if session is not None:
         return list(session.instruments.values()), session.session_id, session.account_currency
+    if not config.paths.venue.exists():  # it is served from elsewhere, and names its symbols itself
+        return [], "unknown", config.settings.account_currency
     query = "SELECT symbol FROM positions UNION SELECT symbol FROM orders ORDER BY symbol"
     with closing(connect_readonly(config.paths.venue)) as venue:
         symbols = [str(symbol) for (symbol,) in venue.execute(query)]
