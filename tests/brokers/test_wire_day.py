@@ -17,7 +17,8 @@ from tests.service.day_process import all_good, cut_short, demo_day, plan_for
 
 # The broker's own numbers and names; everything else, times included, must agree.
 NUMBERS = {"cursor", "after_cursor", "activity_cursor", "exec_cursor"}
-NAMES = {"order_id", "exec_id", "ref_exec_id", "activity_id"}
+# A trade is named after the executions that opened it.
+NAMES = {"order_id", "exec_id", "ref_exec_id", "activity_id", "trade_id"}
 
 
 def told(events: list[Event]) -> list[Any]:
