@@ -64,6 +64,7 @@ _DECISIVE: Final = (
     "allocator",
     "strategies",
     "venue",
+    "reconciliation",
     "halt",
     "analytics",
 )

@@ -1,6 +1,6 @@
 """What is seen once a session has been taken over: our books, the broker's, and the journal between them (§19)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
@@ -11,8 +11,8 @@ from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.domain.chain import ChainBroken
 from qmworkbench.domain.checks import Check
 from qmworkbench.domain.events import Event
-from qmworkbench.domain.events.control import TradingStateChanged
-from qmworkbench.domain.events.market import WatchState
+from qmworkbench.domain.events.control import SymbolBlocked, SymbolUnblocked, TradingStateChanged
+from qmworkbench.domain.events.market import AssignmentEnded, AssignmentMade, WatchState
 from qmworkbench.domain.events.orders import FillRecorded, OrderIntended
 from qmworkbench.domain.events.reconciliation import SessionEquitySet
 from qmworkbench.domain.events.session import SessionOpened
@@ -24,7 +24,7 @@ from qmworkbench.ports import Broker
 from qmworkbench.service.recovery import SearchableJournal, session_events
 from qmworkbench.storage.atomic import write_whole
 from qmworkbench.trading.holdings import unsound
-from qmworkbench.trading.state import State
+from qmworkbench.trading.state import State, position_key
 
 
 class ProvenJournal(SearchableJournal, Protocol):
@@ -115,7 +115,42 @@ def _risk(state: State, story: Sequence[Event]) -> tuple[tuple[str, str, str], .
     ]
     if changes:
         pairs.append(("trading state", state.halt.state.value, TradingState(changes[-1]).value))
-    return tuple(pairs)
+    return (*pairs, *_strategies(state, story), _owners(state, story), _blocked(state, story))
+
+
+def _strategies(state: State, story: Sequence[Event]) -> list[tuple[str, str, str]]:
+    """Instances whose own state was changed in this session."""
+    last = {e.scope: e.after for e in story if isinstance(e, TradingStateChanged) and e.scope != "book"}
+    return [
+        (f"state of {name}", state.day.runs[name].state.value, TradingState(after).value)
+        for name, after in sorted(last.items())
+        if name in state.day.runs
+    ]
+
+
+def _owners(state: State, story: Sequence[Event]) -> tuple[str, str, str]:
+    """Who owns which symbol, by what the story gave and took."""
+    owned: dict[str, None] = {}
+    for event in story:
+        if isinstance(event, AssignmentMade):
+            owned[position_key(event.strategy_id, event.symbol)] = None
+        elif isinstance(event, AssignmentEnded):
+            owned.pop(position_key(event.strategy_id, event.symbol), None)
+    return "owned symbols", _named(state.day.assignments), _named(owned)
+
+
+def _blocked(state: State, story: Sequence[Event]) -> tuple[str, str, str]:
+    """Symbols that people blocked or unblocked in this session."""
+    told: dict[str, bool] = {}
+    for event in story:
+        if isinstance(event, SymbolBlocked | SymbolUnblocked):
+            told[event.symbol] = isinstance(event, SymbolBlocked)
+    now = [symbol for symbol in told if symbol in state.blocked]
+    return "blocked by people", _named(now), _named(symbol for symbol, blocked in told.items() if blocked)
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def _chain_error(journal: ProvenJournal) -> str:

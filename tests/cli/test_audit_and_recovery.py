@@ -125,3 +125,24 @@ def test_an_audit_that_has_not_begun_finds_nothing_and_says_so(cut_off_home: Pat
     state = state_of(cut_off_home)
     told = SessionAudit().recorded(state.clock(), 1, state)
     assert (told.checked, told.findings) == (0, ())
+
+
+def test_a_running_platforms_recovery_is_shown_as_it_saw_it() -> None:
+    from qmworkbench.cli.recover import _of_platform
+
+    line = {
+        "check_id": "recovery.positions",
+        "section": "§19",
+        "title": "Open positions correct",
+        "status": "pass",
+        "looked_at": "both books",
+        "value": "3 symbols compared",
+        "expectation": "equal",
+    }
+    assert _of_platform({"session_id": "s", "recovery": []})["notes"][0].startswith("the running platform has taken")
+    good = _of_platform({"session_id": "s", "recovery": [line]})
+    assert (good["verdict"], good["session"], good["through"], len(good["checks"])) == ("GO", "s", "platform", 1)
+    bad = _of_platform({"recovery": [line, line | {"status": "fail", "remedy": "look"}]})
+    assert bad["verdict"] == "NO-GO"
+    unseen = line | {"status": "fail", "value": "could not be looked at", "remedy": "look"}
+    assert _of_platform({"recovery": [line, unseen]})["verdict"] == "INCOMPLETE"
