@@ -145,15 +145,21 @@ class Hunter:
     def __init__(self, seed: int, wanted: argparse.Namespace) -> None:
         self._dice = random.Random(seed)
         self._wanted = wanted
+        self._began = time.perf_counter()
         self.tally = Tally()
 
     def done(self) -> bool:
         """Whether everything asked for has been done, or enough is wrong."""
         tally, wanted = self.tally, self._wanted
-        return bool(tally.wrong) or (
-            tally.kills >= wanted.kills
-            and tally.venue_kills >= wanted.venue_kills
-            and tally.venue_stops >= wanted.venue_stops
+        out_of_time = wanted.limit_s is not None and time.perf_counter() - self._began > wanted.limit_s
+        return (
+            bool(tally.wrong)
+            or out_of_time
+            or (
+                tally.kills >= wanted.kills
+                and tally.venue_kills >= wanted.venue_kills
+                and tally.venue_stops >= wanted.venue_stops
+            )
         )
 
     def session(self, folder: Path) -> None:
@@ -268,6 +274,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--venue-kills", type=int, default=5)
     parser.add_argument("--venue-stops", type=int, default=5)
+    parser.add_argument("--limit-s", type=float, default=None, help="begin no further session after so many seconds")
     parser.add_argument("--json", action="store_true", help="end with one JSON object instead of a line")
     parser.add_argument("--keep", default="", help="keep the sessions' files in this folder")
     arguments = parser.parse_args()

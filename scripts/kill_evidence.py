@@ -28,15 +28,16 @@ CRITERIA: Final = 6
 
 
 def begun(root: Path) -> bool:
-    """Whether a session is on record that the next life must take over: one beyond its first checklist."""
+    """Whether a session is on record that the next life must take over: one beyond its first checklist, not closed."""
     journal = paths_of(root).journal
     if not journal.exists():
         return False
     try:
-        found = _rows(journal, "SELECT 1 FROM decisions WHERE type = 'session.preflight_recorded' LIMIT 1")
+        begun_at = _rows(journal, "SELECT 1 FROM decisions WHERE type = 'session.preflight_recorded' LIMIT 1")
+        closed_at = _rows(journal, "SELECT 1 FROM decisions WHERE type = 'session.closed' LIMIT 1")
     except sqlite3.OperationalError:  # cut off before its tables were made
         return False
-    return bool(found)
+    return bool(begun_at) and not closed_at
 
 
 def evidence(root: Path, venue_db: Path, *, cut: bool) -> dict[str, Any]:
