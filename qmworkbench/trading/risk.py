@@ -10,7 +10,6 @@ A rule that fails to answer denies, under a code of its own: silence of the Risk
 """
 
 from datetime import timedelta
-from functools import lru_cache
 from typing import Final
 
 from qmworkbench.domain.events.market import FeedState
@@ -100,18 +99,13 @@ def run_active(case: Case) -> RuleVerdict:
 def session_window(case: Case) -> RuleVerdict:
     """Entries keep the configured distance from the open and from the close; half-days have their own close."""
     day, limits, now = case.day, case.limits, case.state.clock()
-    return _window(day.phase, now - day.opens_at, day.closes_at - now, limits.entry_delay_min, limits.entry_cutoff_min)
-
-
-@lru_cache(maxsize=64)
-def _window(phase: Phase, since: timedelta, left: timedelta, delay_min: int, cutoff_min: int) -> RuleVerdict:
-    """The same for everything that is asked at one moment."""
-    since_min, left_min = since / _MINUTE, left / _MINUTE
+    since, left = (now - day.opens_at) / _MINUTE, (day.closes_at - now) / _MINUTE
+    ok = day.phase is Phase.MARKET_SESSION and since >= limits.entry_delay_min and left > limits.entry_cutoff_min
     return RuleVerdict(
         "session_window",
-        phase is Phase.MARKET_SESSION and since_min >= delay_min and left_min > cutoff_min,
-        f"{phase.value}, {since_min:.0f} min after open, {left_min:.0f} min before close",
-        f"{delay_min} min after open, {cutoff_min} min before close",
+        ok,
+        f"{day.phase.value}, {since:.0f} min after open, {left:.0f} min before close",
+        f"{limits.entry_delay_min} min after open, {limits.entry_cutoff_min} min before close",
     )
 
 
