@@ -67,6 +67,15 @@ def test_a_bracket_at_rest_is_quiet_between_its_levels() -> None:
     assert is_quiet(books, a_row(97.01, 100))
 
 
+def test_a_level_on_one_side_leaves_the_other_open() -> None:
+    world = Watched()
+    world.bars((100, 100, 100, 100))
+    world.sell("in", 100, legs=bracket("in", stop=105))
+    world.bars((100, 100, 100, 100))
+    assert is_quiet(world.exchange._books, a_row(1, 104.9))
+    assert not is_quiet(world.exchange._books, a_row(1, 105))
+
+
 def test_a_trailing_stop_is_quiet_until_its_best_price_is_beaten() -> None:
     world = Watched()
     world.bars((100, 100, 100, 100))
