@@ -243,3 +243,25 @@ sys.exit(f"imported: {{loaded}}" if loaded else 0)
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_limits_hash_that_is_signed_is_shown_and_doubtful_limits_are_named(tmp_path: Path) -> None:
+    (tmp_path / "qm.toml").write_text('[limits]\nmax_position_notional = 20_000\nversion = 2\nowner = "desk"\n')
+    shown = qm(tmp_path, "config", "show", "limits")
+    assert shown.returncode == Exit.OK
+    found = answer(qm(tmp_path, "config", "show", "limits", "--json"))
+    assert set(found["limits_hash"]) == {"equity", "forex"}
+    assert f"{found['limits_hash']['equity']} (equity)" in shown.stdout
+    (doubt,) = found["doubts"]
+    assert doubt.startswith("limits.max_position_notional = 20000: never binds")
+    assert f"to be looked at: {doubt}" in " ".join(shown.stdout.split())
+    signed = f'approved_by = "ann"\napproved_hash = "{found["limits_hash"]["equity"]}"\n'
+    (tmp_path / "qm.toml").write_text((tmp_path / "qm.toml").read_text() + signed)
+    again = answer(qm(tmp_path, "config", "show", "limits", "--json"))
+    assert again["limits_hash"] == found["limits_hash"], "signing changes nothing that was signed"
+
+
+def test_a_signature_without_a_name_is_refused(tmp_path: Path) -> None:
+    done = qm(tmp_path, "config", "show", "--json", QM_LIMITS__APPROVED_HASH="0123456789abcdef")
+    assert done.returncode == Exit.FAILED
+    assert "a signature is a name and the hash that was signed" in answer(done)["error"]["problems"][0]["remedy"]
