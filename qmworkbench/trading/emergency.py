@@ -124,6 +124,8 @@ def progress(decision: Decision) -> None:
         if closing and line.step == "close_sent" and waited > _patience(state):
             _queue(decision, current, symbol, "the close rests at the broker and waits for the market")
         cancelling = line.step == "exits_canceled" and live and waited < CANCEL_WAIT
+        # What has become of it may have been told in a frame that was lost: the broker's books tell it too.
+        closing = closing and decision.at - (current.read_at or current.started_at) < RETRY_AFTER
         paced = line.step in ("queued", "waiting") and waited < RETRY_AFTER
         if line.step != "flat" and not (closing or cancelling or paced):
             wants_read = True
