@@ -318,6 +318,21 @@ def test_a_restart_tells_the_same_under_the_same_ids(trading: Trading) -> None:
     ] == [r.exec_id for r in before if r.cursor > middle]
 
 
+def test_exits_that_were_resized_while_nobody_listened_are_told_after_a_restart(trading: Trading) -> None:
+    names = {("in", Leg.STOP): "in/stop"}
+    trading.broker.submit(trading.request("in", legs=bracket("in", stop=90)))
+    trading.world.bars(FLAT)
+    heard = trading.broker.reports(0)[-1].cursor
+    out = {"side": Side.SELL, "position_effect": PositionEffect.CLOSE, "order_qty": D(40)}
+    trading.broker.submit(trading.request("out", **out))
+    trading.world.bars(FLAT)
+    live = [r for r in trading.broker.reports(heard) if r.exec_type is ExecType.RESTATED]
+    assert [(r.cl_ord_id, r.order_qty) for r in live] == [("in/stop", D(60))]
+    again = trading.another(leg_names=lambda entry, leg: names.get((entry, leg)))
+    late = [r for r in again.reports(heard) if r.exec_type is ExecType.RESTATED]
+    assert late == live
+
+
 def test_legs_of_an_entry_nobody_remembers_bear_the_brokers_names(trading: Trading) -> None:
     trading.broker.submit(trading.request("in", legs=bracket("in", stop=95)))
     trading.world.bars(FLAT)

@@ -6,7 +6,7 @@ Raises Malformed for what cannot be understood; whoever asked hands that on as `
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -94,6 +94,17 @@ class Facts:
                     at = reading.nanoseconds(order, field)
                     told.append(self._report(order, known, exec_type, at, f"{known.order_id}.{event}", _more(order)))
         return told
+
+    def of_last_change(self, order: Mapping[str, Any], explained: Container[int]) -> ExecutionReport | None:
+        """An open order that was changed last at a time nothing else explains goes on with another quantity: its exits
+        follow a position, its broker restated it. None where there is nothing to tell. Raises Malformed.
+        """
+        known = self._adoption.learn(order)
+        status = reading.word(order, "status", words.STATUSES)
+        at = reading.nanoseconds(order, "updated_at")
+        if status in TERMINAL or order.get("status") == "held" or at in explained:
+            return None
+        return self._report(order, known, ExecType.RESTATED, at, self._name(known, "restated", at), _more(order))
 
     def of_activity(self, entry: Mapping[str, Any]) -> ExecutionReport:
         """One execution as the account's activities list it, oldest first. Raises Malformed."""

@@ -223,6 +223,12 @@ class Hearing:
                 self.adopt(order)
             told = [report for order in orders for part in (order, *legs_of(order)) for report in self._of_order(part)]
             told += [report for entry in fills for report in self._of_fill(entry)]
+            explained: dict[str, set[int]] = {}
+            for report in told:
+                explained.setdefault(report.order_id, set()).add(report.cursor)
+            for order in orders:
+                for part in (order, *legs_of(order)):
+                    told += self._of_last_change(part, explained.get(str(part.get("id")), set()))
             if self._since is None or since < self._since:
                 told += self._ledger.all
                 self._ledger = Ledger()
@@ -238,6 +244,13 @@ class Hearing:
             return self.facts.of_order(entry)
         except Malformed as error:
             return [self._unread(entry, str(entry.get("id")), error)]
+
+    def _of_last_change(self, entry: Mapping[str, Any], explained: set[int]) -> list[ExecutionReport]:
+        try:
+            report = self.facts.of_last_change(entry, explained)
+        except Malformed:  # said already, where its beginning was read
+            return []
+        return [] if report is None else [report]
 
     def _of_fill(self, entry: Mapping[str, Any]) -> list[ExecutionReport]:
         try:
