@@ -9,7 +9,7 @@ from qmworkbench.domain.events.orders import FillRecorded, FillReversed, Positio
 from qmworkbench.domain.events.reconciliation import BreakKind, RepairApplied
 from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import Leg, PositionEffect, Side
-from qmworkbench.domain.positions import Position
+from qmworkbench.domain.positions import NetPosition, Position
 from qmworkbench.trading import holdings
 from qmworkbench.trading.state import State, position_key
 
@@ -80,10 +80,18 @@ def _opened(state: State, event: FillRecorded, before: Position) -> Position:
 def _fill_reversed(state: State, event: FillReversed) -> None:
     key = position_key(event.strategy_id, event.symbol)
     held = state.positions.get(key) or Position(strategy_id=event.strategy_id, symbol=event.symbol)
-    # A bust takes the execution back at its own price: quantity and cost return, nothing is realized.
+    # A bust takes the execution back at its own price: quantity and cost return, nothing is realized. Where that leaves
+    # nothing held, the cost that is left over is what the other fills made or lost.
     qty = -event.side.sign * event.last_qty
+    net, rate = state.net.get(event.symbol) or NetPosition(), _rate(state, event.symbol)
+    if net.qty + qty == 0:
+        state.day.net_realized_pnl -= (net.cost + qty * event.last_px) * rate
     held.qty += qty
     held.cost += qty * event.last_px
+    if held.qty == 0:
+        held.realized_pnl -= held.cost * rate
+        state.day.realized_pnl -= held.cost * rate
+        held.cost = ZERO
     held.fees -= event.fee
     state.day.fees -= event.fee
     holdings.net_moved(state, event.symbol, qty, qty * event.last_px)
@@ -96,6 +104,13 @@ def _fill_reversed(state: State, event: FillReversed) -> None:
     if not order.is_open and order.position_effect is PositionEffect.OPEN:
         # A correction may fill an entry again. For an exit nothing is reserved: what came back must be closed.
         state.unproven[order.cl_ord_id] = state.unproven.get(order.cl_ord_id, ZERO) + event.last_qty
+
+
+def _rate(state: State, symbol: str) -> Decimal:
+    """What a unit of the symbol's currency is worth in the account's at the marks; 1 where nobody has told."""
+    instrument = state.instrument(symbol)
+    rate = state.rate(instrument.currency) if instrument is not None else None
+    return ONE if rate is None else rate
 
 
 def _trade_closed(state: State, event: TradeClosed) -> None:
