@@ -16,7 +16,7 @@ from qmworkbench.brokers.faulty import FaultPlan, FaultyBroker
 from qmworkbench.brokers.simulated import SimulatedBroker
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.domain.corporate_actions import CorporateAction
-from qmworkbench.domain.execution import ActivityKind, ExecType, OrderRequest
+from qmworkbench.domain.execution import ActivityKind, ExecType, OrderRequest, ReplaceRequest
 from qmworkbench.domain.orders import OrdStatus, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.ports import Broker, RequestRefused
 from tests.brokers.serving import WireWorld, served
@@ -175,6 +175,28 @@ def test_a_cancel_that_comes_too_late_says_so(bench: Bench) -> None:
 def test_a_cancel_of_nothing_is_refused(bench: Bench) -> None:
     with pytest.raises(RequestRefused, match="unknown_order"):
         bench.broker.cancel("nobody")
+
+
+def test_a_replaced_order_goes_on_under_its_new_id_and_answers_to_both(bench: Bench) -> None:
+    bench.broker.submit(bench.request("a", ord_type=OrdType.LIMIT, limit_px=D(50)))
+    bench.broker.replace(ReplaceRequest(cl_ord_id="a2", orig_cl_ord_id="a", order_qty=D(60), limit_px=D(51)))
+    last = bench.broker.reports(0)[-1]
+    assert (last.exec_type, last.cl_ord_id, last.orig_cl_ord_id) == (ExecType.REPLACED, "a2", "a")
+    assert (last.order_qty, last.cum_qty) == (D(60), D(0))
+    (resting,) = bench.broker.open_orders()
+    assert (resting.cl_ord_id, resting.orig_cl_ord_id, resting.limit_px) == ("a2", "a", D(51))
+    assert bench.broker.order("a")[0] == bench.broker.order("a2")[0] == resting
+    bench.broker.cancel("a2")
+    assert list(bench.broker.open_orders()) == []
+
+
+def test_a_replace_that_comes_too_late_says_so(bench: Bench) -> None:
+    bench.broker.submit(bench.request("a", ord_type=OrdType.LIMIT, limit_px=D(101)))
+    bench.bars(FLAT)
+    bench.broker.replace(ReplaceRequest(cl_ord_id="a2", orig_cl_ord_id="a", order_qty=D(60), limit_px=D(51)))
+    told = [report.exec_type for report in bench.broker.reports(0)]
+    assert told == [ExecType.NEW, ExecType.TRADE, ExecType.REPLACE_REJECTED]
+    assert bench.broker.order("a2")[0] is None
 
 
 def test_reduce_only_never_turns_a_position_around(bench: Bench) -> None:

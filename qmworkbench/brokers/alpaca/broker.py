@@ -107,13 +107,14 @@ class AlpacaBroker:
                 self._tell_refused(order_id, error)
 
     def replace(self, request: ReplaceRequest) -> None:
+        self._heard.listen(wait=False)
         order_id = self._order_id(request.orig_cl_ord_id)
         try:
             said = self.http.request("PATCH", f"/v2/orders/{order_id}", replace_body(request))
         except Refused as error:
-            if error.reported:
-                return
-            raise
+            if not (error.reported and self.stream.listening):
+                self._tell_refused(order_id, error, asked=request.cl_ord_id)
+            return
         self._learn_answer(said, f"replace {request.orig_cl_ord_id}")
 
     def _learn_answer(self, said: Said, what: str) -> None:
@@ -133,17 +134,20 @@ class AlpacaBroker:
             raise RequestRefused(f"unknown_order: no order was ever taken as {cl_ord_id!r}")
         return found.order_id
 
-    def _tell_refused(self, order_id: str, error: Refused) -> None:
-        """A cancel came too late: the broker says so to us alone, so it becomes a report. Raises RequestRefused."""
-        if error.status != 422:
+    def _tell_refused(self, order_id: str, error: Refused, asked: str = "") -> None:
+        """A cancel, or a replace under the id `asked`, came too late, and the broker says so to us alone: it becomes a
+        report. Raises RequestRefused where nothing was late.
+        """
+        if error.status != 422 or (asked and not error.reported):
             raise error
+        event = "order_replace_rejected" if asked else "order_cancel_rejected"
         try:
             order = reading.mapping(self.http.read(f"/v2/orders/{order_id}", urgent=True).content, "the order")
             with self._lock:
-                data = {"event": "order_cancel_rejected", "order": order, "qm": {"reason": str(error)}}
+                data = {"event": event, "order": order, "qm": {"reason": str(error), "asked": asked}}
                 report = self._facts.of_update(data)
         except (BrokerUnreachable, Malformed) as trouble:
-            raise OutcomeUnknown(f"the cancel was refused ({error}), the order cannot be read: {trouble}") from None
+            raise OutcomeUnknown(f"it was refused ({error}), the order cannot be read: {trouble}") from None
         self._heard.tell(report)
 
     # --- what is asked --------------------------------------------------------------------------------------------
