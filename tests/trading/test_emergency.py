@@ -21,7 +21,7 @@ from qmworkbench.domain.events.reconciliation import BrokerConnectionChanged
 from qmworkbench.domain.execution import ExecType, OrderRequest, SubmitOutcome
 from qmworkbench.domain.orders import Leg, OrdStatus, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.domain.sessions import Priority, TradingState
-from qmworkbench.trading import emergency
+from qmworkbench.trading import emergency, holdings
 from qmworkbench.trading.sending import withheld
 from tests.trading.halts import Halts, entries_after_an_emergency, holding, trading
 from tests.trading.world import Crash, Faults
@@ -207,6 +207,69 @@ def test_orders_that_nobody_here_sent_are_cancelled_too() -> None:
     to_flat(world)
     demand_over(world)
     assert "by-hand" in {event.cl_ord_id for event in world.of(CancelRequested)}
+
+
+def deaf_to_cancels(world: Halts) -> list[str]:
+    """A broker that takes cancels and does nothing about them; the list fills with what it was asked."""
+    asked: list[str] = []
+    world.broker.cancel = asked.append  # type: ignore[method-assign]
+    return asked
+
+
+def test_a_cancel_without_effect_is_never_closed_past() -> None:
+    """freqtrade #3647: a "cancelled" order had filled."""
+    world = holding()
+    cancel = world.broker.cancel
+    heard = deaf_to_cancels(world)
+    world.emergency()
+    for _ in range(6):
+        world.tick(5)
+    assert heard, "the exits were asked to cancel"
+    assert not closes(world), "what they may still close is not closed a second time"
+    assert steps(world, "AAA")[-1] == "waiting"
+    world.broker.cancel = cancel  # type: ignore[method-assign]
+    to_flat(world)
+    demand_over(world)
+
+
+def test_it_is_not_over_while_anything_works_at_the_broker() -> None:
+    world = trading()
+    world.px["AAA"] = 20.0
+    order = OrderRequest(
+        cl_ord_id="by-hand",
+        symbol="AAA",
+        side=Side.BUY,
+        position_effect=PositionEffect.OPEN,
+        ord_type=OrdType.LIMIT,
+        order_qty=Decimal(5),
+        time_in_force=TimeInForce.DAY,
+        decided_at=world.at(),
+        limit_px=Decimal(1),
+    )
+    world.exchange.submit(order)
+    cancel = world.broker.cancel
+    deaf_to_cancels(world)
+    world.emergency()
+    for _ in range(6):
+        world.tick(10)
+    assert not world.exchange.positions()
+    assert not world.of(EmergencyCompleted)
+    world.broker.cancel = cancel  # type: ignore[method-assign]
+    for _ in range(8):
+        world.tick(10)
+    demand_over(world)
+
+
+def test_an_order_that_we_hold_ended_and_the_broker_works_is_cancelled() -> None:
+    world = holding()
+    stop = next(o for o in world.state.working() if o.leg is Leg.STOP)
+    stop.status = OrdStatus.CANCELED
+    holdings.follow_status(world.state, stop)
+    world.emergency()
+    to_flat(world)
+    assert "stranger_canceled" in steps(world, "AAA")
+    assert not world.exchange.positions()
+    assert not world.exchange.open_orders()
 
 
 def test_a_replace_in_flight_is_cancelled_under_whatever_id_it_has_by_then() -> None:

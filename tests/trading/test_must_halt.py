@@ -9,13 +9,14 @@ import pytest
 
 from qmworkbench.domain import commands
 from qmworkbench.domain.events.control import AlertRaised, CommandRefused, EmergencyStarted, TradingStateChanged
-from qmworkbench.domain.events.market import FeedState
+from qmworkbench.domain.events.market import FeedState, WatchlistChanged
 from qmworkbench.domain.events.orders import ExecutionReported, OrderIntended
 from qmworkbench.domain.execution import ExecType, ExecutionReport
 from qmworkbench.domain.orders import Leg, OrdStatus, Side
 from qmworkbench.domain.safety import MUST_HALT, HaltPolicy, HaltSettings, MustHalt, SafetyInvalid
 from qmworkbench.domain.sessions import Priority, TradingState
-from qmworkbench.trading import must_halt
+from qmworkbench.trading import feed_quality, must_halt
+from qmworkbench.trading.frame_computer import request_for
 from tests.trading.halts import Halts, holding, trading
 from tests.trading.world import Faults
 
@@ -233,3 +234,24 @@ def test_how_long_is_too_long_is_a_setting() -> None:
 def test_a_setting_without_sense_is_refused_by_name(name: str) -> None:
     with pytest.raises(SafetyInvalid, match=f"halt.{name} = 0"):
         HaltSettings(**{name: 0})
+
+
+def test_a_policy_is_for_its_own_condition_alone() -> None:
+    policy = HaltPolicy(condition=MustHalt.POSITION_MISMATCH, approved_by="ada", reason="nobody is awake")
+    world = holding(policies=(policy,))
+    world.health("risk_manager")
+    assert world.state.halt.state is TradingState.REDUCING
+    assert not world.of(EmergencyStarted)
+
+
+def test_bad_data_silences_the_scanner_and_says_why() -> None:
+    world = trading()
+    assert feed_quality.trusted(world.state)
+    world.feed_is(FeedState.MUTE, "heartbeats alone")
+    assert not feed_quality.trusted(world.state)
+    conditions = request_for(world.state).conditions
+    assert (conditions.feed_ok, conditions.feed_reason) == (False, "mute: heartbeats alone")
+    before = len(world.of(WatchlistChanged))
+    world.state.day.watchlist.clear()
+    world.quiet()
+    assert len(world.of(WatchlistChanged)) == before, "nobody is taken in"
