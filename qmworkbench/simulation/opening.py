@@ -43,6 +43,7 @@ def step(sim: "SimSession", process: Process, rounds: int) -> None:
             sim.operators.give(process, commands.Reconcile(reason="start again"))
     elif day.phase is Phase.PRE_MARKET:
         process.decide(PreflightRecorded(at=now, phase="pre-market", **go))  # type: ignore[arg-type]
+        process.make_durable()
 
 
 def _opened(sim: "SimSession", process: Process) -> SessionOpened:

@@ -121,8 +121,8 @@ class SimSession:
     def sending(self, effect: object, durable: int) -> None:
         """process.Watcher: a request is about to leave."""
         self.checker.now_ms = self.loop.now
+        self.checker.lying_disk |= self.process.lied_to
         self.note(f"send {effect}")
-        self.checker.lying_disk = any(strike.kind == "fsync_lost" for strike in self.faults.struck)
         self.checker.sending(effect, durable)  # type: ignore[arg-type]
 
     def _planted(self, kind: FaultKind, cl_ord_id: str) -> None:
@@ -186,6 +186,7 @@ class SimSession:
     def boot(self, dead: Process, sure: int) -> None:
         """A new process takes over what survived."""
         self.checker.now_ms = self.loop.now
+        self.checker.lying_disk |= dead.lied_to
         journal = SimJournal(self.device)
         restored = restore(journal, self.checkpoints)  # type: ignore[arg-type]
         live = None if dead.unrecorded else dead.state

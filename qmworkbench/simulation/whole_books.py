@@ -5,6 +5,7 @@ from typing import Final
 
 from qmworkbench.domain.chain import ChainBroken
 from qmworkbench.domain.events import decode
+from qmworkbench.domain.events.reconciliation import BreakKind
 from qmworkbench.domain.sessions import Phase, TradingState
 from qmworkbench.simulation.device import SimJournal
 from qmworkbench.simulation.invariants import Checker
@@ -75,7 +76,12 @@ def in_agreement(checker: Checker, state: State, exchange: Exchange) -> None:
         demand(state.account.cash == account.cash, 4, f"cash: we say {state.account.cash}, the venue {account.cash}")
     in_doubt = [o.cl_ord_id for o in state.working() if o.is_in_doubt and o.parent_id is None]
     demand(not in_doubt, 4, f"still in doubt: {in_doubt}")
-    open_breaks = [f"{b.kind} {b.symbol} {b.before} -> {b.after}" for b in state.reconciliation.unresolved.values()]
+    open_breaks = [
+        f"{b.kind} {b.symbol} {b.before} -> {b.after}"
+        for b in state.reconciliation.unresolved.values()
+        # Where a lying disk has lost the day's beginning nobody can tell what its money began with: a person must.
+        if not (checker.lying_disk and b.kind in (BreakKind.CASH, BreakKind.REALIZED_PNL))
+    ]
     demand(not open_breaks, 4, f"breaks unresolved after healing: {open_breaks}")
 
 
