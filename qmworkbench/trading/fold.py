@@ -47,7 +47,6 @@ INERT: frozenset[type[Event]] = frozenset(
         market.SignalIgnored,
         orders.RiskDecided,
         orders.ReplaceObserved,
-        orders.SubmitObserved,
         session.AuditRecorded,
         session.PhaseRefused,
         session.ServiceStopped,

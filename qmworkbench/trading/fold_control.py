@@ -1,11 +1,14 @@
 """The control half of the fold: commands, states, alarms, emergency (§10, §11, §15)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from qmworkbench.domain.events import Event, control, orders
+from qmworkbench.domain.execution import SubmitOutcome
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.trading.state import Block, Emergency, EmergencyLine, Halt, HaltCause, RequiredDecision, State
+
+REQUESTS_KEPT: Final = 20
 
 
 def _command_received(state: State, event: control.CommandReceived) -> None:
@@ -108,6 +111,13 @@ def _report_quarantined(state: State, event: orders.ReportQuarantined) -> None:
         state.contradicted_since = event.at
 
 
+def _submit_observed(state: State, event: orders.SubmitObserved) -> None:
+    if event.outcome is SubmitOutcome.LOST and state.session is not None:
+        lost = state.day.requests_lost
+        lost.append(event.at)
+        del lost[:-REQUESTS_KEPT]
+
+
 APPLY: dict[type[Event], Callable[[State, Any], None]] = {
     control.CommandReceived: _command_received,
     control.TradingStateChanged: _trading_state_changed,
@@ -124,4 +134,5 @@ APPLY: dict[type[Event], Callable[[State, Any], None]] = {
     control.EmergencyStepTaken: _emergency_step,
     control.EmergencyCompleted: _emergency_completed,
     orders.ReportQuarantined: _report_quarantined,
+    orders.SubmitObserved: _submit_observed,
 }

@@ -23,6 +23,7 @@ from qmworkbench.domain.events import reconciliation as recon
 from qmworkbench.trading import (
     analytics_watch,
     auditing,
+    broker_trouble,
     corporate_actions,
     duplicates,
     feed_quality,
@@ -116,6 +117,7 @@ class Kernel:
         self._quiet.forget()
         if decision.events:
             must_halt.watch(decision)
+            broker_trouble.watch(decision)
             order_timeouts.watch(decision)
             vigilance.watch(decision)
             if self.state.session is not None:

@@ -143,6 +143,7 @@ class Session(msgspec.Struct, kw_only=True):
     halt_policies: tuple[HaltPolicy, ...] = ()
     halt_settings: HaltSettings = HaltSettings()
     clock_skew_ms: int | None = None
+    requests_lost: list[datetime] = []
     # The boundary after which the broker last rejected an entry, by position_key.
     rejected_at: dict[str, int] = {}
 

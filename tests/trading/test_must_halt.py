@@ -255,3 +255,20 @@ def test_bad_data_silences_the_scanner_and_says_why() -> None:
     world.state.day.watchlist.clear()
     world.quiet()
     assert len(world.of(WatchlistChanged)) == before, "nobody is taken in"
+
+
+def test_a_broker_that_fails_again_and_again_is_one_alert() -> None:
+    """§12 Broker API Errors: alert on repeated failure, beside those of the single orders."""
+    world = trading(settings=HaltSettings(ambiguous_after_s=3600))
+    world.faults = Faults(lost_request=1.0)
+    for symbol in ("AAA", "BBB"):
+        world.enter(symbol)
+    assert "broker_requests_failing" not in {a.kind for a in world.state.alerts.values()}
+    world.enter("CCC")
+    told = [a for a in world.state.alerts.values() if a.kind == "broker_requests_failing"]
+    assert [a.priority for a in told] == [Priority.P1]
+    assert "3 requests to the broker got no answer within 5 min" in told[0].text
+    world.faults = Faults()
+    for _ in range(11):
+        world.tick(30)
+    assert "broker_requests_failing" not in {a.kind for a in world.state.alerts.values()}, "over once it passes"
