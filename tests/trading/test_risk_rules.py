@@ -774,3 +774,17 @@ def test_the_days_loss_is_shown_as_the_negative_amount_it_is(arrange: Arrange, l
     state = a_state()
     arrange(state)
     assert D(verdicts(state, an_entry())["max_daily_loss"].limit) == D(limit)
+
+
+def test_orders_in_a_foreign_currency_count_at_its_rate_each_of_them() -> None:
+    state = a_state(shared=True)
+    px = state.marks["USDJPY"].px
+    rate = state.rate("JPY")
+    assert rate is not None
+    order(state, 100, symbol="USDJPY", px=px)
+    order(state, 300, symbol="USDJPY", px=px)
+    order(state, 50, symbol="GBPUSD", px=D(2))
+    sums = exposure.Exposure(state, MINE, "EURGBP", D(1), D(1))
+    assert sums.strategy_value == 400 * px * rate + 100
+    yen, pound = (state.day.instruments[s].margin_rate for s in ("USDJPY", "GBPUSD"))
+    assert sums.tied_up == 100 * px * rate * yen + 300 * px * rate * yen + 100 * pound
