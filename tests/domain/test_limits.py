@@ -182,3 +182,34 @@ def test_what_is_allowed_and_probably_not_meant_is_said(
 ) -> None:
     found = Limits(**limits).doubts(None if equity is None else D(equity))
     assert [str(doubt) for doubt in found] == doubted
+
+
+def test_the_usual_limits_are_these() -> None:
+    """A change of one is told in the changelog, with what to do about it."""
+    assert Limits().texts == {
+        "max_daily_loss": "1000",
+        "max_daily_loss_pct": "none",
+        "max_position_qty": "5000",
+        "max_position_notional": "10000",
+        "max_position_equity_pct": "15",
+        "max_symbol_equity_pct": "none",
+        "max_trades_per_day": "30",
+        "max_open_positions": "10",
+        "max_strategy_equity_pct": "60",
+        "price_collar_bps": "2000",
+        "stale_quote_s": "180",
+        "max_clock_skew_ms": "500",
+        "max_submits_per_minute": "60",
+        "max_rejections_per_strategy": "3",
+        "entry_delay_min": "0",
+        "entry_cutoff_min": "15",
+        "blocked_symbols": "()",
+        "version": "1",
+        "owner": "",
+        "approved_by": "",
+        "approved_hash": "",
+    }
+
+
+def test_a_small_account_is_one() -> None:
+    assert [doubt.name for doubt in Limits().doubts(D(1))] == ["max_position_notional", "max_daily_loss"]
