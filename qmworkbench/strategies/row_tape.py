@@ -186,18 +186,18 @@ class Tape:
     def cut(self, wanted: Iterable[int]) -> list[Carried]:
         """Leave out what the registers `wanted` do not need; what is carried for the rest."""
         needed: set[int] = set(wanted)
-        carried: dict[int, Carried] = {}
+        carried: list[Carried] = []
         before = -1
         while len(needed) + len(carried) > before:
             before = len(needed) + len(carried)
             for call in reversed(self._calls):
-                if call.into in needed or id(call.writes) in carried:
+                if call.into in needed or _among(call.writes, carried):
                     needed.update(call.takes)
-                    if call.reads is not None:
-                        carried[id(call.reads)] = call.reads
-        used = [call for call in self._calls if call.into in needed or id(call.writes) in carried]
+                    if call.reads is not None and not _among(call.reads, carried):
+                        carried.append(call.reads)
+        used = [call for call in self._calls if call.into in needed or _among(call.writes, carried)]
         self._ready = [(call.function, len(call.takes), call.into, call.takes) for call in used]
-        return list(carried.values())
+        return carried
 
     def run(self, given: Sequence[tuple[int, Array]]) -> list[Any]:
         """All registers, from those given. Raises NotCarried."""
@@ -213,3 +213,8 @@ class Tape:
                 else:
                     registers[into] = function(*[registers[at] for at in takes])
         return registers
+
+
+def _among(one: Carried | None, these: Sequence[Carried]) -> bool:
+    """Whether it is one of these very ones, and not merely like one."""
+    return any(one is other for other in these)
