@@ -788,3 +788,29 @@ def test_orders_in_a_foreign_currency_count_at_its_rate_each_of_them() -> None:
     assert sums.strategy_value == 400 * px * rate + 100
     yen, pound = (state.day.instruments[s].margin_rate for s in ("USDJPY", "GBPUSD"))
     assert sums.tied_up == 100 * px * rate * yen + 300 * px * rate * yen + 100 * pound
+
+
+def test_what_passes_says_what_was_seen() -> None:
+    seen = verdicts(a_state(), an_entry())
+    assert (seen["broker_connected"].value, seen["broker_connected"].limit) == ("True", "True")
+    assert (seen["instrument"].value, seen["instrument"].limit) == ("fits", "lot 1")
+    state = a_state()
+    state.connected = False
+    assert (verdicts(state, an_entry())["broker_connected"].limit) == "True"
+
+
+def test_only_what_was_opened_today_and_what_no_statement_counts_yet_are_day_trades_to_come() -> None:
+    state = a_state()
+    both(terms(day_trade_rule=True), account(**SMALL | {"day_trades": 0}), day(trades=3))(state)
+    assert state.account is not None
+    state.exec_cursor = state.account.cursor
+    assert verdicts(state, an_entry())["day_trades"].value == "up to 1", "the statement has the three that closed"
+    state.exec_cursor += 1
+    assert verdicts(state, an_entry())["day_trades"].value == "up to 4"
+    state.exec_cursor -= 1
+    carried = hold(state, 1, "AAA", px=D(20))
+    assert verdicts(state, an_entry())["day_trades"].value == "up to 2"
+    carried.opened_at = state.day.opens_at - timedelta(days=1)
+    assert verdicts(state, an_entry())["day_trades"].value == "up to 1"
+    carried.opened_at = None
+    assert verdicts(state, an_entry())["day_trades"].value == "up to 2", "since when is not known"
