@@ -146,7 +146,10 @@ def _since(order: Order) -> datetime:
 
 
 def _degraded(state: State, at: datetime, after_s: int, untrusted_after_s: int) -> str:
-    untrusted, bad = state.untrusted_since, state.feed_since
+    # A night is no trouble of the feed's: the time of one that was bad yesterday counts from this session's open.
+    opened = state.day.opens_at
+    untrusted = max(state.untrusted_since, opened) if state.untrusted_since is not None else None
+    bad = max(state.feed_since, opened) if state.feed_since is not None else None
     # A feed is judged when bars come: the next ones must have had their chance to be good.
     interval_s = state.day.window.interval_s
     if untrusted is not None and (lasts := (at - untrusted) // _SECOND) > max(untrusted_after_s, interval_s):

@@ -27,7 +27,7 @@ def test_what_a_person_may_lay_hands_on(tmp_path: Path) -> None:
         stopped = qm(tmp_path, "strategy", "stop", name, "--reason", "acts up", "--json")
         assert "entries blocked, exits running" in answer(stopped)["effect"]
         stands = qm(tmp_path, "strategy", "status", "--json")
-        assert stands.returncode == Exit.NO_GO, "one of them is stopped"
+        assert stands.returncode == Exit.NO_GO, f"one of them is stopped: {stands.stdout}"
         mine = next(run for run in answer(stands)["strategies"] if run["strategy_id"] == name)
         assert (mine["code"], mine["why"]) == ("operator_stop", "acts up")
         assert mine["approved_hash"] == mine["params_hash"]

@@ -272,3 +272,14 @@ def test_a_broker_that_fails_again_and_again_is_one_alert() -> None:
     for _ in range(11):
         world.tick(30)
     assert "broker_requests_failing" not in {a.kind for a in world.state.alerts.values()}, "over once it passes"
+
+
+def test_a_night_is_no_trouble_of_the_feeds() -> None:
+    world = trading()
+    world.close()
+    world.feed_is(FeedState.STALE, "nothing more came")
+    world.open_again()
+    world.quiet(2)
+    assert MustHalt.DATA_DEGRADED not in world.state.halt.causes
+    world.quiet(5)
+    assert MustHalt.DATA_DEGRADED in world.state.halt.causes, "but today's time counts"
