@@ -46,9 +46,7 @@ class DirectRecord:
         )
 
     def step(self, emergency_id: str, symbol: str, step: str, detail: str) -> None:
-        self._put(
-            EmergencyStepTaken(at=self.now(), emergency_id=emergency_id, symbol=symbol, step=step, detail=detail)
-        )
+        self._put(EmergencyStepTaken(at=self.now(), emergency_id=emergency_id, symbol=symbol, step=step, detail=detail))
 
     def overdue(self, emergency_id: str, deadline_s: int, still_open: str) -> None:
         """Not flat in time: the step, and the P0 alert that the platform shows once it has imported this log."""
