@@ -333,6 +333,19 @@ def test_exits_that_were_resized_while_nobody_listened_are_told_after_a_restart(
     assert late == live
 
 
+def test_a_statement_is_never_ahead_of_what_a_later_life_can_be_told(trading: Trading) -> None:
+    """What only the stream tells is gone with the life that heard it: nobody may wait for it."""
+    trading.broker.submit(trading.request("a"))
+    trading.world.bars(FLAT)
+    trading.broker.cancel("a")
+    assert trading.said()[-1] == ("a", "cancel_rejected")
+    assert trading.broker.account().cursor == trading.broker.reports(0)[-1].cursor
+    again = trading.another()
+    newest = again.reports(0)[-1]
+    assert newest.exec_type is ExecType.TRADE
+    assert again.account().cursor == newest.cursor
+
+
 def test_legs_of_an_entry_nobody_remembers_bear_the_brokers_names(trading: Trading) -> None:
     trading.broker.submit(trading.request("in", legs=bracket("in", stop=95)))
     trading.world.bars(FLAT)

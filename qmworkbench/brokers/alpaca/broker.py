@@ -190,7 +190,10 @@ class AlpacaBroker:
         now = datetime.now(UTC)
         held = () if statements.tells_all(said.content) else self.positions()
         return self._understood(
-            said, lambda content: statements.account(content, cursor=said.stamp or before, now=now, held=held)
+            said,
+            lambda content: statements.account(
+                content, cursor=self._heard.told_up_to(said.stamp) if said.stamp else before, now=now, held=held
+            ),
         )
 
     def activities(self, after_cursor: int) -> Sequence[AccountActivity]:
@@ -201,6 +204,7 @@ class AlpacaBroker:
             except Malformed as error:
                 self._heard.find_fault(f"account activity: {error}")
                 continue
+            self._heard.booked = max(self._heard.booked, told.cursor)
             if told.cursor > after_cursor:
                 found.append(told)
         return found

@@ -62,6 +62,7 @@ class Hearing:
         self._asked_after: set[str] = set()
         self._heard_by_stream = False
         self._lost = ""
+        self.booked = 0  # the newest booking without an order that was read
 
     def expect(self, stamp: int) -> None:
         """The venue says that its stream has got so far: it is waited for, for a while."""
@@ -90,6 +91,16 @@ class Hearing:
             self._stream.start()
             if wait:
                 self._stream.await_listening(self._connect_s)
+
+    def told_up_to(self, stamp: int) -> int:
+        """The cursor of a statement made at `stamp`: that of the newest news that can be told of it.
+
+        The broker counts what only the stream tells, a late cancel's refusal, and what a life before this one heard is
+        not told again. Whoever waited for that would wait for ever. What is still on its way is waited for.
+        """
+        if self._since is None or self._synced < self._wanted:
+            return stamp
+        return min(stamp, max(self.newest, self.booked))
 
     @property
     def newest(self) -> int:
