@@ -36,6 +36,7 @@ from qmworkbench.trading import (
     pre_open,
     reconciliation,
     replacing,
+    resuming,
     vigilance,
 )
 from qmworkbench.trading import control as commands
@@ -60,9 +61,14 @@ def _on_snapshot(decision: Decision, event: recon.BrokerSnapshotObserved) -> Non
     duplicates.look(decision, event.snapshot)
 
 
+def _on_preflight(decision: Decision, event: session.PreflightRecorded) -> None:
+    phases.on_preflight(decision, event)
+    resuming.on_new_session(decision)
+
+
 RULES: Final[dict[type[Input], Handler]] = {
     session.SessionOpened: phases.on_session_opened,
-    session.PreflightRecorded: phases.on_preflight,
+    session.PreflightRecorded: _on_preflight,
     session.ServiceReady: phases.on_service_ready,
     session.ServiceStopped: _record,
     session.HealthObserved: phases.on_health,

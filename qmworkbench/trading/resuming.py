@@ -8,7 +8,9 @@
 | risk controls verified | the operator; a Risk Manager that is down or a daily loss beyond its limit refuses it |
 | operator decision recorded | the command itself: who, why, and of which incident |
 
-Every line that is missing is named, with its remedy. Nothing else in the platform makes a halted book ACTIVE.
+Every line that is missing is named, with its remedy. Where nobody attends (backtest, headless local), a halt whose
+causes end with the day, a bad feed or the daily loss, is left at the next market session by `policy:unattended`, if the
+platform finds nothing against it. Nothing else in the platform makes a halted book ACTIVE.
 """
 
 from typing import Final, NamedTuple
@@ -16,9 +18,9 @@ from typing import Final, NamedTuple
 from qmworkbench.domain import commands
 from qmworkbench.domain.events.control import CommandReceived, EntriesReleased, TradingStateChanged
 from qmworkbench.domain.events.reconciliation import Trigger
-from qmworkbench.domain.sessions import TradingState
+from qmworkbench.domain.sessions import Phase, TradingState
 from qmworkbench.trading import emergency, must_halt, reconciliation
-from qmworkbench.trading.decision import Decision
+from qmworkbench.trading.decision import UNATTENDED, Decision
 from qmworkbench.trading.refusal import Refused, demand_session
 from qmworkbench.trading.state import State
 
@@ -30,6 +32,7 @@ DECISION: Final = "operator decision recorded"
 LINES: Final = (CAUSE, BROKER, REPAIRED, RISK, DECISION)
 
 ASKED: Final = (CAUSE, REPAIRED, RISK)
+_ENDS_WITH_THE_DAY: Final = frozenset({str(must_halt.MustHalt.DATA_DEGRADED), "max_daily_loss"})
 
 Missing = tuple[str, str, str]
 """A line that is not met: the line, what is missing, the remedy."""
@@ -74,20 +77,32 @@ def resume(decision: Decision, event: CommandReceived, command: commands.Resume)
         told = "; ".join(f"{line}: {what}" for line, what, _ in sorted(missing, key=lambda m: LINES.index(m[0])))
         remedies = dict.fromkeys(remedy for _, _, remedy in missing)
         raise Refused(f"not safe to resume: {told}", "; ".join(remedies))
-    before = state.halt
+    _active(decision, f"{command.reason} (incident: {command.incident})", event.operator)
+    return "ACTIVE"
+
+
+def _active(decision: Decision, reason: str, by: str) -> None:
+    before = decision.state.halt.state
     decision.emit(
         TradingStateChanged(
-            at=decision.at,
-            scope="book",
-            before=before.state,
-            after=TradingState.ACTIVE,
-            code="resume",
-            reason=f"{command.reason} (incident: {command.incident})",
-            by=event.operator,
+            at=decision.at, scope="book", before=before, after=TradingState.ACTIVE, code="resume", reason=reason, by=by
         )
     )
-    must_halt.ended(decision, f"resumed by {event.operator}")
-    return "ACTIVE"
+    must_halt.ended(decision, f"resumed by {by}")
+
+
+def on_new_session(decision: Decision) -> None:
+    """The market session begins: where nobody attends, what ended with the last day halts this one no longer."""
+    state = decision.state
+    halt, day = state.halt, state.day
+    halted = halt.state is TradingState.REDUCING and not emergency.running(state)
+    if not (day.unattended and halted and day.phase is Phase.MARKET_SESSION and not day.recovering):
+        return
+    of_before = all(cause.since < day.opens_at for cause in halt.causes.values())
+    if not halt.causes or set(halt.causes) - _ENDS_WITH_THE_DAY or not of_before:
+        return
+    if not _found(state):
+        _active(decision, f"a new session, reconciled; the last one's halt was: {halt.reason}", UNATTENDED)
 
 
 def _answered(command: commands.Resume) -> list[Missing]:

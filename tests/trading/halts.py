@@ -127,7 +127,8 @@ class Halts(World):
 
 def trading(**kwargs: Any) -> Halts:
     """A session that trades, with nothing held yet."""
-    world = Halts(limits=kwargs.pop("limits", Limits(entry_cutoff_min=1)), unattended=False, **kwargs)
+    given = {"limits": Limits(entry_cutoff_min=1), "unattended": False} | kwargs
+    world = Halts(**given)
     world.open(OPEN)
     world.quiet()
     return world

@@ -16,6 +16,7 @@ from qmworkbench.domain.orders import Leg, OrdStatus, Side
 from qmworkbench.domain.safety import MUST_HALT, HaltPolicy, HaltSettings, MustHalt, SafetyInvalid
 from qmworkbench.domain.sessions import Priority, TradingState
 from qmworkbench.trading import feed_quality, must_halt
+from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.frame_computer import request_for
 from tests.trading.halts import Halts, holding, trading
 from tests.trading.world import Faults
@@ -283,3 +284,25 @@ def test_a_night_is_no_trouble_of_the_feeds() -> None:
     assert MustHalt.DATA_DEGRADED not in world.state.halt.causes
     world.quiet(5)
     assert MustHalt.DATA_DEGRADED in world.state.halt.causes, "but today's time counts"
+
+
+@pytest.mark.parametrize(
+    ("unattended", "code", "after"),
+    [
+        (True, MustHalt.DATA_DEGRADED, TradingState.ACTIVE),
+        (True, "max_daily_loss", TradingState.ACTIVE),
+        (False, MustHalt.DATA_DEGRADED, TradingState.REDUCING),
+        (True, MustHalt.DUPLICATE_SUSPECTED, TradingState.REDUCING),
+        (True, "operator_pause", TradingState.REDUCING),
+    ],
+)
+def test_what_ends_with_the_day_is_left_at_the_next_one_where_nobody_attends(
+    unattended: bool, code: str, after: TradingState
+) -> None:
+    world = trading(unattended=unattended)
+    Decision(world.state, world.at()).restrict("book", TradingState.REDUCING, code, "yesterday's trouble", "platform")
+    world.close()
+    world.open_again()
+    assert world.state.halt.state is after
+    if after is TradingState.ACTIVE:
+        assert not world.state.halt.causes
