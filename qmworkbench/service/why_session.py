@@ -66,9 +66,7 @@ def find(paths: BookPaths, journal: Reader, session_id: str | None, at: str | No
     chosen = [(seq, event) for seq, event in begun if session_id in (None, event.session_id)]
     if not chosen:
         there = ", ".join(dict.fromkeys(event.session_id for _, event in begun)) or "none"
-        raise NoSuchSession(
-            f"the book at {paths.root} has no session {session_id or ''}; it has {there}".strip()
-        )
+        raise NoSuchSession(f"the book at {paths.root} has no session {session_id or ''}; it has {there}".strip())
     first, opened = chosen[-1]
     zone = SessionCalendar(opened.instruments[0].calendar).time_zone
     notes: list[str] = []
