@@ -41,7 +41,8 @@ def test_pause_and_resume_a_closed_book(closed_home: Path) -> None:
         "incident cause understood",
         "internal state repaired",
         "risk controls verified",
-        "the incident is named",
+        "broker state reconciled",
+        "operator decision recorded: the incident is not named",
     ):
         assert line in message
     (said,) = [e for e in last_events(closed_home, "command.received") if getattr(e, "operator", "") == "ann"]

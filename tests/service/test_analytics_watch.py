@@ -16,7 +16,7 @@ from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.analytics import AnalyticsObserved
 from qmworkbench.domain.events.control import AlertCleared, AlertRaised
 from qmworkbench.domain.events.market import BoundaryClosed
-from qmworkbench.domain.events.session import SessionSummarized
+from qmworkbench.domain.events.session import AuditRecorded, SessionSummarized
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.domain.sessions import Priority
 from qmworkbench.market.bars import load_session
@@ -100,7 +100,7 @@ def test_observations_come_at_fixed_boundaries_and_once_before_the_summary(lived
         elif isinstance(event, AnalyticsObserved) and event is not told(lived.events)[-1]:
             assert boundary % EARLY.observe_every == 0
     last = lived.events.index(told(lived.events)[-1])
-    assert isinstance(lived.events[last + 1], AlertRaised | AlertCleared | SessionSummarized)
+    assert isinstance(lived.events[last + 1], AlertRaised | AlertCleared | AuditRecorded | SessionSummarized)
     assert {signal.code for signal in told(lived.events)[-1].signals} == set(CODES)
 
 
@@ -135,7 +135,7 @@ def test_a_resumed_day_comes_to_the_same(lived: Lived, lively: SessionData, tmp_
 
 
 def test_the_record_alone_shows_what_the_page_showed(lived: Lived) -> None:
-    again = recorded(lived.plan.paths.journal, fold(lived.events), EARLY)
+    again = recorded(lived.plan.paths, fold(lived.events), EARLY)
     shown, told_live = again.shown(), lived.watch.shown()
     assert shown["signals"] == told_live["signals"]
     assert [row["code"] for row in shown["signals"]] == sorted(

@@ -35,7 +35,7 @@ def test_every_service_says_what_it_proved(short_plan: DayPlan) -> None:
         started(platform)
         assert tuple(platform.readiness) == STARTUP_ORDER
         assert all(platform.readiness.values())
-        assert "WAL, synchronous=FULL" in platform.readiness["store"]
+        assert "sqlite: journal_mode wal, synchronous full" in platform.readiness["store"]
         assert platform.readiness["ui"] == "left out of a headless run"
         assert platform.day.phase is Phase.HEALTH_VERIFICATION
         assert platform.critical_down() == ()
@@ -61,7 +61,7 @@ FAULTS: dict[str, tuple[int, str, Callable[[Platform, pytest.MonkeyPatch], None]
     ),
     "store": (
         2,
-        "put the book on a local disk",
+        "put the book where that can be had",
         lambda platform, patch: patch.setattr(
             platform.journal, "durability", lambda: {"journal_mode": "delete", "synchronous": "full"}
         ),
