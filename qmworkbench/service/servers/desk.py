@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from qmworkbench.service.servers import binaries
-from qmworkbench.service.servers.binaries import NoServer, Program
+from qmworkbench.service.servers.binaries import NoServer
+from qmworkbench.service.servers.own import OwnServer
 from qmworkbench.service.servers.postgres import PostgresServer
 from qmworkbench.service.servers.redis import RedisServer
 
@@ -59,7 +59,7 @@ def down(home: Path, kinds: Sequence[str] = KINDS) -> dict[str, bool]:
     return {kind: server_in(home, kind).down() for kind in reversed(kinds)}
 
 
-def server_in(home: Path, kind: str) -> PostgresServer | RedisServer:
+def server_in(home: Path, kind: str) -> OwnServer:
     """Our own server of that kind, running or not."""
     return PostgresServer(home / kind) if kind == "postgres" else RedisServer(home / kind)
 
@@ -99,7 +99,7 @@ def _own(home: Path, kind: str) -> Seen:
     server = server_in(home, kind)
     running = server.running()
     if running is not None:
-        address = server.dsn() if isinstance(server, PostgresServer) else server.url()
+        address = server.address()
         return Seen(
             kind=kind,
             state="running",
@@ -110,7 +110,7 @@ def _own(home: Path, kind: str) -> Seen:
             detail=f"log {server.log}",
         )
     try:
-        found: Program = binaries.postgres() if kind == "postgres" else binaries.redis()
+        found = server.program()
     except NoServer as missing:
         return Seen(kind=kind, state="missing", detail=str(missing))
     return Seen(kind=kind, state="stopped", version=found.version, source=found.source, detail=str(found.path))

@@ -95,7 +95,7 @@ def test_a_server_that_ends_at_once_is_told_with_its_last_words(home: Path) -> N
     server.up()
     server.down()
     (home / "postgres" / "data" / "postgresql.conf").write_text("no_such_setting = 1\n")
-    with pytest.raises(NoServer, match=r"PostgreSQL ended at once: .*; its log is "):
+    with pytest.raises(NoServer, match=r"postgres ended at once: .*; its log is "):
         server.up()
     assert server.running() is None
 
