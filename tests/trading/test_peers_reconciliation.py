@@ -78,8 +78,8 @@ def test_nautilus_3104_a_position_of_many_days_still_agrees() -> None:
     assert not world.of(RepairApplied)
 
 
-def test_nautilus_5000_a_list_that_drops_fourteen_orders_ends_none_of_them() -> None:
-    """nautilus_trader #5000: reconciliation dropped 14 working orders. Each is asked for by its id."""
+def test_nautilus_5000_a_list_that_drops_every_working_order_ends_none_of_them() -> None:
+    """nautilus_trader #5000: reconciliation dropped working orders. Each is asked for by its id."""
     world = held(("AAA", "BBB", "CCC", "DDD"))
     working = {o.cl_ord_id: o.status for o in world.state.working()}
     assert len(working) >= 8
