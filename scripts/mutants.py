@@ -1,12 +1,12 @@
 """Mutation testing of what keeps orders safe: plant one small bug at a time and see that a test falls over.
 
-    python scripts/mutants.py [MODULE ...] [--seconds 900] [--list] [--retry] [--report]
+    python scripts/mutants.py [MODULE ...] [--seconds 900] [--every 1] [--list] [--retry] [--report]
 
 Modules are named as in MAPPED below (risk, oms, ...); none means all of them, in that order. The run works on a copy of
 the checkout made at its start, on one core, at low priority, and stops after `--seconds`. What is known is kept in
-.mutants/ by the content of the module and its tests, so that the next run goes on where this one stopped. `--list`
-shows the mutants alone, `--retry` asks the survivors again in processes of their own, `--report` runs nothing and
-writes docs/mutation.md from what is on record.
+.mutants/ by the content of the module and its tests, so that the next run goes on where this one stopped. `--every 3`
+asks about a third of the mutants, chosen by their names; `--list` shows the mutants alone, `--retry` asks the survivors
+again in processes of their own, `--report` runs nothing and writes docs/mutation.md from what is on record.
 
 A survivor is a line that no test would miss. Write the test, or say in scripts/equivalent_mutants.toml why the mutant
 is none. Exit code 1: there are survivors nobody has explained. 2: the tests fail without any mutant.
@@ -49,6 +49,23 @@ _BREACHES = "tests/trading/test_breaches.py"
 _DENIALS = "tests/trading/test_denials.py"
 _KERNEL = "tests/trading/test_kernel_rules.py"
 _EDGES = "tests/trading/test_kernel_edges.py"
+_PEERS = "tests/trading/test_peers_reconciliation.py"
+_SESSIONS = "tests/simulation/test_sessions.py"
+_OMS = (
+    "tests/trading/test_oms.py",
+    "tests/trading/test_order_timeouts.py",
+    "tests/trading/test_rejections.py",
+    "tests/trading/test_replacing.py",
+    "tests/trading/test_order_styles.py",
+    _KERNEL,
+    _EDGES,
+    "tests/trading/test_hands_on.py",
+    "tests/trading/test_shared_symbols.py",
+    _PEERS,
+    "tests/trading/test_oms_properties.py",
+    _SESSIONS,
+)
+_BOOKS = ("tests/trading/test_reconciliation*.py", _PEERS, _KERNEL, _EDGES, "tests/trading/test_hands_on.py", _SESSIONS)
 
 # Which tests answer for which module, the quickest first.
 MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -64,17 +81,28 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
         ("tests/trading/test_breaches_judged.py", _BREACHES, _DENIALS, _KERNEL),
     ),
     "orders": ("qmworkbench/domain/orders.py", ("tests/domain/test_orders.py", _KERNEL, _EDGES)),
-    "oms": ("qmworkbench/trading/oms.py", ("tests/trading/test_oms*.py", _KERNEL, _EDGES)),
-    "comparison": ("qmworkbench/trading/comparison.py", ("tests/trading/test_reconciliation*.py", _KERNEL, _EDGES)),
-    "reconciliation": (
-        "qmworkbench/trading/reconciliation.py",
-        ("tests/trading/test_reconciliation*.py", _KERNEL, _EDGES),
+    "oms": ("qmworkbench/trading/oms.py", _OMS),
+    "report_door": ("qmworkbench/trading/report_door.py", _OMS),
+    "order_life": ("qmworkbench/trading/order_life.py", _OMS),
+    "replacing": ("qmworkbench/trading/replacing.py", _OMS),
+    "leg_adoption": ("qmworkbench/trading/leg_adoption.py", _OMS),
+    "duplicates": ("qmworkbench/trading/duplicates.py", _OMS),
+    "fold_fills": ("qmworkbench/trading/fold_fills.py", _OMS),
+    "order_queries": ("qmworkbench/trading/order_queries.py", _OMS),
+    "order_timeouts": ("qmworkbench/trading/order_timeouts.py", _OMS),
+    "order_control": ("qmworkbench/trading/order_control.py", _OMS),
+    "contradictions": ("qmworkbench/trading/contradictions.py", _OMS),
+    "rejections": ("qmworkbench/trading/rejections.py", _OMS),
+    "comparison": ("qmworkbench/trading/comparison.py", _BOOKS),
+    "reconciliation": ("qmworkbench/trading/reconciliation.py", _BOOKS),
+    "repairs": ("qmworkbench/trading/repairs.py", _BOOKS),
+    "absence": ("qmworkbench/trading/absence.py", _BOOKS),
+    "foreign": ("qmworkbench/trading/foreign.py", _BOOKS),
+    "fold_reconciliation": ("qmworkbench/trading/fold_reconciliation.py", _BOOKS),
+    "emergency": (
+        "qmworkbench/trading/emergency.py",
+        ("tests/trading/test_emergency*.py", _KERNEL, _EDGES, _SESSIONS),
     ),
-    "repairs": (
-        "qmworkbench/trading/repairs.py",
-        ("tests/trading/test_reconciliation*.py", "tests/trading/test_peers_reconciliation.py"),
-    ),
-    "emergency": ("qmworkbench/trading/emergency.py", ("tests/trading/test_emergency*.py", _KERNEL, _EDGES)),
 }
 
 
@@ -190,11 +218,11 @@ def _pytest(seen: Subject, copy: Path, planted: _Planted | None, plugin: Plantin
         sys.stderr.flush()
 
 
-def run(seen: Subject, copy: Path, until: float, retry: bool) -> tuple[dict[str, Result], bool]:
-    """Ask the tests about every mutant that is not known yet, until the time is up; says whether all were asked."""
+def run(seen: Subject, copy: Path, until: float, retry: bool, share: int = 1) -> tuple[dict[str, Result], int]:
+    """Ask the tests about one mutant in `share` that is not known yet, until the time is up; says how many there are."""
     results, every = known(seen), list(mutants(seen.source))
     asked = {name for name, result in results.items() if not (retry and result.outcome == "survived")}
-    todo = [mutant for mutant in every if mutant.name not in asked]
+    todo = [mutant for mutant in every if mutant.name not in asked and in_share(mutant, share)]
 
     def told(mutant: Mutant, outcome: str) -> bool:
         results[mutant.name] = Result(mutant.line_no, mutant.line, mutant.change, outcome)
@@ -211,7 +239,12 @@ def run(seen: Subject, copy: Path, until: float, retry: bool) -> tuple[dict[str,
         if retry or not mutant.inside:
             told(mutant, asked_anew(seen, copy, mutant) if _compiles(mutant, seen) else "killed")
     names = {mutant.name for mutant in every}
-    return {name: result for name, result in results.items() if name in names}, names <= results.keys()
+    return {name: result for name, result in results.items() if name in names}, len(names)
+
+
+def in_share(mutant: Mutant, share: int) -> bool:
+    """Whether it is among the one in `share` that is asked about: by its name, so that a later run takes the same."""
+    return int(hashlib.sha256(mutant.name.encode()).hexdigest(), 16) % share == 0
 
 
 def _compiles(mutant: Mutant, seen: Subject) -> bool:
@@ -261,6 +294,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("module", nargs="*", choices=[[], *MAPPED], default=[], metavar="MODULE")
     parser.add_argument("--seconds", type=float, default=900)
+    parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--retry", action="store_true")
     parser.add_argument("--report", action="store_true")
@@ -277,10 +311,10 @@ def main() -> int:
         return 0
     os.nice(10)
     os.environ["PYTHONHASHSEED"] = "0"
-    return 1 if tested(names, time.monotonic() + given.seconds, given.retry, reasons) else 0
+    return 1 if tested(names, time.monotonic() + given.seconds, given.retry, given.every, reasons) else 0
 
 
-def tested(names: Sequence[str], until: float, retry: bool, reasons: Sequence[Mapping[str, Any]]) -> int:
+def tested(names: Sequence[str], until: float, retry: bool, share: int, reasons: Sequence[Mapping[str, Any]]) -> int:
     """Ask about these modules until the time is up; returns how many survivors nobody has explained."""
     unexplained = 0
     with tempfile.TemporaryDirectory(prefix="qm-mutants-") as scratch:
@@ -294,19 +328,19 @@ def tested(names: Sequence[str], until: float, retry: bool, reasons: Sequence[Ma
                 print(f"{name}: the time is up; the next run goes on here")
                 break
             print(f"{name}: {about.path}", flush=True)
-            results, complete = run(about, copy, until, retry)
-            seen = Seen(about.path, results, complete)
+            results, planted = run(about, copy, until, retry, share)
+            seen = Seen(about.path, results, planted)
             left = [r for r in seen.survivors if not explained(reasons, about.path, r)]
             unexplained += len(left)
-            state = "" if complete else ", not finished"
-            print(f"{name}: {len(results)} mutants, {len(seen.survivors)} survived, {len(left)} unexplained{state}")
+            told = f"{len(results)} of {planted} mutants asked, {len(seen.survivors)} survived"
+            print(f"{name}: {told}, {len(left)} unexplained")
     return unexplained
 
 
 def on_record(about: Subject) -> Seen:
     """What earlier runs have found of the module as it is now."""
     names, results = {mutant.name for mutant in mutants(about.source)}, known(about)
-    return Seen(about.path, {name: r for name, r in results.items() if name in names}, names <= results.keys())
+    return Seen(about.path, {name: r for name, r in results.items() if name in names}, len(names))
 
 
 def _preload() -> None:

@@ -23,11 +23,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Seen:
-    """A module's mutants as far as they were asked about; `complete` when all were."""
+    """A module's mutants as far as they were asked about, and how many there are in all."""
 
     path: str
     results: Mapping[str, Result]
-    complete: bool
+    planted: int
 
     @property
     def survivors(self) -> list[Result]:
@@ -53,14 +53,13 @@ def write_report(seen: Sequence[Seen], reasons: Sequence[Mapping[str, Any]]) -> 
 
 def tables(seen: Sequence[Seen], reasons: Sequence[Mapping[str, Any]]) -> str:
     """The figures by module, then each survivor with its reason."""
-    lines = ["| module | mutants | killed | survived | explained |", "|---|---:|---:|---:|---:|"]
+    lines = ["| module | mutants | asked | killed | survived | explained |", "|---|---:|---:|---:|---:|---:|"]
     for one in seen:
         survivors = one.survivors
         told = sum(bool(explained(reasons, one.path, result)) for result in survivors)
-        name = one.path if one.complete else f"{one.path} (not finished)"
-        lines.append(
-            f"| `{name}` | {len(one.results)} | {len(one.results) - len(survivors)} | {len(survivors)} | {told} |"
-        )
+        asked = len(one.results)
+        figures = (one.planted, asked, asked - len(survivors), len(survivors), told)
+        lines.append(f"| `{one.path}` | {' | '.join(map(str, figures))} |")
     lines += ["", "| survivor | change | why it stands |", "|---|---|---|"]
     for one in seen:
         for result in one.survivors:

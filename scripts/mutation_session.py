@@ -7,6 +7,7 @@ process that imports everything anew (scripts/mutants.py).
 
 import ast
 import gc
+import mmap
 import os
 import resource
 import signal
@@ -21,6 +22,7 @@ from mutation_operators import Mutant
 
 _WALL_S = 900
 _MEMORY = 6 << 30
+_LATELY = 8
 
 
 class Planting:
@@ -33,6 +35,10 @@ class Planting:
         self._module, self._todo, self._told = module, todo, told
         self._lines: dict[int, list[int]] = {}
         self._cost: dict[int, float] = {}
+        self._killers: list[
+            int
+        ] = []  # the tests that killed lately, the newest first: neighbours fall to the same ones
+        self._which = mmap.mmap(-1, 8)  # where a fork says which test it was
         self._failed = False
         self.sound = False
 
@@ -57,10 +63,8 @@ class Planting:
         functions = functions_of(path)
         gc.freeze()
         for mutant in self._todo:
-            reached = sorted(self._lines.get(mutant.line_no, ()), key=lambda at: (self._cost[at], at))
-            outcome = self._asked(
-                lambda tree=mutant.tree: swap(functions, path, tree), [session.items[at] for at in reached], limit_s
-            )
+            reached = [(at, session.items[at]) for at in self._in_order(mutant.line_no)]
+            outcome = self._asked(lambda tree=mutant.tree: swap(functions, path, tree), reached, limit_s)
             if not self._told(mutant, outcome):
                 break
         return True
@@ -90,7 +94,12 @@ class Planting:
         for line in reached:
             self._lines.setdefault(line, []).append(at)
 
-    def _asked(self, plant: Callable[[], int], items: Sequence[pytest.Item], limit_s: float) -> str:
+    def _in_order(self, line_no: int) -> list[int]:
+        """The tests that reach the line: first those that killed lately, then the quickest."""
+        lately = {at: place for place, at in enumerate(self._killers)}
+        return sorted(self._lines.get(line_no, ()), key=lambda at: (lately.get(at, len(lately)), self._cost[at], at))
+
+    def _asked(self, plant: Callable[[], int], items: Sequence[tuple[int, pytest.Item]], limit_s: float) -> str:
         if not items:
             return "survived"
         child = os.fork()
@@ -100,15 +109,20 @@ class Planting:
             resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
             try:
                 plant()
-                for item in items:
+                for at, item in items:
                     item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
                     if self._failed:
+                        self._which[:] = at.to_bytes(8, "little")
                         os._exit(1)
                 os._exit(0)
             except BaseException:
                 os._exit(1)
         _, status = os.waitpid(child, 0)
-        return "survived" if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0 else "killed"
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
+            return "survived"
+        if (at := int.from_bytes(self._which[:], "little")) in (known for known, _ in items):
+            self._killers = [at, *(other for other in self._killers if other != at)][:_LATELY]
+        return "killed"
 
 
 def swap(functions: Sequence[FunctionType], path: str, tree: ast.Module) -> int:

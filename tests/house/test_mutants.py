@@ -112,12 +112,12 @@ def test_the_report_tells_survivors_with_their_reasons() -> None:
 
     kept = Result(3, "if a < b:", "Lt to LtE", "survived")
     open_one = Result(9, "return a | b", "BitOr to BitAnd", "survived")
-    seen = Seen("m.py", {"1": kept, "2": open_one, "3": Result(4, "x", "y", "killed")}, complete=True)
+    seen = Seen("m.py", {"1": kept, "2": open_one, "3": Result(4, "x", "y", "killed")}, planted=7)
     reasons = [{"module": "m.py", "line": "if a < b:", "changes": ["Lt to LtE"], "why": "they are never equal"}]
     assert explained(reasons, "m.py", kept) == "they are never equal"
     assert explained(reasons, "other.py", kept) == ""
     text = tables([seen], reasons)
-    assert "| `m.py` | 3 | 1 | 2 | 1 |" in text
+    assert "| `m.py` | 7 | 3 | 1 | 2 | 1 |" in text
     assert "they are never equal" in text
     assert "return a \\| b" in text
     assert "**no test would miss it**" in text
