@@ -14,7 +14,16 @@ from numba import njit
 F = TypeVar("F", bound=Callable[..., object])
 
 INL = ()
-KERNELS: Final = ("compiled.py", "fill_kernel.py", "fill_walk.py", "measure.py")
+KERNELS: Final = (
+    "compiled.py",
+    "equity_path.py",
+    "fill_kernel.py",
+    "fill_walk.py",
+    "measure.py",
+    "rule_families.py",
+    "rule_kernels.py",
+    "sweep_kernel.py",
+)
 """Files of this package whose compiled functions others call."""
 
 

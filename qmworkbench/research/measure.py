@@ -103,20 +103,8 @@ def measure(rows: Rows, out: Scratch, fills: int, cash: float, figures: Floats, 
             variance = (squares - rest * rest / height) / (height - 1)
         figures[_SHARPE] = mean / np.sqrt(variance) if squares > 0 and variance > 0 else np.inf
     figures[_EXPOSURE] = held / height if height > 0 else 0.0
-    fees = turnover = owned = flow = 0.0
-    for i in range(fills):
-        qty, px, fee = out.money[SIGNED, i], out.money[PX, i], out.money[FEE, i]
-        size = abs(qty)
-        fees += fee
-        turnover += size * px
-        flow = added(flow, -(size * px + fee) if qty > 0 else size * px - fee)
-        owned = added(owned, qty)
-    profit = flow + owned * rows.price[CLOSE, height - 1] if fills > 0 else 0.0
-    figures[_RETURN] = profit / cash
-    figures[_FEES] = fees
-    figures[_TURNOVER] = turnover
     figures[_EQUITY] = equity
-    _trades(rows, out, fills, figures)
+    booked(rows, out, fills, cash, figures)
 
 
 @compiled
@@ -225,3 +213,21 @@ def _trades(rows: Rows, out: Scratch, fills: int, figures: Floats) -> None:
         figures[_BEST] = figures[_WORST] = np.nan
     figures[_WIN_RATE] = figures[_WINS] / closed if closed > 0 else np.nan
     figures[_FACTOR] = np.nan if closed == 0 else (figures[_PROFIT] / -lost if lost < 0 else np.inf)
+
+
+@compiled
+def booked(rows: Rows, out: Scratch, fills: int, cash: float, figures: Floats) -> None:
+    """Write what the fills alone tell: total return, fees, turnover, and the trades."""
+    fees = turnover = owned = flow = 0.0
+    for i in range(fills):
+        qty, px, fee = out.money[SIGNED, i], out.money[PX, i], out.money[FEE, i]
+        size = abs(qty)
+        fees += fee
+        turnover += size * px
+        flow = added(flow, -(size * px + fee) if qty > 0 else size * px - fee)
+        owned = added(owned, qty)
+    profit = flow + owned * rows.price[CLOSE, rows.price.shape[1] - 1] if fills > 0 else 0.0
+    figures[_RETURN] = profit / cash
+    figures[_FEES] = fees
+    figures[_TURNOVER] = turnover
+    _trades(rows, out, fills, figures)
