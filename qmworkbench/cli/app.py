@@ -17,6 +17,7 @@ from qmworkbench.cli import (
     drill,
     emergency,
     journal,
+    lookahead,
     note,
     operator,
     order,
@@ -90,6 +91,7 @@ _add_group("journal", journal.app)
 _add_group("data", data.app)
 _add_group("config", config.app)
 _add_group("strategy", strategy.app)
+_add("lookahead", lookahead.lookahead)
 _add_group("drill", drill.app)
 _add_group("venue", venue.app)
 _add_group("broker", broker.app)

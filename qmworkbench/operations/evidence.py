@@ -188,7 +188,8 @@ class StrategySeen(msgspec.Struct, frozen=True, kw_only=True):
     `proposals` are changes that wait for a signature, `coming` those signed for a later session. `pending` is a
     promotion that waits for an answer, "" if none. `needs_history_days` against `has_history_days`.
     `left_out`: why it does not run in this session although it was configured, "" if it does. `unrecorded`: what
-    an earlier session ran with and the ledger does not know, "" if it agrees.
+    an earlier session ran with and the ledger does not know, "" if it agrees. `unexamined`: why the look-ahead
+    examination on record does not count for the code that is here, "" if it does or if the status needs none.
     """
 
     instance_id: str
@@ -211,6 +212,7 @@ class StrategySeen(msgspec.Struct, frozen=True, kw_only=True):
     has_history_days: int = 0
     fits_market: bool = True
     left_out: str = ""
+    unexamined: str = ""
     unrecorded: str = ""
     detail: str = ""
 

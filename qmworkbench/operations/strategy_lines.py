@@ -73,6 +73,8 @@ def _why_not_ready(strategy: StrategySeen, environment: Environment) -> str:
     needed = _STATUS_NEEDED.get(environment)
     if needed is not None and strategy.status not in needed:
         return f"it is {strategy.status}, {environment} takes {' or '.join(needed)}"
+    if strategy.unexamined and not takes_all:
+        return strategy.unexamined
     if strategy.pending:
         return f"a promotion is pending: {strategy.pending}"
     if strategy.proposals and not takes_all:

@@ -4,6 +4,7 @@ M: Pre-Flight 5).
 
 from qmworkbench.domain.events.session import RunSpec
 from qmworkbench.operations.evidence import StrategySeen
+from qmworkbench.research.strategy_code import stale_examination
 from qmworkbench.service.plan import DayPlan, market_of
 from qmworkbench.service.runs import approved_set, instance_of, published
 from qmworkbench.storage.approvals import ApprovalLedger
@@ -67,6 +68,7 @@ def _seen(
         has_history_days=len(grids) - 1,
         fits_market=market_of(plan.data).value in spec.asset_classes,
         unrecorded=_unrecorded(before, approvals),
+        unexamined=stale_examination(definition),
     )
 
 

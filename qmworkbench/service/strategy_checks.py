@@ -15,6 +15,7 @@ from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.market.bars import HISTORY_DAYS, load_session
 from qmworkbench.market.schema import open_parquet
 from qmworkbench.market.session import SessionData
+from qmworkbench.research.strategy_code import stale_examination
 from qmworkbench.service.frames import raw_bars
 from qmworkbench.service.session_data import last_session
 from qmworkbench.strategies.bars import RAW_SCHEMA, session_bars
@@ -99,6 +100,9 @@ def _checked(
     params = definition.parameters(overrides)
     findings = [finding.sentence() for finding in lint(definition, params)]
     tried = ["lint"]
+    stale = stale_examination(definition)
+    if stale:
+        findings.append(f"strategy {definition.strategy_id}: {stale}")
     if bars is not None and bars.market in definition.asset_classes:
         tried.append(f"contract on {bars.table.height:,} bars")
         try:

@@ -91,6 +91,32 @@ def _evidence(entry: "StrategyDefinition") -> Iterator[str]:
                 f"is {entry.status.value}, yet no entry of its validation history approves {needed}: add that "
                 "evidence (approves, by, on), or lower the status"
             )
+    if entry.status.value in _NEEDED:
+        yield from _examined(entry)
+
+
+def _examined(entry: "StrategyDefinition") -> Iterator[str]:
+    """Trust with an account needs a passed look-ahead examination of exactly the parameters that were approved."""
+    passed = [piece.lookahead for piece in entry.validation if piece.lookahead is not None]
+    mine = [one for one in passed if one.params_hash == entry.hash({})]
+    remedy = (
+        f"run `qm lookahead {entry.strategy_id} --data FILE --evidence` and add what it prints, or lower the status"
+    )
+    if not mine:
+        other = f" (there is one of parameters {passed[-1].params_hash})" if passed else ""
+        yield (
+            f"is {entry.status.value}, yet its validation history holds no passed look-ahead examination of its "
+            f"approved parameters {entry.hash({})}{other}: {remedy}"
+        )
+    elif not any(set(one.analyses) >= set(_analyses()) and one.entries > 0 for one in mine):
+        lacking = [name for name in _analyses() if name not in mine[-1].analyses] or ["any entry to look at"]
+        yield f"is {entry.status.value}, yet its look-ahead examination lacks {', '.join(lacking)}: {remedy}"
+
+
+def _analyses() -> tuple[str, ...]:
+    from qmworkbench.strategies.definition import LOOKAHEAD_ANALYSES  # which is made of what is checked here
+
+    return LOOKAHEAD_ANALYSES
 
 
 _NEEDED: Final = {"paper-approved": ("paper-approved",), "live-approved": ("paper-approved", "live-approved")}

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import polars as pl
@@ -85,11 +85,30 @@ class ExitRules(msgspec.Struct, frozen=True, kw_only=True):
     flat: FlatPolicy | str = FlatPolicy.AT_CLOSE
 
 
+LOOKAHEAD_ANALYSES: Final = ("truncation", "shuffled future", "recursive warm-up", "next-bar leak")
+"""What a look-ahead examination is made of (`qm lookahead`, research/lookahead.py)."""
+
+
+class LookaheadPassed(msgspec.Struct, frozen=True, kw_only=True):
+    """A look-ahead examination that was passed: on which bars, with which parameters, by which code.
+
+    The hashes are 16 hex digits; `code_hash` is that of research/strategy_code.py. `qm lookahead --evidence` prints it.
+    """
+
+    data_hash: str
+    params_hash: str
+    code_hash: str
+    sessions: int
+    symbols: int
+    entries: int
+    analyses: tuple[str, ...] = LOOKAHEAD_ANALYSES
+
+
 class Validation(msgspec.Struct, frozen=True, kw_only=True):
     """One piece of evidence for a strategy: the data, what was done with it, what came out.
 
     `version` is the strategy's then, "" for the present one; `on` the date, ISO, "" where none was kept. Evidence on
-    which a status was granted says which (`approves`) and who granted it (`by`).
+    which a status was granted says which (`approves`) and who granted it (`by`). `lookahead`: the examination it was.
     """
 
     data: str
@@ -99,6 +118,7 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     on: str = ""
     approves: StrategyStatus | None = None
     by: str = ""
+    lookahead: LookaheadPassed | None = None
 
 
 class Anchor(msgspec.Struct, frozen=True, kw_only=True):

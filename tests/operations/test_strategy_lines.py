@@ -192,6 +192,14 @@ def test_what_holds_for_all_is_said_once() -> None:
     assert "35 experimental, 1 retired" in ready(*mixed).value
 
 
+@pytest.mark.parametrize("environment", Environment)
+def test_trust_with_an_account_needs_an_examination_of_the_code_that_is_here(environment: Environment) -> None:
+    check = ready(*but(many(), "fast-eurgbp", unexamined="its examination was of other code"), environment=environment)
+    needed = environment in (PAPER, LIVE)
+    assert check.status is (FAIL if needed else PASS)
+    assert (check.detail == "fast-eurgbp: its examination was of other code") is needed
+
+
 ODD = st.fixed_dictionaries(
     {},
     optional={

@@ -7,7 +7,14 @@ import pytest
 
 from qmworkbench.strategies.catalog import catalog
 from qmworkbench.strategies.completeness import entry_faults
-from qmworkbench.strategies.definition import EntryWindow, ExitRules, StrategyDefinition, StrategyStatus, Validation
+from qmworkbench.strategies.definition import (
+    EntryWindow,
+    ExitRules,
+    LookaheadPassed,
+    StrategyDefinition,
+    StrategyStatus,
+    Validation,
+)
 from qmworkbench.strategies.parameters import bounded
 from tests.strategies.bar_cases import changed
 from tests.strategies.planted import planted
@@ -67,6 +74,11 @@ def approval(status: StrategyStatus, **fields: Any) -> Validation:
     return evidence(approves=status, **({"by": "ada", "on": "2024-03-08"} | fields))
 
 
+def examined(**fields: Any) -> Validation:
+    passed = {"data_hash": "d1", "params_hash": GOOD.hash({}), "code_hash": "c1"}
+    return evidence(lookahead=LookaheadPassed(**(passed | {"sessions": 1, "symbols": 3, "entries": 9} | fields)))
+
+
 @pytest.mark.parametrize(
     ("status", "history", "said"),
     [
@@ -76,6 +88,19 @@ def approval(status: StrategyStatus, **fields: Any) -> Validation:
         (LIVE, (approval(PAPER),), "approves live-approved"),
         (PAPER, (approval(PAPER, by=""),), r"validation\[0\] that approves paper-approved without saying by whom"),
         (PAPER, (approval(PAPER, on=""),), "without saying by whom"),
+        (
+            PAPER,
+            (approval(PAPER),),
+            f"holds no passed look-ahead examination .* parameters {GOOD.hash({})}: run `qm lo",
+        ),
+        (LIVE, (approval(PAPER), approval(LIVE)), "is live-approved, yet .* no passed look-ahead examination"),
+        (PAPER, (approval(PAPER), examined(params_hash="p1")), r"\(there is one of parameters p1\)"),
+        (PAPER, (approval(PAPER), examined(entries=0)), "look-ahead examination lacks any entry to look at"),
+        (
+            PAPER,
+            (approval(PAPER), examined(analyses=("truncation",))),
+            "lacks shuffled future, recursive warm-up, next",
+        ),
     ],
 )
 def test_a_status_its_history_does_not_bear_out_is_refused(
@@ -90,8 +115,8 @@ def test_a_status_its_history_does_not_bear_out_is_refused(
     [
         (StrategyStatus.EXPERIMENTAL, ()),
         (StrategyStatus.RETIRED, ()),
-        (PAPER, (evidence(), approval(PAPER))),
-        (LIVE, (approval(PAPER), approval(LIVE))),
+        (PAPER, (evidence(), approval(PAPER), examined())),
+        (LIVE, (approval(PAPER), approval(LIVE), examined(params_hash="p1"), examined())),
     ],
 )
 def test_a_status_with_its_evidence_stands(status: StrategyStatus, history: tuple[Validation, ...]) -> None:
