@@ -29,6 +29,7 @@ from qmworkbench.research.fill_walk import (
 )
 from qmworkbench.research.measure import measure
 from qmworkbench.research.tape import Decisions, Fills, Floats, Ints, Tape, Terms
+from qmworkbench.research.tape_checks import check_decisions, check_tape
 
 
 @compiled
@@ -42,7 +43,9 @@ def simulated(
 
 
 def simulate(tape: Tape, decisions: Decisions, terms: Terms) -> Fills:
-    """The fills that `decisions` lead to on `tape` at these terms."""
+    """The fills that `decisions` lead to on `tape` at these terms. Raises TapeFault for what cannot be simulated."""
+    check_tape(tape)
+    check_decisions(tape, decisions)
     events = events_of(tape, decisions)
     out = scratch(events)
     fills, denied = walk(rows_of(tape), events, costs_of(terms, decisions), out)
