@@ -1,10 +1,11 @@
 """Which broker an environment trades with; never a quiet fall back to another one (§2, DESIGN §6)."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from qmworkbench.domain.sessions import Environment
 from qmworkbench.ports import Broker
 from qmworkbench.venue.costs import VenueModel
 from qmworkbench.venue.exchange import Exchange
+from qmworkbench.venue.reached import CALLS, WIRE, begun_by, one_way
 from qmworkbench.venue.wire.address import VenueAddress, read_note
 
 if TYPE_CHECKING:
@@ -24,17 +26,31 @@ if TYPE_CHECKING:
 SIMULATED_IN: Final = (Environment.BACKTEST, Environment.LOCAL)
 
 
+class Purpose(Enum):
+    """What a venue is opened for. To trade, it is there or played here, and reached the way it was begun. Between days
+    a command needs it too: what was begun over the wire and is served by nobody is served for as long as that takes. In
+    an emergency any way in will do.
+    """
+
+    TRADING = auto()
+    COMMAND = auto()
+    EMERGENCY = auto()
+
+
 class NoBroker(Exception):
     """This environment has no broker here. The message names what is missing and what to do."""
 
 
 @dataclass(frozen=True)
 class OpenVenue:
-    """Where a book trades: the broker, and the market its bars are shown to. `exchange` only in this process."""
+    """Where a book trades: the broker, and the market its bars are shown to. `exchange` only in this process; how the
+    broker is reached says whose names it speaks (venue/reached.py).
+    """
 
     broker: Broker
     market: Market
     exchange: Exchange | None = None
+    reached_by: str = CALLS
 
 
 def broker_for(environment: Environment, exchange: Exchange | None) -> Broker:
@@ -99,25 +115,38 @@ def open_venue(
     wire: VenueAddress | None = None,
     window: tuple[datetime, datetime] | None = None,
     leg_names: LegNames = nobody,
+    purpose: Purpose = Purpose.TRADING,
 ) -> Iterator[OpenVenue]:
     """The venue of a book: the exchange on its own file in this process, or with `wire` the one served elsewhere.
 
-    `window` is the session's open and close, `leg_names` as of wire_broker. Raises NoBroker, VenueError.
+    `window` is the session's open and close, `leg_names` as of wire_broker. Raises NoBroker, VenueError: for an account
+    that was begun the other way too (venue/reached.py), as `purpose` says.
     """
-    if wire is None:
-        with Exchange(path, instruments, model, currency, initial_cash) as exchange:
-            yield OpenVenue(broker_for(environment, exchange), exchange, exchange)
-        return
-    from qmworkbench.brokers.venue_door import RemoteMarket
+    begun = begun_by(path)
+    listed = list(instruments.values() if isinstance(instruments, Mapping) else instruments)
+    with ExitStack() as opening:
+        exchange = None
+        if wire is None and begun == WIRE and purpose is not Purpose.TRADING:
+            from qmworkbench.venue.wire.desk import Desk
+            from qmworkbench.venue.wire.here import served_here
 
-    broker = wire_broker(environment, wire, leg_names=leg_names)
-    listed = instruments.values() if isinstance(instruments, Mapping) else instruments
-    market = RemoteMarket(wire, listed, window=window, heard=broker.expect)
-    try:
-        yield OpenVenue(broker, market)
-    finally:
-        market.close()
-        broker.close()
+            served = opening.enter_context(
+                served_here(lambda: Desk(path, model, currency, initial_cash, instruments=listed))
+            )
+            wire, exchange = served.address, served.desk.exchange
+        if purpose is not Purpose.EMERGENCY:
+            one_way(path, begun, CALLS if wire is None else WIRE)
+        if wire is None:
+            exchange = opening.enter_context(Exchange(path, listed, model, currency, initial_cash))
+            yield OpenVenue(broker_for(environment, exchange), exchange, exchange)
+            return
+        from qmworkbench.brokers.venue_door import RemoteMarket
+
+        broker = wire_broker(environment, wire, leg_names=leg_names)
+        opening.callback(broker.close)
+        market = RemoteMarket(wire, listed, window=window, heard=broker.expect)
+        opening.callback(market.close)
+        yield OpenVenue(broker, market, exchange, WIRE)
 
 
 def _demand_simulated(environment: Environment) -> None:
@@ -128,4 +157,4 @@ def _demand_simulated(environment: Environment) -> None:
         )
 
 
-__all__ = ["LegNames", "NoBroker", "OpenVenue", "broker_for", "open_venue", "served_address", "wire_broker"]
+__all__ = ["LegNames", "NoBroker", "OpenVenue", "Purpose", "broker_for", "open_venue", "served_address", "wire_broker"]

@@ -111,16 +111,15 @@ def history(
 
 @contextmanager
 def _reading(config: "Config") -> Iterator[tuple["Broker", str]]:
-    """The broker of a book, for reading. A venue that is served is asked over its wire, else its file is opened.
+    """The broker of a book, for reading. A venue that is served is asked over its wire, else its file is opened: over
+    a wire of our own where its account was begun so, because its names are those of the wire.
 
     Raises NoBroker, VenueError, Cannot.
     """
-    from qmworkbench.brokers.select import broker_for, wire_broker
+    from qmworkbench.brokers.select import Purpose, open_venue, wire_broker
     from qmworkbench.ports import BrokerUnreachable
-    from qmworkbench.venue.exchange import Exchange
-    from qmworkbench.venue.wire.address import read_note
 
-    address, path = config.wire() or read_note(config.paths.venue), config.paths.venue
+    address, path = config.served(), config.paths.venue
     try:
         if address is not None:
             wire = wire_broker(config.environment, address, follow=False)
@@ -132,8 +131,16 @@ def _reading(config: "Config") -> Iterator[tuple["Broker", str]]:
         if not path.exists():
             raise Cannot(f"{path} is not there: book {config.book!r} has not traded yet", "run a day first (`qm day`)")
         settings = config.settings
-        with Exchange(path, (), config.venue_model(), settings.account_currency, settings.initial_cash) as exchange:
-            yield broker_for(config.environment, exchange), "simulated venue"
+        with open_venue(
+            config.environment,
+            path=path,
+            instruments=(),
+            model=config.venue_model(),
+            currency=settings.account_currency,
+            initial_cash=settings.initial_cash,
+            purpose=Purpose.COMMAND,
+        ) as venue:
+            yield venue.broker, "simulated venue"
     except BrokerUnreachable as error:
         raise Cannot(
             f"the broker does not answer: {error}", "see that it runs (`qm venue serve`), then ask again"

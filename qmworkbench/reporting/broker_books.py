@@ -6,7 +6,7 @@ locked out, and what is compared is what the broker has, not what we remember of
 
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from qmworkbench.brokers.select import LegNames
 from qmworkbench.brokers.simulated import SimulatedBroker
 from qmworkbench.domain.execution import Account, BrokerOrder, BrokerPosition, ExecType, ExecutionReport
 from qmworkbench.domain.instruments import Instrument
@@ -22,7 +23,10 @@ from qmworkbench.ports import Broker, BrokerUnreachable
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.venue import costs
 from qmworkbench.venue.exchange import Exchange
+from qmworkbench.venue.reached import WIRE, begun_by
 from qmworkbench.venue.records import StatementLine, VenueError
+
+Statement = Callable[[int], Sequence[StatementLine]]
 
 SIMULATED: Final = frozenset({Environment.BACKTEST, Environment.LOCAL})
 
@@ -53,18 +57,21 @@ def read_books(
     currency: str,
     asked: Iterable[str],
     after_cursor: int,
+    leg_names: LegNames,
 ) -> BrokerBooks:
     """Ask the broker of `environment` for a session that began after transaction `after_cursor`: its orders by id, its
-    executions, positions and account. Raises BrokerUnreachable with the reason.
+    executions, positions and account. `leg_names` says what we call the exits of our entries: a broker that names them
+    itself is understood by that. Raises BrokerUnreachable with the reason.
     """
     if environment not in SIMULATED:
         raise BrokerUnreachable(
             f"no adapter reads the books of a {environment} broker yet: compare with its own statement"
         )
-    with _venue_copy(paths, list(instruments), currency) as exchange:
-        session_id = exchange.session[0]
-        lines = exchange.statement(after_cursor)
-        return _read(SimulatedBroker(exchange), "simulated venue", session_id, asked, after_cursor, lines)
+    with _venue_copy(paths) as copy:
+        told_by = _over_the_wire if begun_by(copy) == WIRE else _in_process
+        with told_by(copy, list(instruments), currency, leg_names) as (broker, exchange, statement):
+            lines = statement(after_cursor)
+            return _read(broker, "simulated venue", exchange.session[0], asked, after_cursor, lines)
 
 
 def _read(
@@ -92,18 +99,42 @@ def _read(
 
 
 @contextmanager
-def _venue_copy(paths: BookPaths, instruments: list[Instrument], currency: str) -> Iterator[Exchange]:
-    """The venue as it is on disk now, opened from a copy that is gone afterwards."""
+def _in_process(
+    copy: Path, instruments: list[Instrument], currency: str, _: LegNames
+) -> Iterator[tuple[Broker, Exchange, Statement]]:
+    """A venue that the platform played itself."""
+    # Terms and opening cash are in the copy already; what is given here opens nothing new.
+    with Exchange(copy, instruments, costs.costed(), currency, Decimal(1)) as exchange:
+        yield SimulatedBroker(exchange), exchange, exchange.statement
+
+
+@contextmanager
+def _over_the_wire(
+    copy: Path, instruments: list[Instrument], currency: str, leg_names: LegNames
+) -> Iterator[tuple[Broker, Exchange, Statement]]:
+    """A venue that was a process of its own: in the names it had on the wire, as the session heard them."""
+    from qmworkbench.brokers.select import wire_broker
+    from qmworkbench.venue.wire.desk import Desk
+    from qmworkbench.venue.wire.here import served_here
+
+    with served_here(lambda: Desk(copy, costs.costed(), currency, Decimal(1), instruments=instruments)) as served:
+        broker = wire_broker(Environment.LOCAL, served.address, leg_names=leg_names, follow=False)
+        try:
+            yield broker, served.desk.exchange, served.desk.tape.statement
+        finally:
+            broker.close()
+
+
+@contextmanager
+def _venue_copy(paths: BookPaths) -> Iterator[Path]:
+    """The venue's file as it is now, in a copy that is gone afterwards."""
     if not paths.venue.exists():
         raise BrokerUnreachable(f"{paths.venue} does not exist: the venue of this book was moved or never opened")
     with tempfile.TemporaryDirectory(prefix="qm-venue-") as directory:
         copy = Path(directory) / "venue.db"
         try:
             _copy(paths.venue, copy)
-            # Terms and opening cash are in the copy already; what is given here opens nothing new.
-            model, cash = costs.costed(), Decimal(1)
-            with Exchange(copy, instruments, model, currency, cash) as exchange:
-                yield exchange
+            yield copy
         except (VenueError, sqlite3.Error) as error:
             raise BrokerUnreachable(f"{paths.venue} could not be read: {error}") from error
 

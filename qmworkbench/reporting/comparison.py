@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -35,6 +36,7 @@ from qmworkbench.ports import BrokerUnreachable
 from qmworkbench.reporting.broker_books import BrokerBooks, read_books
 from qmworkbench.reporting.money_lines import money_lines, net_realized
 from qmworkbench.reporting.session_source import SessionSource, state_at
+from qmworkbench.service.leased_broker import leg_name
 
 
 def gather(source: SessionSource) -> PostSessionEvidence:
@@ -93,6 +95,7 @@ def _broker(source: SessionSource, carried: dict[str, Order], after_cursor: int)
             currency=opened.account_currency,
             asked=asked,
             after_cursor=after_cursor,
+            leg_names=partial(leg_name, source.state),
         )
     except BrokerUnreachable as error:
         return None, str(error)

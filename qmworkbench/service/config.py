@@ -201,6 +201,13 @@ class Config:
             db_path=self.paths.venue,
         )
 
+    def served(self) -> VenueAddress | None:
+        """The venue of this book where a process serves it now: as it says beside its file, else as the settings do."""
+        from qmworkbench.venue.wire.address import read_note
+
+        noted = read_note(self.paths.venue)
+        return self.wire() if noted is None and self.settings.broker.url else noted
+
     def analytics(self) -> SignalSettings:
         """When the four signals of a running session speak."""
         return SignalSettings(**plain(self.settings.analytics))

@@ -7,22 +7,24 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import Final
 
-from qmworkbench.brokers.select import open_venue
+from qmworkbench.brokers.alpaca.adoption import nobody
+from qmworkbench.brokers.select import LegNames, Purpose, open_venue
 from qmworkbench.domain.chain import GENESIS
 from qmworkbench.domain.instruments import Instrument, instrument_for
 from qmworkbench.ports import Broker, JournalFailed
 from qmworkbench.service.config import Config
 from qmworkbench.service.direct_record import DirectRecord
 from qmworkbench.service.lease import fence, holder_of, is_held
+from qmworkbench.service.leased_broker import leg_name
 from qmworkbench.service.offline import BookEmpty, read_state
 from qmworkbench.storage.fallback import FallbackLog
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.refused import StorageRefused
 from qmworkbench.storage.sqlite import connect_readonly
 from qmworkbench.storage.stores import open_reader
-from qmworkbench.venue.wire.address import read_note
 
 _LEAVE_S: Final = 5.0
 
@@ -74,7 +76,7 @@ def open_direct(config: Config) -> Iterator[tuple[Broker, DirectRecord, str]]:
     """
     paths = config.paths
     with ExitStack() as opening:
-        instruments, session_id, currency = _known(config)
+        instruments, session_id, currency, leg_names = _known(config)
         venue = opening.enter_context(
             open_venue(
                 config.environment,
@@ -83,7 +85,9 @@ def open_direct(config: Config) -> Iterator[tuple[Broker, DirectRecord, str]]:
                 model=config.venue_model(),
                 currency=currency,
                 initial_cash=config.settings.initial_cash,
-                wire=config.wire() or read_note(paths.venue),
+                wire=config.served(),
+                leg_names=leg_names,
+                purpose=Purpose.EMERGENCY,
             )
         )
         log, trouble = fallback_log(paths, _head(paths))
@@ -92,22 +96,26 @@ def open_direct(config: Config) -> Iterator[tuple[Broker, DirectRecord, str]]:
         yield venue.broker, DirectRecord(log, trouble=trouble), session_id
 
 
-def _known(config: Config) -> tuple[list[Instrument], str, str]:
-    """Instruments, session and currency: from the journal, or from the venue's own file if that is all there is."""
+def _known(config: Config) -> tuple[list[Instrument], str, str, LegNames]:
+    """Instruments, session, currency and what exits are called: from the journal, or the venue's own file if that is
+    all there is.
+    """
+    leg_names: LegNames = nobody
     try:
-        session = read_state(config).state.session
+        state = read_state(config).state
+        session, leg_names = state.session, partial(leg_name, state)
     except (BookEmpty, StorageRefused, sqlite3.Error, ValueError):
         session = None
     if session is not None:
-        return list(session.instruments.values()), session.session_id, session.account_currency
+        return list(session.instruments.values()), session.session_id, session.account_currency, leg_names
     if not config.paths.venue.exists():  # it is served from elsewhere, and names its symbols itself
-        return [], "unknown", config.settings.account_currency
+        return [], "unknown", config.settings.account_currency, leg_names
     query = "SELECT symbol FROM positions UNION SELECT symbol FROM orders ORDER BY symbol"
     with closing(connect_readonly(config.paths.venue)) as venue:
         symbols = [str(symbol) for (symbol,) in venue.execute(query)]
         currencies = [str(currency) for (currency,) in venue.execute("SELECT currency FROM account")]
     found = [instrument_for(symbol) for symbol in symbols]
-    return found, "unknown", currencies[0] if currencies else config.settings.account_currency
+    return found, "unknown", currencies[0] if currencies else config.settings.account_currency, leg_names
 
 
 def _head(paths: BookPaths) -> tuple[int, str]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from qmworkbench.brokers.select import OpenVenue, open_venue
+from qmworkbench.brokers.select import OpenVenue, Purpose, open_venue
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.bus.in_process import InProcessBus
 from qmworkbench.domain.chain import Record
@@ -46,7 +46,6 @@ from qmworkbench.trading.comparison import compare
 from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.reconciliation import TOLERANCES
 from qmworkbench.venue.exchange import Exchange, VenueError
-from qmworkbench.venue.wire.address import read_note
 
 # The clock stands still here, but what is ordered comes after what was decided: a comparison made before a halt must
 # not pass for one made after it.
@@ -146,8 +145,9 @@ def open_offline(config: Config, command: str) -> Iterator[OfflineBook]:
                 model=config.venue_model(),
                 currency=session.account_currency,
                 initial_cash=config.settings.initial_cash,
-                wire=config.wire() or read_note(paths.venue),
+                wire=config.served(),
                 leg_names=lambda entry, leg: leg_name(intents, entry, leg),
+                purpose=Purpose.COMMAND,
             )
         )
         broker = venue.broker

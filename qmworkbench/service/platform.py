@@ -40,6 +40,7 @@ from qmworkbench.storage.snapshots import SnapshotStore
 from qmworkbench.storage.stores import open_journal
 from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.state import State, encode_state
+from qmworkbench.venue.reached import heard_by, one_way
 
 if TYPE_CHECKING:
     from qmworkbench.bus.redis_streams import RedisBus
@@ -205,6 +206,8 @@ def open_platform(
             )
         )
         platform = Platform(plan, journal=journal, venue=venue, lease=lease, work=work, notifier=notifier)
+        # Its file may be elsewhere, and new: what the journal has heard of executions says it too.
+        one_way(plan.paths.root, heard_by(platform.state.exec_cursor), venue.reached_by)
         intents.append(platform.state)
         opening.callback(platform.bus.close)
         opening.callback(platform.bars.close)

@@ -38,6 +38,7 @@ from qmworkbench.venue.overnight import Overnight
 from qmworkbench.venue.pricing import Pricing, told
 from qmworkbench.venue.quiet import is_quiet
 from qmworkbench.venue.quotes import Quotes, match
+from qmworkbench.venue.reached import CALLS, one_way
 from qmworkbench.venue.records import StatementLine, VenueError
 from qmworkbench.venue.store import Store
 from qmworkbench.venue.turns import Turn
@@ -61,6 +62,7 @@ class Exchange:
         initial_cash: Decimal,
         *,
         name: str = "sim",
+        reached_by: str = CALLS,
         faults: FaultSource | None = None,
     ) -> None:
         if not initial_cash.is_finite() or initial_cash <= 0:
@@ -68,6 +70,7 @@ class Exchange:
         listed = list(instruments.values()) if isinstance(instruments, Mapping) else list(instruments)
         by_symbol = {instrument.symbol: instrument for instrument in listed}
         self._lock = threading.RLock()
+        self._reached_by = reached_by
         self._pricing = Pricing(by_symbol, account_currency)
         self._store = MemoryStore() if db_path is None else Store(db_path)
         try:
@@ -129,6 +132,7 @@ class Exchange:
             raise VenueError("a session needs an id, for example its date")
         with self._change() as books:
             account = books.account
+            reached_by = one_way(self._store.path, account.reached_by, self._reached_by)
             if session_id == account.session_id:
                 return
             if at < books.now:
@@ -136,6 +140,7 @@ class Exchange:
                     f"session {session_id} opens at {at}, but these books are at {books.now} already: "
                     "time does not run backwards; start with fresh books"
                 )
+            account.reached_by = reached_by
             expire_day_orders(books, at)
             account.session_id, account.session_open, account.opened_at = session_id, True, at
             account.session_no += 1

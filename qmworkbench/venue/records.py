@@ -19,7 +19,7 @@ class VenueError(Exception):
 class AccountRow(msgspec.Struct, kw_only=True):
     """The account: money in `currency`; `realized_pnl` and `fees` since the session began; `last_as_of` the
     last frame matched, `session_date` the last session's date (ISO, "" before a dated one), `session_no` how many
-    sessions were opened.
+    sessions were opened, `reached_by` how its clients do since the first one (reached.py).
     """
 
     venue: str
@@ -34,6 +34,7 @@ class AccountRow(msgspec.Struct, kw_only=True):
     last_as_of: datetime | None = None
     session_date: str = ""
     session_no: int = 0
+    reached_by: str = ""
 
 
 class Holding(msgspec.Struct, kw_only=True, gc=False):

@@ -5,7 +5,7 @@ from typing import Final
 from qmworkbench.venue.orders import VenueOrder
 from qmworkbench.venue.records import AccountRow
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 ORDER_COLUMNS = tuple(VenueOrder.__struct_fields__)
 ACCOUNT_COLUMNS = tuple(AccountRow.__struct_fields__)
@@ -93,8 +93,10 @@ ALTER TABLE orders ADD COLUMN fills_late INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE account ADD COLUMN session_no INTEGER NOT NULL DEFAULT 0;
 {_VERSION_3_TABLES}
 """
+# Version 3 did not say how its clients reach it: the session that opens next does.
+_TO_4 = "ALTER TABLE account ADD COLUMN reached_by TEXT NOT NULL DEFAULT '';"
 _STEP = f"PRAGMA user_version = {SCHEMA_VERSION};"
-MIGRATIONS: Final = {1: f"{_TO_2}{_TO_3}{_STEP}", 2: f"{_TO_3}{_STEP}"}
+MIGRATIONS: Final = {1: f"{_TO_2}{_TO_3}{_TO_4}{_STEP}", 2: f"{_TO_3}{_TO_4}{_STEP}", 3: f"{_TO_4}{_STEP}"}
 
 
 def _upsert(table: str, columns: tuple[str, ...], key: str) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,9 +20,9 @@ from qmworkbench.domain.instruments import Instrument
 from qmworkbench.venue.costs import VenueModel, ideal
 from qmworkbench.venue.wire.address import VenueAddress
 from qmworkbench.venue.wire.desk import Desk
+from qmworkbench.venue.wire.here import served_here
 from qmworkbench.venue.wire.names import TOKEN_HEADER
 from qmworkbench.venue.wire.rest import Wire
-from qmworkbench.venue.wire.server import Serving, listen
 from qmworkbench.venue.wire.troubles import StreamFault, WireFault
 from tests.venue.worlds import OPEN, World
 
@@ -73,43 +71,15 @@ def served(
     port: int = 0,
 ) -> Iterator[Served]:
     """Serve the venue of `path` until the block ends."""
-    loop = asyncio.new_event_loop()
-    began = threading.Event()
-    found: list[Any] = []
 
-    async def begin() -> Serving:
-        desk = Desk(path, model if model is not None else ideal(), "USD", Decimal(cash), instruments=instruments)
-        return listen(Wire(desk, key_id=KEY, secret=SECRET, token=TOKEN, per_minute=per_minute), port=port)
+    def open_desk() -> Desk:
+        return Desk(path, model if model is not None else ideal(), "USD", Decimal(cash), instruments=instruments)
 
-    def live() -> None:
-        asyncio.set_event_loop(loop)
-        try:
-            found.append(loop.run_until_complete(begin()))
-        except BaseException as error:
-            found.append(error)
-        began.set()
-        if isinstance(found[0], Serving):
-            loop.run_forever()
+    def wired(desk: Desk) -> Wire:
+        return Wire(desk, key_id=KEY, secret=SECRET, token=TOKEN, per_minute=per_minute)
 
-    thread = threading.Thread(target=live, daemon=True)
-    thread.start()
-    assert began.wait(10)
-    if isinstance(found[0], BaseException):
-        raise found[0]
-    serving: Serving = found[0]
-    address = VenueAddress(url=serving.url, key_id=KEY, secret=SECRET, token=TOKEN)
-    try:
-        yield Served(address, serving.wire.desk)
-    finally:
-
-        async def end() -> None:
-            await serving.stop()
-            serving.wire.desk.close()
-
-        asyncio.run_coroutine_threadsafe(end(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+    with served_here(open_desk, wired=wired, port=port) as here:
+        yield Served(here.address, here.desk)
 
 
 class WireWorld(World):

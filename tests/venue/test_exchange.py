@@ -217,7 +217,7 @@ class TestItsFile:
         with sqlite3.connect(path) as db:
             db.execute("CREATE TABLE other (x)")
         db.close()
-        with pytest.raises(VenueError, match="has books of version 0, this program keeps version 3"):
+        with pytest.raises(VenueError, match="has books of version 0, this program keeps version 4"):
             Exchange(path, [us_equity("AAA")], ideal(), "USD", D(1))
 
     def test_what_is_held_goes_on_under_its_terms_though_it_trades_no_more(self, world: World) -> None:

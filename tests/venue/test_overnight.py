@@ -312,7 +312,7 @@ class TestWhen:
         world.exchange.close()
         with closing(sqlite3.connect(world.path)) as db:
             db.executescript(
-                f"{OLDER[3]}DROP TABLE activities; DROP TABLE listings;"
+                f"{OLDER[4]}{OLDER[3]}DROP TABLE activities; DROP TABLE listings;"
                 "UPDATE account SET session_id = 'main-2018-03-02';"
                 "ALTER TABLE account DROP COLUMN session_date; PRAGMA user_version = 1;"
             )

@@ -295,7 +295,7 @@ def test_a_file_of_version_2_is_taken_over(tmp_path: Path) -> None:
     before = (world.exchange.open_orders(), world.exchange.account(), world.said())
     world.exchange.close()
     with closing(sqlite3.connect(world.path)) as db:
-        db.executescript(OLDER[3])
+        db.executescript(OLDER[4] + OLDER[3])
     with Exchange(world.path, world.instruments, world.model, "USD", D(1)) as again:
         assert (again.open_orders(), again.account(), again.reports(0)) == before
         world.exchange = again

@@ -23,10 +23,11 @@ Bar = Sequence[float | str]
 
 # What takes a file of the version before to the one named, undone.
 OLDER = {
+    4: "ALTER TABLE account DROP COLUMN reached_by; PRAGMA user_version = 3;",
     3: "DROP TABLE order_ids; DROP TABLE quotes; DROP TABLE round_trips; DROP TABLE counters; DROP TABLE scheduled;"
     "ALTER TABLE orders DROP COLUMN working_id; ALTER TABLE orders DROP COLUMN replaced_id;"
     "ALTER TABLE orders DROP COLUMN ahead_qty; ALTER TABLE orders DROP COLUMN cancel_pending;"
-    "ALTER TABLE orders DROP COLUMN fills_late; ALTER TABLE account DROP COLUMN session_no; PRAGMA user_version = 2;"
+    "ALTER TABLE orders DROP COLUMN fills_late; ALTER TABLE account DROP COLUMN session_no; PRAGMA user_version = 2;",
 }
 
 

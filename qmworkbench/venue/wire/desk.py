@@ -20,6 +20,7 @@ from qmworkbench.domain.instruments import Instrument
 from qmworkbench.venue.bars import Floats, Frame
 from qmworkbench.venue.costs import VenueModel
 from qmworkbench.venue.exchange import Exchange
+from qmworkbench.venue.reached import WIRE
 from qmworkbench.venue.records import VenueError
 from qmworkbench.venue.wire.tape import Tape, Update
 
@@ -112,7 +113,15 @@ class Desk:
         self.tape = Tape(self.exchange, name)
 
     def _open(self) -> Exchange:
-        return Exchange(self._path, self._instruments, self._model, self._currency, self._cash, name=self.name)
+        return Exchange(
+            self._path,
+            self._instruments,
+            self._model,
+            self._currency,
+            self._cash,
+            name=self.name,
+            reached_by=WIRE,
+        )
 
     def close(self) -> None:
         """Let go of the file."""

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from qmworkbench.domain.execution import AccountActivity, BrokerOrder, ExecType, ExecutionReport
 from qmworkbench.venue.exchange import Exchange
+from qmworkbench.venue.records import StatementLine
 from qmworkbench.venue.wire.names import ENTRY_LEGS, leg_name, ns_of, wire_id
 
 _TIMED: Final = {
@@ -20,6 +23,7 @@ _TIMED: Final = {
     ExecType.REJECTED: "failed_ns",
     ExecType.REPLACED: "replaced_ns",
 }
+_TRADES: Final = (ExecType.TRADE.value, ExecType.TRADE_CANCEL.value)
 
 
 @dataclass
@@ -107,6 +111,17 @@ class Tape:
             for update in self.updates
             if update.report.exec_type in (ExecType.TRADE, ExecType.TRADE_CANCEL)
         ]
+
+    def statement(self, after_ns: int) -> list[StatementLine]:
+        """The account's statement after a time, in the wire's names and times."""
+        times = {update.report.cursor: update.ns for update in self.updates}
+        times |= {entry.cursor: ns for ns, entry in self.booked}
+        told = []
+        for line in self._exchange.statement():
+            ref = line.ref if line.what not in _TRADES else wire_id(self.venue, "execution", line.ref)
+            if times[line.cursor] > after_ns:
+                told.append(msgspec.structs.replace(line, cursor=times[line.cursor], ref=ref))
+        return told
 
     def held(self, order: WireOrder) -> BrokerOrder | None:
         """The order as the exchange's books have it now."""
