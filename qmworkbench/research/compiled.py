@@ -23,6 +23,7 @@ KERNELS: Final = (
     "rule_families.py",
     "rule_kernels.py",
     "sweep_kernel.py",
+    "trailing.py",
 )
 """Files of this package whose compiled functions others call."""
 

@@ -28,7 +28,7 @@ from qmworkbench.research.fill_walk import (
     walk,
 )
 from qmworkbench.research.measure import measure
-from qmworkbench.research.tape import Decisions, Fills, Floats, Ints, Tape, Terms
+from qmworkbench.research.tape import Bools, Decisions, Fills, Floats, Ints, Tape, Terms
 from qmworkbench.research.tape_checks import check_decisions, check_tape
 
 
@@ -96,12 +96,9 @@ def boundaries(tape: Tape) -> Ints:
 
 def events_of(tape: Tape, decisions: Decisions) -> Events:
     """The rows at which something was decided, entries cleaned as FILLS §3 asks."""
-    clear = ~(decisions.entry_long & ~decisions.exit_long & decisions.entry_short & ~decisions.exit_short) & ~tape.ends
+    long, short = cleaned_entries(tape, decisions)
     code = (
-        (decisions.entry_long & ~decisions.exit_long & clear) * ENTRY_LONG
-        + (decisions.entry_short & ~decisions.exit_short & clear) * ENTRY_SHORT
-        + decisions.exit_long * EXIT_LONG
-        + decisions.exit_short * EXIT_SHORT
+        long * ENTRY_LONG + short * ENTRY_SHORT + decisions.exit_long * EXIT_LONG + decisions.exit_short * EXIT_SHORT
     ).astype(np.int8)
     row = np.flatnonzero(code)
     plan = (decisions.stop, decisions.target, decisions.trail_bps, decisions.max_hold_bars, decisions.qty)
@@ -109,6 +106,14 @@ def events_of(tape: Tape, decisions: Decisions) -> Events:
         what=np.array([row, code[row]], dtype=np.int64),
         plan=np.array([column[row] for column in plan], dtype=np.float64),
     )
+
+
+def cleaned_entries(tape: Tape, decisions: Decisions) -> tuple[Bools, Bools]:
+    """Entries, long and short, as FILLS §3 cleans them: none where the same side's exit is true, none where both sides
+    are left, none at a session's last bar."""
+    long, short = decisions.entry_long & ~decisions.exit_long, decisions.entry_short & ~decisions.exit_short
+    free = ~(long & short) & ~tape.ends
+    return long & free, short & free
 
 
 def costs_of(terms: Terms, decisions: Decisions) -> Costs:

@@ -15,6 +15,7 @@ import numpy as np
 
 from qmworkbench.research.compiled import compiled
 from qmworkbench.research.tape import Floats, Ints
+from qmworkbench.research.trailing import level_behind
 
 BLOCK: Final = 16
 """Rows whose lowest low and highest high are kept together."""
@@ -24,9 +25,6 @@ ENTRY_SHORT: Final = 2
 EXIT_LONG: Final = 4
 EXIT_SHORT: Final = 8
 
-_UNITS: Final = 1e8  # exact numbers have eight decimals, as in the venue
-_EXACT_BELOW: Final = 9.0e14  # units that can still be multiplied by 10,000 in 64 bits
-_FORGIVEN_TICKS: Final = 1e-6
 _ENTRY, _EXIT, _OPPOSITE, _STOP, _TARGET, _TRAIL, _MAX_HOLD, _FLAT = range(8)  # tape.Reason
 _OPEN, _RANGE, _CLOSE = range(3)  # tape.Phase
 
@@ -94,19 +92,8 @@ SIGNED, PX, FEE = range(3)
 
 @compiled
 def trail_level(rows: Rows, peak: float, bps: int, side: int) -> float:
-    """The level `bps` behind `peak`, on tick, away from the market: down for a long (side 1), up for a short (-1)."""
-    units = np.round(peak * _UNITS)
-    share = np.int64(10_000 - side * bps)
-    if rows.tick_units > 0 and units < _EXACT_BELOW:
-        dividend, divisor = np.int64(units) * share, np.int64(10_000) * rows.tick_units
-        count = dividend // divisor
-        if side < 0 and count * divisor < dividend:
-            count += 1
-        ticks = np.float64(count)
-    else:
-        exact = peak * (share / 10_000.0) / rows.tick
-        ticks = np.floor(exact + _FORGIVEN_TICKS) if side > 0 else np.ceil(exact - _FORGIVEN_TICKS)
-    return ticks / rows.ticks_per_unit if rows.ticks_per_unit > 0 else ticks * rows.tick
+    """`level_behind` on the ticks of a tape."""
+    return level_behind(peak, bps, side, rows.tick, rows.tick_units, rows.ticks_per_unit)
 
 
 @compiled
