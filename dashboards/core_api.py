@@ -162,6 +162,12 @@ class CoreApi:
             raise ApiTrouble(_unreachable(endpoint, error), delivered=False) from None
         except httpx.HTTPError as error:
             raise ApiTrouble(_unreachable(endpoint, error)) from None
+        except RuntimeError as error:  # closed meanwhile: the page's server is going down
+            if not self._client.is_closed:
+                raise
+            raise ApiTrouble(
+                _down("the page's server is stopping", "use `qm` in a terminal"), delivered=False
+            ) from error
         content = _object(response)
         if response.status_code in (401, 403):
             raise ApiTrouble(_refused(response.status_code, content), delivered=False)

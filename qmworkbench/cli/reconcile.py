@@ -59,17 +59,18 @@ def reconcile(
 
 
 def _on_platform(api: "CoreApi", reason: str, who: str) -> dict[str, Any]:
-    from qmworkbench.domain.commands import Reconcile
+    from qmworkbench.domain.commands import RECONCILE_JOINED, Reconcile
 
     before = int(api.events(2**52, limit=1)["head"])
     answer = api.command(Reconcile(reason=reason), operator=who)
     if not answer.accepted:
         raise CommandRefused(answer.reason, answer.remedy)
+    joined = answer.effect.startswith(RECONCILE_JOINED)
     begun = time.monotonic()
     seen, since = 0, begun
     while time.monotonic() < begun + _PATIENCE_S:
         events = api.events(before, types=_KINDS)["events"]
-        ends = [at for at, event in enumerate(events) if event["type"] == _END and event["trigger"] == "operator"]
+        ends = [at for at, event in enumerate(events) if event["type"] == _END and _ours(event, joined)]
         if len(ends) > seen:
             seen, since = len(ends), time.monotonic()
         if ends:
@@ -81,6 +82,11 @@ def _on_platform(api: "CoreApi", reason: str, who: str) -> dict[str, Any]:
         f"the platform took the order and no comparison ended within {_PATIENCE_S:g} s",
         "look at the broker's connection with `qm status`",
     )
+
+
+def _ours(end: Mapping[str, Any], joined: bool) -> bool:
+    """Whether this comparison answers the command: the one it asked for, or the one that was under way already."""
+    return joined or end["trigger"] == "operator"
 
 
 def _on_book(config: "Config", reason: str, who: str) -> dict[str, Any]:

@@ -96,8 +96,11 @@ class DropCandidate(Command, frozen=True, kw_only=True, tag="drop_candidate"):
     symbol: str
 
 
+RECONCILE_JOINED = "a reconciliation is under way already"
+
+
 class Reconcile(Command, frozen=True, kw_only=True, tag="reconcile"):
-    """Compare with the broker now."""
+    """Compare with the broker now. Answered with RECONCILE_JOINED when the broker is being read for one already."""
 
 
 class ReleaseEntries(Command, frozen=True, kw_only=True, tag="release_entries"):

@@ -111,6 +111,10 @@ def _drop_candidate(decision: Decision, event: CommandReceived, command: command
 
 def _reconcile(decision: Decision, event: CommandReceived, command: commands.Reconcile) -> str:
     demand_session(decision.state)
+    under_way = decision.state.reconciliation.pending
+    if under_way is not None:
+        # The broker is being read this moment: asking twice would answer nothing sooner, and what comes is as fresh.
+        return f"{commands.RECONCILE_JOINED} ({under_way.value}); its result is the answer"
     reconciliation.start(decision, Trigger.OPERATOR)
     return "reconciliation started"
 

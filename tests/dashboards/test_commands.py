@@ -167,6 +167,16 @@ def test_an_emergency_does_not_wait_behind_hanging_commands(sender: CommandSende
     heard.until("accepted")
 
 
+def test_a_command_on_its_way_when_the_page_stops_is_told_as_not_delivered(tmp_path: Path, fake: FakeCoreApi) -> None:
+    """Found under load: the page's server stopped between two tries, and the thread died of a closed client."""
+    api = CoreApi(book_endpoint(tmp_path))
+    api.close()
+    sending, heard = CommandSender(api, emergency_tries_s=0.3, pause_s=0.02), Heard()
+    sending.send(message(), heard)
+    assert "is stopping" in heard.until("undelivered").text
+    sending.close()
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -11,6 +11,7 @@ from qmworkbench.domain.events import decode
 from qmworkbench.domain.events.control import (
     AlertRaised,
     CommandAccepted,
+    CommandReceived,
     CommandRefused,
     DecisionRecorded,
     DecisionRequired,
@@ -382,6 +383,21 @@ def test_a_planted_position_break_is_found_halts_and_follows_the_broker(delta: D
     assert [e for e in events(world, RepairApplied) if e.symbol == "AAA"]
     assert world.state.halt.code == "must_halt.position_mismatch"
     assert not intents(world, Leg.LIQUIDATE), "liquidation is a person's command"
+
+
+def test_a_comparison_asked_for_while_one_is_under_way_is_told_that_it_joins_it() -> None:
+    """Found by `qm reconcile` on a platform at speed: its own comparison was swallowed, and it waited for it."""
+    world = held()
+    told = []
+    for nth in (1, 2):
+        look = commands.Reconcile(reason="look")
+        step = world.kernel.step(
+            CommandReceived(at=world.at(), command_id=f"look-{nth}", command=look, operator="ann", origin="test")
+        )
+        told += [event.effect for event in step if isinstance(event, CommandAccepted)]
+    assert told[0] == "reconciliation started"
+    assert told[1].startswith(commands.RECONCILE_JOINED)
+    assert "operator" in told[1]
 
 
 def test_an_answer_that_erases_exposure_is_read_twice_before_it_is_believed() -> None:
