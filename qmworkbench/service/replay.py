@@ -3,7 +3,8 @@
 Kernel, venue model, signals and the steps of a day are those of every shell. What a replay leaves out is what surrounds
 them: disk, evidence, telemetry, health, projections, page. Its decisions are those of the full day in environment
 backtest, event for event, but for `checks_hash` and `failed` of `session.preflight_recorded`: its checklist has one
-line. A day of environment local differs by that word as well, where it is opened and where the Risk Manager names it.
+line. A day of environment local differs by that word as well, where it is opened and where the Risk Manager names it,
+and compares with the broker more often where bars are long (trading/reconciliation.py).
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -5,7 +5,8 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Final
+from math import isnan
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -27,29 +28,32 @@ class RunFault:
     problem: str
 
 
-@dataclass(frozen=True, eq=False)
 class Told:
-    """What one set of rules says of some symbols with a bar at this boundary, whoever owns them."""
+    """What one set of rules says of some symbols with a bar at this boundary, whoever owns them.
 
-    symbols: tuple[str, ...]
-    close: Floats
-    answers: Answers
+    `lot` holds the answers, those of more rows than these where they were computed together; `rows` are the symbols'
+    places in it. `enters` and `leaves` say symbol by symbol whether there is an entry, an exit: 1 or 0.
+    """
 
-    @cached_property
-    def enters(self) -> list[bool]:
-        """Whether there is an entry, symbol by symbol."""
-        entering: list[bool] = (self.answers.entry_long | self.answers.entry_short).tolist()
-        return entering
+    __slots__ = ("close", "enters", "leaves", "lot", "rows", "symbols")
 
-    @cached_property
-    def leaves(self) -> list[bool]:
-        """Whether there is an exit, symbol by symbol."""
-        leaving: list[bool] = (self.answers.exit_long | self.answers.exit_short).tolist()
-        return leaving
+    def __init__(self, symbols: tuple[str, ...], close: Floats, lot: Answers, rows: range | Sequence[int]) -> None:
+        self.symbols, self.close, self.lot, self.rows = symbols, close, lot, rows
+        entering, leaving = lot.entering, lot.leaving
+        if isinstance(rows, range):
+            self.enters, self.leaves = entering[rows.start : rows.stop], leaving[rows.start : rows.stop]
+        else:
+            self.enters = bytes([entering[row] for row in rows])
+            self.leaves = bytes([leaving[row] for row in rows])
+
+    @property
+    def answers(self) -> Answers:
+        """The answers for each symbol."""
+        rows = self.rows
+        return sliced(self.lot, rows.start, rows.stop) if isinstance(rows, range) else taken(self.lot, rows)
 
 
-@dataclass(frozen=True, eq=False)
-class RunSignals:
+class RunSignals(NamedTuple):
     """One instance's answers for its symbols with a bar at this boundary: those `at` some places of what was told."""
 
     instance_id: str
@@ -62,16 +66,17 @@ class RunSignals:
         """The symbols, in alphabetical order."""
         return tuple(self.told.symbols[at] for at in self.at)
 
-    @cached_property
+    @property
     def close(self) -> Floats:
         """The decision price of each."""
         close: Floats = self.told.close[list(self.at)]
         return close
 
-    @cached_property
+    @property
     def answers(self) -> Answers:
         """The answers for each."""
-        return taken(self.told.answers, self.at)
+        rows = self.told.rows
+        return taken(self.told.lot, [rows[at] for at in self.at])
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +102,11 @@ class SignalBatch:
         """
         found = []
         for run in self.runs:
-            enters, leaves = run.told.enters, run.told.leaves
+            told = run.told
+            enters, leaves = told.enters, told.leaves
             for at in run.at:
                 if enters[at] or (leaves[at] and (exposed is None or _key(run, at) in exposed)):
-                    found.append(_row(run, at))
+                    found.append(_row(run.instance_id, told, at))
         return tuple(found)
 
     @cached_property
@@ -114,21 +120,23 @@ class SignalBatch:
         """16 hex digits over every answer and fault."""
         digest = hashlib.sha256(self.as_of.isoformat().encode())
         for run in self.runs:
+            answers = run.answers
             digest.update("\x1f".join((run.instance_id, *run.symbols)).encode())
             digest.update(run.close.tobytes())
             for name in (*FLAGS, *LEVELS, *LIMITS):
-                digest.update(getattr(run.answers, name).tobytes())
-            for values in run.answers.features.values():
+                digest.update(getattr(answers, name).tobytes())
+            for values in answers.features.values():
                 digest.update(values.tobytes())
-            digest.update(repr(sorted(run.answers.masked.items())).encode())
+            digest.update(repr(sorted(answers.masked.items())).encode())
         digest.update(repr(self.faults).encode())
         return digest.hexdigest()[:16]
 
     def _table(self, run: RunSignals) -> pl.DataFrame:
         symbol = pl.Series("symbol", run.symbols, dtype=pl.String)
         ts = pl.Series("ts", [self.ts] * len(run.symbols), dtype=TS)
-        there = run.answers.features
-        return run.answers.frame(symbol, ts).select(
+        answers = run.answers
+        there = answers.features
+        return answers.frame(symbol, ts).select(
             pl.lit(run.instance_id).alias("instance_id"),
             pl.lit(run.strategy_id).alias("strategy_id"),
             "symbol",
@@ -184,21 +192,21 @@ def _key(run: RunSignals, at: int) -> str:
     return f"{run.instance_id}|{run.told.symbols[at]}"
 
 
-def _row(run: RunSignals, at: int) -> SignalRow:
-    answers = run.told.answers
-    stop, target = float(answers.stop[at]), float(answers.target[at])
-    told = (f"{name[2:]} {values[at]:.6g}" for name, values in answers.features.items() if not np.isnan(values[at]))
+def _row(instance_id: str, told: Told, at: int) -> SignalRow:
+    lot, row = told.lot, told.rows[at]
+    stop, target = lot.stop.item(row), lot.target.item(row)
+    features = [(name, values.item(row)) for name, values in lot.features.items()]
     return SignalRow(
-        strategy_id=run.instance_id,
-        symbol=run.told.symbols[at],
-        close=decimal_of(float(run.told.close[at])),
-        entry_long=bool(answers.entry_long[at]),
-        entry_short=bool(answers.entry_short[at]),
-        exit_long=bool(answers.exit_long[at]),
-        exit_short=bool(answers.exit_short[at]),
-        stop_px=None if np.isnan(stop) else decimal_of(stop),
-        target_px=None if np.isnan(target) else decimal_of(target),
-        trail_bps=int(answers.trail_bps[at]) or None,
-        max_hold_bars=int(answers.max_hold_bars[at]) or None,
-        why=", ".join(told),
+        strategy_id=instance_id,
+        symbol=told.symbols[at],
+        close=decimal_of(told.close.item(at)),
+        entry_long=lot.entry_long.item(row),
+        entry_short=lot.entry_short.item(row),
+        exit_long=lot.exit_long.item(row),
+        exit_short=lot.exit_short.item(row),
+        stop_px=None if isnan(stop) else decimal_of(stop),
+        target_px=None if isnan(target) else decimal_of(target),
+        trail_bps=lot.trail_bps.item(row) or None,
+        max_hold_bars=lot.max_hold_bars.item(row) or None,
+        why=", ".join([f"{name[2:]} {value:.6g}" for name, value in features if not isnan(value)]),
     )

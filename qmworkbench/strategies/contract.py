@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -71,6 +72,16 @@ class Answers:
     max_hold_bars: Ints
     masked: dict[int, str]
     features: dict[str, Floats]
+
+    @cached_property
+    def entering(self) -> bytes:
+        """Whether there is an entry on either side, row by row: 1 or 0."""
+        return (self.entry_long | self.entry_short).tobytes()
+
+    @cached_property
+    def leaving(self) -> bytes:
+        """Whether there is an exit on either side, row by row: 1 or 0."""
+        return (self.exit_long | self.exit_short).tobytes()
 
     def frame(self, symbol: pl.Series, ts: pl.Series) -> pl.DataFrame:
         """SIGNAL_SCHEMA, then the features, for rows of these symbols and times."""

@@ -137,10 +137,11 @@ class SignalSource(ABC):
             said = self._told_by(group.rules, index)
             if isinstance(said, Told):
                 places = None if len(index) == len(group.union) else np.searchsorted(group.union, index)
-                runs += (
-                    RunSignals(name, self._book.strategy[name], said, at if places is None else _still(at, places))
+                strategy = self._book.strategy
+                runs += [
+                    RunSignals(name, strategy[name], said, at if places is None else _still(at, places))
                     for name, at in zip(group.names, group.members, strict=True)
-                )
+                ]
             elif len(group.names) == 1:
                 faults.append(RunFault(group.names[0], self._book.strategy[group.names[0]], said.problem))
             else:
@@ -149,14 +150,15 @@ class SignalSource(ABC):
 
     def _told_by(self, rules: Rules, index: Index) -> Told | StrategyFault:
         if not len(index):
-            return Told((), np.empty(0), no_answers(rules.program.features))
+            return Told((), np.empty(0), no_answers(rules.program.features), range(0))
         try:
-            return Told(self._names(index), *self._answers(rules, index))
+            return self._told(rules, index)
         except StrategyFault as fault:
             return fault
 
     def _names(self, index: Index) -> tuple[str, ...]:
-        return tuple(self.symbols[at] for at in index.tolist())
+        names = self.symbols
+        return names if len(index) == len(names) else tuple([names[at] for at in index.tolist()])
 
     @abstractmethod
     def _take_in(self, bar: int, frame: ClosedBars) -> None:
@@ -167,8 +169,8 @@ class SignalSource(ABC):
         """Those of `index` that have a bar at the current boundary."""
 
     @abstractmethod
-    def _answers(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
-        """Closes, and what the rules say, of the symbols at `index`: at least one, all with a bar at the boundary."""
+    def _told(self, rules: Rules, index: Index) -> Told:
+        """What the rules say of the symbols at `index`: at least one, all with a bar at the boundary."""
 
 
 def _group(rules: Rules, indices: Mapping[str, Index]) -> _Group:
@@ -228,6 +230,14 @@ class SessionSource(SignalSource):
     def _known(self, raw: pl.DataFrame) -> pl.DataFrame:
         """The bars of symbols in the universe."""
         return raw.filter(pl.col("symbol").is_in(self.symbols)) if "symbol" in raw.columns else raw
+
+    def _told(self, rules: Rules, index: Index) -> Told:
+        close, answered = self._answers(rules, index)
+        return Told(self._names(index), close, answered, range(len(index)))
+
+    @abstractmethod
+    def _answers(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
+        """Closes, and what the rules say, of the symbols at `index`: at least one, all with a bar at the boundary."""
 
 
 class SignalEngine(SessionSource):

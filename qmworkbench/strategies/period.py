@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from qmworkbench.strategies.bars import BARS_SCHEMA, SessionGrid, check_tick, row_keys, session_bars
-from qmworkbench.strategies.batch import sliced, taken
+from qmworkbench.strategies.batch import Told
 from qmworkbench.strategies.contract import Answers, StrategyFault, answers, signalled
 from qmworkbench.strategies.definition import Anchor, StrategyDefinition, StrategyInstance
 from qmworkbench.strategies.frames import ClosedBars, SignalSource, shared_columns
@@ -198,13 +198,13 @@ class _PeriodSession(SignalSource):
         here = self._here[index]
         return index if here.all() else index[here]
 
-    def _answers(self, rules: Rules, index: Index) -> tuple[Floats, Answers]:
-        trading, told = self._of[self._span], self._answered[rules.key]
-        first, last = self._first + self._span.start, self._first + self._span.stop
-        if len(index) == len(trading):
-            return self._close[self._span], sliced(told, first, last)
-        at = np.searchsorted(trading, index)
-        return self._close[self._span][at], taken(told, (at + first).tolist())
+    def _told(self, rules: Rules, index: Index) -> Told:
+        span, lot = self._span, self._answered[rules.key]
+        if len(index) == span.stop - span.start:
+            rows = range(self._first + span.start, self._first + span.stop)
+            return Told(self._names(index), self._close[span], lot, rows)
+        at = np.searchsorted(self._of[span], index)
+        return Told(self._names(index), self._close[span][at], lot, (at + (self._first + span.start)).tolist())
 
 
 @dataclass(frozen=True, eq=False)

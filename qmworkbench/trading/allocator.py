@@ -32,6 +32,18 @@ def _out_of_play(state: State, run: Run) -> str:
     return f"its entry window closed with bar {run.spec.entry_until_bar}" if _window_closed(state, run) else ""
 
 
+class _OutOfPlay(dict[str, str]):
+    """The same by instance, looked at once for each that is asked about."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self._state = state
+
+    def __missing__(self, strategy_id: str) -> str:
+        found = self[strategy_id] = _out_of_play(self._state, self._state.day.runs[strategy_id])
+        return found
+
+
 def _why_not(state: State, run: Run, symbol: str, out_of_play: str) -> str:
     """Why this instance cannot take the symbol; "" if it can."""
     spec = run.spec
@@ -107,7 +119,7 @@ def allocate(decision: Decision) -> None:
     state, day = decision.state, decision.state.day
     if day.start_equity is None:
         return
-    out_of_play = {name: _out_of_play(state, run) for name, run in day.runs.items()}
+    out_of_play = _OutOfPlay(state)
     askers = _askers(day)
     held = {} if day.shared_symbols else {p.symbol: p.strategy_id for p in state.positions.values()}
     for candidate in day.candidates:

@@ -1,6 +1,7 @@
 """What the shell must do once an event is durable: the journal is the outbox (§13, DESIGN "Intent before effect")."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 import msgspec
 
@@ -54,20 +55,16 @@ class NotifyPeople(msgspec.Struct, frozen=True):
 Effect = SubmitOrder | CancelOrder | ReplaceOrder | QueryOrder | QueryBroker | NotifyPeople
 
 
+_ASKED_BY: Final[dict[type[Event], Callable[[Any], Effect]]] = {
+    OrderIntended: lambda event: SubmitOrder(event.request),
+    CancelRequested: lambda event: CancelOrder(event.working_id or event.cl_ord_id),
+    ReplaceRequested: lambda event: ReplaceOrder(event.order, event.request),
+    OrderQueryRequested: lambda event: QueryOrder(event.working_id or event.cl_ord_id),
+    ReconciliationStarted: lambda event: QueryBroker(event.trigger, event.after_cursor),
+    AlertRaised: lambda event: NotifyPeople(event.alert),
+}
+
+
 def effects_of(events: Iterable[Event]) -> list[Effect]:
     """The effects `events` ask for, in order. None may be carried out before its event is durable."""
-    effects: list[Effect] = []
-    for event in events:
-        if isinstance(event, OrderIntended):
-            effects.append(SubmitOrder(event.request))
-        elif isinstance(event, CancelRequested):
-            effects.append(CancelOrder(event.working_id or event.cl_ord_id))
-        elif isinstance(event, ReplaceRequested):
-            effects.append(ReplaceOrder(event.order, event.request))
-        elif isinstance(event, OrderQueryRequested):
-            effects.append(QueryOrder(event.working_id or event.cl_ord_id))
-        elif isinstance(event, ReconciliationStarted):
-            effects.append(QueryBroker(event.trigger, event.after_cursor))
-        elif isinstance(event, AlertRaised):
-            effects.append(NotifyPeople(event.alert))
-    return effects
+    return [_ASKED_BY[type(event)](event) for event in events if type(event) in _ASKED_BY]

@@ -41,8 +41,7 @@ def watch(decision: Decision) -> None:
         _clear(decision)
     if not decision.time_moved:
         return
-    timed = any(run.spec.order_style.entry_timeout_s is not None for run in state.day.runs.values())
-    for order in state.working_entries() if timed else ():
+    for order in state.working_entries() if state.open_entries else ():
         style = style_of(state, order.strategy_id)
         if style is not None and _older(decision, order, style.entry_timeout_s):
             cancel_all(decision, [order], f"entry timeout: not filled within {style.entry_timeout_s} s")

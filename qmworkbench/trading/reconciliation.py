@@ -1,7 +1,8 @@
 """Reconciliation: compare with the broker, follow it on exposure, record every break and repair (§14, §17).
 
 It runs at startup, after a reconnect, after an order incident, at the end of the session, when a person asks, and
-continuously: every so many boundaries, and when the last comparison has grown too old (ReconciliationSettings).
+continuously: every so many boundaries, and when the last comparison has grown too old (ReconciliationSettings). A
+backtest of long bars goes by boundaries alone.
 
 1. A failed query concludes nothing and is asked again later, each time after twice the wait.
 2. A reading that is older than what we have heard, or newer than what has reached us, is not compared: news would look
@@ -27,11 +28,12 @@ from qmworkbench.domain.events.reconciliation import (
 )
 from qmworkbench.domain.execution import BrokerSnapshot
 from qmworkbench.domain.safety import MustHalt
-from qmworkbench.domain.sessions import Phase, Priority, TradingState
+from qmworkbench.domain.sessions import Environment, Phase, Priority, TradingState
 from qmworkbench.trading import emergency, foreign, oms, repairs
 from qmworkbench.trading.comparison import Tolerances, compare, compare_executions
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.phases import set_equity
+from qmworkbench.trading.state import Session
 
 TOLERANCES: Final = Tolerances()
 # Readings begun at one moment: what is not settled by then needs time, not another look.
@@ -39,7 +41,17 @@ MAX_READS_AT_ONCE: Final = 4
 # Comparisons in a row that may find the broker behind of what it has told us.
 _BEHIND_TRIES: Final = 3
 _SETTLED: Final = (ReconciliationResult.CLEAN, ReconciliationResult.REPAIRED)
-_BY_EXECUTIONS: Final = (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX)
+# What news may settle before the next reading. Money never does: a person finds the cause.
+_BY_NEWS: Final = (
+    BreakKind.POSITION_QTY,
+    BreakKind.POSITION_SIDE,
+    BreakKind.AVG_PX,
+    BreakKind.ORDER_MISSING_AT_BROKER,
+    BreakKind.ORDER_UNKNOWN_TO_US,
+    BreakKind.ORDER_QTY,
+    BreakKind.ORDER_PX,
+    BreakKind.EXECUTION_MISSING_HERE,
+)
 
 
 def start(decision: Decision, trigger: Trigger) -> None:
@@ -88,17 +100,25 @@ def watch(decision: Decision) -> None:
     state, last = decision.state, decision.state.reconciliation
     if last.pending is not None or last.completed_at is None or not state.connected:
         return
-    age = decision.at - last.completed_at
+    age, day = decision.at - last.completed_at, state.day
     if last.result not in _SETTLED:
         if age >= _pause(decision) and last.trigger is not None:
             start(decision, last.trigger)
-    elif state.day.phase is Phase.RECONCILIATION:
-        if last.trigger is not Trigger.END_OF_SESSION and not state.day.recovering:
+    elif day.phase is Phase.RECONCILIATION:
+        if last.trigger is not Trigger.END_OF_SESSION and not day.recovering:
             start(decision, Trigger.END_OF_SESSION)
-    elif state.day.phase is Phase.MARKET_SESSION:
-        settings = state.day.reconciliation
-        if age >= timedelta(seconds=min(settings.open_check_s, settings.position_check_s)):
+    elif age and day.phase is Phase.MARKET_SESSION:
+        too_old = day.reconciliation.too_old
+        if age >= too_old and not _counts_boundaries(day, too_old):
             start(decision, Trigger.CONTINUOUS)
+
+
+def _counts_boundaries(day: Session, too_old: timedelta) -> bool:
+    """Whether a comparison's age says nothing: in a backtest no time passes but bar by bar, and where one bar takes
+    longer than a comparison may grow old, each would be too old at once. There the count of boundaries alone paces it
+    (vigilance.continuous). Everywhere else time goes on between the bars, and the age counts.
+    """
+    return day.environment is Environment.BACKTEST and timedelta(seconds=day.window.interval_s) >= too_old
 
 
 def _pause(decision: Decision) -> timedelta:
@@ -185,7 +205,7 @@ def _look_again(decision: Decision, trigger: Trigger) -> None:
 def _explain(decision: Decision, before: dict[str, BreakFound], found: list[BreakFound]) -> int:
     """Breaks of an earlier reading that are gone because something was booked or told; returns how many."""
     standing = {item.break_id for item in found}
-    gone = [item for item in before.values() if item.break_id not in standing and item.kind in _BY_EXECUTIONS]
+    gone = [item for item in before.values() if item.break_id not in standing and item.kind in _BY_NEWS]
     for item in gone:
         repairs.explained(decision, item)
     return len(gone)

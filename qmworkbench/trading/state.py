@@ -54,7 +54,7 @@ __all__ = [
 EXTERNAL = "EXTERNAL"  # owner of what nobody here ordered
 
 
-class State(msgspec.Struct, kw_only=True):
+class State(msgspec.Struct, kw_only=True, dict=True):
     """A book between two events.
 
     `positions` are the instances' own, by position_key; `net` is what they come to for the broker, by symbol: the sum
@@ -186,9 +186,15 @@ class State(msgspec.Struct, kw_only=True):
         """Account currency per unit of `currency` at the recorded marks, by their own pair or through the dollar; None
         where no pairs tell it.
         """
-        account = self.session.account_currency if self.session else "USD"
+        account = self.session.account_currency if self.session is not None else "USD"
         if currency == account:
             return ONE
+        # What the newest prices came to is kept beside the state, and counts as long as they are the newest.
+        kept = self.__dict__.get(currency)
+        if kept is not None and kept[0] == account:
+            marks = self.marks
+            if (marks.get(kept[1]) or marks.get(kept[2])) is kept[3]:
+                return kept[4]  # type: ignore[no-any-return]
         told = self._rate_between(currency, account)
         if told is not None or "USD" in (currency, account):
             return told
@@ -197,11 +203,17 @@ class State(msgspec.Struct, kw_only=True):
 
     def _rate_between(self, currency: str, other: str) -> Decimal | None:
         """`other` per unit of `currency` by the one pair of both, whichever way it is quoted."""
-        direct = self.marks.get(currency + other)
-        if direct is not None and direct.px > 0:
-            return direct.px
-        inverse = self.marks.get(other + currency)
-        return ONE / inverse.px if inverse is not None and inverse.px > 0 else None
+        one_way, other_way = currency + other, other + currency
+        told = self.marks.get(one_way)
+        if told is not None and told.px > 0:
+            rate = told.px
+        else:
+            told = self.marks.get(other_way)
+            if told is None or told.px <= 0:
+                return None
+            rate = ONE / told.px
+        self.__dict__[currency] = (other, one_way, other_way, told, rate)
+        return rate
 
     def instrument(self, symbol: str) -> Instrument | None:
         return self.session.instruments.get(symbol) if self.session else None
@@ -217,12 +229,15 @@ class State(msgspec.Struct, kw_only=True):
         missing.
         """
         total = ZERO
+        if not self.net or self.session is None:
+            return None if self.net else total
+        marks, instruments = self.marks, self.session.instruments
         for symbol, held in self.net.items():
-            mark, instrument = self.marks.get(symbol), self.instrument(symbol)
-            rate = self.rate(instrument.currency) if instrument else None
+            mark, instrument = marks.get(symbol), instruments.get(symbol)
+            rate = self.rate(instrument.currency) if instrument is not None else None
             if mark is None or rate is None:
                 return None
-            total += held.unrealized(mark.px) * rate
+            total += (held.qty * mark.px - held.cost) * rate
         return total
 
     def missing_rate(self, symbol: str) -> str:

@@ -46,8 +46,7 @@ def watch(decision: Decision) -> None:
 def _halted_entries(decision: Decision) -> None:
     """No entry order outlives a halt: of the book, or of its own strategy."""
     state = decision.state
-    stopped = any(run.state is not TradingState.ACTIVE for run in state.day.runs.values())
-    if state.halt.state is TradingState.ACTIVE and not stopped:
+    if not state.open_entries:
         return
     for order in state.working_entries():
         if state.trading_state(order.strategy_id) is not TradingState.ACTIVE:

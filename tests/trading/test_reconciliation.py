@@ -29,7 +29,7 @@ from qmworkbench.domain.execution import BrokerOrder, BrokerSnapshot, ExecType
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.orders import Leg, OrdStatus, Side
 from qmworkbench.domain.safety import ReconciliationSettings
-from qmworkbench.domain.sessions import Phase, Priority, TradingState
+from qmworkbench.domain.sessions import Environment, Phase, Priority, TradingState
 from qmworkbench.trading.holdings import unsound
 from qmworkbench.trading.state import EXTERNAL
 from qmworkbench.venue.drill import ForeignFill
@@ -309,6 +309,43 @@ def test_a_comparison_that_has_grown_old_is_renewed() -> None:
     assert len(started(world, Trigger.CONTINUOUS)) == before + 1
 
 
+def hours(environment: Environment) -> Lying:
+    """A position, where each bar takes longer than a comparison may grow old."""
+    world = held()
+    world.command(LOOK)
+    world.state.day.environment = environment
+    world.state.day.window = msgspec.structs.replace(world.state.day.window, interval_s=3600)
+    return world
+
+
+@pytest.mark.parametrize("environment", list(Environment))
+def test_a_backtest_of_long_bars_counts_boundaries_and_nobody_else_does(environment: Environment) -> None:
+    world = hours(environment)
+    before = len(started(world, Trigger.CONTINUOUS))
+    world.tick(world.state.day.reconciliation.position_check_s)
+    backtest = environment is Environment.BACKTEST
+    assert len(started(world, Trigger.CONTINUOUS)) == before + (not backtest)
+
+
+def test_a_backtest_of_long_bars_is_compared_every_so_many_boundaries() -> None:
+    world = hours(Environment.BACKTEST)
+    every = world.state.day.reconciliation.continuous_every_boundaries
+    before = len(started(world, Trigger.CONTINUOUS))
+    for number in range(world.state.day.boundary + 1, every):
+        world.boundary(number, [])
+    assert len(started(world, Trigger.CONTINUOUS)) == before
+    world.boundary(every, [])
+    assert len(started(world, Trigger.CONTINUOUS)) == before + 1
+
+
+def test_a_backtest_of_short_bars_goes_by_age_like_everybody() -> None:
+    world = hours(Environment.BACKTEST)
+    world.state.day.window = msgspec.structs.replace(world.state.day.window, interval_s=60)
+    before = len(started(world, Trigger.CONTINUOUS))
+    world.tick(world.state.day.reconciliation.position_check_s)
+    assert len(started(world, Trigger.CONTINUOUS)) == before + 1
+
+
 def test_every_setting_must_be_a_number_of_one_or_more() -> None:
     for name in ReconciliationSettings.__struct_fields__:
         with pytest.raises(ValueError, match=rf"reconciliation\.{name} = 0 makes no sense"):
@@ -376,6 +413,10 @@ def test_an_order_the_broker_has_ended_ends_as_it_says() -> None:
     world.find = ended
     look(world)
     assert world.state.orders[stop.cl_ord_id].status is OrdStatus.EXPIRED
+    look(world)
+    (repair,) = world.of(RepairApplied)
+    assert (repair.kind, repair.before) == (BreakKind.ORDER_MISSING_AT_BROKER, stop.cl_ord_id)
+    assert world.state.reconciliation.unresolved == {}
 
 
 def test_a_lost_answer_is_asked_for_after_the_time_that_is_set_and_again_after_as_long() -> None:
