@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from qmworkbench.venue.drill import ForeignFill
 
 app = typer.Typer(help="Practice: falsify a simulated account, and see that it is found.", no_args_is_help=True)
-_KINDS = ("position", "order", "execution", "cash")
+_KINDS = ("position", "order", "execution", "overfill", "vanished", "cash")
+_OF_AN_ORDER = ("overfill", "vanished")
 
 
 @app.callback()
@@ -28,7 +29,7 @@ def _group() -> None:
 def plant_break(
     symbol: Annotated[str, typer.Option("--symbol", metavar="SYMBOL", help="In which symbol.", show_default=False)],
     kind: Annotated[
-        str, typer.Option("--kind", metavar="KIND", help="position, order, execution or cash.")
+        str, typer.Option("--kind", metavar="KIND", help="position, order, execution, overfill, vanished or cash.")
     ] = "position",
     qty: Annotated[
         str | None,
@@ -38,6 +39,10 @@ def plant_break(
     ] = None,
     px: Annotated[
         str | None, typer.Option("--px", metavar="PRICE", help="Price of an order or execution.", show_default=False)
+    ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option("--order", metavar="ID", help="The order that fills too much, or vanishes.", show_default=False),
     ] = None,
     book: Book = None,
     environment: Environment = None,
@@ -55,6 +60,10 @@ def plant_break(
     if kind not in _KINDS:
         raise Cannot(f"--kind {kind!r} is no kind of break", f"give one of {', '.join(_KINDS)}")
     amount, price = _number("--qty", qty), _number("--px", px)
+    if kind in _OF_AN_ORDER and not order:
+        raise Cannot(f"--kind {kind} needs an order", "give its id with --order; `qm broker history` lists them")
+    if kind == "vanished":
+        amount = Decimal(1)
     if amount is None or amount == 0:
         raise Cannot(f"--qty {qty} plants nothing", "give by how much, such as --qty 5 or --qty -5")
     if kind in ("order", "execution") and (price is None or price <= 0):
@@ -63,18 +72,28 @@ def plant_break(
         known = opened.exchange
         if symbol not in opened.shell.state.day.instruments:
             raise Cannot(f"--symbol {symbol!r} is not traded in this book", "see the universe in `qm status`")
-        known.plant_break(symbol, **_plant(opened, kind, symbol, amount, price or Decimal(0)))
-    what = f"DRILL: a {kind} break of {amount} in {symbol} was planted in the simulated venue of book {loaded.book!r}"
+        known.plant_break(symbol, **_plant(opened, kind, symbol, amount, price or Decimal(0), order or ""))
+    by = f"of {amount} in {symbol}" if kind not in _OF_AN_ORDER else f"of {order} in {symbol}"
+    what = f"DRILL: a {kind} break {by} was planted in the simulated venue of book {loaded.book!r}"
 
     def human() -> None:
         out.line(what)
         out.line("`qm reconcile` must find it now, the next session at its start")
 
-    out.result({"drill": True, "kind": kind, "symbol": symbol, "qty": amount, "px": price, "book": loaded.book}, human)
+    said = {"drill": True, "kind": kind, "symbol": symbol, "qty": amount, "px": price, "order": order}
+    out.result(said | {"book": loaded.book}, human)
 
 
-def _plant(opened: "OfflineBook", kind: str, symbol: str, amount: Decimal, price: Decimal) -> dict[str, Any]:
+def _plant(
+    opened: "OfflineBook", kind: str, symbol: str, amount: Decimal, price: Decimal, order: str
+) -> dict[str, Any]:
     """The arguments of Exchange.plant_break."""
+    if kind == "overfill":
+        from qmworkbench.venue.drill import OverFill
+
+        return {"overfill": OverFill(cl_ord_id=order, qty=amount)}
+    if kind == "vanished":
+        return {"vanished": order}
     if kind == "position":
         return {"qty_delta": amount}
     if kind == "cash":

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from qmworkbench.domain import commands
 from qmworkbench.domain.events.control import CommandReceived
+from qmworkbench.domain.orders import Leg
 from qmworkbench.domain.sessions import BlockScope
 from qmworkbench.simulation.chance import Chance
 from qmworkbench.simulation.process import Process
@@ -89,13 +90,15 @@ def _about_what_is_open(kind: str, key: str, chance: Chance, state: State, pick:
     if kind != "replace_order":
         return None
     moved = Decimal(chance.whole("replace/cents", key, -30, 30)) / 100
-    fewer = chance.unit("replace/fewer", key) < 0.4
+    # Mostly what may be asked of such an order: an entry made smaller, an exit at another price. Else anything.
+    anything, entry = chance.unit("replace/anything", key) < 0.3, order.leg is Leg.ENTRY
+    fewer, other_px = anything or entry, anything or not entry
     return commands.ReplaceOrder(
         reason=WHY,
         cl_ord_id=order.cl_ord_id,
         order_qty=max(Decimal(1), order.order_qty - 1) if fewer else None,
-        limit_px=order.limit_px + moved if order.limit_px is not None else None,
-        stop_px=order.stop_px + moved if order.stop_px is not None else None,
+        limit_px=order.limit_px + moved if order.limit_px is not None and other_px else None,
+        stop_px=order.stop_px + moved if order.stop_px is not None and other_px else None,
     )
 
 

@@ -35,12 +35,13 @@ KINDS: Final[dict[str, float]] = {
     "cancel_late": 0.20,
     "cancel_too_late": 0.20,
     "fill_after_cancel": 0.15,
-    "replace_rejected": 0.30,
+    "replace_rejected": 0.60,
     "over_fill": 0.05,
     "bust": 0.05,
     "said_twice": 0.05,
     "said_out_of_order": 0.05,
     "foreign_fill": 0.02,
+    "order_vanished": 0.12,
     # market data
     "feed_mute": 0.05,
     "feed_down": 0.05,
@@ -61,6 +62,7 @@ KINDS: Final[dict[str, float]] = {
     "component_down": 0.03,
     # people
     "command": 0.25,
+    "replace_asked": 0.30,
     "emergency": 0.08,
     "direct_emergency": 0.6,
 }

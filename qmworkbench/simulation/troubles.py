@@ -33,6 +33,8 @@ class Troubles:
             if faults.strikes("command", f"{which} {key}"):
                 kind = chance.one_of("command/kind", f"{which} {key}", operators.COMMANDS)
                 loop.call(chance.whole("command/ms", f"{which} {key}", 0, MINUTE - 1), self.command, kind, key)
+        if faults.strikes("replace_asked", key):
+            loop.call(chance.whole("replace/ms", key, 0, MINUTE - 1), self.command, "replace_order", key)
         if faults.strikes("emergency", key):
             loop.call(chance.whole("emergency/ms", key, 0, MINUTE - 1), self.command, "emergency", key)
         if faults.strikes("feed_mute", key):
@@ -45,6 +47,8 @@ class Troubles:
             loop.call(chance.whole("crossed/ms", key, 0, MINUTE), self.feed, FeedState.CROSSED)
         if faults.strikes("foreign_fill", key):
             loop.call(chance.whole("foreign/ms", key, 0, MINUTE), self.foreign_fill, key)
+        if faults.strikes("order_vanished", key):
+            loop.call(chance.whole("vanished/ms", key, 0, MINUTE), self.vanish, key)
         if faults.strikes("clock_jump", key):
             self.jump(chance.whole("clock_jump/ms", key, -90 * SECOND, 90 * SECOND))
         if faults.strikes("component_down", key):
@@ -73,6 +77,19 @@ class Troubles:
         sim.checker.planted.add(symbol)
         sim.exchange.plant_break(symbol, execution=fill)
         sim.look_at_the_venue()
+
+    def vanish(self, key: str) -> None:
+        """The broker loses an order, and says nothing."""
+        sim = self.sim
+        resting = sorted((o for o in sim.exchange.open_orders() if not sim.day.closed), key=lambda o: o.cl_ord_id)
+        if not resting:
+            return
+        lost = sim.faults.chance.one_of("vanished/order", key, resting)
+        sim.checker.planted.add(lost.symbol)
+        sim.exchange.plant_break(lost.symbol, vanished=lost.cl_ord_id)
+        sim.note(f"the venue lost {lost.cl_ord_id}")
+        for name, order in sim.truth.orders.items():
+            order.live = order.live and name != lost.cl_ord_id
 
     def health(self, down: tuple[str, ...]) -> None:
         process = self.sim.process

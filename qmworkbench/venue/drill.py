@@ -1,7 +1,8 @@
 """Planted breaks: falsify the venue's books on purpose, to see that reconciliation finds it (§14, §17).
 
-Each kind is what a real account can show us unasked: a position somebody changed, an order somebody else
-placed, a fill we never heard of, money that came or went. Every plant is on record in the table `drills`.
+Each kind is what a real account can show us unasked: a position somebody changed, an order somebody else placed, a fill
+we never heard of or one too many, an order that is gone without a word, money that came or went. Every plant is on
+record in the table `drills`.
 """
 
 from decimal import Decimal
@@ -11,9 +12,10 @@ import msgspec
 
 from qmworkbench.domain.execution import ExecType, OrderRequest
 from qmworkbench.domain.numbers import ZERO
-from qmworkbench.domain.orders import OrdType, PositionEffect, Side, TimeInForce
+from qmworkbench.domain.orders import OrdStatus, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.venue import brackets, door
 from qmworkbench.venue.books import Books
+from qmworkbench.venue.orders import Ending
 from qmworkbench.venue.records import Holding, VenueError
 
 
@@ -39,14 +41,16 @@ class Breaks(TypedDict, total=False):
     """The kinds of break there are.
 
     `qty_delta` changes the position and nothing else: no execution, no cash. `order` rests in the books unasked,
-    without checks. `execution` trades at its price. `overfill` is one execution too many. `cash_delta` moves cash
-    without an execution.
+    without checks. `execution` trades at its price. `overfill` is one execution too many. `vanished` names an order
+    that ends in the books, with the exits that wait for it, and nobody is told. `cash_delta` moves cash without an
+    execution.
     """
 
     qty_delta: Decimal | None
     order: OrderRequest | None
     execution: ForeignFill | None
     overfill: OverFill | None
+    vanished: str | None
     cash_delta: Decimal | None
 
 
@@ -66,6 +70,8 @@ def plant(books: Books, symbol: str, breaks: Breaks) -> None:
         _plant_fill(books, symbol, execution)
     if (overfill := breaks.get("overfill")) is not None:
         _plant_overfill(books, symbol, overfill)
+    if (vanished := breaks.get("vanished")) is not None:
+        _plant_vanished(books, symbol, vanished)
     if (cash_delta := breaks.get("cash_delta")) is not None:
         books.move_cash(cash_delta)
     books.note_drill(chosen[0], symbol, str(dict(breaks)[chosen[0]]))
@@ -117,3 +123,12 @@ def _plant_overfill(books: Books, symbol: str, more: OverFill) -> None:
     qty = order.leaves_qty + more.qty
     books.fill(order, qty, order.avg_px, books.now)
     brackets.fill_restated(books, order, qty, books.now)
+
+
+def _plant_vanished(books: Books, symbol: str, cl_ord_id: str) -> None:
+    order = books.find(cl_ord_id)
+    if order is None or order.symbol != symbol or not order.is_open:
+        raise VenueError(f"plant_break({symbol}): {cl_ord_id} names no open order of it; name one (`qm broker orders`)")
+    for lost in (order, *(leg for leg in books.legs_of(order) if leg.held)):
+        lost.status, lost.held, lost.reason = OrdStatus.CANCELED, False, Ending.REQUESTED.value
+        books.touch(lost)

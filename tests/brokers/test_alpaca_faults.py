@@ -264,6 +264,7 @@ def test_attempts_to_listen_are_paced(tmp_path: Path) -> None:
 
         eager.stream._wait = waited
         assert list(eager.reports(0)) == []
+        assert eager.stream._closed.wait(30), "it went on trying"
         eager.close()
         for broker in trading.brokers:
             broker.close()

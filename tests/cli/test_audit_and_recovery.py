@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from qmworkbench.cli.exit_codes import Exit
-from qmworkbench.domain.events.reconciliation import RecoveryCompleted, SessionRecovered
+from qmworkbench.domain.events.orders import ReportQuarantined
+from qmworkbench.domain.events.reconciliation import BreakFound, RecoveryCompleted, SessionRecovered
 from qmworkbench.domain.events.session import AuditRecorded
+from qmworkbench.domain.orders import Leg
 from qmworkbench.service.session_audit import SessionAudit
 from qmworkbench.storage.journal import SqliteJournal
 from qmworkbench.storage.journal_reader import JournalReader
@@ -106,6 +110,27 @@ def test_a_session_with_an_open_break_is_not_through(cut_off_home: Path) -> None
     assert done.returncode == Exit.NO_GO, done.stdout + done.stderr
     assert "cash" in answer(done)["notes"][0]
     assert state_of(cut_off_home).day.recovering, "it is not through while a break is open"
+
+
+@pytest.mark.parametrize("kind", ["overfill", "vanished"])
+def test_what_a_drill_does_to_an_order_is_found(cut_off_home: Path, kind: str) -> None:
+    state = state_of(cut_off_home)
+    entries = {o.symbol: o.cl_ord_id for o in state.orders.values() if o.leg is Leg.ENTRY and o.cum_qty}
+    resting = next(o for o in state.working() if o.leg is Leg.STOP and o.symbol in entries)
+    drill = ["drill", "break", "--kind", kind, "--symbol", resting.symbol, "--qty", "5"]
+    without = qm(cut_off_home, *drill)
+    assert without.returncode == Exit.FAILED
+    assert "--order" in without.stderr
+    name = entries[resting.symbol] if kind == "overfill" else resting.cl_ord_id
+    assert qm(cut_off_home, *drill, "--order", name).returncode == Exit.OK
+    qm(cut_off_home, "reconcile")
+    if kind == "overfill":
+        (odd,) = recorded(cut_off_home, "broker.report_quarantined")
+        assert isinstance(odd, ReportQuarantined)
+        assert odd.kind == "over_fill"
+        return
+    found = recorded(cut_off_home, "reconciliation.break_found")
+    assert [(e.kind, e.before) for e in found if isinstance(e, BreakFound)] == [("order_missing_at_broker", name)]
 
 
 def test_there_is_nothing_to_recover_in_a_closed_book(closed_home: Path) -> None:

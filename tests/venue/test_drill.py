@@ -85,7 +85,7 @@ def test_every_plant_is_on_record_and_survives(world: World) -> None:
 
 @pytest.mark.parametrize("given", [{}, {"qty_delta": D(1), "cash_delta": D(1)}])
 def test_exactly_one_break_at_a_time(world: World, given: dict[str, D]) -> None:
-    with pytest.raises(VenueError, match="give exactly one of qty_delta, order, execution, overfill, cash_delta"):
+    with pytest.raises(VenueError, match="give exactly one of qty_delta, order, execution, overfill, vanished, cash_delta"):
         world.exchange.plant_break("AAA", **given)  # type: ignore[arg-type]
 
 
@@ -123,3 +123,26 @@ class TestOverfill:
     def test_of_what_cannot_be(self, world: World, name: str, qty: D, why: str) -> None:
         with pytest.raises(VenueError, match=why):
             world.exchange.plant_break("AAA", overfill=OverFill(cl_ord_id=name, qty=qty))
+
+
+def test_an_order_that_vanishes_is_gone_without_a_word(world: World) -> None:
+    said = world.said()
+    (stop,) = world.exchange.open_orders()
+    world.exchange.plant_break("AAA", vanished=stop.cl_ord_id)
+    assert (world.said(), list(world.exchange.open_orders())) == (said, [])
+    found, _ = world.exchange.order(stop.cl_ord_id)
+    assert found is not None
+    assert found.ord_status is OrdStatus.CANCELED
+    world.bars((90, 90, 90, 90))
+    assert world.qty() == 100, "nothing protects it any more"
+    with pytest.raises(VenueError, match=r"AAA.*names no open order of it"):
+        world.exchange.plant_break("AAA", vanished=stop.cl_ord_id)
+
+
+def test_an_entry_that_vanishes_takes_its_waiting_exits_along(world: World) -> None:
+    world.buy("more", 10, limit=50, tif=TimeInForce.DAY, legs=bracket("more", stop=40))
+    world.exchange.plant_break("AAA", vanished="more")
+    world.bars((45, 45, 45, 45))
+    world.bars((39, 39, 39, 39))
+    assert [fill for fill in world.fills() if fill[1] in ("10", "-10")] == []
+    assert world.exchange.order("more")[0].ord_status is OrdStatus.CANCELED  # type: ignore[union-attr]
