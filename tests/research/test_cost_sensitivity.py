@@ -22,7 +22,8 @@ def test_closed_trades_pay_on_both_sides() -> None:
     turnover = 100 * 21 + 50 * 79
     rows = found.ladder.to_dicts()
     assert rows[0] == {
-        "cost_bps": 0, "net_pnl": 50, "costs": 0, "net_return": 0.005, "win_rate": 0.5, "profit_factor": 2, "mean_pnl": 25
+        "cost_bps": 0, "net_pnl": 50, "costs": 0, "net_return": 0.005, "win_rate": 0.5, "profit_factor": 2,
+        "mean_pnl": 25,
     }  # fmt: skip
     assert rows[1]["net_pnl"] == pytest.approx(50 - turnover / 1000)
     assert rows[2]["net_return"] == pytest.approx((50 - turnover / 100) / 10_000)
