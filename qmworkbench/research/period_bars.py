@@ -9,9 +9,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from qmworkbench.domain.corporate_actions import CorporateAction
@@ -21,7 +23,7 @@ from qmworkbench.market.checks import Sifted, sift
 from qmworkbench.market.corporate_actions_applied import in_todays_terms
 from qmworkbench.market.findings import DataRefused, Finding, Severity, listed, refusal
 from qmworkbench.market.framing import regular, warmup_of
-from qmworkbench.market.grid import moment
+from qmworkbench.market.grid import micros, moment
 from qmworkbench.market.schema import VALUES, BarSource, nearest_dates
 from qmworkbench.market.series_checks import Series
 from qmworkbench.strategies.bars import BARS_SCHEMA, RAW_SCHEMA, SessionGrid, session_bars
@@ -37,7 +39,8 @@ class PeriodBars:
     """Bars as strategies read them, and what they are.
 
     `bars` has BARS_SCHEMA, history in front; the period itself begins with the session of `first` and ends with that of
-    `last`. `dates` are the sessions of the whole, history among them, and `history` says how many of them it is.
+    `last`. `dates` are the sessions of the whole, history among them; `history` says how many it is, `grids` are
+    those the bars were framed with.
     `one_session`: daily bars, framed as one long session (`session` is the first date throughout). `hash` is over the
     values of the period and its history.
     """
@@ -47,6 +50,7 @@ class PeriodBars:
     first: date
     last: date
     dates: tuple[date, ...]
+    grids: tuple[SessionGrid, ...]
     history: int
     calendar: str
     interval_s: int
@@ -70,12 +74,39 @@ class PeriodBars:
     @property
     def first_us(self) -> int:
         """From this open time on a bar belongs to the period, in microseconds of UTC."""
-        opens = self.market.session_window(self.first).day_starts_at
-        return round(opens.timestamp()) * 1_000_000
+        return int(self.starts_us[self.history])
 
     @property
     def market(self) -> SessionCalendar:
         return SessionCalendar(self.calendar)
+
+    @cached_property
+    def starts_us(self) -> npt.NDArray[np.int64]:
+        """When the trading day of each of `dates` begins, in microseconds of UTC."""
+        market = self.market
+        return np.array([micros(market.session_window(day).day_starts_at) for day in self.dates], dtype=np.int64)
+
+    def number_of(self, ts_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Which of `dates` each time belongs to, as an index."""
+        return np.asarray(np.searchsorted(self.starts_us, ts_us, side="right") - 1, dtype=np.int64)
+
+    @cached_property
+    def complete(self) -> bool:
+        """Whether the bars reach the close of the last session."""
+        return bool(self.bars["bars_left"][-1] == 0 or (self._of_last_session()["bars_left"] == 0).any())
+
+    def _of_last_session(self) -> pl.DataFrame:
+        return self.bars.filter(pl.col("ts").to_physical() >= int(self.starts_us[-1]))
+
+    @property
+    def currency(self) -> str:
+        """What prices, cash and results are counted in. Raises DataRefused where the symbols have several."""
+        quoted = sorted({instrument.currency for instrument in self.instruments.values()})
+        if len(quoted) > 1:
+            message = f"the symbols are quoted in {', '.join(quoted)}, and one account counts in one currency."
+            remedy = "Choose symbols of one currency (--symbols)."
+            raise DataRefused([_refused("several_currencies", message, self.source, remedy)])
+        return quoted[0] if quoted else ""
 
 
 def read_period(
@@ -111,6 +142,15 @@ def read_period(
         raise DataRefused([refusal("uneven_close", message, source.file)])
     findings = [*source.notes, *sifted.findings, *_series(good, sifted, windows, source.file, as_printed=as_printed)]
     return _framed(source.file, market, windows, history, good, sifted, findings)
+
+
+def boundaries_of(source: BarSource, period: Period = EVERYTHING) -> int:
+    """How many bars the first session of a period has; 1 for daily bars. Raises DataRefused as `read_period` does."""
+    market = source.market()
+    windows, at = _windows(source, market, period, 0)
+    hours = windows[at]
+    rows = source.read(hours.day_starts_at, market.session_window(market.next_session(hours.date)).day_starts_at)
+    return sift(rows, [hours], source.file).grid.boundaries(hours)
 
 
 def _chosen(source: BarSource, symbols: Sequence[str]) -> BarSource:
@@ -205,6 +245,7 @@ def _framed(
         first=windows[history].date,
         last=windows[-1].date,
         dates=tuple(hours.date for hours in windows),
+        grids=(_long_session(grids),) if one_session else tuple(grids),
         history=history,
         calendar=market.name,
         interval_s=86_400 if one_session else sifted.grid.interval_s,
@@ -222,6 +263,11 @@ def _as_one_session(bars: pl.DataFrame, dates: Sequence[date]) -> pl.DataFrame:
     at = pl.col("session").replace_strict(list(dates), list(range(len(dates))), return_dtype=pl.Int32)
     counted = bars.with_columns(bar=at, bars_left=(len(dates) - 1 - at).cast(pl.Int32))
     return counted.with_columns(session=pl.lit(dates[0])).select(list(BARS_SCHEMA))
+
+
+def _long_session(grids: Sequence[SessionGrid]) -> SessionGrid:
+    """The one session that daily bars are boundaries of."""
+    return SessionGrid(grids[0].session, grids[0].opens_at, 86_400, len(grids))
 
 
 def bars_hash(bars: pl.DataFrame) -> str:
