@@ -30,8 +30,11 @@ class PriceSense:
         traded = len(frame)
         if not traded:
             return ""
-        impossible = _impossible(frame)
         last = self._last_of(frame)
+        if _plain(frame, last):
+            self._last[frame.index] = frame.close
+            return ""
+        impossible = _impossible(frame)
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.where(impossible, np.nan, frame.close / last)
         leapt = (ratio > LEAP) | (ratio < 1 / LEAP)
@@ -57,6 +60,16 @@ def crossed(bid: Floats, ask: Floats) -> str:
     quoted = int(both.sum())
     wrong = int((both & ((bid > ask) | (bid <= 0))).sum())
     return f"{wrong} of {quoted} quotes are crossed or not above zero" if quoted and wrong >= SHARE * quoted else ""
+
+
+def _plain(frame: BarFrame, last: Floats) -> bool:
+    """Nothing about the frame is odd: what most are, told by few comparisons, which fail on whatever is no number."""
+    top, bottom = np.maximum(frame.open, frame.close), np.minimum(frame.open, frame.close)
+    shaped = bool((top <= frame.high).all()) and bool((bottom >= frame.low).all())
+    if not (shaped and frame.low.min() > 0 and frame.high.max() < np.inf):
+        return False
+    ratio = frame.close / last
+    return bool(ratio.max() <= LEAP) and bool(ratio.min() >= 1 / LEAP)
 
 
 def _impossible(frame: BarFrame) -> npt.NDArray[np.bool_]:

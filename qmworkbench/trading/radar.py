@@ -1,18 +1,24 @@
 """The Momentum Radar: the whole universe measured, scored and ranked at each boundary (§5 Data Check, §9)."""
 
+import math
 from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from qmworkbench.trading.frames import BarFrame, Floats, Reference, Universe
+from qmworkbench.trading.frames import BarFrame, Floats, Ints, Reference, Universe
 from qmworkbench.trading.radar_score import STEPS_PER_POINT, best_first, score_steps
 from qmworkbench.trading.radar_snapshot import COLUMNS, RadarRow, RadarSnapshot
 
 __all__ = ["Radar", "RadarRow", "RadarSnapshot"]
 
 RING: Final = 16  # the boundary itself and the fifteen before it
+_BACK: Final = (1, 5, 15)
+_RATIOS: Final = [COLUMNS.index(name) for name in ("rel_volume", "vwap", "range_position")]
+_AGAINST_CLOSE: Final = [
+    COLUMNS.index(name) for name in ("change_open", "roc_1", "roc_5", "roc_15", "vwap_distance", "high_distance")
+]
 
 
 class Radar:
@@ -44,17 +50,20 @@ class Radar:
         self._bar_interval = bar_interval
         self._regular_boundaries = regular_boundaries
         self._prev_close: Floats = np.where(reference.prev_close > 0, reference.prev_close, np.nan)
+        self._no_history = np.isnan(self._prev_close)
         self._usual_volume = reference.volume_profile
         self._boundary = 0
         self._as_of: datetime | None = None
         self._last: Floats = np.full(n, np.nan)
         self._close: Floats = np.full(n, np.nan)
-        self._open: Floats = np.full(n, np.nan)
-        self._high: Floats = np.full(n, np.nan)
         self._low: Floats = np.full(n, np.nan)
-        self._volume: Floats = np.zeros(n)
-        self._notional: Floats = np.zeros(n)
         self._bars: Floats = np.zeros(n)
+        # What the close is held against: the open, the closes 1, 5 and 15 boundaries ago, VWAP, the high.
+        self._bases: Floats = np.full((6, n), np.nan)
+        self._open, self._high = self._bases[0], self._bases[5]
+        # Above and below the line of relative volume, VWAP, the place in the day's range.
+        self._above, self._below = np.zeros((3, n)), np.zeros((3, n))
+        self._volume, self._notional = self._above[0], self._above[1]
         self._printed_at: Floats = np.full(n, np.nan)
         self._ring: Floats = np.full((RING, n), np.nan)
         self._prev_rank: Floats = np.full(n, np.nan)
@@ -107,6 +116,8 @@ class Radar:
         ):
             if len(column) != len(index):
                 raise ValueError(f"frame of {frame.as_of}: {len(column)} values of {name} for {len(index)} symbols")
+            if math.isfinite(np.add.reduce(column)):
+                continue  # what is not finite would show in the sum
             finite = np.isfinite(column)
             if not finite.all():
                 at = int(np.argmin(finite))
@@ -124,7 +135,7 @@ class Radar:
     def _take_bars(self, frame: BarFrame, boundary: int) -> None:
         for missed in range(max(self._boundary + 1, boundary - RING + 1), boundary):
             self._ring[missed % RING] = self._close
-        index = frame.index
+        index: slice | Ints = frame.index if len(frame) < len(self._universe) else slice(None)
         opened = self._open[index]
         self._open[index] = np.where(np.isnan(opened), frame.open, opened)
         self._high[index] = np.fmax(self._high[index], frame.high)
@@ -141,31 +152,29 @@ class Radar:
     def _measure(self, frame: BarFrame, spread_bps: Floats | None) -> RadarSnapshot:
         values = np.empty((len(COLUMNS), len(self._universe)))
         column = dict(zip(COLUMNS, values, strict=True))
-        close, boundary = self._close, self._boundary
+        close, boundary, bases, above, below = self._close, self._boundary, self._bases, self._above, self._below
         column["last"][:] = self._last
         _relative(self._last, self._prev_close, column["change_prev_close"])
-        _relative(close, _positive(self._open), column["change_open"])
-        no_history = np.isnan(self._prev_close)
-        np.copyto(column["change"], column["change_prev_close"])
-        np.copyto(column["change"], column["change_open"], where=no_history)
-        for name, back in (("roc_1", 1), ("roc_5", 5), ("roc_15", 15)):
-            _relative(close, _positive(self._ring[(boundary - back) % RING]), column[name])
         usual = self._usual_by_now()
-        if usual is None:
-            column["rel_volume"].fill(np.nan)
-        else:
-            np.divide(self._volume, _positive(usual), out=column["rel_volume"])
-        np.divide(self._notional, _positive(self._volume), out=column["vwap"])
-        _relative(close, _positive(column["vwap"]), column["vwap_distance"])
-        _relative(close, _positive(self._high), column["high_distance"])
-        np.divide(close - self._low, _positive(self._high - self._low), out=column["range_position"])
+        below[0] = np.nan if usual is None else usual
+        below[1] = self._volume
+        np.subtract(self._high, self._low, out=below[2])
+        np.subtract(close, self._low, out=above[2])
+        values[_RATIOS] = np.divide(above, _positive(below))
+        for row, back in enumerate(_BACK, start=1):
+            bases[row] = self._ring[(boundary - back) % RING]
+        bases[4] = column["vwap"]
+        values[_AGAINST_CLOSE] = np.divide(close, _positive(bases)) - 1.0
+        np.copyto(column["change"], column["change_prev_close"])
+        np.copyto(column["change"], column["change_open"], where=self._no_history)
         column["volume"][:] = self._volume
         column["dollar_volume"][:] = self._notional
         column["spread_bps"][:] = np.nan if spread_bps is None else spread_bps
         column["bars"][:] = self._bars
         np.subtract(float(boundary), self._printed_at, out=column["stale_boundaries"])
         order = self._rank(column)
-        values.flags.writeable = False
+        for one in (values, *column.values()):
+            one.flags.writeable = False
         from_open = frame.as_of - self._session_open
         to_close = self._regular_boundaries * self._bar_interval - from_open
         return RadarSnapshot(
@@ -177,7 +186,7 @@ class Radar:
             minutes_to_close=to_close / timedelta(minutes=1),
             order=order,
             values=values,
-            **dict(zip(COLUMNS, values, strict=True)),
+            **column,
         )
 
     def _usual_by_now(self) -> Floats | None:

@@ -37,12 +37,20 @@ SCORE_TERMS: Final = (
     ScoreTerm("range_position", weight=0.20, floor=0.25),
 )
 
+_FLOORS: Final = np.array([term.floor for term in SCORE_TERMS])
+_WEIGHTS: Final = np.array([[term.weight] for term in SCORE_TERMS])
+
 
 def score_steps(column: dict[str, Floats], priced: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Scores in whole steps over the universe; meaningful only where `priced`.
 
     `column` holds at least the columns of SCORE_TERMS, NaN where unknown.
     """
+    table = np.array([column[term.column] for term in SCORE_TERMS])
+    unknown = np.isnan(table)
+    lacking = unknown.any(axis=1)
+    if priced.all() and bool((lacking == unknown.all(axis=1)).all()):
+        return _in_whole_steps(_of_whole_columns(table[~lacking], np.flatnonzero(~lacking)))
     total: Floats = np.zeros(len(priced))
     for term in SCORE_TERMS:
         value = column[term.column]
@@ -55,6 +63,27 @@ def score_steps(column: dict[str, Floats], priced: npt.NDArray[np.bool_]) -> npt
         scale = max(float(sample[high] - sample[low]), term.floor)
         z = (value - sample[middle]) / scale
         total += np.where(known, term.weight * (z / (1.0 + np.abs(z))), 0.0)
+    return _in_whole_steps(total)
+
+
+def _of_whole_columns(table: Floats, terms: npt.NDArray[np.int64]) -> Floats:
+    """The same where each term is known of every symbol or of none: `table` holds the known ones, `terms` says which
+    they are.
+    """
+    if not len(terms):
+        return np.zeros(table.shape[1])
+    low, middle, high = ((table.shape[1] - 1) * quarter // 4 for quarter in (1, 2, 3))
+    ordered = np.sort(table, axis=1)
+    scale = np.maximum(ordered[:, high] - ordered[:, low], _FLOORS[terms])[:, np.newaxis]
+    z = (table - ordered[:, middle, np.newaxis]) / scale
+    parts = _WEIGHTS[terms] * (z / (1.0 + np.abs(z)))
+    total: Floats = parts[0]
+    for part in parts[1:]:  # in this order: a sum of floats knows its order
+        total = total + part
+    return total
+
+
+def _in_whole_steps(total: Floats) -> npt.NDArray[np.int64]:
     return np.rint(total * _FULL_SCALE).astype(np.int64)
 
 

@@ -40,7 +40,8 @@ COLUMNS: tuple[str, ...] = tuple(COLUMN_DECIMALS)
 _COUNTS = frozenset(name for name, decimals in COLUMN_DECIMALS.items() if decimals == 0)
 
 # Odd, so that multiplying by it loses nothing modulo 2**64 (the golden ratio's bits).
-_FOLD = np.uint64(0x9E3779B97F4A7C15)
+_FOLD = 0x9E3779B97F4A7C15
+_POWERS = np.array([[pow(_FOLD, power, 2**64)] for power in reversed(range(len(COLUMNS)))], dtype=np.uint64)
 
 
 class RadarRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,11 +139,8 @@ class RadarSnapshot:
         all. The fold sees every difference confined to one column of a symbol for certain, others but for
         a chance of 2**-64; it guards against divergence, not against forgery.
         """
-        bits = self.values.view(np.uint64)
-        folded = np.zeros(len(self.universe), dtype=np.uint64)
-        for column in bits:
-            np.multiply(folded, _FOLD, out=folded)
-            np.add(folded, column, out=folded)
+        # A polynomial in _FOLD with the columns as its coefficients, the first at the highest power.
+        folded = np.add.reduce(self.values.view(np.uint64) * _POWERS)
         edge = f"{self.as_of.isoformat()}|{self.boundary}|{self.extended}|{len(self.universe)}"
         return hashlib.sha256(edge.encode() + folded.tobytes()).hexdigest()[:16]
 

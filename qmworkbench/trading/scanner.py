@@ -1,16 +1,22 @@
 """The Opportunity Scanner: which symbols a strategy may be given now, and why not the others (§9, §12)."""
 
 from datetime import datetime
+from math import isnan
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from qmworkbench.domain.candidates import Candidate, FilterVerdict, NearMiss
-from qmworkbench.trading.radar_snapshot import RadarSnapshot
+from qmworkbench.trading.radar_snapshot import COLUMNS, RadarSnapshot
 from qmworkbench.trading.scanner_filters import Judgement, ScanConditions
 from qmworkbench.trading.scanner_settings import ScanSettings
 
 __all__ = ["ScanConditions", "ScanResult", "ScanSettings", "explain", "scan"]
+
+_CANDIDATE_ROWS: Final = np.array(
+    [COLUMNS.index(name) for name in ("rank", "score", "last", "rel_volume", "dollar_volume")]
+)
 
 
 class ScanResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,12 +53,18 @@ def scan(snapshot: RadarSnapshot, settings: ScanSettings, conditions: ScanCondit
     order = snapshot.order
     if judgement.closed:
         return ScanResult(as_of=snapshot.as_of, closed=judgement.closed, ranked=len(order))
+    candidates = _candidates(snapshot, judgement, conditions)
+    if len(candidates) == len(order):  # nobody was kept out by anything
+        rejections = tuple([(f.code, 0) for f in judgement.filters])
+        return ScanResult(
+            as_of=snapshot.as_of, candidates=candidates, ranked=len(order), passed=len(order), rejections=rejections
+        )
     kept_out = np.ones(len(snapshot), dtype=np.bool_)
     kept_out[judgement.taken] = False
     missed = order[kept_out[order]][: settings.near_miss_depth]
     return ScanResult(
         as_of=snapshot.as_of,
-        candidates=tuple(_candidate(snapshot, judgement, int(at), conditions) for at in judgement.taken),
+        candidates=candidates,
         near_misses=tuple(_near_miss(snapshot, judgement, int(at)) for at in missed),
         ranked=len(order),
         passed=len(judgement.passing),
@@ -73,21 +85,29 @@ def explain(
     return Judgement(snapshot, settings, conditions).verdicts(snapshot.universe.index[symbol])
 
 
-def _candidate(snapshot: RadarSnapshot, judgement: Judgement, position: int, conditions: ScanConditions) -> Candidate:
-    symbol = snapshot.universe.symbols[position]
-    rel_volume = float(snapshot.rel_volume[position])
-    change = float(judgement.change[position])
-    return Candidate(
-        symbol=symbol,
-        rank=int(snapshot.rank[position]),
-        score=float(snapshot.score[position]),
-        last=float(snapshot.last[position]),
-        change=None if np.isnan(change) else round(change, 6),
-        change_basis=judgement.change_basis(position),
-        rel_volume=None if np.isnan(rel_volume) else round(rel_volume, 6),
-        dollar_volume=round(float(snapshot.dollar_volume[position]), 2),
-        verdicts=() if symbol in conditions.known else judgement.verdicts(position),
-    )
+def _candidates(snapshot: RadarSnapshot, judgement: Judgement, conditions: ScanConditions) -> tuple[Candidate, ...]:
+    """Those taken, best first."""
+    taken = judgement.taken
+    measured = snapshot.values[_CANDIDATE_ROWS[:, np.newaxis], taken].tolist()
+    symbols, found = snapshot.universe.symbols, []
+    for position, change, rank, score, last, rel_volume, dollar_volume in zip(
+        taken.tolist(), judgement.change[taken].tolist(), *measured, strict=True
+    ):
+        symbol = symbols[position]
+        found.append(
+            Candidate(
+                symbol=symbol,
+                rank=int(rank),
+                score=score,
+                last=last,
+                change=None if isnan(change) else round(change, 6),
+                change_basis=judgement.change_basis(position),
+                rel_volume=None if isnan(rel_volume) else round(rel_volume, 6),
+                dollar_volume=round(dollar_volume, 2),
+                verdicts=() if symbol in conditions.known else judgement.verdicts(position),
+            )
+        )
+    return tuple(found)
 
 
 def _near_miss(snapshot: RadarSnapshot, judgement: Judgement, position: int) -> NearMiss:

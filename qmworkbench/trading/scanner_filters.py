@@ -152,8 +152,8 @@ def _presence(snapshot: RadarSnapshot, conditions: ScanConditions) -> tuple[_Fil
     universe = snapshot.universe
     return (
         _Filter(code="traded", passed=~np.isnan(snapshot.rank)),
-        _Filter(code="blocked", passed=~_members(universe, conditions.blocked)),
-        _Filter(code="halted", passed=~_members(universe, conditions.halted)),
+        _Filter(code="blocked", passed=_others(universe, conditions.blocked)),
+        _Filter(code="halted", passed=_others(universe, conditions.halted)),
     )
 
 
@@ -219,8 +219,9 @@ def _rounded(value: Floats, decimals: int) -> Floats:
     return np.round(value, decimals) + 0.0
 
 
-def _members(universe: Universe, symbols: Collection[str]) -> Bools:
-    """True where a symbol of the universe is among `symbols`."""
-    mask: Bools = np.zeros(len(universe), dtype=np.bool_)
-    mask[[universe.index[symbol] for symbol in sorted(symbols) if symbol in universe]] = True
+def _others(universe: Universe, symbols: Collection[str]) -> Bools:
+    """True where a symbol of the universe is not among `symbols`."""
+    mask: Bools = np.ones(len(universe), dtype=np.bool_)
+    if symbols:
+        mask[[universe.index[symbol] for symbol in symbols if symbol in universe]] = False
     return mask
