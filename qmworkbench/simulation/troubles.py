@@ -81,10 +81,10 @@ class Troubles:
     def vanish(self, key: str) -> None:
         """The broker loses an order, and says nothing."""
         sim = self.sim
-        resting = sorted((o for o in sim.exchange.open_orders() if not sim.day.closed), key=lambda o: o.cl_ord_id)
+        resting = {order.cl_ord_id: order for order in sim.exchange.open_orders() if not sim.day.closed}
         if not resting:
             return
-        lost = sim.faults.chance.one_of("vanished/order", key, resting)
+        lost = resting[sim.faults.chance.one_of("vanished/order", key, tuple(sorted(resting)))]
         sim.checker.planted.add(lost.symbol)
         sim.exchange.plant_break(lost.symbol, vanished=lost.cl_ord_id)
         sim.note(f"the venue lost {lost.cl_ord_id}")

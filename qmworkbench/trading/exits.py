@@ -17,6 +17,7 @@ from qmworkbench.domain.positions import Position
 from qmworkbench.domain.sessions import Phase, Priority, TradingState
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.intents import exits_sent, intend_exit
+from qmworkbench.trading.rejections import RejectCode
 from qmworkbench.trading.state import EXTERNAL, State
 
 # Without a resting order for the close, a position is closed this many minutes before it.
@@ -146,7 +147,19 @@ def _must_wait(decision: Decision, held: Position) -> bool:
         return False
     # A venue that refuses now is not asked again within the same moment, and one that goes on refusing not at once.
     waited = decision.at - mine[-1].intended_at
-    return waited < _RETRY_PACE if len(refused) >= _ALARM_AFTER_REFUSALS else not waited
+    paced = waited < _RETRY_PACE if len(refused) >= _ALARM_AFTER_REFUSALS else not waited
+    return paced or _market_waits(decision, mine[-1])
+
+
+def _market_waits(decision: Decision, last: Order) -> bool:
+    """A market that is closed or halted takes nothing until it trades: seen at the next boundary, or, where no bars
+    come, tried after a while. After the close that is the next open.
+    """
+    if last.status is not OrdStatus.REJECTED or last.reject_code != RejectCode.MARKET_STATE:
+        return False
+    day = decision.state.day
+    traded = day.boundary_at is not None and day.boundary_at > last.intended_at
+    return decision.at >= day.closes_at or not (traded or decision.at - last.intended_at >= _RETRY_PACE)
 
 
 def cancel_all(decision: Decision, orders: list[Order], reason: str) -> None:

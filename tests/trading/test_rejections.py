@@ -10,7 +10,7 @@ from qmworkbench.domain.sessions import Priority, TradingState
 from qmworkbench.trading.rejections import RejectCode, classify
 from qmworkbench.venue.orders import Refusal
 from tests.trading.test_kernel_rules import entry, events, held, intents, opened
-from tests.trading.world import Faults
+from tests.trading.world import Faults, World
 
 ALPACA = {
     '{"code":40010001,"message":"client_order_id must be unique"}': RejectCode.DUPLICATE_ID,
@@ -110,3 +110,43 @@ def test_an_exit_that_is_refused_all_the_time_is_tried_at_a_pace() -> None:
     for _ in range(300):
         world.tick(1)
     assert 5 <= len(intents(world, Leg.EXIT)) <= 12, "five at once, then one a minute"
+
+
+def wanted_out_of_a_halted_symbol() -> World:
+    world = held()
+    world.exchange.halt("AAA")
+    world.boundary(4, [world.row("AAA", exit_long=True)])
+    assert [e.reject_code for e in events(world, OrderChanged) if e.arc is Arc.REJECT] == [RejectCode.MARKET_STATE]
+    return world
+
+
+def test_an_exit_that_the_market_does_not_take_waits_for_it_to_trade() -> None:
+    world = wanted_out_of_a_halted_symbol()
+    for _ in range(8):
+        world.tick(5)
+    assert len(intents(world, Leg.EXIT)) == 1, "nothing has traded since"
+    world.boundary(5, [])
+    assert len(intents(world, Leg.EXIT)) == 2, "it may be open again"
+    world.exchange.resume("AAA")
+    world.boundary(6, [])
+    world.boundary(7, [])
+    assert len(intents(world, Leg.EXIT)) == 3
+    assert world.state.net_qty("AAA") == 0
+
+
+def test_where_no_bars_come_it_is_tried_after_a_while() -> None:
+    world = wanted_out_of_a_halted_symbol()
+    world.tick(59)
+    assert len(intents(world, Leg.EXIT)) == 1
+    world.tick(2)
+    assert len(intents(world, Leg.EXIT)) == 2
+
+
+def test_after_the_close_it_waits_for_the_next_open() -> None:
+    world = wanted_out_of_a_halted_symbol()
+    world.exchange.close_session(world.state.day.closes_at)
+    world.now = world.state.day.closes_at
+    for _ in range(10):
+        world.tick(61)
+    assert len(intents(world, Leg.EXIT)) == 1
+    assert world.state.positions["test-1|AAA"].exit_wanted, "the wish stands"
