@@ -16,12 +16,14 @@ from qmworkbench.domain.events.orders import (
     FillReversed,
     SubmitObserved,
 )
+from qmworkbench.domain.events.reconciliation import ReconciliationCompleted, ReconciliationResult, Trigger
 from qmworkbench.domain.execution import ExecType, SubmitOutcome
 from qmworkbench.domain.orders import Leg, OrdStatus, Side
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.effects import CancelOrder, QueryBroker, QueryOrder, SubmitOrder
 from qmworkbench.trading.exits import progress_exits, request_exit
+from qmworkbench.trading.fold import apply
 from qmworkbench.trading.holdings import unsound
 from qmworkbench.trading.kernel import Kernel
 from tests.trading.oms_cases import D, Desk, asked, changed, desk, held, legs, submit_answer
@@ -243,6 +245,72 @@ def test_a_correction_is_a_bust_and_the_fill_as_it_should_have_been() -> None:
     assert (qty(built), built.order.status) == (100, OrdStatus.FILLED)
     assert built.state.net["AAA"].cost == D("2010.00")
     assert not built.quarantined()
+
+
+def busted(built: Desk, of: int = 0, **changes: Any) -> None:
+    """The broker takes back the execution that came as number `of`, whole."""
+    taken = [e for e in built.events if isinstance(e, FillRecorded)][of]
+    base: dict[str, Any] = {"last_qty": taken.last_qty, "last_px": taken.last_px, "cum_qty": D(0)}
+    built.say(ExecType.TRADE_CANCEL, ref_exec_id=taken.exec_id, **(base | changes))
+
+
+def test_what_a_bust_took_from_an_ended_entry_may_be_corrected_and_stays_reserved() -> None:
+    built = desk()
+    built.fill(100)
+    assert built.order.status is OrdStatus.FILLED
+    busted(built)
+    assert (qty(built), built.state.unproven) == (0, {built.order.cl_ord_id: D(100)})
+    built.fill(60, "20.10", cum_qty=D(60))
+    assert built.state.unproven == {built.order.cl_ord_id: D(40)}
+    built.fill(40, "20.10", cum_qty=D(100))
+    assert (qty(built), built.state.unproven) == (100, {})
+
+
+def test_a_bust_of_what_still_works_reserves_nothing_beside_the_order_itself() -> None:
+    built = desk()
+    built.fill(60)
+    busted(built)
+    assert built.order.is_open
+    assert built.state.unproven == {}
+
+
+def test_two_busts_of_an_ended_entry_add_up_and_one_of_an_exit_reserves_nothing() -> None:
+    built = desk()
+    built.fill(60)
+    built.fill(40)
+    busted(built, 0, cum_qty=D(40))
+    busted(built, 1)
+    assert built.state.unproven == {built.order.cl_ord_id: D(100)}
+    out = held()
+    stop = next(o for o in legs(out) if o.leg is Leg.STOP)
+    sell = {"cl_ord_id": stop.cl_ord_id, "side": Side.SELL, "order_id": "b-stop"}
+    out.fill(100, "17.00", cum_qty=D(100), **sell)
+    busted(out, -1, **sell)
+    assert out.state.unproven == {}, "what came back must be closed, and is held"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "result", "left"),
+    [
+        (Trigger.CONTINUOUS, ReconciliationResult.CLEAN, 100),
+        (Trigger.ORDER_INCIDENT, ReconciliationResult.UNRESOLVED, 100),
+        (Trigger.ORDER_INCIDENT, ReconciliationResult.INCOMPLETE, 100),
+        (Trigger.ORDER_INCIDENT, ReconciliationResult.CLEAN, None),
+        (Trigger.RECONNECT, ReconciliationResult.REPAIRED, None),
+        (Trigger.RECOVERY, ReconciliationResult.CLEAN, None),
+        (Trigger.END_OF_SESSION, ReconciliationResult.CLEAN, None),
+    ],
+)
+def test_only_a_passed_comparison_of_the_whole_day_settles_what_is_unproven(
+    trigger: Trigger, result: ReconciliationResult, left: int | None
+) -> None:
+    built = desk()
+    built.fill(100)
+    busted(built)
+    apply(
+        built.state, ReconciliationCompleted(at=built.world.at(), trigger=trigger, result=result, breaks=0, repaired=0)
+    )
+    assert built.state.unproven.get(built.order.cl_ord_id) == left
 
 
 @pytest.mark.parametrize(
