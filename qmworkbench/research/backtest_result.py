@@ -1,7 +1,7 @@
 """What a backtest comes to: fills, trades, the account at every bar, and every table they can be cut into (§2)."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
@@ -10,8 +10,8 @@ import polars as pl
 
 from qmworkbench.research import result_tables
 from qmworkbench.research.allocation import Refusal
-from qmworkbench.research.backtest_figures import figures_of, peaks, steps
-from qmworkbench.research.ledger import Account, account_of, fill_table, trade_table
+from qmworkbench.research.backtest_figures import SESSIONS_A_YEAR, figures_of, peaks, steps
+from qmworkbench.research.ledger import Account, account_of, aligned, fill_table, trade_table
 from qmworkbench.research.period_bars import PeriodBars
 from qmworkbench.research.regimes import OF_DAYS, OF_SESSIONS, equal_weight, regimes
 from qmworkbench.research.runs import DataNote, RunManifest
@@ -203,13 +203,20 @@ class Backtest:
         return result_tables.by_regime(self.sessions, self.trades.with_columns(session=dates))
 
     def portfolio(self, engine: str = "rust") -> Any:
-        """The same fills as a vectorbt Portfolio: one column a symbol, cash shared, for everything vectorbt can show.
+        """The same fills as a vectorbt Portfolio: one column a symbol, cash shared, for all that vectorbt can show.
 
-        Made anew at each call, for it is large. `engine`: "rust" or "numba", for what it computes.
+        Made anew at each call, for it is large. `engine`: "rust" or "numba", for what it computes. Its ratios are a
+        year's with `year_freq=backtest.year`: vectorbt's own year has 365 days of 24 hours.
         """
-        from qmworkbench.research.vectorbt_portfolio import portfolio_of
+        from qmworkbench.research.real_bars import portfolio_of
 
-        return portfolio_of(self, engine)
+        tapes, fills = aligned(self.tapes, self.fills)
+        return portfolio_of(tapes, fills, self.cash, interval_s=self.bars.interval_s, shared=True, engine=engine)
+
+    @property
+    def year(self) -> timedelta:
+        """A year of 252 sessions in bars laid end to end, as vectorbt's `year_freq` wants it."""
+        return timedelta(seconds=SESSIONS_A_YEAR * self.bars.boundaries * self.bars.interval_s)
 
     # --- what is kept of it -------------------------------------------------------------------------------------------
 

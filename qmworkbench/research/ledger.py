@@ -1,7 +1,7 @@
 """What the fills of several symbols come to: fills and trades as tables, the account at every bar (§2 Backtesting)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -103,6 +103,37 @@ def _last_closes(tape: Tape, times: Ints) -> Floats:
     """The symbol's last close at each time, its first open before there is one (nothing can be held then)."""
     row = np.searchsorted(tape.ts_us, times, side="right") - 1
     return np.where(row >= 0, tape.close[np.maximum(row, 0)], tape.open[0] if len(tape) else np.nan)
+
+
+def aligned(tapes: Sequence[Tape], fills: Sequence[Fills]) -> tuple[list[Tape], list[Fills]]:
+    """The same on the times of all of them: where a symbol has no bar its last close is carried, at no volume."""
+    times = np.unique(np.concatenate([tape.ts_us for tape in tapes]))
+    even: list[Tape] = []
+    for tape in tapes:
+        row = np.maximum(np.searchsorted(tape.ts_us, times, side="right") - 1, 0)
+        there = tape.ts_us[row] == times
+        carried = _last_closes(tape, times)
+        prices: dict[str, Any] = {
+            name: np.where(there, getattr(tape, name)[row], carried) for name in ("open", "high", "low", "close")
+        }
+        even.append(
+            replace(
+                tape,
+                **prices,
+                ts_us=times,
+                volume=np.where(there, tape.volume[row], 0.0),
+                day=tape.day[row],
+                bar=tape.bar[row],
+                ends=tape.ends[row] & there,
+            )
+        )
+    moved = [
+        replace(
+            done, at=np.searchsorted(times, tape.ts_us[done.at]), denied=np.searchsorted(times, tape.ts_us[done.denied])
+        )
+        for tape, done in zip(tapes, fills, strict=True)
+    ]
+    return even, moved
 
 
 def fill_table(tapes: Sequence[Tape], fills: Sequence[Fills]) -> pl.DataFrame:
