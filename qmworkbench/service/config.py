@@ -169,6 +169,8 @@ class Config:
             borrowing=venue.shorts.borrowing(),
             short_margin=venue.shorts.short_margin(),
             shorting_enabled=venue.shorts.enabled,
+            locates=venue.shorts.located(),
+            day_trading_equity=venue.day_trading_equity,
         )
 
     def reconciliation(self) -> ReconciliationSettings:

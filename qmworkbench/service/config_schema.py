@@ -133,10 +133,12 @@ class StrategySection(Section):
 
 class VenueSection(Section):
     """How the simulated venue fills and what it charges; `financing` is what pairs cost overnight, `shorts` what
-    selling short takes. `model` says the numbers, single ones can be set beside it."""
+    selling short takes, `day_trading_equity` what an account needs to day-trade freely (off: nothing is asked for).
+    `model` says the numbers, single ones can be set beside it."""
 
     model: Literal["ideal", "costed"] = "costed"
     leverage: Decimal = Field(default=_COSTED.leverage, gt=0)
+    day_trading_equity: Decimal | None = Field(default=None, gt=0)
     equity: CostSection
     forex: CostSection
     financing: FinancingSection
