@@ -19,8 +19,8 @@ class Figure(IntEnum):
 
     `SHARPE` is per bar, not yet annualised; inf where returns do not vary. `MAX_DRAWDOWN` counts the initial cash as a
     peak, `MAX_DRAWDOWN_CLOSES` begins at the first close; both are at most 0. Trades are closed round trips, an open
-    one is counted apart and valued in the return. `WIN_RATE` and `PROFIT_FACTOR` are NaN without a closed trade,
-    `PROFIT_FACTOR` inf without a loss. `EXPOSURE` is the share of closes at which something was held.
+    one is counted apart and valued in the return. `WIN_RATE` is NaN without a closed trade, `PROFIT_FACTOR` where none
+    won or lost, inf where none lost. `EXPOSURE` is the share of closes at which something was held.
     """
 
     TOTAL_RETURN = 0
@@ -212,7 +212,8 @@ def _trades(rows: Rows, out: Scratch, fills: int, figures: Floats) -> None:
     if closed == 0:
         figures[_BEST] = figures[_WORST] = np.nan
     figures[_WIN_RATE] = figures[_WINS] / closed if closed > 0 else np.nan
-    figures[_FACTOR] = np.nan if closed == 0 else (figures[_PROFIT] / -lost if lost < 0 else np.inf)
+    won = figures[_PROFIT]
+    figures[_FACTOR] = won / -lost if lost < 0 else (np.inf if won > 0 else np.nan)
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""Cases for the fill model: bars in whole ticks, said by hand, or made at random to be as awkward as a market can be."""
+"""Cases for the fill model: bars in whole ticks, by hand or at random, as awkward as a market can be."""
 
 from __future__ import annotations
 
@@ -128,9 +128,7 @@ def adversarial(rng: np.random.Generator, style: Style) -> Column:
     return Column(tape, _random_decisions(rng, style, closes, spread, tick), _random_terms(rng, style))
 
 
-def _random_decisions(
-    rng: np.random.Generator, style: Style, closes: Floats, spread: int, tick: float
-) -> Decisions:
+def _random_decisions(rng: np.random.Generator, style: Style, closes: Floats, spread: int, tick: float) -> Decisions:
     n = style.height
     share = float(rng.choice([0.05, 0.15, 0.4]))
     long, short, leave_long, leave_short = (rng.random(n) < share * k for k in (1.0, rng.choice([0.0, 1.0]), 0.6, 0.6))
