@@ -18,6 +18,7 @@ R = TypeVar("R")
 _COULD_NOT: Final = {
     "ApiError": "the platform could not be asked",
     "ApiUnavailable": "the Core API could not be served",
+    "BacktestRefused": "there is no backtest of that",
     "BookEmpty": "there is nothing on record",
     "CalendarUnknown": "the market's calendar is not known",
     "ChainBroken": "the record does not verify",
@@ -37,8 +38,10 @@ _COULD_NOT: Final = {
     "PackageMissing": "there is no such data package",
     "PageFailed": "the command center did not start",
     "ParametersRefused": "the report's parameters are refused",
+    "RunRefused": "there is no such run",
     "ShelfRefused": "the shelf cannot take it",
     "ShellStopped": "the platform stopped itself",
+    "StrategyFault": "the strategy broke its contract",
     "StorageRefused": "the book cannot be used as it is",
     "UnknownInstance": "there is no such strategy instance",
     "UnknownStrategy": "there is no such strategy",
