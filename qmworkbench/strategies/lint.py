@@ -19,6 +19,7 @@ from qmworkbench.strategies.expression_tree import Node, Unreadable, read
 from qmworkbench.strategies.indicators import Stages
 from qmworkbench.strategies.own_rows import ANYWHERE, BASE, CUMULATIVE, SHIFTS, Seen, is_first_row, moved_by, seen
 from qmworkbench.strategies.parameters import Params
+from qmworkbench.strategies.row_numbers import Numbers
 
 
 class Rule(StrEnum):
@@ -35,6 +36,7 @@ class Rule(StrEnum):
     COLUMN = "column"
     OVERWRITES = "overwrites"
     OWN_DATA = "own data"
+    ROW_NUMBER = "row number"
     UNPROVEN = "unproven"
     RAISES = "raises"
     TWO_MEANINGS = "two meanings"
@@ -57,6 +59,8 @@ REMEDIES: Final[dict[Rule, str]] = {
     Rule.COLUMN: "read bars (bars.BARS_SCHEMA), their keys, and columns of earlier stages",
     Rule.OVERWRITES: "give the column a name of its own, i_… for an indicator, s_… for a step",
     Rule.OWN_DATA: "rules see the bars alone; a table of values belongs into a parameter",
+    Rule.ROW_NUMBER: "row numbers count whatever rows a frame has: compare them with one another, take one from "
+    "another, or ask for i_pos or bar",
     Rule.UNPROVEN: "use the operations the lint knows, or show that this one reads no later row and add it to the lint",
     Rule.RAISES: "let signals(params) build its expressions for every set of parameters in range",
     Rule.TWO_MEANINGS: "an indicator is implemented once; take it from strategies.indicators or rename it",
@@ -163,11 +167,13 @@ class _Reading:
         self._strategy_id = strategy_id
         self._known: dict[str, Seen] = dict(BASE)
         self._order: list[str] = []
+        self._numbers: dict[str, str] = {}  # columns that are row numbers, and of what
         self._findings: dict[tuple[str, Rule], Finding] = {}
 
     def stage(self, columns: Sequence[tuple[str, pl.Expr]]) -> None:
         """Columns computed side by side: none sees another of them."""
         new: dict[str, Seen] = {}
+        numbers: dict[str, str] = {}
         for column, expr in columns:
             self._order.append(column)
             if column in BARS_SCHEMA or column in KEYS:
@@ -183,14 +189,21 @@ class _Reading:
             for rule, node in _broken(tree, None):
                 self._note(column, rule, node.shown())
             new[column] = seen(column, tree, self._known)
+            numbered = Numbers(tree, self._numbers)
+            numbers[column] = numbered.kind
+            for node in numbered.misused[:1]:
+                self._note(column, Rule.ROW_NUMBER, node.shown())
             for node in tree.walk():
                 if node.kind == "gather" and not self._is_behind(node.inputs[1]):
                     self._note(column, Rule.LATER_ROW, node.shown())
         self._known |= new
+        self._numbers |= numbers
 
     def found(self, answers: Sequence[str]) -> tuple[Finding, ...]:
         """All findings, those of `answers` that may come from a neighbour's rows among them."""
         for answer in answers:
+            if self._numbers.get(answer):
+                self._note(answer, Rule.ROW_NUMBER, f"{answer} shows {self._numbers[answer]} itself")
             what = self._known.get(answer)
             if what is not None and what.reach and what.at is not None:
                 rows = "any row above" if what.reach == ANYWHERE else f"{what.reach:.0f} rows above"

@@ -156,6 +156,62 @@ def test_running_totals_of_whole_numbers_may_be_subtracted() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "expr",
+    [
+        (ROW % 2 == 0) * 1.0,
+        (ROW > 10) * 1.0,
+        (ROW == 0) * 1.0,
+        (pl.col.i_day > 3) * 1.0,
+        (pl.col.i_symbol == 0) * 1.0,
+        (pl.col.i_day == ROW) * 1.0,
+        (ROW + pl.col.i_day > 3) * 1.0,
+        (ROW + ROW > 3) * 1.0,
+        (5 - ROW > 0) * 1.0,
+        ROW * 1.0,
+        ROW,
+        (ROW - 1).cast(pl.Float64),
+        pl.when(ROW).then(CLOSE),
+        pl.when(CLOSE > 1).then(ROW).otherwise(pl.col.i_day) * 1.0,
+        ROW.cum_sum().over("i_day") * 1.0,
+        ROW.pct_change(1).over("i_day"),
+        ROW.rolling_mean(3).over("i_day"),
+        pl.mean_horizontal(ROW, "close"),
+        pl.max_horizontal(ROW, "i_day") * 1.0,
+    ],
+    ids=str,
+)
+def test_a_row_number_is_no_value(expr: pl.Expr) -> None:
+    assert Rule.ROW_NUMBER in feature(expr)
+
+
+def test_a_row_number_is_no_value_in_whatever_column_it_comes_from() -> None:
+    stages = {"s_row": pl.when(CLOSE > 105).then(ROW).forward_fill().over("i_day")}
+    assert rules(stages, f_close=(pl.col.s_row > 10) * 1.0) == {"f_close": [Rule.ROW_NUMBER]}
+    assert rules(stages, f_close=pl.col.s_row.fill_null(-1)) == {"f_close": [Rule.ROW_NUMBER]}
+    found = lint(planted(stages, f_close=pl.col.s_row), {})
+    assert [(one.rule, one.where) for one in found] == [(Rule.ROW_NUMBER, "f_close shows i_index itself")]
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        pl.when(pl.col.s_row >= FIRST).then(ROW - pl.col.s_row),
+        ((pl.col.s_row == ROW) & (pl.col.s_row >= FIRST)).fill_null(False) * 1.0,
+        (pl.col.s_row.fill_null(-1) != -1) * 1.0,
+        pl.col.s_row.is_null() * 1.0,
+        pl.col.s_row.diff(1).over("i_day"),
+        (pl.max_horizontal("s_row", FIRST) == pl.col.s_row.cum_max().over("i_day")) * 1.0,
+        (pl.col.s_row.rolling_max(3).over("i_day") == ROW) * 1.0,
+        (pl.col.i_day != pl.col.i_day.shift(1).over("i_symbol")) * 1.0,
+    ],
+    ids=str,
+)
+def test_rows_may_be_told_apart_by_their_numbers(expr: pl.Expr) -> None:
+    stages = {"s_row": pl.when(CLOSE > 105).then(ROW).forward_fill().over("i_day")}
+    assert rules(stages, f_close=expr) == {}
+
+
 EVENT = {"s_row": pl.when(CLOSE > 105).then(ROW).forward_fill()}
 AGO = ROW - pl.col.s_row
 
