@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 
 from qmworkbench.cli import (
     audit,
+    backtest,
     backup,
     broker,
     config,
@@ -22,12 +23,14 @@ from qmworkbench.cli import (
     operator,
     order,
     order_control,
+    parity,
     preflight,
     reconcile,
     recover,
     replay,
     report,
     retention,
+    runs,
     services,
     simulate,
     status,
@@ -92,7 +95,10 @@ _add_group("data", data.app)
 _add_group("config", config.app)
 _add_group("strategy", strategy.app)
 _add("lookahead", lookahead.lookahead)
+_add("parity", parity.parity)
 _add_group("drill", drill.app)
+_add("backtest", backtest.backtest)
+_add_group("runs", runs.app)
 _add_group("venue", venue.app)
 _add_group("broker", broker.app)
 _add_group("retention", retention.app)

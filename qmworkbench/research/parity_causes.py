@@ -67,7 +67,7 @@ class Witness:
     lane: Lane
 
     def entry_missing(self, at: datetime, qty: float | None) -> Told:
-        """Why an entry decided by the backtest at the boundary `at` was not taken; `qty` is what it would have bought."""
+        """Why an entry that the backtest decided at the boundary `at` was not taken; `qty` is what it would buy."""
         circumstance = self._circumstance(at)
         if circumstance is not None:
             return circumstance

@@ -37,8 +37,10 @@ class TradePair(msgspec.Struct, frozen=True, kw_only=True):
     """A trade of the backtest beside the session's; one side is absent where only the other traded.
 
     Times are closing times of bars, quantities unsigned, P&L in account currency, the expected one before any cost. An
-    exit that is still to come is valued at the session's last close, and `open` says so; one that was carried in counts
-    from the session's first price. `causes` are those of its differences, none where both agree but for its fees.
+    exit still to come is valued at the session's last close, and `open` says so; one that was carried in counts from
+    the session's first price. `notional` is what was entered, `risk` what its first stop stood for, both in account
+    currency of the side that traded; None where that is not known. `causes` are those of its differences, none where
+    both agree but for its fees.
     """
 
     strategy_id: str
@@ -60,6 +62,8 @@ class TradePair(msgspec.Struct, frozen=True, kw_only=True):
     recorded_pnl: float | None
     fees: float
     slippage: float
+    notional: float | None
+    risk: float | None
     carried: bool
     open: bool
     causes: tuple[Cause, ...]

@@ -67,7 +67,8 @@ class RecordedTrade:
     """A round trip as its fills tell it, or one still open. Prices are averages by quantity, money account currency.
 
     `entry_at` and `exit_at` are closing times of the bars that held the first entry and the last exit fill; None where
-    it was carried in, or is still open. `rate` is None where it had no fill in this session. `qty` is unsigned, `side` +1 or -1. `exit_spread`: its exit took several bars.
+    it was carried in, or is still open. `rate` is None where it had no fill in this session. `qty` is unsigned, `side`
+    +1 or -1. `exit_spread`: its exit took several bars.
     """
 
     side: int
