@@ -32,7 +32,7 @@ class Frames:
 
     Runs and scan settings are those on record: a resumed session goes on under the facts it was opened with,
     whatever the configuration says by now. `bars`: the whole session's, where signals are computed in one pass over it.
-    `period`: those of many sessions, this one among them.
+    `period`: those of many sessions, this one among them. `known`: the frames to come, where they are known.
     """
 
     def __init__(
@@ -41,13 +41,14 @@ class Frames:
         session: Session,
         bars: pl.DataFrame | None = None,
         period: PeriodSignals | None = None,
+        known: Sequence[BarFrame] = (),
     ) -> None:
         runs = [run.spec for run in session.runs.values()]
         self._timed = _TimedSignals(signal_source(ground, session.instruments, runs, bars, period))
         self._computer = FrameComputer(
             ground.universe,
             session.instruments,
-            ground.radar(),
+            ground.radar(known),
             msgspec.convert(session.scan_settings, ScanSettings),
             self._timed,
         )

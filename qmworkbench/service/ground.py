@@ -1,5 +1,6 @@
 """What a session's radar and signals stand on, kept so that any minute can be computed again (§8, §19)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,8 +11,9 @@ from qmworkbench.market.session import SessionData
 from qmworkbench.storage.barstore import BarStore
 from qmworkbench.storage.refused import StoreMissing
 from qmworkbench.strategies.bars import RAW_SCHEMA, SessionGrid
-from qmworkbench.trading.frames import Floats, Reference, Universe
+from qmworkbench.trading.frames import BarFrame, Floats, Reference, Universe
 from qmworkbench.trading.radar import Radar
+from qmworkbench.trading.radar_session import SessionRadar
 
 _TS = pl.Datetime("us", "UTC")
 
@@ -39,14 +41,17 @@ class Ground:
         """The warm-up bars in RAW_SCHEMA, None where there are none."""
         return self.warmup.select(list(RAW_SCHEMA)) if self.warmup.height else None
 
-    def radar(self) -> Radar:
-        """A radar at the session's beginning, aligned to the boundaries at which bars close."""
-        return Radar(
+    def radar(self, frames: Sequence[BarFrame] = ()) -> Radar:
+        """A radar at the session's beginning, aligned to the boundaries at which bars close. `frames`: the session's,
+        where they are known beforehand and may be measured at once.
+        """
+        return SessionRadar(
             self.universe,
             self.reference,
             self.grid.boundaries,
             session_open=self.grid.opens_at,
             bar_interval=timedelta(seconds=self.grid.interval_s),
+            frames=frames,
         )
 
     def spread_bps(self, as_of: datetime) -> Floats | None:

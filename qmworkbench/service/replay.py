@@ -161,7 +161,7 @@ async def start(stage: ReplayStage) -> None:
                 await shell.feed(quarantined)
         elif service == "radar":
             bars = raw_bars(plan.data) if plan.compute == "one-pass" and stage.signals is None else None
-            stage.frames = Frames(stage.ground, stage.day, bars, stage.signals)
+            stage.frames = Frames(stage.ground, stage.day, bars, stage.signals, known=plan.data.frames)
         await shell.feed(ServiceReady(at=shell.now(), service=service, position=position))
 
 

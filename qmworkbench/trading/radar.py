@@ -14,9 +14,9 @@ from qmworkbench.trading.radar_snapshot import COLUMNS, RadarRow, RadarSnapshot
 __all__ = ["Radar", "RadarRow", "RadarSnapshot"]
 
 RING: Final = 16  # the boundary itself and the fifteen before it
-_BACK: Final = (1, 5, 15)
-_RATIOS: Final = [COLUMNS.index(name) for name in ("rel_volume", "vwap", "range_position")]
-_AGAINST_CLOSE: Final = [
+BACK: Final = (1, 5, 15)
+RATIOS: Final = [COLUMNS.index(name) for name in ("rel_volume", "vwap", "range_position")]
+AGAINST_CLOSE: Final = [
     COLUMNS.index(name) for name in ("change_open", "roc_1", "roc_5", "roc_15", "vwap_distance", "high_distance")
 ]
 
@@ -160,11 +160,11 @@ class Radar:
         below[1] = self._volume
         np.subtract(self._high, self._low, out=below[2])
         np.subtract(close, self._low, out=above[2])
-        values[_RATIOS] = np.divide(above, _positive(below))
-        for row, back in enumerate(_BACK, start=1):
+        values[RATIOS] = np.divide(above, positive(below))
+        for row, back in enumerate(BACK, start=1):
             bases[row] = self._ring[(boundary - back) % RING]
         bases[4] = column["vwap"]
-        values[_AGAINST_CLOSE] = np.divide(close, _positive(bases)) - 1.0
+        values[AGAINST_CLOSE] = np.divide(close, positive(bases)) - 1.0
         np.copyto(column["change"], column["change_prev_close"])
         np.copyto(column["change"], column["change_open"], where=self._no_history)
         column["volume"][:] = self._volume
@@ -173,8 +173,13 @@ class Radar:
         column["bars"][:] = self._bars
         np.subtract(float(boundary), self._printed_at, out=column["stale_boundaries"])
         order = self._rank(column)
-        for one in (values, *column.values()):
-            one.flags.writeable = False
+        values.flags.writeable = False
+        return self.snapshot_of(frame, boundary, order, values)
+
+    def snapshot_of(
+        self, frame: BarFrame, boundary: int, order: npt.NDArray[np.int64], values: Floats
+    ) -> RadarSnapshot:
+        """The radar at a frame's boundary, once it is measured and ranked."""
         from_open = frame.as_of - self._session_open
         to_close = self._regular_boundaries * self._bar_interval - from_open
         return RadarSnapshot(
@@ -186,7 +191,6 @@ class Radar:
             minutes_to_close=to_close / timedelta(minutes=1),
             order=order,
             values=values,
-            **column,
         )
 
     def _usual_by_now(self) -> Floats | None:
@@ -211,7 +215,7 @@ class Radar:
         return order
 
 
-def _positive(value: Floats) -> Floats:
+def positive(value: Floats) -> Floats:
     """`value` where it can be divided by, NaN elsewhere: 0/0 is unknown, not a warning."""
     return np.where(value > 0, value, np.nan)
 

@@ -46,11 +46,6 @@ def score_steps(column: dict[str, Floats], priced: npt.NDArray[np.bool_]) -> npt
 
     `column` holds at least the columns of SCORE_TERMS, NaN where unknown.
     """
-    table = np.array([column[term.column] for term in SCORE_TERMS])
-    unknown = np.isnan(table)
-    lacking = unknown.any(axis=1)
-    if priced.all() and bool((lacking == unknown.all(axis=1)).all()):
-        return _in_whole_steps(_of_whole_columns(table[~lacking], np.flatnonzero(~lacking)))
     total: Floats = np.zeros(len(priced))
     for term in SCORE_TERMS:
         value = column[term.column]
@@ -66,20 +61,33 @@ def score_steps(column: dict[str, Floats], priced: npt.NDArray[np.bool_]) -> npt
     return _in_whole_steps(total)
 
 
-def _of_whole_columns(table: Floats, terms: npt.NDArray[np.int64]) -> Floats:
-    """The same where each term is known of every symbol or of none: `table` holds the known ones, `terms` says which
-    they are.
+def steps_by_boundary(
+    column: dict[str, Floats], priced: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """The same for many boundaries, columns and `priced` of shape (boundaries, symbols), and at which it holds: where
+    every symbol is priced, and each term is known of all of them or of none.
     """
-    if not len(terms):
-        return np.zeros(table.shape[1])
-    low, middle, high = ((table.shape[1] - 1) * quarter // 4 for quarter in (1, 2, 3))
-    ordered = np.sort(table, axis=1)
-    scale = np.maximum(ordered[:, high] - ordered[:, low], _FLOORS[terms])[:, np.newaxis]
-    z = (table - ordered[:, middle, np.newaxis]) / scale
-    parts = _WEIGHTS[terms] * (z / (1.0 + np.abs(z)))
-    total: Floats = parts[0]
-    for part in parts[1:]:  # in this order: a sum of floats knows its order
-        total = total + part
+    table = np.stack([column[term.column] for term in SCORE_TERMS], axis=1)
+    unknown = np.isnan(table)
+    lacking = unknown.any(axis=2)
+    alike: npt.NDArray[np.bool_] = np.equal(lacking, unknown.all(axis=2))
+    whole: npt.NDArray[np.bool_] = priced.all(axis=1) & alike.all(axis=1)
+    steps = np.zeros(priced.shape, np.int64)
+    if whole.any():
+        steps[whole] = _in_whole_steps(_of_whole_columns(table[whole], lacking[whole]))
+    return steps, whole
+
+
+def _of_whole_columns(table: Floats, lacking: npt.NDArray[np.bool_]) -> Floats:
+    """Scores of boundaries at which a term is known of every symbol, or of none where `lacking` says so."""
+    low, middle, high = ((table.shape[2] - 1) * quarter // 4 for quarter in (1, 2, 3))
+    ordered = np.sort(table, axis=2)
+    scale = np.maximum(ordered[:, :, high] - ordered[:, :, low], _FLOORS)[:, :, np.newaxis]
+    z = (table - ordered[:, :, middle, np.newaxis]) / scale
+    parts = np.where(lacking[:, :, np.newaxis], 0.0, _WEIGHTS * (z / (1.0 + np.abs(z))))
+    total: Floats = parts[:, 0]
+    for term in range(1, len(SCORE_TERMS)):  # in this order: a sum of floats knows its order
+        total = total + parts[:, term]
     return total
 
 

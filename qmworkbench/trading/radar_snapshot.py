@@ -44,6 +44,17 @@ _FOLD = 0x9E3779B97F4A7C15
 _POWERS = np.array([[pow(_FOLD, power, 2**64)] for power in reversed(range(len(COLUMNS)))], dtype=np.uint64)
 
 
+def _column(name: str) -> property:
+    """One column of a snapshot, by name."""
+    row = COLUMNS.index(name)
+
+    def column(snapshot: "RadarSnapshot") -> Floats:
+        values: Floats = snapshot.values[row]
+        return values
+
+    return property(column)
+
+
 class RadarRow(msgspec.Struct, frozen=True, kw_only=True):
     """One symbol's radar numbers at one boundary, rounded for display and journal; None means unknown.
 
@@ -107,26 +118,27 @@ class RadarSnapshot:
     minutes_to_close: float
     order: npt.NDArray[np.int64]
     values: Floats
-    last: Floats
-    change: Floats
-    change_prev_close: Floats
-    change_open: Floats
-    roc_1: Floats
-    roc_5: Floats
-    roc_15: Floats
-    rel_volume: Floats
-    vwap: Floats
-    vwap_distance: Floats
-    high_distance: Floats
-    range_position: Floats
-    volume: Floats
-    dollar_volume: Floats
-    spread_bps: Floats
-    bars: Floats
-    stale_boundaries: Floats
-    score: Floats
-    rank: Floats
-    rank_change: Floats
+
+    last = _column("last")
+    change = _column("change")
+    change_prev_close = _column("change_prev_close")
+    change_open = _column("change_open")
+    roc_1 = _column("roc_1")
+    roc_5 = _column("roc_5")
+    roc_15 = _column("roc_15")
+    rel_volume = _column("rel_volume")
+    vwap = _column("vwap")
+    vwap_distance = _column("vwap_distance")
+    high_distance = _column("high_distance")
+    range_position = _column("range_position")
+    volume = _column("volume")
+    dollar_volume = _column("dollar_volume")
+    spread_bps = _column("spread_bps")
+    bars = _column("bars")
+    stale_boundaries = _column("stale_boundaries")
+    score = _column("score")
+    rank = _column("rank")
+    rank_change = _column("rank_change")
 
     def __len__(self) -> int:
         return len(self.universe)
@@ -139,10 +151,12 @@ class RadarSnapshot:
         all. The fold sees every difference confined to one column of a symbol for certain, others but for
         a chance of 2**-64; it guards against divergence, not against forgery.
         """
-        # A polynomial in _FOLD with the columns as its coefficients, the first at the highest power.
-        folded = np.add.reduce(self.values.view(np.uint64) * _POWERS)
         edge = f"{self.as_of.isoformat()}|{self.boundary}|{self.extended}|{len(self.universe)}"
-        return hashlib.sha256(edge.encode() + folded.tobytes()).hexdigest()[:16]
+        return hashlib.sha256(edge.encode() + self._folded.tobytes()).hexdigest()[:16]
+
+    @cached_property
+    def _folded(self) -> npt.NDArray[np.uint64]:
+        return folded(self.values)
 
     def row(self, symbol: str) -> RadarRow:
         """The numbers of one symbol; KeyError names a symbol that the session does not have."""
@@ -175,3 +189,11 @@ class RadarSnapshot:
             else:
                 measured[name] = int(value) if name in _COUNTS else round(value, COLUMN_DECIMALS[name])
         return msgspec.convert(measured, RadarRow)
+
+
+def folded(values: Floats) -> npt.NDArray[np.uint64]:
+    """64 bits for each symbol of one snapshot's block, or of several snapshots' blocks: a polynomial in an odd number
+    with the columns as its coefficients, the first at the highest power.
+    """
+    bits: npt.NDArray[np.uint64] = np.add.reduce(values.view(np.uint64) * _POWERS, axis=-2)
+    return bits
