@@ -1,0 +1,603 @@
+"""Single rules of the emergency at their edges, one decision at a time: what it waits for, sends, and says (§15)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from qmworkbench.domain.events import Event
+from qmworkbench.domain.events.control import (
+    AlertCleared,
+    AlertRaised,
+    EmergencyCompleted,
+    EmergencyStarted,
+    EmergencyStepTaken,
+    TradingStateChanged,
+)
+from qmworkbench.domain.events.orders import CancelRequested, OrderIntended, PositionsOffset
+from qmworkbench.domain.events.reconciliation import ReconciliationStarted, Trigger
+from qmworkbench.domain.execution import BrokerOrder, BrokerPosition, BrokerSnapshot
+from qmworkbench.domain.orders import Leg, Order, OrdStatus, Side
+from qmworkbench.domain.positions import NetPosition, Position
+from qmworkbench.domain.sessions import Phase, TradingState
+from qmworkbench.trading import emergency, holdings
+from qmworkbench.trading.book_state import EmergencyLine
+from qmworkbench.trading.decision import Decision
+from qmworkbench.trading.session_state import position_key
+from qmworkbench.trading.state import EXTERNAL, State
+from tests.trading.oms_cases import D, Desk, desk, held
+
+
+@dataclass
+class Drill:
+    """An emergency taken one decision at a time: `at` is when, `last` what the newest decision came to."""
+
+    built: Desk
+    at: datetime
+    last: Decision
+
+    @property
+    def state(self) -> State:
+        return self.built.state
+
+    def now(self, seconds: float = 0) -> Decision:
+        """A decision so many seconds after the newest one."""
+        self.at += timedelta(seconds=seconds)
+        self.last = Decision(self.state, self.at)
+        return self.last
+
+    def progress(self, seconds: float = 0) -> list[Event]:
+        decision = self.now(seconds)
+        emergency.progress(decision)
+        return decision.events
+
+    def told(self, *positions: BrokerPosition, orders: tuple[BrokerOrder, ...] = (), seconds: float = 0) -> list[Event]:
+        decision = self.now(seconds)
+        emergency.on_positions(decision, self.books(*positions, orders=orders))
+        return decision.events
+
+    def books(
+        self, *positions: BrokerPosition, orders: tuple[BrokerOrder, ...] = (), cursor: int | None = None
+    ) -> BrokerSnapshot:
+        return BrokerSnapshot(
+            complete=True,
+            cursor=self.state.heard_cursor if cursor is None else cursor,
+            as_of=self.at,
+            positions=positions,
+            open_orders=orders,
+        )
+
+    def line(self, symbol: str = "AAA", **changes: Any) -> EmergencyLine:
+        assert self.state.emergency is not None
+        found = self.state.emergency.lines.setdefault(symbol, EmergencyLine(step="exits_canceled", since=self.at))
+        for name, value in changes.items():
+            setattr(found, name, value)
+        return found
+
+    def end_exits(self) -> None:
+        """The exits are gone: they were cancelled, and the broker has said so."""
+        for order in self.state.working():
+            if order.leg is not Leg.LIQUIDATE:
+                ended(self.state, order)
+
+
+def ended(state: State, order: Order, status: OrdStatus = OrdStatus.CANCELED) -> None:
+    order.status = status
+    holdings.follow_status(state, order)
+
+
+def drill(built: Desk | None = None, *, begun: bool = True) -> Drill:
+    """100 AAA held under three exits; `begun`: the emergency was given at this moment."""
+    built = held() if built is None else built
+    at = built.world.at()
+    made = Drill(built, at, Decision(built.state, at))
+    if begun:
+        emergency.begin(made.last, "op", "drill")
+        assert built.state.emergency is not None
+    return made
+
+
+def bare() -> Drill:
+    """It began where nothing is held and nothing works."""
+    made = drill(desk(), begun=False)
+    for order in made.state.working():
+        ended(made.state, order)
+    emergency.begin(made.last, "op", "drill")
+    return made
+
+
+def position(qty: int = 100, symbol: str = "AAA") -> BrokerPosition:
+    px = D(20)
+    return BrokerPosition(
+        symbol=symbol, qty=D(qty), avg_px=px, market_px=px, market_value=px * qty, unrealized_pnl=D(0)
+    )
+
+
+def of(events: list[Event], kind: type[Any]) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def steps(events: list[Event]) -> list[tuple[str, str]]:
+    return [(event.symbol, event.step) for event in of(events, EmergencyStepTaken)]
+
+
+def alarms(events: list[Event]) -> list[str]:
+    return [event.alert.kind for event in of(events, AlertRaised)]
+
+
+def reads(events: list[Event]) -> int:
+    return len([event for event in of(events, ReconciliationStarted) if event.trigger is Trigger.EMERGENCY])
+
+
+def closes(events: list[Event]) -> list[tuple[Side, Decimal]]:
+    return [(e.request.side, e.request.order_qty) for e in of(events, OrderIntended) if e.leg is Leg.LIQUIDATE]
+
+
+# --- it begins ---------------------------------------------------------------------------------------------------
+
+
+def test_it_begins_with_the_record_the_halt_and_the_entries() -> None:
+    made = drill(desk(), begun=False)
+    entry = made.built.order
+    emergency.begin(made.last, "op", "drill")
+    events = made.last.events
+    kinds = [type(event) for event in events]
+    assert kinds.index(EmergencyStarted) < kinds.index(TradingStateChanged) < kinds.index(CancelRequested)
+    assert alarms(events) == ["emergency_halt"]
+    assert of(events, CancelRequested)[0].cl_ord_id == entry.cl_ord_id
+    assert steps(events) == [("", "entries_canceled"), ("AAA", "exits_canceled")], "its exits may be there by now"
+    assert of(events, EmergencyStepTaken)[0].detail == "1 entry orders asked to cancel"
+    assert reads(events) == 1, "ours is empty: the broker decides whether that is true"
+
+
+def test_where_something_is_held_its_exits_go_first_and_the_broker_is_read_later() -> None:
+    made = drill()
+    events = made.last.events
+    assert len(of(events, CancelRequested)) == 3
+    assert steps(events) == [("AAA", "exits_canceled")]
+    assert of(events, EmergencyStepTaken)[0].detail == "3 resting orders asked to cancel"
+    assert reads(events) == 0
+
+
+def test_a_second_one_joins_the_first_and_after_its_end_begins_anew() -> None:
+    made = drill()
+    assert made.state.emergency is not None
+    name = made.state.emergency.emergency_id
+    assert emergency.begin(made.now(1), "another", "again") == name
+    assert made.last.events == []
+    made.state.emergency.completed_at = made.at
+    assert emergency.begin(made.now(1), "another", "again") != name
+    assert len(of(made.last.events, EmergencyStarted)) == 1
+
+
+@pytest.mark.parametrize(("interval_s", "deadline_s"), [(60, 180), (59, 180), (61, 183), (300, 900)])
+def test_the_deadline_is_three_bars_and_three_minutes_at_least(interval_s: int, deadline_s: int) -> None:
+    made = drill(begun=False)
+    made.state.day.window = msgspec.structs.replace(made.state.day.window, interval_s=interval_s)
+    emergency.begin(made.last, "op", "drill")
+    assert made.state.emergency is not None
+    assert made.state.emergency.deadline_s == deadline_s
+
+
+# --- when the broker is read again -------------------------------------------------------------------------------
+
+
+def test_exits_have_five_seconds_and_the_broker_is_read_at_once_when_they_are_gone() -> None:
+    made = drill()
+    assert reads(made.progress(4.9)) == 0
+    assert reads(made.progress(0.1)) == 1
+    made = drill()
+    made.end_exits()
+    assert reads(made.progress()) == 1
+
+
+@pytest.mark.parametrize("step", ["queued", "waiting"])
+def test_what_is_queued_or_waits_is_looked_at_every_half_minute(step: str) -> None:
+    made = drill()
+    made.end_exits()
+    made.line(step=step, since=made.at)
+    assert reads(made.progress(29.9)) == 0
+    assert reads(made.progress(0.1)) == 1
+
+
+def closing(**changes: Any) -> Drill:
+    """A close of 100 AAA works at the broker, read and sent at this moment."""
+    made = drill()
+    made.end_exits()
+    events = made.told(position())
+    assert closes(events) == [(Side.SELL, D(100))]
+    assert made.state.emergency is not None
+    made.state.emergency.read_at = made.at
+    for name, value in changes.items():
+        setattr(made.state.emergency, name, value)
+    return made
+
+
+def test_while_a_close_works_its_end_is_waited_for_and_the_books_read_every_half_minute() -> None:
+    made = closing()
+    assert reads(made.progress(29.9)) == 0
+    assert reads(made.progress(0.1)) == 1
+    never = closing(read_at=None)
+    assert never.state.emergency is not None
+    assert reads(never.progress(29.9)) == 0, "counted from the beginning where nothing was read yet"
+    assert reads(never.progress(0.1)) == 1
+
+
+def test_a_close_that_rests_for_two_bars_is_queued_once_and_loudly() -> None:
+    made = closing()
+    assert steps(made.progress(120)) == []
+    late = made.progress(0.1)
+    assert steps(late) == [("AAA", "queued")]
+    assert alarms(late) == ["emergency_close_queued"]
+    assert steps(made.progress(200)) == [("", "overdue")]
+
+
+def test_patience_is_half_a_minute_where_bars_are_short() -> None:
+    made = closing()
+    made.state.day.window = msgspec.structs.replace(made.state.day.window, interval_s=5)
+    assert steps(made.progress(30)) == []
+    assert steps(made.progress(0.1)) == [("AAA", "queued")]
+
+
+def test_a_symbol_that_is_flat_wants_no_reading_until_all_are() -> None:
+    made = closing()
+    made.line("BBB", step="flat")
+    assert reads(made.progress(1)) == 0
+    made.line("AAA", step="flat")
+    assert reads(made.progress(1)) == 1
+    empty = bare()
+    empty.state.reconciliation.pending = None
+    assert reads(empty.progress(1)) == 1, "no symbol is known: only the broker can tell"
+
+
+def test_it_reads_four_times_a_moment_at_most_and_never_beside_a_reading_under_way() -> None:
+    made = drill()
+    made.end_exits()
+    for expected in (1, 1, 1, 1, 0):
+        assert reads(made.progress()) == expected
+        made.state.reconciliation.pending = None
+    assert reads(made.progress(1)) == 1, "a moment later again"
+    assert reads(made.progress(1)) == 0, "one is on its way"
+
+
+def test_before_it_begins_nothing_is_read() -> None:
+    made = drill(begun=False)
+    assert made.progress() == []
+
+
+def test_the_alarm_stands_while_it_runs() -> None:
+    made = drill()
+    made.state.alerts.clear()
+    assert alarms(made.progress(1)) == ["emergency_halt"]
+    assert alarms(made.progress(1)) == []
+
+
+def test_a_cancel_that_failed_or_was_never_asked_is_asked_and_a_close_never() -> None:
+    made = drill()
+    stop, target, close = sorted(made.state.working(), key=lambda order: order.leg, reverse=True)
+    stop.cancel_failed, stop.cancels = True, 1
+    target.cancel_requested_at = None
+    assert close.cancel_requested_at is not None
+    again = {event.cl_ord_id for event in of(made.progress(10), CancelRequested)}
+    assert again == {stop.cl_ord_id, target.cl_ord_id}
+    sent = closing()
+    assert of(sent.progress(1), CancelRequested) == []
+
+
+# --- what the broker's books lead to -----------------------------------------------------------------------------
+
+
+def test_exits_that_still_work_hold_the_close_back_for_five_seconds() -> None:
+    made = drill()
+    assert closes(made.told(position(), seconds=4.9)) == []
+    waits = made.told(position(), seconds=0.1)
+    assert closes(waits) == [], "they may still close all of it"
+    assert steps(waits) == [("AAA", "waiting")]
+    assert of(waits, EmergencyStepTaken)[0].detail == "orders that are being cancelled may still close 100 of 100"
+    assert steps(made.told(position(), seconds=31)) == [], "said once"
+
+
+def test_the_close_is_what_other_orders_cannot_close() -> None:
+    made = drill()
+    for order in made.state.working():
+        order.order_qty = D(30)
+    assert closes(made.told(position(), seconds=5)) == [(Side.SELL, D(70))], "three exits of one entry count once"
+    loose = drill()
+    for order in loose.state.working():
+        order.order_qty, order.parent_id = D(30), None
+    assert closes(loose.told(position(), seconds=5)) == [(Side.SELL, D(10))]
+    other = drill()
+    for order in other.state.working():
+        order.side = Side.BUY
+    assert closes(other.told(position(), seconds=5)) == [(Side.SELL, D(100))], "what buys closes nothing of a long"
+    short = drill()
+    assert closes(short.told(position(-100), seconds=5)) == [(Side.BUY, D(100))]
+
+
+def test_one_close_at_a_time_each_under_a_name_of_its_own() -> None:
+    made = closing()
+    first = next(order for order in made.state.orders.values() if order.leg is Leg.LIQUIDATE)
+    assert closes(made.told(position(), seconds=60)) == []
+    first.cum_qty = D(40)
+    ended(made.state, first, OrdStatus.EXPIRED)
+    assert closes(made.told(position(60), seconds=60)) == [(Side.SELL, D(60))]
+    assert len({order.cl_ord_id for order in made.state.orders.values() if order.leg is Leg.LIQUIDATE}) == 2
+    assert made.line().attempt == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "cum_qty", "queued"),
+    [
+        (OrdStatus.REJECTED, 0, True),
+        (OrdStatus.CANCELED, 0, True),
+        (OrdStatus.EXPIRED, 0, True),
+        (OrdStatus.DENIED, 0, True),
+        (OrdStatus.CANCELED, 1, False),
+        (OrdStatus.FILLED, 0, False),
+    ],
+)
+def test_a_close_that_ended_without_a_share_waits_for_the_market(status: OrdStatus, cum_qty: int, queued: bool) -> None:
+    made = closing()
+    sent = next(order for order in made.state.orders.values() if order.leg is Leg.LIQUIDATE)
+    sent.cum_qty, sent.reason = D(cum_qty), "no liquidity"
+    ended(made.state, sent, status)
+    events = made.told(position(), seconds=1)
+    assert (steps(events) == [("AAA", "queued")]) is queued
+    assert bool(closes(events)) is not queued
+    if queued:
+        assert of(events, EmergencyStepTaken)[0].detail == "the broker ended the close unfilled: no liquidity"
+        assert closes(made.told(position(), seconds=29.9)) == []
+        assert closes(made.told(position(), seconds=0.1)) == [(Side.SELL, D(100))], "tried again at a pace"
+
+
+def test_a_close_without_a_word_is_told_by_its_status() -> None:
+    made = closing()
+    sent = next(order for order in made.state.orders.values() if order.leg is Leg.LIQUIDATE)
+    sent.reason = ""
+    ended(made.state, sent, OrdStatus.EXPIRED)
+    assert of(made.told(position(), seconds=1), EmergencyStepTaken)[0].detail.endswith("unfilled: expired")
+
+
+def test_a_closed_market_queues_the_close() -> None:
+    made = drill()
+    made.end_exits()
+    made.at = made.state.day.closes_at - timedelta(seconds=1)
+    assert closes(made.told(position())) == [(Side.SELL, D(100))]
+    made = drill()
+    made.end_exits()
+    made.at = made.state.day.closes_at
+    events = made.told(position())
+    assert (closes(events), steps(events)) == ([], [("AAA", "queued")])
+    made = drill()
+    made.end_exits()
+    made.state.day.phase = Phase.CLOSED
+    assert steps(made.told(position())) == [("AAA", "queued")]
+
+
+def test_a_symbol_that_only_the_broker_holds_is_closed_too() -> None:
+    made = closing()
+    events = made.told(position(), position(-5, "BBB"), seconds=1)
+    assert steps(events) == [("BBB", "exits_canceled"), ("BBB", "close_sent")]
+    assert closes(events) == [(Side.BUY, D(5))]
+
+
+def test_flat_is_said_once_and_answers_the_alarm() -> None:
+    made = closing()
+    made.progress(121)
+    flat = made.told(seconds=1)
+    assert steps(flat) == [("AAA", "flat")]
+    assert len(of(flat, AlertCleared)) == 1
+    assert steps(made.told(seconds=1)) == []
+
+
+def filled(made: Drill) -> None:
+    """Our books have heard of the close too."""
+    for order in made.state.working():
+        order.cum_qty = order.order_qty
+        ended(made.state, order, OrdStatus.FILLED)
+    made.state.positions.clear()
+    made.state.net.clear()
+
+
+def test_it_is_over_once_neither_side_holds_or_works_anything() -> None:
+    made = closing()
+    assert of(made.told(seconds=1), EmergencyCompleted) == [], "our close is still open in our books"
+    filled(made)
+    stranger = made.built.as_told(cl_ord_id="by-hand", symbol="CCC")
+    assert of(made.told(orders=(stranger,), seconds=1), EmergencyCompleted) == [], "something works there"
+    (over,) = of(made.told(seconds=40), EmergencyCompleted)
+    assert over.symbols == 1
+    assert made.told(position(), seconds=1) == [], "what comes then begins it again by another way"
+
+
+def test_it_is_not_over_while_anything_is_held_there() -> None:
+    made = bare()
+    assert of(made.told(position(1, "CCC"), seconds=1), EmergencyCompleted) == []
+    assert len(of(bare().told(seconds=1), EmergencyCompleted)) == 1
+
+
+def test_once_over_the_failure_alarm_is_answered() -> None:
+    made = closing()
+    made.progress(181)
+    filled(made)
+    events = made.told(seconds=1)
+    assert len(of(events, EmergencyCompleted)) == 1
+    assert len(of(events, AlertCleared)) == 2, "that it was late, and that a close was queued"
+
+
+# --- orders that nobody here sent --------------------------------------------------------------------------------
+
+
+def test_strangers_are_cancelled_every_half_minute_and_our_own_are_not_strangers() -> None:
+    made = drill()
+    ours = next(iter(made.state.working()))
+    known = made.built.as_told(cl_ord_id=ours.cl_ord_id)
+    gone = made.built.as_told(cl_ord_id=made.built.order.cl_ord_id)
+    theirs = made.built.as_told(cl_ord_id="by-hand")
+
+    def cancelled(seconds: float) -> list[str]:
+        events = made.told(position(), orders=(known, gone, theirs), seconds=seconds)
+        return [event.cl_ord_id for event in of(events, CancelRequested)]
+
+    assert cancelled(0) == [gone.cl_ord_id, "by-hand"], "an order that has ended here and works there is one too"
+    assert cancelled(29.9) == []
+    assert cancelled(0.1) == [gone.cl_ord_id, "by-hand"]
+
+
+# --- late --------------------------------------------------------------------------------------------------------
+
+
+def test_late_is_more_than_the_deadline_and_said_once() -> None:
+    made = drill()
+    made.line("BBB", step="flat")
+    assert "emergency_halt_failure" not in alarms(made.progress(180))
+    late = made.progress(0.1)
+    assert ("", "overdue") in steps(late)
+    (alarm,) = [event.alert for event in of(late, AlertRaised) if event.alert.kind == "emergency_halt_failure"]
+    assert alarm.text.endswith("after the emergency began: AAA")
+    assert ("", "overdue") not in steps(made.progress(1))
+
+
+def test_what_is_late_is_named_by_what_is_known() -> None:
+    def text(made: Drill) -> str:
+        events = made.progress(181)
+        return next(e.alert.text for e in of(events, AlertRaised) if e.alert.kind == "emergency_halt_failure")
+
+    doubtful = drill()
+    doubtful.line(step="flat")
+    names = sorted(order.cl_ord_id for order in doubtful.state.working())
+    assert sorted(text(doubtful).rpartition(": ")[2].split(", ")) == names
+    assert text(bare()).endswith("positions unread")
+
+
+def test_after_a_late_fill_the_deadline_counts_anew() -> None:
+    made = drill()
+    assert made.state.emergency is not None
+    made.state.emergency.again_at = made.at + timedelta(seconds=100)
+    assert ("", "overdue") not in steps(made.progress(280))
+    assert ("", "overdue") in steps(made.progress(0.1))
+
+
+def over() -> Drill:
+    """It is over, the book is HALTED by it, and a fill has come after all."""
+    made = drill()
+    assert made.state.emergency is not None
+    made.state.emergency.completed_at = made.at
+    return made
+
+
+def test_a_late_fill_begins_it_again_while_the_book_is_halted_by_it() -> None:
+    made = over()
+    for order in made.state.working():
+        order.cancel_requested_at = None
+    events = made.progress(1)
+    assert steps(events) == [("AAA", "late_fill")]
+    assert len(of(events, CancelRequested)) == 3
+    assert reads(events) == 1
+    assert emergency.running(made.state)
+
+
+def test_where_nothing_is_held_or_the_halt_is_anothers_nothing_begins_again() -> None:
+    flat = over()
+    flat.state.net.clear()
+    assert flat.progress(1) == []
+    resumed = over()
+    resumed.state.halt.causes.pop("emergency")
+    assert resumed.progress(1) == []
+    reduced = over()
+    reduced.state.halt.state = TradingState.REDUCING
+    assert reduced.progress(1) == []
+
+
+# --- a reading of another moment ---------------------------------------------------------------------------------
+
+
+def out_of_step(made: Drill, cursor: int, seconds: float = 0) -> list[Event]:
+    decision = made.now(seconds)
+    emergency.out_of_step(decision, made.books(position(), cursor=cursor))
+    return decision.events
+
+
+def test_a_reading_ahead_of_our_news_is_acted_on_and_one_behind_only_after_half_a_minute() -> None:
+    made = drill()
+    made.end_exits()
+    heard = made.state.heard_cursor
+    assert closes(out_of_step(made, heard + 1)) == [(Side.SELL, D(100))]
+    made = drill()
+    made.end_exits()
+    assert steps(out_of_step(made, heard - 1)) == [("", "read_behind")]
+    assert out_of_step(made, heard - 1, 29.9) == []
+    assert closes(out_of_step(made, heard - 1, 0.1)) == [(Side.SELL, D(100))]
+    done = over()
+    assert out_of_step(done, heard + 1) == []
+    assert out_of_step(drill(begun=False), heard + 1) == []
+
+
+# --- parts that stand against each other -------------------------------------------------------------------------
+
+
+def against() -> Drill:
+    """The broker is flat in AAA: what test-1 holds long, somebody outside holds short, at another price."""
+    made = drill()
+    made.end_exits()
+    short = Position(strategy_id=EXTERNAL, symbol="AAA", qty=D(-100), cost=D(-2100), opened_at=made.at)
+    made.state.positions[position_key(EXTERNAL, "AAA")] = short
+    made.state.net.pop("AAA", None)
+    return made
+
+
+def offset(made: Drill, *positions: BrokerPosition, orders: tuple[BrokerOrder, ...] = ()) -> list[PositionsOffset]:
+    decision = made.now()
+    emergency.offset_remains(decision, made.books(*positions, orders=orders))
+    return of(decision.events, PositionsOffset)
+
+
+def test_what_stands_against_each_other_is_closed_in_the_books_at_the_outside_price() -> None:
+    (booked,) = offset(against())
+    assert (booked.symbol, booked.px) == ("AAA", D(21))
+    assert set(booked.strategy_ids) == {"test-1", EXTERNAL}
+
+
+def test_without_an_outside_part_it_is_the_mark_and_without_a_mark_what_was_paid() -> None:
+    def two() -> Drill:
+        made = against()
+        outside = made.state.positions.pop(position_key(EXTERNAL, "AAA"))
+        outside.strategy_id = "test-2"
+        made.state.positions[position_key("test-2", "AAA")] = outside
+        return made
+
+    marked = two()
+    assert [one.px for one in offset(marked)] == [marked.state.marks["AAA"].px]
+    unmarked = two()
+    unmarked.state.marks.clear()
+    paid = unmarked.state.holders("AAA")[0].avg_px
+    assert [one.px for one in offset(unmarked)] == [paid]
+
+
+def test_nothing_is_booked_while_anything_can_still_move() -> None:
+    assert offset(against(), position()) == [], "the broker holds some"
+    made = against()
+    assert offset(made, orders=(made.built.as_told(),)) == [], "something works there"
+    made.state.net["AAA"] = NetPosition(qty=D(1), cost=D(20))
+    assert offset(made) == [], "our net is not flat"
+    busy = drill()
+    busy.state.net.pop("AAA", None)
+    assert offset(busy) == [], "an order of ours is open in it"
+    unknown = against()
+    unknown.state.day.instruments.pop("AAA")
+    assert offset(unknown) == [], "what it made cannot be told in the account's currency"
+
+
+def test_without_an_emergency_on_record_nothing_is_booked() -> None:
+    made = against()
+    assert made.state.emergency is not None
+    made.state.emergency.completed_at = made.at
+    assert len(offset(made)) == 1, "over, and the book still halted by it"
+    made = against()
+    assert made.state.emergency is not None
+    made.state.emergency.completed_at = made.at
+    made.state.halt.causes.pop("emergency")
+    assert offset(made) == [], "over, and people have gone on"
