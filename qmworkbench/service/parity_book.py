@@ -3,7 +3,7 @@
 The book is read through its read-only doors; what is written is one file in the session's own directory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ import msgspec
 import polars as pl
 
 from qmworkbench.analytics.session_record import record_of
+from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.market import BoundaryClosed
 from qmworkbench.domain.events.orders import ExecutionReported
 from qmworkbench.domain.events.session import SessionOpened
@@ -26,7 +27,8 @@ from qmworkbench.storage.barstore import BarStore
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.stores import open_reader
 from qmworkbench.strategies.bars import RAW_SCHEMA
-from qmworkbench.trading.state import EXTERNAL, State
+from qmworkbench.trading.fold import fold
+from qmworkbench.trading.state import EXTERNAL, State, decode_state, encode_state
 
 FILE: Final = "parity.json"
 _OF_A_BAR: Final = (BoundaryClosed, ExecutionReported)
@@ -54,11 +56,7 @@ def recorded_day(paths: BookPaths, session_id: str) -> RecordedDay:
         first, opened = mine[-1]
         following = [seq for seq, _ in begun if seq > first]
         story = [(first, opened), *journal.events(after_seq=first, upto_seq=following[0] - 1 if following else None)]
-        opens = datetime.fromisoformat(opened.window.opens_at)
-        # The first bar's fills are reported before its boundary closes.
-        of_first_bar = (seq for seq, event in story if isinstance(event, _OF_A_BAR) and event.at > opens)
-        before = next(of_first_bar, None)
-        state = state_after(journal, paths, before - 1) if before is not None else State()
+        began = state_after(journal, paths, first - 1)
     store = BarStore(paths.session(session_id).bars)
     ground = load_ground(store)
     history = ground.history
@@ -67,8 +65,20 @@ def recorded_day(paths: BookPaths, session_id: str) -> RecordedDay:
         bars=store.bars().filter(~pl.col("extended")).select(list(RAW_SCHEMA)),
         history=history if history is not None else pl.DataFrame(schema=RAW_SCHEMA),
         grids=ground.grids,
-        carried=tuple(_carried(state)),
+        carried=carried_in(began, [event for _, event in story]),
     )
+
+
+def carried_in(began: State, events: Sequence[Event]) -> tuple[Carried, ...]:
+    """What a session held when its first bar began: `began` is the book before its `events`, which stay as they are."""
+    if not began.positions:
+        return ()
+    first = events[0]
+    assert isinstance(first, SessionOpened), "a session's events begin with its opening"
+    opens = datetime.fromisoformat(first.window.opens_at)
+    # The first bar's fills are reported before its boundary closes.
+    of_a_bar = (at for at, event in enumerate(events) if isinstance(event, _OF_A_BAR) and event.at > opens)
+    return tuple(_carried(fold(events[: next(of_a_bar, len(events))], decode_state(encode_state(began)))))
 
 
 def _carried(state: State) -> Iterator[Carried]:
