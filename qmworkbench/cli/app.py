@@ -18,6 +18,7 @@ from qmworkbench.cli import (
     drill,
     emergency,
     journal,
+    journal_project,
     lookahead,
     note,
     operator,
@@ -90,6 +91,7 @@ _add("backup", backup.backup)
 _add("restore", backup.restore)
 _add("report", report.report)
 _add("nightly", report.nightly)
+journal.app.command("project")(guarded(journal_project.project))
 _add_group("journal", journal.app)
 _add_group("data", data.app)
 _add_group("config", config.app)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import EmergencyCompleted, EmergencyStarted, EmergencyStepTaken
+from qmworkbench.service.book_lease import LeaseLapsed
 from qmworkbench.service.direct_access import fallback_log
 from qmworkbench.service.direct_emergency import liquidate_direct
 from qmworkbench.service.direct_record import DirectRecord
@@ -26,9 +27,13 @@ UNTIL_FLAT: Final = Patience(wait_s=24 * 3600.0)
 def left_unfinished(platform: Platform) -> str:
     """Why an emergency that is under way cannot go on in the kernel; "" where it can, or none is."""
     failed, emergency = platform.shell.failed, platform.state.emergency
-    if failed is None or emergency is None or not emergency.running or isinstance(failed.__cause__, LeaseLost):
+    if failed is None or emergency is None or not emergency.running or _fenced(failed.__cause__):
         return ""
     return str(failed)
+
+
+def _fenced(cause: BaseException | None) -> bool:
+    return isinstance(cause, LeaseLost) and not isinstance(cause, LeaseLapsed)
 
 
 class InProcessEmergency:
@@ -110,7 +115,7 @@ def liquidate_in(
     log, trouble = fallback_log(platform.plan.paths, platform.journal.durable_head)
     try:
         return liquidate_direct(
-            platform.broker,
+            platform.emergency_broker,
             DirectRecord(log, trouble=trouble, heard=heard),
             book=platform.plan.book,
             session_id=platform.plan.session_id,

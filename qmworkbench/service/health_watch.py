@@ -40,6 +40,8 @@ def _store(platform: Platform, at: datetime) -> None:
     if failure is not None:
         platform.board.failed("store", str(failure))
         platform.board.failed("execution", "nothing is sent after the journal or the kernel failed")
+    elif trouble := platform.book_lease.trouble():
+        platform.board.failed("store", trouble)
 
 
 def _feed(platform: Platform, at: datetime) -> None:

@@ -1,6 +1,7 @@
 """The broker's door with the lease before it: a process that was fenced sends nothing any more (§15, §19)."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from qmworkbench.domain.execution import (
     Account,
@@ -13,14 +14,21 @@ from qmworkbench.domain.execution import (
 )
 from qmworkbench.domain.orders import Leg
 from qmworkbench.ports import Broker
-from qmworkbench.service.lease import Lease
 from qmworkbench.trading.state import State
+
+
+class Leased(Protocol):
+    """A lease, as far as a send needs it (service/lease.py, service/book_lease.py)."""
+
+    def check(self) -> None:
+        """Raise LeaseLost unless this process may send now."""
+        ...
 
 
 class LeasedBroker:
     """ports.Broker around another one: submits and cancels raise LeaseLost once the lease is gone, reads pass."""
 
-    def __init__(self, broker: Broker, lease: Lease) -> None:
+    def __init__(self, broker: Broker, lease: Leased) -> None:
         self.enforces_unique_ids = broker.enforces_unique_ids
         self._broker = broker
         self._lease = lease

@@ -39,6 +39,7 @@ from qmworkbench.service.shell import Shell
 from qmworkbench.storage.chained import ChainedJournal
 from qmworkbench.storage.checkpoints import Checkpoints
 from qmworkbench.storage.paths import BookPaths
+from qmworkbench.storage.projection_home import home_of
 from qmworkbench.storage.projections import Projector, SequenceGap
 from qmworkbench.storage.refused import StorageRefused
 from qmworkbench.storage.stores import Reader, begun, open_journal, open_reader
@@ -180,7 +181,7 @@ def open_offline(config: Config, command: str) -> Iterator[OfflineBook]:
 def _project(paths: BookPaths, journal: ChainedJournal[Any]) -> None:
     """Bring the tables up to the journal. They can be made from it again: their trouble stops no command."""
     with suppress(StorageRefused, SQLAlchemyError, SequenceGap):
-        projector = Projector(paths.projections)
+        projector = Projector(home_of(paths))
         try:
             projector.catch_up(journal)
         finally:

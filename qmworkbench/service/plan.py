@@ -18,6 +18,7 @@ from qmworkbench.domain.safety import HaltPolicy, HaltSettings, ReconciliationSe
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.market.session import SessionData
 from qmworkbench.service.approved_hash import approved_hash
+from qmworkbench.service.book_lease import BEAT_TTL_S
 from qmworkbench.service.code_version import code_version
 from qmworkbench.service.config import Config
 from qmworkbench.service.config_ownership import most_owned, shares_symbols
@@ -51,7 +52,8 @@ class DayPlan:
     `find_venue` says how a venue in a process of its own is reached, None where it is played in this one; it is asked
     when the day is opened, and raises NoBroker where nobody serves.
     `analytics` says when the signals of a running session speak. `approved_hash` looks up which parameters of an
-    instance are approved at the moment it is asked, "" where that cannot be told.
+    instance are approved at the moment it is asked, "" where that cannot be told. `standby`: this process has waited
+    for another one's lease; what it takes over waits for a person. `beat_ttl_s`: service/book_lease.py.
     """
 
     book: str
@@ -82,6 +84,8 @@ class DayPlan:
     anchors: Path | None = None
     store: Store = SQLITE
     bus_url: str = ""
+    standby: bool = False
+    beat_ttl_s: float = BEAT_TTL_S
 
     @property
     def session_id(self) -> str:

@@ -16,6 +16,7 @@ from qmworkbench.domain.events.telemetry import ProcessEnded, ProcessStarted
 from qmworkbench.market.feed import Delivery, FeedMonitor
 from qmworkbench.ports import Broker, JournalFailed, Notifier
 from qmworkbench.service.blocking import Blocking, InLine
+from qmworkbench.service.book_lease import BookLease, EmergencyLease, heartbeat_of, terms_of
 from qmworkbench.service.boundary import take_boundary
 from qmworkbench.service.chronicle import Chronicle
 from qmworkbench.service.code_version import code_version
@@ -35,6 +36,7 @@ from qmworkbench.storage.barstore import BarStore
 from qmworkbench.storage.chained import ChainedJournal
 from qmworkbench.storage.checkpoints import Checkpoints
 from qmworkbench.storage.projection_follower import ProjectionFollower
+from qmworkbench.storage.projection_home import home_of
 from qmworkbench.storage.projections import Projector
 from qmworkbench.storage.snapshots import SnapshotStore
 from qmworkbench.storage.stores import open_journal
@@ -44,6 +46,7 @@ from qmworkbench.venue.reached import heard_by, one_way
 
 if TYPE_CHECKING:
     from qmworkbench.bus.redis_streams import RedisBus
+    from qmworkbench.storage.postgres.heartbeat import Heartbeat
 
 __all__ = ["Platform", "StopRequested", "open_platform"]
 
@@ -64,10 +67,13 @@ class Platform(Stage):
         journal: ChainedJournal[Any],
         venue: OpenVenue,
         lease: Lease,
+        heartbeat: "Heartbeat | None" = None,
         work: Blocking | None = None,
         notifier: Notifier | None = None,
     ) -> None:
-        broker: Broker = LeasedBroker(venue.broker, lease)
+        self.book_lease = BookLease(lease, heartbeat)
+        broker: Broker = LeasedBroker(venue.broker, self.book_lease)
+        self.emergency_broker: Broker = LeasedBroker(venue.broker, EmergencyLease(self.book_lease))
         super().__init__(plan, venue.market, broker, ground_of(plan.data))
         self.lease = lease
         self.journal = journal
@@ -178,19 +184,29 @@ def _bus(plan: DayPlan, journal: ChainedJournal[Any]) -> "InProcessBus | RedisBu
 
 
 def open_platform(
-    plan: DayPlan, *, command: str = "qm day", work: Blocking | None = None, notifier: Notifier | None = None
+    plan: DayPlan,
+    *,
+    command: str = "qm day",
+    work: Blocking | None = None,
+    notifier: Notifier | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Platform:
     """Take a day's book and open journal, venue and stores.
 
-    Raises LeaseTaken, StorageRefused, VenueError or DayRefused, each naming what is in the way.
+    `say` hears what is waited for. Raises LeaseTaken, StorageRefused, VenueError or DayRefused, each naming what is in
+    the way.
     """
     plan.paths.create()
     process_id = uuid.uuid4().hex[:12]
     with ExitStack() as opening:
         lease = Lease.acquire(plan.paths.lease, process_id=process_id, command=command)
         opening.callback(lease.release)
-        journal = open_journal(plan.paths, book=plan.book, store=plan.store)
+        terms = terms_of(lease, plan.store, standby=plan.standby, ttl_s=plan.beat_ttl_s, say=say)
+        journal = open_journal(plan.paths, book=plan.book, store=plan.store, terms=terms)
         opening.callback(journal.close)
+        heartbeat = heartbeat_of(journal, plan.store, plan.beat_ttl_s)
+        if heartbeat is not None:
+            opening.callback(heartbeat.stop)
         intents: list[State] = []
         venue = opening.enter_context(
             open_venue(
@@ -205,7 +221,9 @@ def open_platform(
                 leg_names=lambda entry, leg: leg_name(intents[0], entry, leg) if intents else None,
             )
         )
-        platform = Platform(plan, journal=journal, venue=venue, lease=lease, work=work, notifier=notifier)
+        platform = Platform(
+            plan, journal=journal, venue=venue, lease=lease, heartbeat=heartbeat, work=work, notifier=notifier
+        )
         # Its file may be elsewhere, and new: what the journal has heard of executions says it too.
         one_way(plan.paths.root, heard_by(platform.state.exec_cursor), venue.reached_by)
         intents.append(platform.state)
@@ -213,7 +231,7 @@ def open_platform(
         opening.callback(platform.bars.close)
         # Bars are on disk before a record that names them is.
         journal.before_commit(platform.bars.sync)
-        projector = Projector(plan.paths.projections)
+        projector = Projector(home_of(plan.paths))
         opening.callback(projector.close)
         pause_s = PROJECTION_PAUSE_S if plan.speed is not None else PROJECTION_PAUSE_AT_FULL_SPEED_S
         platform.projections = ProjectionFollower(projector, journal, platform.bus, pause_s=pause_s)

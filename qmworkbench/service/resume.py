@@ -44,7 +44,9 @@ async def resume(platform: Platform) -> None:
             "start again. `qm emergency --direct` needs it as well"
         ) from error
     in_doubt = sum(order.is_in_doubt for order in state.working())
-    shell.decide(SessionRecovered(at=shell.now(), from_seq=platform.restored.seq, in_doubt=in_doubt))
+    shell.decide(
+        SessionRecovered(at=shell.now(), from_seq=platform.restored.seq, in_doubt=in_doubt, hold=platform.plan.standby)
+    )
     shell.decide(BrokerConnectionChanged(at=shell.now(), connected=True, detail="account and orders answer"))
     await shell.settle()
 

@@ -17,6 +17,7 @@ from qmworkbench.service.ground import keep_ground
 from qmworkbench.service.platform import Platform
 from qmworkbench.service.resume import catch_up
 from qmworkbench.storage.fallback import FallbackLog
+from qmworkbench.storage.migrations import HEAD
 from qmworkbench.storage.quarantine import add_quarantined
 from qmworkbench.trading import risk
 from qmworkbench.trading.phases import STARTUP_ORDER
@@ -80,7 +81,10 @@ async def _store(platform: Platform) -> str:
     reached = await platform.shell.durable()
     await platform.shell.beside(lambda: FallbackLog.reserve(platform.plan.paths.fallback))
     told = ", ".join(f"{name} {value}" for name, value in found.items())
-    return f"{platform.plan.store.kind}: {told}; durable up to {reached}"
+    schema = f"schema revision {HEAD}"
+    if platform.journal.upgraded_from:
+        schema += f", until now {platform.journal.upgraded_from}"
+    return f"{platform.plan.store.kind}: {told}; {schema}; durable up to {reached}"
 
 
 async def _bus(platform: Platform) -> str:

@@ -25,6 +25,8 @@ class ChainedJournal(ABC, Generic[C]):
 
     book: str
     meta: dict[str, str]
+    # The schema revision the tables had when they were opened, "" where it was the newest.
+    upgraded_from: str = ""
 
     def __init__(self, writer: GroupCommit[C], heads: Mapping[str, tuple[int, str]]) -> None:
         self._chaining = threading.Lock()

@@ -1,13 +1,20 @@
-"""The columns of the projected tables: types whose names, in the file itself, say how to read them (§17)."""
+"""The columns of the projected tables: types whose names, in the database itself, say how to read them (§17).
 
+The same characters are stored in SQLite and in PostgreSQL, where the named types are domains over text and smallint
+(`DOMAINS`): one query reads both, and a row of one equals that of the other.
+"""
+
+from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import Float, Integer, Text
+from sqlalchemy import BigInteger, Float, Integer, Text
+from sqlalchemy.dialects.postgresql import TEXT
+from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 
 class _Named(UserDefinedType[Any]):
-    """A column type whose name says what its values are, so that a reader needs nothing but the file."""
+    """A column type whose name says what its values are, so that a reader needs nothing but the database."""
 
     cache_ok = True
     name = ""
@@ -17,7 +24,7 @@ class _Named(UserDefinedType[Any]):
 
 
 class Exact(_Named):
-    """A Decimal as text: SQLite has no exact number of its own."""
+    """A Decimal as text: every digit, its trailing zeros too."""
 
     cache_ok = True
     name = "DECIMAL_TEXT"
@@ -36,6 +43,10 @@ class Flag(_Named):
     cache_ok = True
     name = "BOOLEAN_INTEGER"
 
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        """True is 1, for a database that tells the two apart."""
+        return lambda value: None if value is None else int(value)
+
 
 class Document(_Named):
     """JSON."""
@@ -44,12 +55,20 @@ class Document(_Named):
     name = "JSON_TEXT"
 
 
-TYPES: Final[dict[str, type[TypeEngine[Any]]]] = {
-    "text": Text,
-    "whole": Integer,
-    "real": Float,
-    "exact": Exact,
-    "moment": Moment,
-    "flag": Flag,
-    "json": Document,
+# Text sorts by its bytes, as SQLite sorts it, whatever the database's language is.
+DOMAINS: Final[dict[str, str]] = {
+    "DECIMAL_TEXT": 'text COLLATE "C"',
+    "TIMESTAMP_TEXT": 'text COLLATE "C"',
+    "BOOLEAN_INTEGER": "smallint",
+    "JSON_TEXT": 'text COLLATE "C"',
+}
+
+TYPES: Final[dict[str, TypeEngine[Any]]] = {
+    "text": Text().with_variant(TEXT(collation="C"), "postgresql"),
+    "whole": Integer().with_variant(BigInteger(), "postgresql"),
+    "real": Float(),
+    "exact": Exact(),
+    "moment": Moment(),
+    "flag": Flag(),
+    "json": Document(),
 }

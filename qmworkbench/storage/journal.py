@@ -36,6 +36,7 @@ class SqliteJournal(ChainedJournal[sqlite3.Connection]):
                 if not self.meta:
                     self.meta = journal_file.create(connection, _named(book, self.path))
                     sync_directory(self.path.parent)
+                self.upgraded_from = journal_file.bring_up_to_date(connection, self.path)
                 if book is not None and self.meta["book"] != book:
                     raise StorageRefused(
                         f"{self.path} belongs to book {self.meta['book']!r}, not {book!r}: "

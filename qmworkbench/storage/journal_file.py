@@ -12,6 +12,7 @@ import msgspec
 from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS, ChainBroken, Record
 from qmworkbench.domain.events import DECISION_TYPES, SCHEMA_VERSION, TELEMETRY_TYPES, Event, decode, wire_name
+from qmworkbench.storage import migrations
 from qmworkbench.storage.refused import StoreDamaged, StoreNewer
 from qmworkbench.storage.sqlite import READ_ERRORS, RESTORE, refusal
 from qmworkbench.storage.times import stored_time
@@ -49,6 +50,8 @@ _DDL: Final = (
     + f"""
 CREATE INDEX decisions_sessions ON decisions (type, seq) WHERE type IN {_SESSION_TYPES};
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+{migrations.VERSION_DDL};
+INSERT INTO {migrations.VERSION_TABLE} VALUES ('{migrations.HEAD}');
 PRAGMA application_id = {_APPLICATION_ID};
 """
 )
@@ -73,6 +76,40 @@ def create(connection: sqlite3.Connection, book: str) -> dict[str, str]:
             connection.execute("ROLLBACK")
         raise
     return meta
+
+
+def revision_of(connection: sqlite3.Connection) -> str:
+    """The schema's revision; "" where the book is of a time before they were counted."""
+    try:
+        row = connection.execute(f"SELECT version_num FROM {migrations.VERSION_TABLE}").fetchone()
+    except sqlite3.OperationalError:
+        return ""
+    return str(row[0]) if row is not None else ""
+
+
+def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> str:
+    """Bring a journal that was looked at, and that this process alone writes, to the newest revision; returns the one
+    it had, "" where there was nothing to do. It happens whole or not at all. Raises StoreDamaged.
+    """
+    found = revision_of(connection)
+    if found == migrations.HEAD:
+        return ""
+    from sqlalchemy import StaticPool, create_engine
+
+    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+    with engine.connect() as upgrading:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if not found:
+                connection.execute(migrations.VERSION_DDL)
+                connection.execute(f"INSERT INTO {migrations.VERSION_TABLE} VALUES (?)", (migrations.FIRST,))
+            migrations.upgrade(upgrading, migrations.JOURNAL, str(path))
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    return found or migrations.FIRST
 
 
 def is_new(connection: sqlite3.Connection) -> bool:
@@ -110,6 +147,7 @@ def _check_guards(connection: sqlite3.Connection, path: Path) -> None:
         ours = dict(fresh.execute(_SCHEMA).fetchall())
     found = dict(connection.execute(_SCHEMA).fetchall())
     odd = sorted(name for name in ours.keys() | found.keys() if ours.get(name) != found.get(name))
+    odd = [name for name in odd if name != migrations.VERSION_TABLE]  # older books have none, or Alembic's own
     if odd:
         raise StoreDamaged(f"{path} has been altered: {', '.join(odd)} missing or not as made; {RESTORE}")
 
@@ -127,6 +165,7 @@ def _check_versions(connection: sqlite3.Connection, path: Path, meta: dict[str, 
     layout = meta.get("layout", "")
     if not layout.isdigit() or "book" not in meta:
         raise StoreDamaged(f"{path} does not say its layout and book: {RESTORE}")
+    migrations.demand_known(revision_of(connection) or migrations.FIRST, str(path))
     if int(layout) > LAYOUT:
         raise StoreNewer(
             f"{path} has layout {layout}, this version of the workbench writes layout {LAYOUT}: "

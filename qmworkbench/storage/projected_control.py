@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from qmworkbench.domain.events import Event, control, reconciliation
+from qmworkbench.storage import projected_incidents as incidents
 from qmworkbench.storage import tables
 from qmworkbench.storage.projected_rows import Rows, document
 from qmworkbench.storage.times import stored_time
@@ -128,9 +129,11 @@ def _alert_raised(rows: Rows, seq: int, event: control.AlertRaised) -> None:
         at=stored_time(event.at),
         active=True,
     )
+    incidents.alert_raised(rows, seq, event)
 
 
 def _alert_cleared(rows: Rows, seq: int, event: control.AlertCleared) -> None:
+    incidents.alert_cleared(rows, event)
     for row in list(rows.matching(tables.ALERTS, active=True, alert_id=event.alert_id)):
         cleared = stored_time(event.at)
         rows.put_row(tables.ALERTS, row, active=False, cleared_at=cleared, clear_reason=event.reason)
@@ -166,8 +169,9 @@ def _decision_recorded(rows: Rows, seq: int, event: control.DecisionRecorded) ->
 
 
 def _note_added(rows: Rows, seq: int, event: control.NoteAdded) -> None:
+    known = rows.find(tables.OPERATOR_NOTES, event.note_id) is not None
     rows.put(
-        tables.NOTES,
+        tables.OPERATOR_NOTES,
         event.note_id,
         session_id=rows.session_id,
         kind=event.kind.value,
@@ -176,9 +180,12 @@ def _note_added(rows: Rows, seq: int, event: control.NoteAdded) -> None:
         at=stored_time(event.at),
         seq=seq,
     )
+    if not known:
+        incidents.note_added(rows, seq, event)
 
 
 def _emergency_started(rows: Rows, seq: int, event: control.EmergencyStarted) -> None:
+    incidents.emergency_started(rows, seq, event)
     detail = f"{event.reason} (flat within {event.deadline_s} s)"
     _emergency_row(rows, seq, event, event.emergency_id, step="started", detail=detail, by=event.by)
 
@@ -188,6 +195,7 @@ def _emergency_step(rows: Rows, seq: int, event: control.EmergencyStepTaken) -> 
 
 
 def _emergency_completed(rows: Rows, seq: int, event: control.EmergencyCompleted) -> None:
+    incidents.emergency_completed(rows, event)
     pnl, detail = str(event.realized_pnl), f"{event.symbols} symbol(s) flat"
     _emergency_row(rows, seq, event, event.emergency_id, step="completed", detail=detail, realized_pnl=pnl)
 

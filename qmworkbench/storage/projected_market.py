@@ -10,8 +10,23 @@ from qmworkbench.storage.times import stored_time
 
 
 def _frame_computed(rows: Rows, seq: int, event: market.FrameComputed) -> None:
-    """Those that passed with the numbers they were judged on; near misses with the filters that kept them out."""
+    """The scan as a whole; those that passed, with the numbers they were judged on; near misses, with their filters."""
     as_of = stored_time(event.as_of)
+    best = event.candidates[0] if event.candidates else None
+    rows.add(
+        tables.MOMENTUM_SNAPSHOTS,
+        rows.session_id,
+        as_of,
+        frame_hash=event.frame_hash,
+        radar_hash=event.radar_hash,
+        candidates=len(event.candidates),
+        near_misses=len(event.near_misses),
+        signals=len(event.signals),
+        best_symbol=best.symbol if best is not None else None,
+        best_score=best.score if best is not None else None,
+        silenced=event.silenced,
+        seq=seq,
+    )
     for found in event.candidates:
         rows.add(
             tables.CANDIDATES,

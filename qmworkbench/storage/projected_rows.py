@@ -58,7 +58,10 @@ class Rows:
 
     def matching(self, table: Table, **values: Any) -> Iterator[Values]:
         """Rows whose columns hold `values`, in key order, changes of this batch included."""
-        condition = [table.c[name] == value for name, value in values.items()]
+        # A truth value would be written as the database's own; a flag is a number there.
+        condition = [
+            table.c[name] == (int(value) if isinstance(value, bool) else value) for name, value in values.items()
+        ]
         for found in self.connection.execute(select(table).where(*condition)).mappings().all():
             self._rows.setdefault(table, {}).setdefault(tuple(found[n] for n in _key_names(table)), dict(found))
         for key in sorted(self._rows.get(table, {})):
@@ -81,9 +84,8 @@ class Rows:
             if upsert.positional:
                 self.connection.exec_driver_sql(upsert.sql, values)
             else:
-                self.connection.exec_driver_sql(
-                    upsert.sql, [dict(zip(upsert.names, row, strict=True)) for row in values]
-                )
+                named = [dict(zip(upsert.names, map(_flag, row), strict=True)) for row in values]
+                self.connection.exec_driver_sql(upsert.sql, named)
             written += len(values)
         self._touched = {}
         return written
@@ -129,6 +131,11 @@ def _upsert(table: Table, dialect: Dialect) -> _Upsert:
         order = tuple(compiled.positiontup) if compiled.positional else names
         made = _upserts[table.name, dialect.name] = _Upsert(str(compiled), order, compiled.positional)
     return made
+
+
+def _flag(value: Any) -> Any:
+    """A truth value as the number it is stored as: PostgreSQL tells the two apart."""
+    return int(value) if value is True or value is False else value
 
 
 def exact(value: Decimal | None) -> str | None:

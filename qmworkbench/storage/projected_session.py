@@ -163,6 +163,22 @@ def _session_summarized(rows: Rows, seq: int, event: session.SessionSummarized) 
         net_pnl=str(event.net_pnl),
         summarized_at=stored_time(event.at),
     )
+    opened = rows.find(tables.SESSIONS, rows.session_id) or {}
+    rows.put(
+        tables.SESSION_SUMMARIES,
+        rows.session_id,
+        environment=opened.get("environment"),
+        date=opened.get("date"),
+        opened_at=opened.get("opened_at"),
+        trades=event.trades,
+        orders=event.orders,
+        fills=event.fills,
+        breaks=event.breaks,
+        net_pnl=str(event.net_pnl),
+        recovered=event.recovered,
+        summarized_at=stored_time(event.at),
+        seq=seq,
+    )
 
 
 def _session_closed(rows: Rows, seq: int, event: session.SessionClosed) -> None:

@@ -3,7 +3,6 @@
 No safety rule reads a projection. It may lag, and can be thrown away and made again at any time.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -11,8 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, delete, event, inspect, select
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import Connection, delete, select
 
 from qmworkbench.domain.chain import GENESIS
 from qmworkbench.domain.events import Event, imported
@@ -31,11 +29,9 @@ from qmworkbench.storage import (
 from qmworkbench.storage.journal_file import STREAMS
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.projected_rows import Rows
-from qmworkbench.storage.refused import StoreNewer
-from qmworkbench.storage.sqlite import BUSY_TIMEOUT_S
+from qmworkbench.storage.projection_home import Home, SqliteHome, home_of, made_anew, opened
 from qmworkbench.storage.stores import open_reader
 from qmworkbench.storage.times import stored_time
-from qmworkbench.storage.writer_lock import WriterLock
 
 BATCH: Final = 5000
 
@@ -89,22 +85,22 @@ class SequenceGap(Exception):
 
 
 class Projector:
-    """One book's projections, in one SQLite file of their own (BookPaths.projections); one writer.
+    """One book's projections, in a SQLite file of their own or in PostgreSQL (projection_home.py); one writer.
 
-    A file that is damaged or of an older layout is emptied; `rebuilt_because` says so, and `catch_up` fills it again.
-    Raises StoreNewer for one of a newer layout, StoreInUse while another process projects.
+    Tables of an older revision are brought up to date. Where that, or damage, takes rows from them, `rebuilt_because`
+    says so, and `catch_up` fills them again. Raises StoreNewer for a newer revision, StoreInUse while another process
+    projects, StorageRefused where the database cannot be had.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self.rebuilt_because = ""
-        self._lock = WriterLock(self.path)
+    def __init__(self, at: Path | Home) -> None:
+        self.home: Home = SqliteHome(at) if isinstance(at, Path) else at
+        self._engine, self._let_go, self.rebuilt_because = opened(self.home)
         try:
-            self._engine = self._opened()
             self._connection = self._engine.connect()
             self._marks = {stream: self._read_mark(stream) for stream in STREAMS}
         except BaseException:
-            self._lock.release()
+            self._engine.dispose()
+            self._let_go()
             raise
         self._rows = Rows(self._connection, self._marks["decisions"].session)
 
@@ -158,7 +154,7 @@ class Projector:
         """
         mark = self._marks["decisions"]
         if mark.seq and source.hash_at(mark.seq) != mark.hash:
-            self.rebuilt_because = f"{self.path} was made from another journal, or from records this one has lost"
+            self.rebuilt_because = f"{self.home.where} was made from another journal, or from records this one has lost"
             self._empty()
         done = 0
         for stream in STREAMS:
@@ -179,41 +175,7 @@ class Projector:
         """Give the file up; twice is fine."""
         self._connection.close()
         self._engine.dispose()
-        self._lock.release()
-
-    def _opened(self) -> Engine:
-        engine = _engine(self.path)
-        try:
-            self._prepare(engine)
-            return engine
-        except (DatabaseError, sqlite3.DatabaseError) as error:
-            engine.dispose()
-            for suffix in ("", "-wal", "-shm"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-            self.rebuilt_because = f"{self.path} was damaged ({error.__cause__ or error})"
-        except StoreNewer:
-            engine.dispose()
-            raise
-        engine = _engine(self.path)
-        self._prepare(engine)
-        return engine
-
-    def _prepare(self, engine: Engine) -> None:
-        tables.METADATA.create_all(engine)
-        with engine.connect() as connection:
-            layouts = connection.execute(select(tables.WATERMARKS.c.layout)).scalars().all()
-        newest = max(layouts, default=tables.LAYOUT)
-        if newest > tables.LAYOUT:
-            raise StoreNewer(
-                f"{self.path} has layout {newest}, this version of the workbench writes layout {tables.LAYOUT}: "
-                "update it, or delete the file and let it be made again from the journal"
-            )
-        if newest < tables.LAYOUT:
-            self.rebuilt_because = f"{self.path} had layout {newest}, this version writes {tables.LAYOUT}"
-            with engine.begin() as connection:
-                for name in inspect(connection).get_table_names():
-                    connection.exec_driver_sql(f'DROP TABLE "{name}"')
-            tables.METADATA.create_all(engine)
+        self._let_go()
 
     def _empty(self) -> None:
         self._connection.rollback()
@@ -236,35 +198,36 @@ class Projector:
             tables.WATERMARKS,
             stream,
             seq=mark.seq,
-            layout=tables.LAYOUT,
             hash=mark.hash,
             session=mark.session,
             at=mark.at,
         )
 
 
-def _engine(path: Path) -> Engine:
-    """One connection for the one writer. What is lost in a power cut is made again, so NORMAL is enough."""
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=StaticPool,
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S, "cached_statements": 256},
-    )
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _record: object) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    return engine
-
-
 def rebuild_book(book: BookPaths) -> int:
-    """Make a book's projections anew from its journal, when no session runs; returns how many records were read."""
+    """Make a book's projections anew from its journal, when no session runs; returns how many records were read.
+
+    Whatever was there is dropped, tables of a newer version too. Raises StoreMissing, StoreInUse, StorageRefused.
+    """
     with open_reader(book) as journal:
-        projector = Projector(book.projections)
+        home = home_of(book)
+        made_anew(home)
+        projector = Projector(home)
         try:
-            return projector.rebuild(journal)
+            return projector.catch_up(journal)
+        finally:
+            projector.close()
+
+
+def catch_up_book(book: BookPaths) -> tuple[int, str]:
+    """Bring a book's projections up to its journal, when no session runs.
+
+    Returns how many records were read, and why the tables had to be filled anew, "" where they had not.
+    """
+    with open_reader(book) as journal:
+        projector = Projector(home_of(book))
+        try:
+            return projector.catch_up(journal), projector.rebuilt_because
         finally:
             projector.close()
 

@@ -7,9 +7,7 @@
 It may stand open while a session runs, and opens what a killed process left behind. It cannot write.
 """
 
-import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,13 +19,14 @@ import polars as pl
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.reconciliation import SessionRecovered
 from qmworkbench.domain.events.session import SessionClosed, SessionOpened, SessionSummarized
+from qmworkbench.storage import migrations
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.quarantine import read_quarantined
-from qmworkbench.storage.refused import StorageRefused, StoreMissing
-from qmworkbench.storage.sqlite import READ_ERRORS, connect_readonly, refusal
+from qmworkbench.storage.refused import StoreMissing
 from qmworkbench.storage.stores import begun, open_reader
+from qmworkbench.storage.table_reader import NotASelect, tables_of_book
 
-# How a column's declared type is read into a frame; storage/tables.py names them.
+# How a column's declared type is read into a frame; storage/column_types.py names them.
 _MOMENT: Final = pl.Datetime("us", "UTC")
 _DTYPES: Final[dict[str, Any]] = {
     "TEXT": pl.String,
@@ -77,6 +76,7 @@ class BookReader:
     def __init__(self, paths: BookPaths) -> None:
         self.paths = paths
         self.journal = open_reader(paths)
+        self._tables = tables_of_book(paths)
 
     # ── the record ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -140,43 +140,48 @@ class BookReader:
     # ── the tables ───────────────────────────────────────────────────────────────────────────────────────────
 
     def tables(self) -> list[str]:
-        """The names of the projected tables (storage/tables.py says what they hold)."""
-        found = self._select("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-        return [str(row[0]) for row in found]
+        """The names of the projected tables (docs/schema.md says what they hold)."""
+        return self._tables.names()
 
     def table(self, name: str, session: str | None = None, *, exact: bool = False) -> pl.DataFrame:
         """A projected table, of one session where given, in key order.
 
         Decimals become Float64, or stay text with every digit when `exact`. Times are UTC datetimes. Telemetry
         (boundaries, health_samples, processes) is cut to a session by time. The tables follow the journal with a
-        lag: see `watermark`. Raises ValueError for a table there is not, StoreMissing before anything was projected.
+        lag: see `watermark`. Raises ValueError for a table there is not, StoreMissing before anything was projected,
+        StoreNewer for tables of a newer version.
         """
-        columns = [(str(row[1]), str(row[2]), int(row[5])) for row in self._select(f'PRAGMA table_info("{name}")')]
+        columns = self._tables.columns(name) if name != migrations.VERSION_TABLE else []
         if not columns:
             raise ValueError(f"no table {name!r}; there are {', '.join(self.tables())}")
+        migrations.demand_known(self._tables.revision(), f"the tables of {self.paths.root}")
         where, values = self._of_session(name, session)
         keys = sorted((place, column) for column, _type, place in columns if place)
         order = ", ".join(f'"{column}"' for _place, column in keys)
-        rows = self._select(f'SELECT * FROM "{name}"{where} ORDER BY {order}', values)
+        rows = self._tables.select(f'SELECT * FROM "{name}"{where} ORDER BY {order}', values)[1]
         return _frame(rows, [(column, kind) for column, kind, _place in columns], exact=exact)
 
     def sql(self, query: str, *values: Any) -> pl.DataFrame:
-        """Any SELECT over the projected tables, as stored: Decimals and times are text. Writing is refused."""
-        with closing(self._projections()) as connection:
-            try:
-                cursor = connection.execute(query, values)
-                if cursor.description is None:
-                    raise StorageRefused(f"this door reads only, and {query!r} returns no rows: give a SELECT")
-                names = [str(column[0]) for column in cursor.description]
-                return pl.DataFrame(cursor.fetchall(), schema=names, orient="row", infer_schema_length=None)
-            except sqlite3.OperationalError as error:
-                if "readonly" in str(error):
-                    raise StorageRefused(f"this door reads only, {query!r} would write: give a SELECT") from error
-                raise ValueError(f"{query!r}: {error}; there are the tables {', '.join(self.tables())}") from error
+        """Any SELECT over the projected tables, as stored: Decimals and times are text. Writing is refused.
+
+        `values` stand for the `?` of the query, whichever database the tables lie in.
+        """
+        try:
+            names, rows = self._tables.select(query, values)
+        except NotASelect as error:
+            raise ValueError(f"{query!r}: {error}; there are the tables {', '.join(self.tables())}") from error
+        return pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
+
+    def connection(self) -> Any:
+        """A read-only connection to the tables, for `pl.read_database("SELECT …", connection)`; close it afterwards.
+
+        Values come as stored (docs/schema.md): Decimals and times as text. Raises StoreMissing, StorageRefused.
+        """
+        return self._tables.connection()
 
     def watermark(self) -> Lag:
         """How far the tables have followed the journal."""
-        found = self._select("SELECT seq, at FROM watermarks WHERE stream = 'decisions'")
+        found = self._tables.select("SELECT seq, at FROM watermarks WHERE stream = 'decisions'")[1]
         seq, at = found[0] if found else (0, "")
         return Lag(projected_seq=int(seq), head_seq=self.head()[0], at=str(at))
 
@@ -251,21 +256,6 @@ class BookReader:
         within = "(SELECT opened_at FROM sessions WHERE session_id = ?)"
         until = "(SELECT coalesce(closed_at, '9') FROM sessions WHERE session_id = ?)"
         return f" WHERE {column} >= {within} AND {column} <= {until}", (session, session)
-
-    def _projections(self) -> sqlite3.Connection:
-        if not self.paths.projections.exists():
-            raise StoreMissing(
-                f"{self.paths.projections} has not been made yet: a running session writes it, and "
-                "rebuild_book() in qmworkbench.storage.projections makes it from the journal"
-            )
-        return connect_readonly(self.paths.projections)
-
-    def _select(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        with closing(self._projections()) as connection:
-            try:
-                return connection.execute(query, values).fetchall()
-            except READ_ERRORS as error:
-                raise refusal(self.paths.projections, error) from error
 
 
 def open_book(path: Path | str) -> BookReader:

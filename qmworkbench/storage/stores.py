@@ -25,6 +25,7 @@ from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissi
 
 if TYPE_CHECKING:
     from qmworkbench.storage.postgres.journal import PostgresJournal
+    from qmworkbench.storage.postgres.lease import Terms
 
 _NOTE: Final = "journal.json"
 
@@ -110,9 +111,17 @@ def store_of(paths: BookPaths) -> Store:
     )
 
 
-def open_journal(paths: BookPaths, *, book: str, store: Store | None = None) -> ChainedJournal[Any]:
+def place_of(paths: BookPaths) -> tuple[str, str] | None:
+    """Address and name of a book's tables in PostgreSQL; None for one in SQLite, or that was never begun."""
+    note = _read(paths)
+    return None if note is None else (note.address, note.place)
+
+
+def open_journal(
+    paths: BookPaths, *, book: str, store: Store | None = None, terms: "Terms | None" = None
+) -> ChainedJournal[Any]:
     """A book's journal for writing. `store` is where it is to lie: a new book begins there, one that lies elsewhere is
-    refused. None: where it lies, and it must be there.
+    refused. None: where it lies, and it must be there. `terms` say as whom a book in PostgreSQL is taken.
 
     Raises StoreMissing, StoreInUse, StoreNewer, StoreDamaged, StorageRefused.
     """
@@ -124,10 +133,12 @@ def open_journal(paths: BookPaths, *, book: str, store: Store | None = None) -> 
         _demand_same(paths, store)
     if store.kind == "sqlite":
         return SqliteJournal.open(paths.journal, book=book) if demanded else SqliteJournal(paths.journal, book=book)
-    return _in_postgres(paths, book, store.address, must_be_there=demanded)
+    return _in_postgres(paths, book, store.address, terms, must_be_there=demanded)
 
 
-def _in_postgres(paths: BookPaths, book: str, address: str, *, must_be_there: bool) -> "PostgresJournal":
+def _in_postgres(
+    paths: BookPaths, book: str, address: str, terms: "Terms | None", *, must_be_there: bool
+) -> "PostgresJournal":
     from qmworkbench.storage.postgres.journal import PostgresJournal
 
     note = _read(paths)
@@ -136,8 +147,8 @@ def _in_postgres(paths: BookPaths, book: str, address: str, *, must_be_there: bo
     # First the note: tables that nobody knows of would be a book without a way to it.
     _keep(paths, _Note(kind="postgres", book=book, place=place, address=address))
     if must_be_there:
-        return PostgresJournal.open(address, book=book, place=place)
-    return PostgresJournal(address, book=book, place=place)
+        return PostgresJournal.open(address, book=book, place=place, terms=terms)
+    return PostgresJournal(address, book=book, place=place, terms=terms)
 
 
 def open_reader(paths: BookPaths) -> Reader:

@@ -85,7 +85,7 @@ def test_the_four_kinds_of_notes_are_kept(kind: str, closed_home: Path) -> None:
     listed = answer(qm(closed_home, "note", "list", "--json"))
     assert [(entry["kind"], entry["text"]) for entry in listed["notes"]] == [(kind, f"a {kind}")]
     with open_book(book_in(closed_home).root) as reader:
-        assert reader.table("notes")["text"].to_list() == [f"a {kind}"], "the tables have it too"
+        assert reader.table("operator_notes")["text"].to_list() == [f"a {kind}"], "the tables have it too"
 
 
 def test_a_held_book_is_told_by_whom(closed_home: Path) -> None:

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmworkbench.bus.in_process import InProcessBus
-from qmworkbench.domain.commands import EmergencyLiquidateAndHalt, Pause
+from qmworkbench.domain.commands import EmergencyLiquidateAndHalt, NoteKind, Pause
 from qmworkbench.domain.corporate_actions import CorporateAction
 from qmworkbench.domain.events import (
     DECISION_TYPES,
@@ -40,12 +40,11 @@ from qmworkbench.domain.events.orders import FillRecorded, FillReversed
 from qmworkbench.domain.execution import ActivityKind
 from qmworkbench.domain.orders import Side
 from qmworkbench.domain.sessions import BlockScope, Priority, TradingState
-from qmworkbench.storage import tables
 from qmworkbench.storage.journal import SqliteJournal
 from qmworkbench.storage.memory import MemoryJournal
 from qmworkbench.storage.projection_follower import ProjectionFollower
 from qmworkbench.storage.projections import PROJECT, Projector, SequenceGap, dump
-from qmworkbench.storage.refused import StoreInUse, StoreNewer
+from qmworkbench.storage.refused import StoreInUse
 from qmworkbench.storage.times import stored_time
 from tests.storage.days import day, folded
 from tests.storage.events import OPEN, decisions, timing
@@ -97,7 +96,7 @@ def recorded(*batches: tuple[Event, ...] | list[Event]) -> MemoryJournal:
 
 
 def rows(projector: Projector, table: str) -> list[dict[str, object]]:
-    with closing(sqlite3.connect(projector.path)) as connection:
+    with closing(sqlite3.connect(projector.home.path)) as connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
 
@@ -312,33 +311,74 @@ def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
     projector.close()
 
 
-def test_an_older_layout_is_made_again_and_a_newer_one_refused(tmp_path: Path) -> None:
+def test_tables_of_no_known_revision_are_made_again(tmp_path: Path) -> None:
     path = tmp_path / "projections.db"
     journal = recorded(decisions(9))
     projector = Projector(path)
     projector.catch_up(journal)
     projector.close()
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE watermarks SET layout = 0")
+        connection.execute("DROP TABLE alembic_version")
         connection.execute("CREATE TABLE dropped_long_ago (a)")
     projector = Projector(path)
-    assert "had layout 0" in projector.rebuilt_because
+    assert "before revisions were counted" in projector.rebuilt_because
     assert projector.lag(journal) == 9
     projector.catch_up(journal)
     assert dump(projector._connection) == rebuilt(journal, tmp_path / "other.db")
     projector.close()
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE watermarks SET layout = ?", (tables.LAYOUT + 1,))
-    told = f"has layout {tables.LAYOUT + 1}, this version of the workbench writes layout {tables.LAYOUT}"
-    with pytest.raises(StoreNewer, match=told):
-        Projector(path)
 
 
 def test_one_projector_at_a_time(projector: Projector) -> None:
     with pytest.raises(StoreInUse, match=rf"projections\.db is being written by process {os.getpid()}"):
-        Projector(projector.path)
+        Projector(projector.home.path)
     projector.close()
-    Projector(projector.path).close()
+    Projector(projector.home.path).close()
+
+
+def test_grave_alerts_emergencies_and_incident_notes_are_incidents(projector: Projector) -> None:
+    alerts = [
+        control.AlertRaised(
+            at=OPEN,
+            alert=control.Alert(alert_id=f"a{n}", priority=grade, kind="k", key="X", text="t", remedy="r"),
+        )
+        for n, grade in enumerate(Priority)
+    ]
+    told: list[Event] = [
+        *alerts,
+        control.NoteAdded(at=OPEN, note_id="n1", kind=NoteKind.INCIDENT, text="the feed hung", by="kim"),
+        control.NoteAdded(at=OPEN, note_id="n2", kind=NoteKind.OPERATOR, text="lunch", by="kim"),
+        control.EmergencyStarted(at=OPEN, emergency_id="e1", by="kim", reason="drill", deadline_s=60),
+        control.AlertCleared(at=OPEN + timedelta(seconds=5), alert_id="a1", reason="answers again"),
+        control.EmergencyCompleted(
+            at=OPEN + timedelta(seconds=9), emergency_id="e1", symbols=2, realized_pnl=Decimal("-1.50")
+        ),
+    ]
+    projector.catch_up(recorded(told))
+    found = {
+        row["incident_id"]: (row["source"], row["priority"], row["outcome"]) for row in rows(projector, "incidents")
+    }
+    assert found == {
+        "a0": ("alert", "P0", None),
+        "a1": ("alert", "P1", "answers again"),
+        "n1": ("note", None, None),
+        "e1": ("emergency", "P0", "2 symbol(s) flat"),
+    }
+    assert len(rows(projector, "operator_notes")) == 2
+
+
+def test_scans_and_summaries_have_a_row_each(projector: Projector) -> None:
+    events = day(1, days=2)
+    projector.catch_up(recorded(events))
+    scans = [event for event in events if isinstance(event, market.FrameComputed)]
+    snapshots = rows(projector, "momentum_snapshots")
+    assert len(snapshots) == len(scans) > 10
+    assert sum(int(str(row["candidates"])) for row in snapshots) == sum(len(scan.candidates) for scan in scans)
+    best = next(scan for scan in scans if scan.candidates)
+    row = next(row for row in snapshots if row["as_of"] == stored_time(best.as_of))
+    assert (row["best_symbol"], row["best_score"]) == (best.candidates[0].symbol, best.candidates[0].score)
+    summed = [event for event in events if isinstance(event, session.SessionSummarized)]
+    assert [row["net_pnl"] for row in rows(projector, "session_summaries")] == [str(event.net_pnl) for event in summed]
+    assert rows(projector, "slo_samples") == [], "no event records them yet"
 
 
 # ── single tables that a plain day does not reach ──────────────────────────────────────────────────────────
@@ -574,7 +614,7 @@ def test_a_follower_in_trouble_says_so_and_harms_nobody(tmp_path: Path, projecto
     deadline = time.monotonic() + 30
     while follower.lag() and time.monotonic() < deadline:
         time.sleep(0.01)
-    with closing(sqlite3.connect(projector.path)) as connection, connection:
+    with closing(sqlite3.connect(projector.home.path)) as connection, connection:
         connection.execute("DROP TABLE blocked_symbols")
     journal.append(decisions(5, first=6))
     bus.publish(10, decisions(5, first=6))

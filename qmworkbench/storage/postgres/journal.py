@@ -12,14 +12,16 @@ from psycopg import sql
 
 from qmworkbench.domain.chain import GENESIS, ChainBroken
 from qmworkbench.domain.events import SCHEMA_VERSION
-from qmworkbench.storage import journal_file
+from qmworkbench.storage import journal_file, migrations
 from qmworkbench.storage.chained import ChainedJournal
 from qmworkbench.storage.group_commit import GroupCommit
 from qmworkbench.storage.journal_file import LAYOUT, STREAMS, TAIL_CHECKED, Row
-from qmworkbench.storage.postgres import schema
+from qmworkbench.storage.postgres import lease, schema
 from qmworkbench.storage.postgres.connection import Connection, connected, demand_durable, durable_settings, shown
+from qmworkbench.storage.postgres.lease import Terms
 from qmworkbench.storage.postgres.sink import REMEDY, PostgresSink
-from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreInUse, StoreMissing, StoreNewer
+from qmworkbench.storage.postgres.upgrade import bring_up_to_date
+from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissing, StoreNewer
 from qmworkbench.storage.times import stored_time
 
 _CHUNK: Final = 2000
@@ -30,25 +32,30 @@ class PostgresJournal(ChainedJournal[Connection]):
     """One book's journal in a PostgreSQL database (ports.Journal), opened for writing.
 
     `place` names the tables where the book's own name would not tell them from another's. They are made where they are
-    not there (`open` refuses that instead). Opening takes the book: its lock is held by the writing connection, and a
-    new epoch fences out whoever wrote before. Appending encodes and chains in the caller's thread, a writer thread
-    commits in groups, as with SqliteJournal. A connection that is lost poisons the journal: whether the last commit
-    arrived is settled when the book is opened again.
+    not there (`open` refuses that instead). Opening takes the book on `terms` (lease.py): its lock is held by the
+    writing connection, and a new epoch fences out whoever wrote before.
+
+    Appending encodes and chains in the caller's thread, a writer thread commits in groups, as with SqliteJournal. A
+    connection that is lost poisons the journal: whether the last commit arrived is settled when the book is opened
+    again.
 
     Raises StoreMissing, StoreInUse (naming the holder), StoreNewer, StoreDamaged, and StorageRefused where the server
     cannot be reached.
     """
 
-    def __init__(self, dsn: str, *, book: str, place: str | None = None) -> None:
+    def __init__(self, dsn: str, *, book: str, place: str | None = None, terms: Terms | None = None) -> None:
         self._dsn = dsn
         self.book = book
         self.place = place if place is not None else book
+        asked = terms if terms is not None else terms_now()
         connection = connected(dsn)
         try:
             if not schema.exists(connection, self.place):
                 schema.create(connection, self.place, book, stored_time(datetime.now(UTC)))
             self.meta = check(connection, self.place, book, shown(dsn))
-            self.epoch = _take(connection, self.place, book, shown(dsn))
+            # Older tables first: what they say of their writer is said in columns they may not have yet.
+            self.upgraded_from = bring_up_to_date(dsn, connection, self.place, book, shown(dsn))
+            self.epoch = lease.take(connection, self.place, book, shown(dsn), asked)
             demand_durable(connection)
             self.restricted = schema.take_role(connection, self.place)
             heads = {stream: head(connection, self.place, stream) for stream in STREAMS}
@@ -59,14 +66,14 @@ class PostgresJournal(ChainedJournal[Connection]):
         super().__init__(GroupCommit(PostgresSink(connection, self.place), name, heads, remedy=REMEDY), heads)
 
     @classmethod
-    def open(cls, dsn: str, *, book: str, place: str | None = None) -> Self:
+    def open(cls, dsn: str, *, book: str, place: str | None = None, terms: Terms | None = None) -> Self:
         """An existing journal, for writing. Raises StoreMissing where there is none."""
         with closing(connected(dsn, readonly=True)) as connection:
             if not schema.exists(connection, place if place is not None else book):
                 raise StoreMissing(
                     f"there is no book {book!r} at {shown(dsn)}: check the name, or make it with `qm day`"
                 )
-        return cls(dsn, book=book, place=place)
+        return cls(dsn, book=book, place=place, terms=terms)
 
     def hash_at(self, seq: int) -> str | None:
         """The hash of decision `seq`, None where there is no such durable record."""
@@ -86,14 +93,9 @@ def _table(place: str, stream: str) -> sql.Composable:
     return sql.Identifier(schema.name_of(place), stream)
 
 
-def _take(connection: Connection, place: str, book: str, where: str) -> int:
-    """Lock the book and begin a new epoch. Raises StoreInUse, naming who has it."""
-    if not schema.lock(connection, place):
-        _, host, pid, since = schema.holder(connection, place)
-        raise StoreInUse(
-            f"book {book!r} at {where} is written by process {pid} on {host} since {since}: end that one first"
-        )
-    return schema.take_over(connection, place, socket.gethostname(), os.getpid(), stored_time(datetime.now(UTC)))
+def terms_now() -> Terms:
+    """This process as a writer that sends nothing: of tools, and of commands to a book nobody trades."""
+    return Terms(host=socket.gethostname(), pid=os.getpid(), since=stored_time(datetime.now(UTC)))
 
 
 def head(connection: Connection, place: str, stream: str = "decisions") -> tuple[int, str]:
@@ -143,6 +145,7 @@ def check(connection: Connection, place: str, book: str, where: str) -> dict[str
                 f"book {book!r} at {where} has layout {layout}, this version of the workbench writes layout {LAYOUT}: "
                 "update the workbench to open it"
             )
+        migrations.demand_known(schema.revision_of(connection, place) or migrations.FIRST, f"book {book!r} at {where}")
         schema.demand_guards(connection, place)
         for stream in STREAMS:
             last = head(connection, place, stream)[0]

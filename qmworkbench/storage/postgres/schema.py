@@ -15,12 +15,13 @@ import psycopg
 from psycopg import sql
 
 from qmworkbench.domain.chain import GENESIS
-from qmworkbench.storage.journal_file import LAYOUT, STREAMS
+from qmworkbench.storage import migrations
+from qmworkbench.storage.journal_file import LAYOUT, SESSION_TYPES, STREAMS
 from qmworkbench.storage.postgres.connection import Connection, server_of
 from qmworkbench.storage.refused import StoreDamaged
 
 WRITER_ROLE: Final = "qm_journal_writer"
-_BOOK_LOCK: Final = 0x514D  # class of the advisory locks that stand for books
+_MAKING_LOCK: Final = 0x514D  # held while a book is laid out
 
 _STREAM: Final = """
 CREATE TABLE {s}.{t} (
@@ -54,7 +55,8 @@ CREATE SCHEMA {s};
 CREATE TABLE {s}.meta (key text PRIMARY KEY, value text NOT NULL);
 CREATE TABLE {s}.writer (
   one boolean PRIMARY KEY DEFAULT true CHECK (one), epoch bigint NOT NULL,
-  host text NOT NULL, pid bigint NOT NULL, since text NOT NULL
+  host text NOT NULL, pid bigint NOT NULL, since text NOT NULL,
+  process_id text NOT NULL DEFAULT '', beat bigint NOT NULL DEFAULT 0, ttl_s double precision NOT NULL DEFAULT 0
 );
 INSERT INTO {s}.writer VALUES (true, 0, '', 0, '');
 CREATE FUNCTION {s}.append_only() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -70,6 +72,7 @@ BEGIN
   RETURN NULL;
 END $$;
 """
+_INDEX: Final = "CREATE INDEX decisions_sessions ON {s}.decisions (type, seq) WHERE type IN ({types})"
 
 
 def name_of(place: str) -> str:
@@ -91,7 +94,7 @@ def create(connection: Connection, place: str, book: str, created: str) -> None:
     names = {"s": sql.Identifier(name_of(place))}
     role = _writer_role(connection)
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (_BOOK_LOCK,))
+        connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (_MAKING_LOCK,))
         if exists(connection, place):
             return
         connection.execute(sql.SQL(_BOOK).format(**names))
@@ -103,6 +106,10 @@ def create(connection: Connection, place: str, book: str, created: str) -> None:
                     **names, t=sql.Identifier(stream), genesis=sql.Literal(GENESIS)
                 )
             )
+        connection.execute(sql.SQL(_INDEX).format(**names, types=sql.SQL(",").join(map(sql.Literal, SESSION_TYPES))))
+        in_schema = migrations.VERSION_DDL.replace(migrations.VERSION_TABLE, "{s}." + migrations.VERSION_TABLE, 1)
+        connection.execute(sql.SQL(in_schema).format(**names))
+        connection.execute(sql.SQL("INSERT INTO {s}.alembic_version VALUES (%s)").format(**names), (migrations.HEAD,))
         meta = {"layout": str(LAYOUT), "book": book, "created": created}
         for key, value in meta.items():
             connection.execute(sql.SQL("INSERT INTO {s}.meta VALUES (%s, %s)").format(**names), (key, value))
@@ -150,33 +157,15 @@ def take_role(connection: Connection, place: str) -> bool:
     return True
 
 
-def lock(connection: Connection, place: str) -> bool:
-    """Take the book for this connection; False where another has it. It ends with the connection, however that ends."""
-    row = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_BOOK_LOCK, place)).fetchone()
-    return bool(row and row[0])
-
-
-def holder(connection: Connection, place: str) -> tuple[int, str, int, str]:
-    """Epoch, host, pid and since when of the last one that took the book."""
-    query = sql.SQL("SELECT epoch, host, pid, since FROM {}.writer").format(sql.Identifier(name_of(place)))
+def revision_of(connection: Connection, place: str) -> str:
+    """The schema's revision; "" where the book is of a time before they were counted."""
+    name = f'"{name_of(place)}".{migrations.VERSION_TABLE}'
+    there = connection.execute("SELECT to_regclass(%s)", (name,)).fetchone()
+    if there is None or there[0] is None:
+        return ""
+    query = sql.SQL("SELECT version_num FROM {}.alembic_version").format(sql.Identifier(name_of(place)))
     row = connection.execute(query).fetchone()
-    if row is None:
-        raise StoreDamaged(
-            f"{server_of(connection)}: book {place!r} does not say who writes it; restore it from a backup"
-        )
-    return int(row[0]), str(row[1]), int(row[2]), str(row[3])
-
-
-def take_over(connection: Connection, place: str, host: str, pid: int, since: str) -> int:
-    """Begin a new epoch: whoever wrote before is fenced out from now on. Returns the epoch."""
-    query = sql.SQL("UPDATE {}.writer SET epoch = epoch + 1, host = %s, pid = %s, since = %s RETURNING epoch")
-    row = connection.execute(query.format(sql.Identifier(name_of(place))), (host, pid, since)).fetchone()
-    if row is None:
-        raise StoreDamaged(
-            f"{server_of(connection)}: book {place!r} has no row for its writer; restore it from a backup"
-        )
-    connection.execute("SELECT set_config('qm.epoch', %s, false)", (str(row[0]),))
-    return int(row[0])
+    return str(row[0]) if row is not None else ""
 
 
 def demand_guards(connection: Connection, place: str) -> None:
