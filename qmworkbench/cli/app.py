@@ -36,7 +36,7 @@ from qmworkbench.cli import (
     simulate,
     status,
     strategy,
-    sweep,
+    up,
     venue,
     version,
     why,
@@ -70,6 +70,7 @@ def _add_group(name: str, group: typer.Typer) -> None:
 
 
 _add("day", day.day, WithBareReports)
+_add("up", up.up, WithBareReports)
 _add("replay", replay.replay)
 _add("preflight", preflight.preflight)
 _add("status", status.status)
@@ -107,7 +108,6 @@ _add_group("broker", broker.app)
 _add_group("retention", retention.app)
 _add_group("services", services.app)
 _add("simulate", simulate.simulate)
-_add("sweep", sweep.sweep)
 _add("version", version.version)
 
 

@@ -98,10 +98,10 @@ def day(
         return
     paced = speed not in (None, "max")
     beside = venue_beside(settings, venue, out, typed_options(book, environment, config))
-    _one_day(settings, out, wanted, began_s, beside, headless=headless, stay=stay, paced=paced, **common)
+    run_day(settings, out, wanted, began_s, beside, headless=headless, stay=stay, paced=paced, **common)
 
 
-def _one_day(
+def run_day(
     settings: "Config",
     out: Output,
     reports: ReportsOf,

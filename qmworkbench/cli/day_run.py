@@ -1,6 +1,7 @@
 """Runs the day of a configuration, in a plain loop or as a service, and shows how far it is (§4, §9)."""
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import shlex
@@ -41,17 +42,19 @@ class DayRun:
         paced: bool,
         verbose: bool = False,
         fresh: bool = False,
+        standby: bool = False,
     ) -> None:
         from qmworkbench.service.plan import plan_of
 
         self._config = config
         self._fresh = fresh
+        self._standby = standby
         self._out = out
         self._stay = stay
         self._verbose = verbose
         self._with_page = not headless
-        # A pace needs the event loop, with or without a page.
-        self._served = not headless or paced
+        # A pace needs the event loop, with or without a page; so does whoever stays.
+        self._served = not headless or paced or stay
         with out.working("reading the market data"):
             data = _data(config, symbols, fresh)
             plan = plan_of(config, data, fresh=fresh)
@@ -76,7 +79,22 @@ class DayRun:
             begin_anew(self._config, self._out)
 
     def to_the_close(self, *, on_closed: Callable[[], None], on_first_boundary: Callable[[], None]) -> "DayResult":
-        """Run or resume the day. Raises what run_headless and serve_day raise; a stop says how to go on."""
+        """Run or resume the day; a standby once the platform that runs it has died.
+
+        Raises what run_headless and serve_day raise; a stop says how to go on.
+        """
+        if not self._standby:
+            return self._run(on_closed, on_first_boundary)
+        from qmworkbench.service.lease import LeaseTaken
+        from qmworkbench.service.standby import wait_for_lapse
+
+        self.plan = dataclasses.replace(self.plan, standby=True)
+        while True:
+            wait_for_lapse(self.plan, say=self._out.say)
+            with contextlib.suppress(LeaseTaken):  # another standby was quicker: it is the one to watch now
+                return self._run(on_closed, on_first_boundary)
+
+    def _run(self, on_closed: Callable[[], None], on_first_boundary: Callable[[], None]) -> "DayResult":
         from qmworkbench.cli.checklists import day_preflight
         from qmworkbench.service.platform import StopRequested
 
@@ -160,8 +178,6 @@ class DayRun:
 
     def _shown(self) -> Any:
         """A bar where people look; a line where they do not."""
-        import contextlib
-
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

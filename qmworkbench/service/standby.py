@@ -7,12 +7,13 @@ runs on the same machine, or where that directory is shared.
 
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Final
 
 from qmworkbench.domain.events.session import SessionClosed
 from qmworkbench.service import lease as directory
 from qmworkbench.service.plan import AlreadyClosed, DayPlan, DayRefused
+from qmworkbench.storage.refused import StorageRefused
 from qmworkbench.storage.stores import open_reader, place_of
 
 _POLL_S: Final = 0.25
@@ -32,7 +33,7 @@ def wait_for_lapse(plan: DayPlan, *, say: Callable[[str], None], stop: Callable[
     """Wait until whoever runs the book shows life no more; False where `stop` said so before.
 
     On return the directory's lease is free to be taken, of a process that hangs as well: that one is fenced. Raises
-    AlreadyClosed once the session is closed, DayRefused, StorageRefused where the database cannot be reached.
+    AlreadyClosed once the session is closed, and DayRefused.
     """
     demand_standby_possible(plan)
     told, closed_at_s = "", 0.0
@@ -41,17 +42,29 @@ def wait_for_lapse(plan: DayPlan, *, say: Callable[[str], None], stop: Callable[
         if lies is None:
             state = "no platform has begun this book yet"
         else:
-            state = _lapsed_or_state(plan, *lies, stop=stop, say=say)
-            if not state:
-                return True
-            if time.monotonic() > closed_at_s:
+            state = _watched(plan, *lies, stop=stop, say=say)
+            if not state or time.monotonic() > closed_at_s:
                 _demand_open(plan)
                 closed_at_s = time.monotonic() + _CLOSED_EVERY_S
+            if not state:
+                return True
         if state != told:
             say(f"standby: {state}")
             told = state
         time.sleep(_POLL_S)
     return False
+
+
+def _watched(plan: DayPlan, address: str, place: str, *, stop: Callable[[], bool], say: Callable[[str], None]) -> str:
+    """As _lapsed_or_state; a database that is away is no sign that the holder is."""
+    import psycopg
+
+    try:
+        return _lapsed_or_state(plan, address, place, stop=stop, say=say)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        return "the book is only being laid out, or is of an older version; waiting for a platform to run it"
+    except (psycopg.Error, StorageRefused) as error:
+        return f"the database cannot be asked ({' '.join(str(error).split())}); waiting"
 
 
 def _lapsed_or_state(
@@ -94,7 +107,8 @@ def _push_aside(plan: DayPlan, process_id: str) -> None:
 
 
 def _demand_open(plan: DayPlan) -> None:
-    with open_reader(plan.paths) as reader:
+    """Raise AlreadyClosed where the session was closed meanwhile; a database that is away does not say."""
+    with suppress(StorageRefused), open_reader(plan.paths) as reader:
         closed = [event.session_id for _, event in reader.session_events() if isinstance(event, SessionClosed)]
-    if plan.session_id in closed:
-        raise AlreadyClosed(f"session {plan.session_id} was run to its close: there is nothing to take over")
+        if plan.session_id in closed:
+            raise AlreadyClosed(f"session {plan.session_id} was run to its close: there is nothing to take over")
