@@ -50,8 +50,9 @@ _DENIALS = "tests/trading/test_denials.py"
 _KERNEL = "tests/trading/test_kernel_rules.py"
 _EDGES = "tests/trading/test_kernel_edges.py"
 _PEERS = "tests/trading/test_peers_reconciliation.py"
-_SESSIONS = "tests/simulation/test_sessions.py"
 _OMS = (
+    "tests/trading/test_report_door.py",
+    "tests/trading/test_absence.py",
     "tests/trading/test_oms.py",
     "tests/trading/test_order_timeouts.py",
     "tests/trading/test_rejections.py",
@@ -63,9 +64,17 @@ _OMS = (
     "tests/trading/test_shared_symbols.py",
     _PEERS,
     "tests/trading/test_oms_properties.py",
-    _SESSIONS,
 )
-_BOOKS = ("tests/trading/test_reconciliation*.py", _PEERS, _KERNEL, _EDGES, "tests/trading/test_hands_on.py", _SESSIONS)
+_BOOKS = (
+    "tests/trading/test_fold_reconciliation.py",
+    "tests/trading/test_absence.py",
+    "tests/trading/test_reconciliation*.py",
+    "tests/trading/test_oms.py",
+    _PEERS,
+    _KERNEL,
+    _EDGES,
+    "tests/trading/test_hands_on.py",
+)
 
 # Which tests answer for which module, the quickest first.
 MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -101,7 +110,7 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
     "fold_reconciliation": ("qmworkbench/trading/fold_reconciliation.py", _BOOKS),
     "emergency": (
         "qmworkbench/trading/emergency.py",
-        ("tests/trading/test_emergency*.py", _KERNEL, _EDGES, _SESSIONS),
+        ("tests/trading/test_emergency*.py", _KERNEL, _EDGES, "tests/trading/test_shared_symbols.py"),
     ),
 }
 
@@ -219,7 +228,7 @@ def _pytest(seen: Subject, copy: Path, planted: _Planted | None, plugin: Plantin
 
 
 def run(seen: Subject, copy: Path, until: float, retry: bool, share: int = 1) -> tuple[dict[str, Result], int]:
-    """Ask the tests about one mutant in `share` that is not known yet, until the time is up; says how many there are."""
+    """Ask the tests about one mutant in `share`, as far as the time goes; also tells how many there are."""
     results, every = known(seen), list(mutants(seen.source))
     asked = {name for name, result in results.items() if not (retry and result.outcome == "survived")}
     todo = [mutant for mutant in every if mutant.name not in asked and in_share(mutant, share)]

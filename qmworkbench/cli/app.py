@@ -36,6 +36,7 @@ from qmworkbench.cli import (
     simulate,
     status,
     strategy,
+    sweep,
     up,
     venue,
     version,
@@ -108,6 +109,7 @@ _add_group("broker", broker.app)
 _add_group("retention", retention.app)
 _add_group("services", services.app)
 _add("simulate", simulate.simulate)
+_add("sweep", sweep.sweep)
 _add("version", version.version)
 
 

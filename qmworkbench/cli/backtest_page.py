@@ -124,11 +124,12 @@ def _curve(done: "Backtest", width: int) -> list[str]:
     room = max(20, min(width, 120) - 22)
     equity, versus = (_thinned(done.equity[name], room) for name in ("equity", "benchmark"))
     low, high = float(min(equity.min(), versus.min())), float(max(equity.max(), versus.max()))
+    deepest = done.metrics["max_drawdown"] or 0.0
     drawdown = -_thinned(done.equity["drawdown"], room)
     return [
         f"{'equity':<13}{_blocks(equity, low, high)}  {equity[-1]:,.0f}",
         f"{'buy and hold':<13}{_blocks(versus, low, high)}  {versus[-1]:,.0f}",
-        f"{'drawdown':<13}{_blocks(drawdown, 0.0, max(float(drawdown.max()), 1e-9))}  {-drawdown.max():.1%}",
+        f"{'drawdown':<13}{_blocks(drawdown, 0.0, max(-deepest, 1e-9))}  {deepest:.1%}",
     ]
 
 

@@ -12,7 +12,7 @@ from qmworkbench.cli.output import Output, begin
 
 if TYPE_CHECKING:
     from qmworkbench.research.run_comparison import Comparison
-    from qmworkbench.research.runs import BrokenRun, Run, RunManifest
+    from qmworkbench.research.runs import BrokenRun, Run, RunManifest, RunRegistry
 
 app = typer.Typer(help="List, show and compare kept backtests and sweeps.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -79,7 +79,7 @@ def _line(run: "RunManifest | BrokenRun") -> list[str]:
         run.kind,
         run.strategy,
         f"{Path(data.source).name}, {among}",
-        f"{data.first} to {data.last}",
+        f"{data.first:%y-%m-%d} … {data.last:%y-%m-%d}",
         *(_written(name, run.metrics.get(name)) for name in _SHOWN),
     ]
 
@@ -98,8 +98,9 @@ def show(
 ) -> None:
     """What a run was asked, on which bars, and what came out; with --html its tear sheet."""
     out = begin(json=json)
-    found = registry_of(config_of(None, None, config), where).find(run)
-    page = _tear_sheet(found, out_file) if html or out_file is not None else None
+    registry = registry_of(config_of(None, None, config), where)
+    found = registry.find(run)
+    page = _tear_sheet(found, registry, out_file) if html or out_file is not None else None
     content: dict[str, Any] = {"directory": found.directory, "manifest": found.manifest}
     if page is not None:
         content["page"] = page
@@ -112,13 +113,13 @@ def show(
     out.result(content, human)
 
 
-def _tear_sheet(run: "Run", out_file: Path | None) -> Path:
+def _tear_sheet(run: "Run", registry: "RunRegistry", out_file: Path | None) -> Path:
     from qmworkbench.reporting.tear_sheet import tear_sheet
     from qmworkbench.storage.atomic import write_whole
 
     path = out_file if out_file is not None else run.directory.parent / f"{run.run_id}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, tear_sheet(run).encode())
+    write_whole(path, tear_sheet(run, tried=registry.tried(run.manifest)).encode())
     return path
 
 

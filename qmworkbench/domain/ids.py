@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Final
 
 _NOT_READABLE: Final = re.compile(r"[^A-Za-z0-9]+")
@@ -14,8 +15,13 @@ def cl_ord_id(*, book: str, session: str, strategy_id: str, symbol: str, signal_
     """
     key = "\x1f".join((book, session, strategy_id, symbol, signal_id, leg, str(attempt)))
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    readable = _NOT_READABLE.sub("", symbol)[:10]
-    return f"qm-{session[-8:].replace('-', '')}-{readable}-{leg}-{digest}"
+    return f"{_readable(session, symbol)}-{leg}-{digest}"
+
+
+@lru_cache(maxsize=4096)
+def _readable(session: str, symbol: str) -> str:
+    """What people see of an order's id: its day and its symbol."""
+    return f"qm-{session[-8:].replace('-', '')}-{_NOT_READABLE.sub('', symbol)[:10]}"
 
 
 def signal_id(*, strategy_id: str, symbol: str, as_of: str, kind: str) -> str:

@@ -49,16 +49,27 @@ def page(
     `where` says book, session and environment, `facts` what the report was made from.
     """
     failed = failure_block(failure) if failure is not None else ""
-    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
+    return sheet(
+        title=title,
+        where=where,
+        body=f"{banner(verdict, headline, reasons)}\n{failed}{body}",
+        facts=facts,
+        name=f"{verdict.value} · {title} · {where}",
+    )
+
+
+def sheet(*, title: str, where: str, body: str, facts: Mapping[str, str], name: str = "") -> str:
+    """A whole document without a verdict; `name` is what a browser's tab calls it."""
+    listed = "".join(f"<dt>{escape(fact)}</dt><dd>{escape(value)}</dd>" for fact, value in facts.items())
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f'<link rel="icon" href="data:,"><title>{escape(f"{verdict.value} · {title} · {where}")}</title>'
+        f'<link rel="icon" href="data:,"><title>{escape(name or f"{title} · {where}")}</title>'
         f"<style>{CSS}</style></head>\n"
         f'<body style="margin:0"><main class="qm"><header><h1>{escape(title)}</h1>'
         f'<span class="where">{escape(where)}</span></header>\n'
-        f"{banner(verdict, headline, reasons)}\n{failed}{body}\n"
+        f"{body}\n"
         f"<footer><dl>{listed}</dl></footer></main></body></html>\n"
     )
 

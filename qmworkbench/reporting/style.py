@@ -94,6 +94,24 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
 .qm .checklist .warn i, .qm .checklist .fail i {{ white-space: normal; color: {INK}; }}
 .qm .checklist .warn p, .qm .checklist .fail p {{ font-weight: 400; }}
 
+.qm table.heat {{ width: auto; min-width: min(100%, 720px); }}
+.qm table.heat th, .qm table.heat td {{ text-align: right; padding: 5px 8px; white-space: nowrap;
+  font-variant-numeric: tabular-nums; border: 2px solid {PAPER}; border-radius: 5px; }}
+.qm table.heat th {{ border-bottom-color: {PAPER}; }}
+.qm table.heat th:first-child {{ text-align: left; padding-left: 0; }}
+.qm table.heat td.cell {{ -webkit-print-color-adjust: exact; print-color-adjust: exact; min-width: 56px; }}
+.qm table.heat td.whole {{ font-weight: 650; }}
+.qm .sheet .tiles {{ grid-template-columns: repeat(auto-fit, minmax(168px, 1fr)); }}
+.qm .sheet .headline .tiles {{ grid-template-columns: repeat(4, minmax(0, 1fr)); }}
+.qm .sheet p.lead {{ font-size: 17px; line-height: 1.45; margin: 4px 0 14px; max-width: 88ch; }}
+.qm .sheet .two > div > h3 {{ margin-top: 10px; }}
+.qm .settings {{ display: flex; flex-wrap: wrap; gap: 6px; margin: 8px 0 14px; }}
+.qm .settings span {{ border: 1px solid {LINE}; border-radius: 6px; padding: 1px 8px; font-size: 12.5px;
+  white-space: nowrap; }}
+.qm .settings b {{ font-weight: 620; }}
+.qm .settings .other {{ background: #eaf1f9; border-color: #b9cfe6; -webkit-print-color-adjust: exact;
+  print-color-adjust: exact; }}
+
 .qm figure {{ margin: 10px 0 16px; break-inside: avoid; }}
 .qm figure svg {{ display: block; width: 100%; height: auto; }}
 .qm figcaption {{ font-size: 12.5px; color: {MUTED}; margin-top: 2px; }}
@@ -130,6 +148,8 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
   .qm .verdict {{ flex-direction: column; align-items: flex-start; gap: 2px; }}
   .qm .tiles {{ grid-template-columns: repeat(2, minmax(0, 1fr)); }}
   .qm .tile .value {{ font-size: 18px; white-space: normal; overflow-wrap: anywhere; }}
+  .qm .sheet .tiles, .qm .sheet .headline .tiles {{ grid-template-columns: repeat(2, minmax(0, 1fr)); }}
+  .qm .sheet p.lead {{ font-size: 15.5px; }}
   .qm .wide {{ display: none; }}
   .qm .narrow {{ display: block; }}
   .qm table.stack, .qm table.stack tbody, .qm table.stack tr, .qm table.stack td {{ display: block; }}
@@ -163,6 +183,16 @@ main.qm {{ max-width: 1120px; margin: 0 auto; padding: 24px 24px 48px; }}
   .qm .card p {{ font-size: 7.2pt; line-height: 1.3; }}
   .qm .tiles {{ grid-template-columns: repeat(4, 1fr); }}
   .qm .tile .value {{ font-size: 14pt; }}
+  .qm .sheet .two {{ grid-template-columns: 1fr 1fr; }}
+  .qm .sheet .two > * {{ break-inside: avoid; }}
+  .qm .sheet .two table {{ min-width: 0; width: 100%; font-size: 8pt; }}
+  .qm .sheet .tiles {{ grid-template-columns: repeat(auto-fit, minmax(72pt, 1fr)); }}
+  .qm .sheet .tile .note {{ font-size: 7.4pt; line-height: 1.3; }}
+  .qm .sheet section > p {{ break-after: avoid; }}
+  .qm .sheet .settings span {{ font-size: 8pt; }}
+  .qm .sheet p.lead {{ font-size: 11.5pt; margin: 2pt 0 6pt; }}
+  .qm table.heat {{ font-size: 7.6pt; }}
+  .qm table.heat td.cell {{ min-width: 0; padding: 2pt 4pt; }}
   .qm table.five {{ font-size: 7.6pt; line-height: 1.25; }}
   .qm table.five td {{ padding: 2pt 6pt 2pt 0; }}
   .qm .screen {{ display: none; }}

@@ -20,7 +20,7 @@ KERNELS: Final = (
     "fill_kernel.py",
     "fill_walk.py",
     "measure.py",
-    "rule_families.py",
+    "plain_walk.py",
     "rule_kernels.py",
     "sweep_kernel.py",
     "trailing.py",

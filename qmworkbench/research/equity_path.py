@@ -22,12 +22,11 @@ _ILL: Final = 1e-5  # below this share of the second moment a variance from sums
 class Path(NamedTuple):
     """A tape's closes, made once for all combinations (`path_of`).
 
-    `step` is each close less the one before, 0 on the first row. `block_low`, `block_high` are the extremes of every
+    `block_low`, `block_high` are the extremes of every
     BLOCK closes. `marks` are the rows, ascending, at which equity is handed out; the last one is the last row.
     """
 
     close: Floats
-    step: Floats
     block_low: Floats
     block_high: Floats
     marks: Ints
@@ -41,7 +40,6 @@ def path_of(tape: Tape, marks: Ints) -> Path:
     low[: len(close)] = high[: len(close)] = close
     return Path(
         close=close,
-        step=np.diff(close, prepend=close[:1]),
         block_low=low.reshape(-1, BLOCK).min(axis=1),
         block_high=high.reshape(-1, BLOCK).max(axis=1),
         marks=np.ascontiguousarray(marks, np.int64),
@@ -54,10 +52,10 @@ def returns(path: Path, lead: float, first: int, end: int) -> tuple[float, float
 
     Held throughout and at the close before `first` as well; `lead` is cash for each unit held.
     """
-    step, before = path.step[first:end], path.close[first - 1 : end - 1]
+    now, before = path.close[first:end], path.close[first - 1 : end - 1]
     total = squares = 0.0
-    for i in range(len(step)):
-        gain = step[i] / (lead + before[i])
+    for i in range(len(now)):
+        gain = (now[i] - before[i]) / (lead + before[i])
         total += gain
         squares += gain * gain
     return total, squares
@@ -70,26 +68,31 @@ def deepest(
     """The highest equity so far and the deepest fall below such a peak, as a share of it, after a held stretch."""
     t = first
     while t < end:
-        if t % BLOCK == 0 and t + BLOCK <= end:
-            b = t // BLOCK
-            low, high = cash + units * path.block_low[b], cash + units * path.block_high[b]
-            if units < 0:
-                low, high = high, low
+        b = t // BLOCK
+        after = (b + 1) * BLOCK
+        low, high = cash + units * path.block_low[b], cash + units * path.block_high[b]
+        if units < 0:
+            low, high = high, low
+        if high <= peak and low >= peak * (1.0 - depth):
+            t = after  # nothing in the block, of which this may be a part, is new
+            continue
+        if t == b * BLOCK and after <= end:
             top = max(peak, high)
             if low >= top * (1.0 - depth):
                 peak = top
-                t += BLOCK
+                t = after
                 continue
             if high <= peak:
                 depth = (peak - low) / peak
-                t += BLOCK
+                t = after
                 continue
-        worth = cash + units * path.close[t]
-        if worth > peak:
-            peak = worth
-        elif worth < peak * (1.0 - depth):
-            depth = (peak - worth) / peak
-        t += 1
+        for i in range(t, min(after, end)):
+            worth = cash + units * path.close[i]
+            if worth > peak:
+                peak = worth
+            elif worth < peak * (1.0 - depth):
+                depth = (peak - worth) / peak
+        t = after
     return peak, depth
 
 

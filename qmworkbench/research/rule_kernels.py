@@ -37,7 +37,7 @@ _AGES: Final = -(1 << 40)
 
 class Room(NamedTuple):
     """What one thread works in, made once for a tape (`room_for`): `side` and `code` a byte for each row, and the same
-    memory in words of eight; events and fills."""
+    memory in words of eight; events, fills, and what `equity` finds."""
 
     side: Codes
     side_words: npt.NDArray[np.uint64]
@@ -45,6 +45,7 @@ class Room(NamedTuple):
     code_words: npt.NDArray[np.uint64]
     events: Events
     fills: Scratch
+    found: Floats
 
 
 class Levels(NamedTuple):
@@ -76,6 +77,7 @@ def room_for(rows: int, height: int) -> Room:
         code_words,
         Events(what=np.zeros((2, height), np.int64), plan=np.zeros((5, height))),
         Scratch(what=np.empty((4, places), np.int64), money=np.empty((3, places))),
+        np.empty(5),
     )
 
 

@@ -179,6 +179,15 @@ class RunRegistry:
             found.append(told)
         return found
 
+    def tried(self, like: RunManifest) -> int:
+        """How many kept backtests of the same strategy stand on the same bars and differ in parameters or terms."""
+        asked = {
+            msgspec.json.encode([run.params, run.terms], order="deterministic", enc_hook=str)
+            for run in self.runs(strategy=like.strategy, kind=like.kind)
+            if isinstance(run, RunManifest) and run.data.hash == like.data.hash
+        }
+        return max(1, len(asked))
+
     def find(self, given: str) -> Run:
         """The run of that id; the beginning of an id, its last digits, or "latest" will do where one run alone fits.
 

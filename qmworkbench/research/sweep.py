@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from qmworkbench.research.grid import Combinations, Grid, all_of, chosen, drawn
+from qmworkbench.research.grid import Combinations, Grid, GridRefused, all_of, chosen, drawn
 from qmworkbench.research.grid_text import grid_of, parse_grid
 from qmworkbench.research.plain_rules import definition_of
 from qmworkbench.research.sweep_bars import SweepBars, sweep_bars
@@ -52,6 +52,7 @@ class SweepResult:
     the order of `whole`; None where it took too much room. `invalid` combinations contradicted themselves and were
     left out, `reasons` says why some were. `checked` is vectorbt's second opinion, `worth` what the best is worth.
     `manifest` tells all of it for the record; its `telemetry` holds facts of the machine and is no part of the result.
+    `kept`: the sweep had been done before, and this is what was kept of it.
     """
 
     strategy_id: str
@@ -63,6 +64,7 @@ class SweepResult:
     worth: Worth
     manifest: Mapping[str, Any]
     directory: Path | None = None
+    kept: bool = False
 
     @property
     def trials(self) -> int:
@@ -106,9 +108,19 @@ class Asked:
 
     def __post_init__(self) -> None:
         if self.random is not None and self.search is not None:
-            raise ValueError("random and search are both given: draw combinations, or look for the best")
+            raise GridRefused("random and search are both given", "draw combinations, or look for the best")
         if self.by not in METRICS:
-            raise ValueError(f"there is no figure {self.by!r} to rank by; there are {', '.join(METRICS)}")
+            raise GridRefused(f"there is no figure {self.by!r} to rank by", f"give one of {', '.join(METRICS)}")
+
+    def which(self) -> "Which":
+        """All but the grid, as `sweep` takes it."""
+        return {
+            "fixed": self.fixed,
+            "random": self.random,
+            "search": self.search,
+            "seed": self.seed,
+            "by": self.by,
+        }
 
     def combinations(self, definition: StrategyDefinition) -> Combinations:
         """Those of a grid or a sample. Raises GridRefused, ParameterError."""
@@ -156,12 +168,13 @@ def sweep(
 
     `fixed` sets parameters that do not vary. `random` draws so many combinations, `search` looks for the best by `by`
     in so many trials; both by `seed`. `out` keeps the results and lets a killed sweep go on.
-    Raises GridRefused, BarsFault, ParameterError, SweepRefused, SweepDiffers, CheckFailed, ValueError.
+    Raises GridRefused, BarsFault, ParameterError, SweepRefused, SweepDiffers, CheckFailed, ClusterRefused.
     """
     began = time.perf_counter()
     definition, setting, how = definition_of(strategy), setting or Setting(), how or How()
     asked = Asked(grid_given(grid, definition), **which)
-    tried = _Grid(asked, definition) if asked.search is None else _Searched(asked, definition)
+    known = known_combinations(asked, definition)
+    tried = _Searched(asked, definition) if known is None else _Grid(known)
     over = bars if isinstance(bars, SweepBars) else sweep_bars(bars)
     identity = identity_of(definition, over, setting, asked, how.chunk)
     store = SweepStore(out, identity) if out is not None else None
@@ -218,15 +231,23 @@ def grid_given(grid: str | Grid | Mapping[str, Any], definition: StrategyDefinit
     return parse_grid(grid, definition) if isinstance(grid, str) else grid_of(grid, definition)
 
 
+def known_combinations(asked: Asked, definition: StrategyDefinition) -> Combinations | None:
+    """The combinations of a grid or a sample, at least one; None for a search. Raises GridRefused, ParameterError."""
+    if asked.search is not None:
+        return None
+    known = asked.combinations(definition)
+    if not len(known):
+        first = known.reasons[0] if known.reasons else "it is empty"
+        raise GridRefused(f"no combination of the grid {asked.grid} can be run", first)
+    return known
+
+
 class _Grid:
     """Combinations that are known from the start."""
 
-    def __init__(self, asked: Asked, definition: StrategyDefinition) -> None:
-        self.known: Combinations | None = asked.combinations(definition)
-        self.count, self.invalid, self.reasons = len(self.known), self.known.invalid, self.known.reasons
-        if not self.count:
-            first = self.reasons[0] if self.reasons else "it is empty"
-            raise ValueError(f"no combination of the grid {asked.grid} can be run: {first}")
+    def __init__(self, known: Combinations) -> None:
+        self.known: Combinations | None = known
+        self.count, self.invalid, self.reasons = len(known), known.invalid, known.reasons
 
     def parts(self, chunk: int) -> Iterator[Combinations]:
         assert self.known is not None
@@ -315,4 +336,5 @@ def _kept(store: SweepStore, bars: SweepBars, by: str, definition: StrategyDefin
         worth=Worth(**store.complete["worth"]),
         manifest=store.complete,
         directory=store.directory,
+        kept=True,
     )

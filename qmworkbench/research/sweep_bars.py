@@ -34,7 +34,7 @@ class SymbolBars:
     """One symbol: `frame` is prepared (history in front, `history` rows of it), `tape` the rows after it.
 
     `marks` are the tape's rows at which equity is handed out: session ends, or bars where there is one session, fewer
-    where there are more than MARKS; `mark_us` their times.
+    where there are more than MARKS; `mark_us` their times. `lot` is the step of quantities.
     """
 
     symbol: str
@@ -43,6 +43,7 @@ class SymbolBars:
     tape: Tape
     marks: Ints
     mark_us: Stamps
+    lot: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,7 @@ def sweep_bars(
 
     if isinstance(bars, pl.DataFrame):
         frame, first_us, source, known = bars, None, "frame", None
+        lots: dict[str, float] = {}
         missing = [name for name, kind in BARS_SCHEMA.items() if bars.schema.get(name) != kind]
         if missing:
             raise BarsFault(
@@ -88,6 +90,7 @@ def sweep_bars(
             )
     else:
         frame, first_us, source, known = bars.bars, bars.first_us, bars.source, bars.hash
+        lots = {name: float(one.lot_size) for name, one in bars.instruments.items()}
     if frame.is_empty():
         raise BarsFault("there are no bars to sweep over; choose another period or other symbols")
     one_session = frame["session"].n_unique() == 1
@@ -103,7 +106,7 @@ def sweep_bars(
         if problem is not None:
             failed[symbol] = problem
         else:
-            found.append(_symbol_bars(own, history, times, one_session=one_session))
+            found.append(_symbol_bars(own, history, times, lots.get(symbol, 1.0), one_session=one_session))
     if not found:
         raise BarsFault(
             "no symbol can be swept: " + "; ".join(f"{name}: {why}" for name, why in list(failed.items())[:5])
@@ -164,7 +167,7 @@ def _split_of(own: pl.DataFrame) -> str | None:
     return None
 
 
-def _symbol_bars(own: pl.DataFrame, history: int, times: Stamps, *, one_session: bool) -> SymbolBars:
+def _symbol_bars(own: pl.DataFrame, history: int, times: Stamps, lot: float, *, one_session: bool) -> SymbolBars:
     traded = own[history:]
     session = traded["session"].to_physical().to_numpy()
     turns = session[1:] != session[:-1]
@@ -184,7 +187,7 @@ def _symbol_bars(own: pl.DataFrame, history: int, times: Stamps, *, one_session:
     )
     when = tape.ts_us if one_session else session.astype(np.int64) * _DAY_US
     marks = np.flatnonzero(np.append(np.isin(when[:-1], times) & (when[1:] > when[:-1]), True))
-    return SymbolBars(tape.symbol, prepared(own.rechunk()), history, tape, marks.astype(np.int64), when[marks])
+    return SymbolBars(tape.symbol, prepared(own.rechunk()), history, tape, marks.astype(np.int64), when[marks], lot)
 
 
 def _mark_times(frame: pl.DataFrame, first_us: int | None, *, one_session: bool) -> tuple[Stamps, int]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from qmworkbench.research.decisions import whole_lots
 from qmworkbench.research.grid import Combinations
 from qmworkbench.research.rule_families import Shared, Values, family_of, free_rows, plans_of
 from qmworkbench.research.sweep_bars import SweepBars, SymbolBars
@@ -183,14 +184,14 @@ class Engine:
             return
         events = events_of(bars.tape, decisions)
         words = np.zeros(2, np.uint64)
-        room = Room(words.view(np.int8), words, words.view(np.int8), words, events, scratch(events))
+        room = Room(words.view(np.int8), words, words.view(np.int8), words, events, scratch(events), np.empty(5))
         flat = self.definition.flat_policy(params) is FlatPolicy.AT_CLOSE
         settled(market, events, _costs(self.setting, flat=flat), room, block.figures[at], block.marked[at])
 
 
 def quantities(bars: SymbolBars, setting: Setting) -> Floats:
-    """The whole units an entry decided at each close buys."""
-    return np.floor(setting.position / bars.tape.close * (1 + 1e-12))
+    """The whole lots an entry decided at each close buys."""
+    return whole_lots(np.full(len(bars.tape), setting.position), bars.tape.close, bars.lot)
 
 
 def _market(bars: SymbolBars, setting: Setting) -> Any:

@@ -13,6 +13,7 @@ from qmworkbench.research.compiled import compiled
 from qmworkbench.research.equity_path import Path, equity
 from qmworkbench.research.fill_walk import Costs, Events, Rows, walk
 from qmworkbench.research.measure import FIGURES, booked, measure
+from qmworkbench.research.plain_walk import plain_walk
 from qmworkbench.research.rule_kernels import (
     Levels,
     Priced,
@@ -74,9 +75,15 @@ class Answer(NamedTuple):
 @compiled
 def settled(market: Market, events: Events, costs: Costs, room: Room, figures: Floats, marked: Floats) -> None:
     """Simulate and measure one combination's events."""
+    fills, _ = walk(market.rows, events, costs, room.fills)
+    measured(market, fills, room, figures, marked)
+
+
+@compiled
+def measured(market: Market, fills: int, room: Room, figures: Floats, marked: Floats) -> None:
+    """Measure the first `fills` fills in the room."""
     out = room.fills
-    fills, _ = walk(market.rows, events, costs, out)
-    found = np.empty(5)
+    found = room.found
     if equity(market.path, out, fills, market.cash, found, marked):
         figures[_SHARPE] = found[0]
         figures[_DRAWDOWN] = figures[_DRAWDOWN_CLOSES] = -found[1]
@@ -113,11 +120,17 @@ def plain_crosses(
     totals, (fast, slow) = shared
     none = np.empty(0)
     levels = Levels(np.nan, 0.0, 0, 0)
+    simple = costs.participation == 0 and not costs.reverse
     for k in range(span[0], span[1]):
         gap_sides(totals, fast[k], slow[k], room.side)
         plain_codes(room.side, market.history, slow[k], market.free, plans.long[k], plans.short[k], room.code)
-        events = gather(room, market.priced, none, levels)
-        settled(market, events, _costs(costs, plans.flat[k]), room, answer.figures[k], answer.marked[k])
+        own = _costs(costs, plans.flat[k])
+        if simple:
+            fills = plain_walk(market.rows, room.code, room.code_words, market.priced.qty, own, room.fills)
+            measured(market, fills, room, answer.figures[k], answer.marked[k])
+        else:
+            events = gather(room, market.priced, none, levels)
+            settled(market, events, own, room, answer.figures[k], answer.marked[k])
 
 
 @compiled

@@ -9,56 +9,11 @@ the present one. Counting twice is allowed, counting too little never.
 
 from decimal import Decimal
 
-from qmworkbench.domain.instruments import Instrument
 from qmworkbench.domain.numbers import ONE, ZERO
-from qmworkbench.domain.orders import Leg, Order, Side
+from qmworkbench.domain.orders import Side
 from qmworkbench.domain.positions import Position
-from qmworkbench.trading.state import EXTERNAL, State
-
-
-def open_qty(order: Order) -> Decimal:
-    """What an order may still fill: 0 once it has ended, and while a replace is unanswered the larger of both."""
-    if not order.is_open:
-        return ZERO
-    qty = order.order_qty
-    if order.replacing is not None and order.replacing.order_qty > qty:
-        qty = order.replacing.order_qty
-    return max(ZERO, qty - order.cum_qty) if order.cum_qty else qty
-
-
-def opens(order: Order) -> bool:
-    """Whether a fill of it may enlarge exposure: an entry, or an order nobody here sent."""
-    return order.leg is Leg.ENTRY or order.strategy_id == EXTERNAL
-
-
-def worst_px(order: Order) -> Decimal:
-    """The highest price an order is counted at: its own ones, and the one it was decided on."""
-    highest = order.decision_px
-    if order.limit_px is not None and order.limit_px > highest:
-        highest = order.limit_px
-    if order.stop_px is not None and order.stop_px > highest:
-        highest = order.stop_px
-    replacing = order.replacing
-    if replacing is not None:
-        for asked in (replacing.limit_px, replacing.stop_px):
-            if asked is not None and asked > highest:
-                highest = asked
-    return highest
-
-
-def may_open(state: State) -> list[tuple[Order, Decimal]]:
-    """Every order that may still enlarge what is held, with the quantity that may come; strangers' after our own."""
-    orders = state.orders
-    found = [(order, open_qty(order)) for order in map(orders.__getitem__, state.open_entries)]
-    for owners in state.open_at.values():
-        if EXTERNAL in owners:
-            strange = [orders[name] for name in owners[EXTERNAL] if name not in state.open_entries]
-            found += [(order, open_qty(order)) for order in strange]
-    for name, qty in state.unproven.items():
-        order = orders.get(name)
-        if order is not None and opens(order):
-            found.append((order, qty))
-    return found
+from qmworkbench.trading.coming import Coming, Group, coming, may_open, open_qty, opens
+from qmworkbench.trading.state import State
 
 
 def may_close(state: State, strategy_id: str, symbol: str, side: Side) -> Decimal:
@@ -86,8 +41,7 @@ class Exposure:
     `buy_qty` and `sell_qty` are the symbol's two sides over all owners, `buy_worth` and `sell_worth` what they are
     worth in the instrument's currency; `strategy_value` is all that the instance holds and has on its way,
     everywhere. `others` counts the other symbols held or on their way. `tied_up` is the margin of everything on its
-    way, `spent` of what no account
-    statement contains yet; `coming` are the orders on their way.
+    way, `spent` of what no account statement contains yet; `coming` counts the orders on their way.
     """
 
     __slots__ = (
@@ -108,12 +62,13 @@ class Exposure:
         self.buy_qty = self.sell_qty = self.buy_worth = self.sell_worth = ZERO
         self.strategy_value: Decimal | None = ZERO
         self.tied_up = self.spent = ZERO
-        self.coming = may_open(state)
-        symbols = {symbol}
+        on_its_way = coming(state)
+        self.coming = on_its_way.count
+        symbols = {symbol, *on_its_way.by_symbol}
         if state.positions:
             self._held(state, strategy_id, symbol, px, symbols)
-        if self.coming:
-            self._on_their_way(state, strategy_id, symbol, px, symbols)
+        if on_its_way.count:
+            self._on_their_way(state, on_its_way, strategy_id, symbol, px)
         self.others = len(symbols) - 1
         if state.spent:
             # Of which symbols is not known: the highest margin among them that may be.
@@ -130,23 +85,15 @@ class Exposure:
                 worth = _worth(state, held)
                 self.strategy_value = None if worth is None else self.strategy_value + worth
 
-    def _on_their_way(self, state: State, strategy_id: str, symbol: str, px: Decimal, symbols: set[str]) -> None:
-        instruments, rates = state.day.instruments, {state.day.account_currency: ONE}
+    def _on_their_way(self, state: State, on_its_way: Coming, strategy_id: str, symbol: str, px: Decimal) -> None:
+        for order, qty, own_px in on_its_way.by_symbol.get(symbol, ()):
+            self._add(order.side, qty, qty * max(own_px, px))
         tied_up = mine = ZERO
-        for order, qty in self.coming:
-            name, own_px = order.symbol, worst_px(order)
-            known = instruments.get(name)
-            symbols.add(name)
-            if name == symbol:
-                self._add(order.side, qty, qty * max(own_px, px))
-            worth = qty * own_px
-            if known is None or known.currency not in rates:
-                worth = _reserve(state, order, known, worth, rates)
-            elif (rate := rates[known.currency]) is not ONE:
-                worth *= rate
-            tied_up += worth if known is None or known.margin_rate is ONE else worth * known.margin_rate
-            if order.strategy_id == strategy_id:
-                mine += worth
+        for group, sums in on_its_way.everybody.items():
+            worth, margin_rate = _in_account(state, group, sums), group[1]
+            tied_up += worth if margin_rate is ONE else worth * margin_rate
+        for group, sums in on_its_way.by_owner.get(strategy_id, {}).items():
+            mine += _in_account(state, group, sums)
         self.tied_up = tied_up
         if self.strategy_value is not None:
             self.strategy_value += mine
@@ -168,17 +115,12 @@ class Exposure:
         return in_account(self.buy_worth if side is Side.BUY else self.sell_worth, self._rate)
 
 
-def _reserve(
-    state: State, order: Order, known: Instrument | None, worth: Decimal, rates: dict[str, Decimal]
-) -> Decimal:
-    """`worth` of an order in account currency, whose rate is kept in `rates`. Where there is none any more, what was
-    set aside when the order was intended.
+def _in_account(state: State, group: Group, sums: tuple[Decimal, Decimal]) -> Decimal:
+    """What orders are worth in account currency. Where there is no rate any more, what was set aside when they were
+    intended.
     """
-    rate = state.rate(known.currency) if known is not None else None
-    if known is None or rate is None:
-        return order.reserve_notional
-    rates[known.currency] = rate
-    return worth * rate
+    rate = state.rate(group[0]) if group[0] else None
+    return sums[1] if rate is None else in_account(sums[0], rate)
 
 
 def in_account(worth: Decimal, rate: Decimal) -> Decimal:

@@ -12,6 +12,7 @@ from qmworkbench.domain.events import DECISION_TYPES, Event, analytics, control,
 from qmworkbench.domain.events.market import WatchState
 from qmworkbench.domain.sessions import BlockScope
 from qmworkbench.trading import fold_control, fold_fills, fold_orders, fold_overnight, fold_reconciliation
+from qmworkbench.trading.coming import forget
 from qmworkbench.trading.state import (
     Assignment,
     Block,
@@ -59,9 +60,12 @@ def apply(state: State, event: Event) -> None:
     """Fold one event into the state."""
     if state.now is None or event.at > state.now:
         state.now = event.at
-    change = _APPLY.get(type(event))
+    kind = type(event)
+    change = _APPLY.get(kind)
     if change is not None:
         change(state, event)
+        if kind is not orders.OrderIntended:
+            forget(state)
 
 
 def fold(events: Iterable[Event], state: State | None = None) -> State:

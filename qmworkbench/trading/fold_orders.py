@@ -26,6 +26,7 @@ from qmworkbench.domain.execution import ExecutionReport, OrderRequest, SubmitOu
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import TERMINAL, Arc, Leg, Order, OrdStatus, PositionEffect, Replacement
 from qmworkbench.trading import holdings
+from qmworkbench.trading.coming import intended
 from qmworkbench.trading.state import State, position_key
 
 _SUBMIT_MEMORY = timedelta(minutes=1)
@@ -63,6 +64,7 @@ def _order_intended(state: State, event: OrderIntended) -> None:
     order = _order_from(request, event)
     order.attempt, order.reserve_notional = event.attempt, event.reserve_notional
     _admit(state, order)
+    intended(state, order)
     state.intents[request.cl_ord_id] = event
     for leg in request.legs:
         _admit(

@@ -11,6 +11,7 @@ from typing import Final
 from qmworkbench.domain import chain
 from qmworkbench.domain.chain import Record
 from qmworkbench.domain.events import decode, decode_raw
+from qmworkbench.trading.coming import forget
 from qmworkbench.trading.fold import HANDLERS, INERT
 from qmworkbench.trading.state import State
 
@@ -45,6 +46,7 @@ def fold_verified(records: Iterable[Record], state: State, after: tuple[int, str
         change = handlers(type(event))
         if change is not None:
             change(state, event)
+    forget(state)
     if passed_over is not None:
         at = decode(passed_over.payload).at
         if now is None or at > now:

@@ -69,9 +69,9 @@ def steps_by_boundary(
     """
     table = np.stack([column[term.column] for term in SCORE_TERMS], axis=1)
     unknown = np.isnan(table)
-    lacking = unknown.any(axis=2)
-    alike: npt.NDArray[np.bool_] = np.equal(lacking, unknown.all(axis=2))
-    whole: npt.NDArray[np.bool_] = priced.all(axis=1) & alike.all(axis=1)
+    lacking: npt.NDArray[np.bool_] = np.logical_or.reduce(unknown, axis=2)
+    alike = np.logical_and.reduce(lacking == np.logical_and.reduce(unknown, axis=2), axis=1)
+    whole: npt.NDArray[np.bool_] = np.logical_and.reduce(priced, axis=1) & alike
     steps = np.zeros(priced.shape, np.int64)
     if whole.any():
         steps[whole] = _in_whole_steps(_of_whole_columns(table[whole], lacking[whole]))

@@ -10,6 +10,7 @@ A rule that fails to answer denies, under a code of its own: silence of the Risk
 """
 
 from datetime import timedelta
+from operator import is_
 from typing import Final
 
 from qmworkbench.domain.events.market import FeedState
@@ -99,14 +100,20 @@ def run_active(case: Case) -> RuleVerdict:
 def session_window(case: Case) -> RuleVerdict:
     """Entries keep the configured distance from the open and from the close; half-days have their own close."""
     day, limits, now = case.day, case.limits, case.state.clock()
+    kept = case.state.__dict__.get("session_window")
+    on = (now, day.phase, day.opens_at, day.closes_at, limits)
+    if kept is not None and all(map(is_, kept[0], on)):
+        return kept[1]  # type: ignore[no-any-return]
     since, left = (now - day.opens_at) / _MINUTE, (day.closes_at - now) / _MINUTE
     ok = day.phase is Phase.MARKET_SESSION and since >= limits.entry_delay_min and left > limits.entry_cutoff_min
-    return RuleVerdict(
+    answer = RuleVerdict(
         "session_window",
         ok,
         f"{day.phase.value}, {since:.0f} min after open, {left:.0f} min before close",
         f"{limits.entry_delay_min} min after open, {limits.entry_cutoff_min} min before close",
     )
+    case.state.__dict__["session_window"] = on, answer
+    return answer
 
 
 @rule("broker_connected")

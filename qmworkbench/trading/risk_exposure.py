@@ -24,7 +24,14 @@ def conversion_rate(case: Case) -> RuleVerdict:
         return verdict("conversion_rate", False, "no instrument", "a recorded rate")
     if case.rate is None:
         return verdict("conversion_rate", False, case.state.missing_rate(known.symbol), "a recorded rate")
-    return RuleVerdict("conversion_rate", True, f"1 {known.currency} is {case.rate:.8g} {account}", "a recorded rate")
+    # Many orders come at one rate: what was said of it last is kept beside the state.
+    kept = case.state.__dict__.get("conversion_rate")
+    if kept is None or kept[0] is not case.rate or kept[1] != known.currency or kept[2] != account:
+        said = f"1 {known.currency} is {case.rate:.8g} {account}"
+        kept = case.rate, known.currency, account, RuleVerdict("conversion_rate", True, said, "a recorded rate")
+        case.state.__dict__["conversion_rate"] = kept
+    answer: RuleVerdict = kept[3]
+    return answer
 
 
 @rule("max_daily_loss")
@@ -67,7 +74,7 @@ def max_position_qty(case: Case) -> RuleVerdict:
 @rule("max_position_notional")
 def max_position_notional(case: Case) -> RuleVerdict:
     """Worst-case value of the symbol's side over all owners stays under the cap (§11)."""
-    limit, worst = case.texts["max_position_notional"], _side_value(case)
+    limit, worst = case.texts["max_position_notional"], case.side_value
     if worst is None:
         return verdict("max_position_notional", False, "unknown (no rate)", limit)
     passed = worst <= case.limits.max_position_notional
@@ -77,14 +84,14 @@ def max_position_notional(case: Case) -> RuleVerdict:
 @rule("max_position_equity_pct")
 def max_position_equity(case: Case) -> RuleVerdict:
     """That value as a share of session-start equity stays under the cap (§11)."""
-    return _share("max_position_equity_pct", case, _side_value(case), case.limits.max_position_equity_pct)
+    return _share("max_position_equity_pct", case, case.side_value, case.limits.max_position_equity_pct)
 
 
 @rule("max_symbol_equity_pct")
 def max_symbol_equity(case: Case) -> RuleVerdict:
     """Both sides of the symbol over all owners together, as if each stood alone."""
     limit = case.limits.max_symbol_equity_pct
-    side, other = _side_value(case), case.exposure.value(case.request.side.opposite)
+    side, other = case.side_value, case.exposure.value(case.request.side.opposite)
     both = side + other if side is not None and other is not None else None
     return _share("max_symbol_equity_pct", case, both, limit)
 
@@ -109,12 +116,6 @@ def buying_power(case: Case) -> RuleVerdict:
     free = account.buying_power - sums.tied_up - sums.spent - hidden_margin(case.state)
     needed = notional if known.margin_rate is ONE else notional * known.margin_rate
     return RuleVerdict("buying_power", needed <= free, f"{needed:.2f}", f"{free:.2f}")
-
-
-def _side_value(case: Case) -> Decimal | None:
-    """The symbol's side that the order would enlarge, with it; None without a rate."""
-    held, mine = case.exposure.value(case.request.side), case.notional
-    return held + mine if held is not None and mine is not None else None
 
 
 def _share(code: str, case: Case, value: Decimal | None, limit: Decimal | None) -> RuleVerdict:

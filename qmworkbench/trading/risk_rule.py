@@ -36,6 +36,7 @@ class Case:
 
     __slots__ = (
         "_exposure",
+        "_side_value",
         "day",
         "instrument",
         "intent",
@@ -57,6 +58,15 @@ class Case:
         self.rate = None if self.instrument is None else state.rate(self.instrument.currency)
         self.notional = None if self.rate is None else in_account(intent.request.order_qty * self.px, self.rate)
         self._exposure: Exposure | None = None
+        self._side_value: Decimal | None = None
+
+    @property
+    def side_value(self) -> Decimal | None:
+        """What the symbol's side that the order would enlarge is worth with it; None without a rate."""
+        if self._side_value is None and self.notional is not None:
+            held = self.exposure.value(self.request.side)
+            self._side_value = None if held is None else held + self.notional
+        return self._side_value
 
     @property
     def exposure(self) -> Exposure:

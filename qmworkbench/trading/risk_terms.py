@@ -108,7 +108,7 @@ def _round_trips_to_come(case: Case) -> int:
     state, today = case.state, case.day.opens_at.date()
     opened = sum(held.opened_at is None or held.opened_at.date() >= today for held in state.positions.values())
     unstated = case.day.trades if _is_old(state) else 0
-    return opened + len(case.exposure.coming) + unstated
+    return opened + case.exposure.coming + unstated
 
 
 def _is_old(state: State) -> bool:

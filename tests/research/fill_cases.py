@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -93,6 +93,7 @@ class Style:
     costs: bool = False
     limits: bool = False  # time limits, and fixed stops beside trails
     tick: float | None = None
+    one_session: bool = False
     shapes: tuple[str, ...] = field(default=("walk", "calm", "gaps", "flat", "thin", "dear"))
 
 
@@ -115,7 +116,7 @@ def adversarial(rng: np.random.Generator, style: Style) -> Column:
     reach = spread + 1 if shape != "flat" else 1
     highs = np.maximum(opens, closes) + rng.integers(0, reach, n)
     lows = np.maximum(np.minimum(opens, closes) - rng.integers(0, reach, n), 11)
-    cuts = np.sort(rng.choice(np.arange(2, n - 2), int(rng.integers(0, 4)), replace=False))
+    cuts = np.sort(rng.choice(np.arange(2, n - 2), 0 if style.one_session else int(rng.integers(0, 4)), replace=False))
     sessions = np.diff(np.concatenate([[0], cuts])).tolist() if len(cuts) else []
     tape = tape_of_ticks(
         np.array([opens, highs, lows, closes]).T.tolist(),
@@ -125,7 +126,12 @@ def adversarial(rng: np.random.Generator, style: Style) -> Column:
         ended=bool(rng.random() < 0.5),
         volume=rng.integers(0, 4_000, n).tolist(),
     )
-    return Column(tape, _random_decisions(rng, style, closes, spread, tick), _random_terms(rng, style))
+    decisions, terms = _random_decisions(rng, style, closes, spread, tick), _random_terms(rng, style)
+    if (decisions.trail_bps > 0).any() and not np.isnan(decisions.target).all():
+        terms = replace(
+            terms, slippage_rate=0.0
+        )  # vectorbt cannot hold a target within the slippage of a trailing entry
+    return Column(tape, decisions, terms)
 
 
 def _random_decisions(rng: np.random.Generator, style: Style, closes: Floats, spread: int, tick: float) -> Decisions:

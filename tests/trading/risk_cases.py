@@ -13,6 +13,7 @@ from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.orders import Leg, Order, OrdStatus, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.domain.positions import Position
 from qmworkbench.trading import holdings, risk
+from qmworkbench.trading.coming import forget
 from qmworkbench.trading.state import State, decode_state, encode_state
 from tests.trading.world import World
 
@@ -124,16 +125,19 @@ def order(
     holdings.admit(state, sent)
     sent.status = status
     holdings.follow_status(state, sent)
+    forget(state)
     return sent
 
 
 def verdicts(state: State, intent: risk.Intent) -> dict[str, Any]:
-    """Every rule's verdict, by code."""
+    """Every rule's verdict, by code, whatever was changed by hand since the last time."""
+    forget(state)
     return {verdict.code: verdict for verdict in risk.judge(state, intent)}
 
 
 def failed(state: State, intent: risk.Intent) -> list[str]:
     """The codes of the rules that denied."""
+    forget(state)
     return [verdict.code for verdict in risk.judge(state, intent) if not verdict.passed]
 
 

@@ -15,7 +15,7 @@ from qmworkbench.domain.events.reconciliation import BreakFound, BreakKind
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.orders import Leg, OrdStatus, OrdType, Replacement, Side
 from qmworkbench.domain.sessions import BlockScope, Environment, Phase, Priority, TradingState
-from qmworkbench.trading import exposure, risk
+from qmworkbench.trading import coming, exposure, risk
 from qmworkbench.trading.denials import sentence
 from qmworkbench.trading.risk import ENTRY_RULES, EXIT_RULES
 from qmworkbench.trading.state import EXTERNAL, Block, State
@@ -506,12 +506,12 @@ def test_an_order_is_worth_the_highest_of_its_prices() -> None:
 def test_the_worst_price_is_the_highest_of_all(decided: int, limit: int | None, stop: int | None, worst: int) -> None:
     prices = {"limit_px": None if limit is None else D(limit), "stop_px": None if stop is None else D(stop)}
     placed = order(a_state(), 100, px=D(decided), **prices)
-    assert exposure.worst_px(placed) == worst
+    assert coming.worst_px(placed) == worst
     for asked in ({"limit_px": D(35)}, {"stop_px": D(35)}, {"limit_px": D(35), "stop_px": D(1)}):
         placed.replacing = Replacement(cl_ord_id="r", order_qty=D(100), **asked)
-        assert exposure.worst_px(placed) == 35
+        assert coming.worst_px(placed) == 35
     placed.replacing = Replacement(cl_ord_id="r", order_qty=D(100), limit_px=D(1), stop_px=D(1))
-    assert exposure.worst_px(placed) == worst
+    assert coming.worst_px(placed) == worst
 
 
 def test_the_worst_quantity_is_what_is_held_and_may_come_of_that_symbol_on_that_side() -> None:
@@ -530,11 +530,11 @@ def test_the_worst_quantity_is_what_is_held_and_may_come_of_that_symbol_on_that_
 
 def test_what_an_order_may_still_fill_is_never_less_than_nothing() -> None:
     placed = order(a_state(), 100, cum_qty=D(130))
-    assert exposure.open_qty(placed) == 0
+    assert coming.open_qty(placed) == 0
     placed.cum_qty = D(40)
-    assert exposure.open_qty(placed) == 60
+    assert coming.open_qty(placed) == 60
     placed.status = OrdStatus.FILLED
-    assert exposure.open_qty(placed) == 0
+    assert coming.open_qty(placed) == 0
 
 
 def test_each_side_is_worth_what_is_held_and_coming_there_at_the_dearer_price() -> None:
