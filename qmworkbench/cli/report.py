@@ -14,14 +14,13 @@ from qmworkbench.cli.retention import let_go
 if TYPE_CHECKING:
     from qmworkbench.reporting.runner import ReportResult
     from qmworkbench.service.config import Config
-
-_NEEDS_NO_BOOK = "backtest_explorer"
+    from qmworkbench.storage.paths import BookPaths
 
 
 def report(
     name: Annotated[
         str,
-        typer.Argument(help="preflight, post_session, trade_review or backtest_explorer.", show_default=False),
+        typer.Argument(help="preflight, post_session, trade_review, or a notebook of research.", show_default=False),
     ],
     session: Session = None,
     parameter: Annotated[
@@ -37,13 +36,14 @@ def report(
 
     Exit code 0 GO, 1 NO-GO, 2 incomplete: what was not looked at counts as NO-GO.
     """
+    from qmworkbench.reporting.parameters import report_named
     from qmworkbench.reporting.runner import run_report
 
     out = begin(json=json)
     found = config_of(book, environment, config)
     parameters = _parameters(parameter or [])
     where: dict[str, Any] = {}
-    if name != _NEEDS_NO_BOOK:
+    if "book_dir" in _made(lambda: report_named(name)).parameters.model_fields:
         where = {"book_dir": found.paths.root, "session_id": _chosen(found, session)}
     elif session is not None:
         raise Cannot(f"--session {session}: {name} looks at no session", "leave it out")
@@ -63,7 +63,8 @@ def nightly(
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
-    """Do what follows a session: verify the journal, make its reports, and let go of what is older than its keep.
+    """Do what follows a session: verify the journal, compare with the backtest, make the reports, and let go of what is
+    older than its keep.
 
     Exit code: the worst of them.
     """
@@ -80,26 +81,45 @@ def nightly(
             broken = ""
         except ChainBroken as error:
             heads, broken = {}, str(error)
+    with out.working("comparing with the backtest"):
+        parity = _parity(found.paths, chosen)
     told = {"book_dir": found.paths.root, "session_id": chosen}
     with out.working(f"making the reports of session {chosen}"):
         requests = [ReportRequest(name=name, parameters=told) for name in ("post_session", "trade_review")]
         made = _made(lambda: run_reports(requests, out_root=found.reports_directory, secrets=found.secrets))
     # Nothing is let go of while the record is in doubt.
     freed = 0 if broken else let_go(found)
-    code = max(int(Exit.NO_GO) if broken else 0, worst(made))
+    code = max(int(Exit.NO_GO) if broken or parity["unexplained_share"] else 0, worst(made))
 
     def human() -> None:
         out.line(f"journal {'does not verify: ' + broken if broken else 'verifies'}")
+        out.line(f"against its backtest: {parity['sentence']}")
         _tell(out, made)
         out.line(f"{freed / 1e6:,.1f} MB of old sessions' bulk let go of ({found.retention().sentence()})")
 
     content = {
-        "session": chosen, "journal": heads, "journal_broken": broken, "reports": made, "freed_bytes": freed,
+        "session": chosen, "journal": heads, "journal_broken": broken, "parity": parity, "reports": made,
+        "freed_bytes": freed,
         "exit_code": code,
     }  # fmt: skip
     out.result(content, human)
     if code:
         raise typer.Exit(code)
+
+
+def _parity(paths: "BookPaths", session_id: str) -> dict[str, Any]:
+    """The session against the backtest of its bars, kept beside it; what stands in the way is said, and no more."""
+    from qmworkbench.service.parity_book import keep, parity_of
+    from qmworkbench.storage.refused import StorageRefused
+
+    try:
+        found = parity_of(paths, session_id)
+        keep(paths, found)
+    except (StorageRefused, OSError) as error:
+        return {"unexplained_share": None, "by_cause": {}, "sentence": f"not compared: {error}"}
+    share = found.unexplained_share
+    told = "nothing to compare" if share is None else f"{share:.1%} unexplained (`qm parity {session_id}` tells)"
+    return {"unexplained_share": share, "by_cause": found.by_cause, "sentence": told}
 
 
 def _made(make: Any) -> Any:

@@ -66,20 +66,72 @@ class PreflightParameters(Parameters):
 
 
 class BacktestParameters(Parameters):
-    """A strategy on daily bars. `symbol` is one of the sample's; `cash` in dollars, `fees_bps` of each fill's value."""
+    """A catalog strategy over bars.
 
-    strategy: Literal["sma", "donchian"] = "sma"
-    symbol: Literal["AAPL", "FB", "GOOG", "IBM", "MSFT"] = "GOOG"
-    fast: int = Field(default=20, ge=2, le=250)
-    slow: int = Field(default=50, ge=3, le=500)
-    cash: float = Field(default=10_000.0, gt=0, le=1e9)
-    fees_bps: float = Field(default=5.0, ge=0, le=500)
+    `data` is a bar file or what `qm` takes for one, `symbols` some of it or "all"; `params` is `NAME=VALUE` with commas
+    between, laid over the approved ones, `vary` two of them to be varied. `cost_bps` and `slippage_bps` of each fill's
+    value; `positions` held at once, else one a symbol.
+    """
+
+    strategy: str = "donchian"
+    data: str = "package:bokeh-sampledata"
+    symbols: str = "GOOG"
+    first: date | None = None
+    last: date | None = None
+    params: str = "flat=carry,short=false"
+    vary: str = "entry_bars,exit_bars"
+    cash: float = Field(default=100_000.0, gt=0, le=1e12)
+    cost_bps: float = Field(default=5.0, ge=0, le=500)
+    slippage_bps: float = Field(default=1.0, ge=0, le=500)
+    positions: int | None = Field(default=None, ge=1, le=10_000)
 
     @model_validator(mode="after")
-    def _fast_below_slow(self) -> "BacktestParameters":
-        if self.fast >= self.slow:
-            raise ValueError(f"fast {self.fast} must be below slow {self.slow}: the fast window is the shorter one")
+    def _period_in_order(self) -> "BacktestParameters":
+        if self.first is not None and self.last is not None and self.first > self.last:
+            raise ValueError(f"first {self.first} lies after last {self.last}: give the earlier date first")
         return self
+
+
+class WalkForwardParameters(Parameters):
+    """A grid of a strategy's parameters, walked forward over bars.
+
+    `data` is a bar file or what `qm` takes for one, `symbols` some of it or "all"; `grid` is
+    `NAME=A,B,NAME=FIRST:LAST:STEP`, `fixed` `NAME=VALUE` with commas between. `train`, `test` and `gap` in sessions,
+    the gap at least as long as a position is held; `anchor` is the day that anchored windows begin with. `cost_bps` of
+    each fill's value.
+    """
+
+    strategy: str = "donchian"
+    data: str = "package:bokeh-sampledata"
+    symbols: str = "AAPL,GOOG,IBM,MSFT"
+    first: date | None = date(2005, 6, 1)
+    last: date | None = None
+    grid: str = "entry_bars=20,40,60,80,120,exit_bars=10,20,40"
+    fixed: str = "flat=carry,short=false"
+    mode: Literal["rolling", "expanding", "anchored"] = "rolling"
+    train: int = Field(default=504, ge=20, le=10_000)
+    test: int = Field(default=126, ge=2, le=10_000)
+    gap: int = Field(default=20, ge=0, le=1_000)
+    anchor: date | None = None
+    cost_bps: float = Field(default=5.0, ge=0, le=500)
+    cash: float = Field(default=100_000.0, gt=0, le=1e12)
+
+    @model_validator(mode="after")
+    def _anchored_or_not(self) -> "WalkForwardParameters":
+        if (self.anchor is not None) != (self.mode == "anchored"):
+            raise ValueError(f"anchor is {self.anchor} with mode {self.mode!r}: anchored windows have one, others none")
+        return self
+
+
+class ParityParameters(SessionParameters):
+    """A session beside its backtest, and how strategies drifted over as many `sessions` until it.
+
+    `tolerance_bps` is how far a trade may be from its backtest, `cost_bps` what a side is assumed to cost.
+    """
+
+    sessions: int = Field(default=20, ge=1, le=1_000)
+    tolerance_bps: float = Field(default=10.0, gt=0, le=1_000)
+    cost_bps: float = Field(default=3.0, ge=0, le=500)
 
 
 @dataclass(frozen=True)
@@ -102,7 +154,9 @@ REPORTS: Final[dict[str, Report]] = {
         Report("preflight", "Preflight", PreflightParameters),
         Report("post_session", "Post-session reconciliation", SessionParameters),
         Report("trade_review", "Trade review", SessionParameters),
+        Report("parity_review", "Parity review", ParityParameters),
         Report("backtest_explorer", "Backtest explorer", BacktestParameters),
+        Report("walk_forward", "Walk-forward", WalkForwardParameters),
     )
 }
 

@@ -11,7 +11,6 @@ from math import comb
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from qmworkbench.research.observations import trial_matrix, whole
 from qmworkbench.research.tape import Bools, Floats, Ints
@@ -148,7 +147,13 @@ def _line(inside: Floats, outside: Floats) -> tuple[float | None, float | None]:
     return slope, float(outside.mean()) - slope * float(inside.mean())
 
 
-def histogram(found: Overfitting, bins: int = 20) -> tuple[npt.NDArray[np.int64], Floats]:
-    """How often which logit came out: counts and the edges between them, for a chart."""
-    counts, edges = np.histogram(found.logits, bins=whole(bins, "bins", least=1))
-    return counts.astype(np.int64), edges.astype(np.float64)
+def histogram(found: Overfitting, bins: int = 12) -> tuple[Ints, Floats]:
+    """How often which logit came out: counts and the edges between them, for a chart, `bins` on either side of 0.
+
+    A logit on an edge counts to the left of it, as one of exactly 0 counts for overfitting.
+    """
+    whole(bins, "bins", least=1)
+    furthest = max(float(np.abs(found.logits).max()), 1e-9)
+    edges = np.linspace(-furthest, furthest, 2 * bins + 1)
+    places = np.clip(np.searchsorted(edges, found.logits, side="left") - 1, 0, 2 * bins - 1)
+    return np.bincount(places, minlength=2 * bins).astype(np.int64), edges

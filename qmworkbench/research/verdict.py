@@ -63,6 +63,7 @@ def sweep_verdict(
     trials: int | None = None,
     benchmark: Any = None,
     sessions_a_year: float = SESSIONS_A_YEAR,
+    unit: str = "sessions",
     draws: int = 1_000,
     seed: int = 0,
     thresholds: Thresholds = THRESHOLDS,
@@ -72,6 +73,7 @@ def sweep_verdict(
     `sharpes`: one ratio per session (not annual) for every combination, NaN where it failed or never traded, with
     `best_returns`, the session returns of the best. `trials`: all that were ever tried, failed ones and earlier sweeps
     over the same data included, where these are more. `benchmark`: session returns the best has to beat, cash if None.
+    Where the returns are of weeks, say, `unit` names them so and `sessions_a_year` counts them.
     Raises ValueError for input that cannot carry a verdict.
     """
     number(sessions_a_year, "sessions_a_year", above=0)
@@ -83,10 +85,10 @@ def sweep_verdict(
         raise ValueError("nothing to judge: give returns (sessions × combinations), or sharpes and best_returns")
     else:
         found = of_ratios(sharpes, best_returns, trials)
-    return _judged(found, sessions_a_year, thresholds)
+    return _judged(found, sessions_a_year, unit, thresholds)
 
 
-def _judged(found: Evidence, year: float, at: Thresholds) -> Verdict:
+def _judged(found: Evidence, year: float, unit: str, at: Thresholds) -> Verdict:
     told_of = found.moments
     deflated = above(told_of, found.luck)
     needed = None
@@ -98,13 +100,13 @@ def _judged(found: Evidence, year: float, at: Thresholds) -> Verdict:
             kurtosis=told_of.kurtosis,
             autocorrelation=after(told_of),
         )
-    against, doubts = _against(found, deflated, at), _doubts(found, at)
+    against, doubts = _against(found, deflated, unit, at), _doubts(found, at)
     word = LUCK if against else PROMISING if doubts else PROVEN
     root = math.sqrt(year)
     best, luck = told_of.sharpe * root, found.luck * root
     counted = "combination was" if found.trials == 1 else "combinations were"
     sentence = (
-        f"{found.trials:,} {counted} tried over {told_of.observations} sessions; the best shows a Sharpe ratio of "
+        f"{found.trials:,} {counted} tried over {told_of.observations:,} {unit}; the best shows a Sharpe ratio of "
         f"{told(best)} a year where luck alone is expected to show {told(luck)}: {word}"
     )
     reasons = tuple(against or doubts)
@@ -132,16 +134,16 @@ def _judged(found: Evidence, year: float, at: Thresholds) -> Verdict:
     )
 
 
-def _against(found: Evidence, deflated: float, at: Thresholds) -> list[str]:
+def _against(found: Evidence, deflated: float, unit: str, at: Thresholds) -> list[str]:
     """What speaks for luck: one of these is enough."""
     told_of = found.moments
     spoken = []
     if told_of.sharpe <= 0:
         spoken.append("the best of them loses")
     if told_of.observations < at.sessions:
-        spoken.append(f"{told_of.observations} sessions, {at.sessions} are needed")
+        spoken.append(f"{told_of.observations} {unit}, {at.sessions} are needed")
     if found.active < at.active_sessions:
-        spoken.append(f"the best earned or lost in {found.active} sessions, {at.active_sessions} are needed")
+        spoken.append(f"the best earned or lost in {found.active} {unit}, {at.active_sessions} are needed")
     if deflated < at.deflated:
         spoken.append(f"deflated Sharpe probability {told(deflated)}, below {at.deflated:g}")
     if found.spa_p is not None and found.spa_p > at.spa_p:

@@ -84,9 +84,12 @@ def test_wide_matrices_are_judged_in_pieces_with_the_same_result(monkeypatch: py
 
 
 def test_a_histogram_counts_every_split() -> None:
-    counts, edges = histogram(overfitting(noise(6, sessions=60, trials=10), blocks=8), bins=7)
+    found = overfitting(noise(6, sessions=60, trials=9), blocks=8)
+    counts, edges = histogram(found, bins=7)
     assert counts.sum() == 70
-    assert len(edges) == 8
+    assert edges[7] == 0
+    assert (found.logits == 0).any()
+    assert counts[:7].sum() / 70 == found.pbo
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,12 @@ def test_a_market_that_rose_is_no_merit_of_the_best() -> None:
     assert "against the benchmark given" in against.sentence
 
 
+def test_returns_of_weeks_are_called_weeks() -> None:
+    found = sweep_verdict(planted()[:50], unit="weeks", sessions_a_year=52, draws=200)
+    assert "over 50 weeks" in found.sentence
+    assert "50 weeks, 60 are needed" in found.sentence
+
+
 def test_a_verdict_goes_into_a_manifest_and_is_the_same_again() -> None:
     first, again = (sweep_verdict(planted(), draws=200, seed=3) for _ in range(2))
     told = json.dumps(first.as_dict(), allow_nan=False)

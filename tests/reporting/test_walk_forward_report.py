@@ -1,0 +1,115 @@
+"""The walk-forward report: what it shows, that it holds the choice to the past, and that its notebook runs."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qmworkbench.domain.checks import CheckStatus, Verdict
+from qmworkbench.reporting import walk_forward as report
+from qmworkbench.reporting import walk_forward_run as runs
+from qmworkbench.reporting.parameters import ReportRefused, WalkForwardParameters, report_named, validated
+from qmworkbench.reporting.runner import run_report
+from qmworkbench.reporting.walk_forward_sliders import again, interactive, load_extensions
+from tests.reporting.test_tables import balanced, plain
+
+SMALL: dict[str, Any] = {
+    "symbols": "IBM", "first": "2009-01-02", "last": "2011-12-30", "grid": "entry_bars=20,60,exit_bars=10",
+    "train": 200, "test": 60, "gap": 5,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found() -> runs.Walked:
+    return report.load(WalkForwardParameters.model_validate(SMALL))
+
+
+def test_it_shows_what_was_earned_chosen_and_what_that_is_worth(found: runs.Walked) -> None:
+    pieces = [report.summary(found), report.choices(found), report.worth(found), report.held(found)]
+    for piece in pieces:
+        assert balanced(piece)
+    words = [plain(piece) for piece in pieces]
+    assert "Sharpe out of sample" in words[0]
+    assert f"{found.walk.curve.height} sessions in {len(found.walk.windows)} windows" in words[0]
+    assert "entry bars" in words[1]
+    assert words[1].count(" to 20") == len(found.walk.windows)
+    assert "2 combinations were tried" in words[2]
+    assert "924 splits" in words[2]
+    assert "No window knew what came after it" in words[3]
+
+
+def test_nothing_looked_ahead_and_the_verdict_says_so(found: runs.Walked) -> None:
+    made = report.conclusion(found)
+    assert made.verdict is Verdict.GO
+    assert made.headline.startswith("nothing looked ahead; donchian earned a Sharpe ratio of")
+    assert made.facts["bars"].startswith("package:bokeh-sampledata, IBM, 2009-01-02 to 2011-12-30")
+    assert all(found.walk.windows[at].train.stop + 5 == found.walk.windows[at].test.start for at in range(3))
+
+
+def test_a_choice_that_knew_its_test_sessions_is_no_go(found: runs.Walked) -> None:
+    """The same trials, walked by somebody who took the best of each test."""
+    choices = found.walk.choices
+    tests = [found.trials.returns[window.test.start : window.test.stop].sum(axis=0) for window in found.walk.windows]
+    best = [int(np.argmax(one)) for one in tests]
+    assert best != choices["choice"].to_list(), "the sample has to tell them apart"
+    peeked = replace(found, walk=replace(found.walk, choices=choices.with_columns(choice=np.array(best))))
+    made = report.conclusion(peeked)
+    assert made.verdict is Verdict.NO_GO
+    assert made.headline.startswith("the choice looked ahead")
+    assert runs.checks(peeked)[0].status is CheckStatus.FAIL
+
+
+def test_sliders_cut_other_windows_over_the_same_trials(found: runs.Walked) -> None:
+    load_extensions()
+    whole = interactive(found)
+    assert [widget.value for widget in whole[0]] == ["rolling", 200, 60, 5]
+    drawn, listed = again(found, mode="expanding", train=100, test=60, gap=0, anchor=None)
+    assert [curve.label for curve in drawn.object] == ["held throughout", "best in hindsight", "walked forward"]
+    assert "Choices" in listed.object
+    refused = again(found, mode="rolling", train=750, test=60, gap=0, anchor=None)
+    assert "take a longer period" in refused.object
+
+
+def test_anchored_windows_begin_at_their_day(found: runs.Walked) -> None:
+    asked = validated(report_named("walk_forward"), SMALL | {"mode": "anchored", "anchor": "2009-07-04"})
+    assert isinstance(asked, WalkForwardParameters)
+    walk = runs.walked(found.trials, asked)
+    assert {window.train.start for window in walk.windows} == {found.trials.sessions.index(date(2009, 7, 6))}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"mode": "anchored"}, "anchored windows have one"),
+        ({"anchor": "2009-07-06"}, "anchored windows have one"),
+        ({"train": 3}, "train = 3"),
+        ({"mode": "sliding"}, "mode = 'sliding'"),
+    ],
+)
+def test_parameters_that_contradict_themselves_are_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ReportRefused, match=words):
+        validated(report_named("walk_forward"), SMALL | given)
+
+
+def test_fixed_parameters_are_read_as_what_they_are() -> None:
+    assert runs._fixed("flat=carry, short=false,stop_atr=1.5,atr_bars=20") == {
+        "flat": "carry", "short": False, "stop_atr": 1.5, "atr_bars": 20,
+    }  # fmt: skip
+    assert runs._fixed("") == {}
+    with pytest.raises(ValueError, match="'carry': give NAME=VALUE"):
+        runs._fixed("carry")
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_its_page_needs_nothing(tmp_path: Path) -> None:
+    made = run_report("walk_forward", out_root=tmp_path, parameters=SMALL)
+    content = made.path.read_text()
+    assert made.verdict is Verdict.GO, made.headline
+    assert "<script" not in content
+    assert balanced(content)
+    words = plain(content.split("</style>", 1)[1])
+    for told in ("Out of sample", "Choices", "What the best is worth", "Other histories", "Checks"):
+        assert told in words
