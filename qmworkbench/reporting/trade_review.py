@@ -15,6 +15,7 @@ from qmworkbench.analytics.symbol_day import symbol_days
 from qmworkbench.analytics.trades import vwap
 from qmworkbench.operations.lines import several
 from qmworkbench.reporting import figures
+from qmworkbench.reporting.parity_review import share_of
 from qmworkbench.reporting.session_source import ZONE, SessionSource, load_session
 from qmworkbench.reporting.tables import (
     Column,
@@ -32,6 +33,7 @@ from qmworkbench.reporting.tables import (
     text,
     tiles,
 )
+from qmworkbench.service.parity_book import kept
 
 _AT: Final = clock(ZONE)
 _CARDS: Final = 40
@@ -66,11 +68,20 @@ def summary(source: SessionSource) -> Html:
         ),
     ]
     start = float(day.start_equity) if day.start_equity is not None else 0.0
-    pieces = [tiles(entries)]
+    pieces = [tiles([*entries, *_parity(source)])]
     if source.curve.height:
         told = source.statements
         pieces.append(figures.equity(source.curve, start=start, zone=ZONE, currency=unit, statements=told))
     return section("The day", *pieces, note="Times are New York time. Equity at the marks of each boundary.")
+
+
+def _parity(source: SessionSource) -> list[tuple[str, str, str]]:
+    """How near the session was to its backtest, where that was compared (`qm parity`, `qm nightly`)."""
+    found = kept(source.book.paths, source.session_id)
+    if found is None or found.unexplained_share is None:
+        return []
+    told = f"backtest {money(found.expected_pnl)}, session {money(found.recorded_pnl)} {found.account_currency}"
+    return [("Unexplained", share_of(found.unexplained_share), told)]
 
 
 def trades(source: SessionSource) -> Html:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from qmworkbench.operations.lines import several
 from qmworkbench.research.parity import Parity
 from qmworkbench.research.parity_causes import Cause
 from qmworkbench.research.parity_difference import TradePair
@@ -202,7 +203,7 @@ def _verdict(
         beyond.append(f"{share:.1%} of its trades are unexplained, {by.unexplained:.1%} may be")
     if trades < by.least_trades or sessions < by.least_sessions:
         needed = f"{by.least_trades} trades in {by.least_sessions} sessions are needed"
-        found = f"{trades} trades in {sessions} sessions"
+        found = f"{several(trades, 'trade')} in {several(sessions, 'session')}"
         return (OUTSIDE, beyond[0]) if beyond else (TOO_FEW, f"{found}; {needed}")
     if mean_bps is not None and abs(mean_bps) > by.bps:
         beyond.append(f"a trade makes {mean_bps:+.1f} bps against its backtest, ±{by.bps:g} may be")
@@ -210,7 +211,7 @@ def _verdict(
         beyond.append(f"a trade makes {mean_r:+.2f} R against its backtest, ±{by.r:g} may be")
     if beyond:
         return OUTSIDE, "; ".join(beyond)
-    return WITHIN, f"{trades} trades in {sessions} sessions"
+    return WITHIN, f"{several(trades, 'trade')} in {several(sessions, 'session')}"
 
 
 def _points(seen: Sequence[_Seen], window: int) -> Iterable[DriftPoint]:

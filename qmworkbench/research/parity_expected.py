@@ -13,7 +13,6 @@ import polars as pl
 
 from qmworkbench.domain.events.session import RunSpec
 from qmworkbench.research.decisions import decisions_of, tape_of
-from qmworkbench.research.fill_kernel import simulate
 from qmworkbench.research.parity_record import Carried, RecordedDay, closing
 from qmworkbench.research.tape import Bools, Codes, Decisions, Floats, Ints, Phase, Reason, Tape, Terms
 from qmworkbench.strategies.bars import RAW_SCHEMA, anchored, session_bars
@@ -94,6 +93,8 @@ def expected_trades(bars: LaneBars, allowed: Bools, carried: Carried | None = No
 
     An entry that is not allowed still closes the other side, as it does in a session.
     """
+    from qmworkbench.research.fill_kernel import simulate  # a compiler comes with it: only where something is run
+
     told = bars.decisions
     decisions = replace(
         told,
