@@ -253,8 +253,11 @@ class Checker:
         self.demand(seq is not None, 1, f"{name} was sent, and nothing on record asked for it")
         durable_enough = self.lying_disk or (seq is not None and seq <= durable)
         self.demand(durable_enough, 1, f"{name} was sent with its intent (record {seq}) not on disk ({durable} are)")
-        order = self.ledger.orders[name]
+        order, ledger = self.ledger.orders[name], self.ledger
+        self.demand(name not in ledger.cancelled, 6, f"{name} was sent after it was asked to cancel")
         if order.entry:
+            state = ledger.halted.get(BOOK) or ledger.halted.get(order.owner)
+            self.demand(state is None, 6, f"{name} was sent while {order.owner} or its book was {state}")
             self._exposure(name)
 
     def dropped(self, subject: str) -> None:

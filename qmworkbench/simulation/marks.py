@@ -91,7 +91,7 @@ _EXPECTED: Final = frozenset(
     order.cancel_reject.filled order.cancel_request.intended order.cancel_request.pending_cancel
     order.expire.expired order.fill.canceled order.fill.filled order.fill.partially_filled order.lose.unknown
     order.reject.rejected order.replace.accepted order.replace_reject.accepted
-    order.replace_request.pending_replace order.restate.accepted order.submit.submitted
+    order.replace_request.pending_replace order.restate.accepted order.submit.submitted order.withhold.canceled
     quarantined.exec_id_reused quarantined.over_exit quarantined.over_fill quarantined.unknown_order
     break.position_qty break.order_missing_at_broker repair.position_qty repair.order_missing_at_broker
     reconciled.continuous.clean reconciled.continuous.incomplete reconciled.continuous.repaired

@@ -26,6 +26,7 @@ from qmworkbench.domain.events.orders import (
 from qmworkbench.domain.events.reconciliation import SessionRecovered
 from qmworkbench.domain.execution import SubmitOutcome
 from qmworkbench.domain.orders import Arc, Leg, OrdStatus, PositionEffect
+from qmworkbench.simulation import process
 from qmworkbench.simulation.device import SimJournal
 from qmworkbench.simulation.process import Process
 from qmworkbench.trading import emergency, exposure, fold, holdings, intents, kernel, oms, repairs, risk
@@ -276,6 +277,10 @@ def _repair_at_first_read(stack: ExitStack) -> None:
 # --- the shell ----------------------------------------------------------------------------------------------
 
 
+def _not_withheld(stack: ExitStack) -> None:
+    _set(stack, process, "withheld", lambda state, request: "")
+
+
 def _fsync_skipped(stack: ExitStack) -> None:
     def sync_ends(journal: SimJournal, *, really: bool = True) -> int:
         return int(synced(journal, really=False))
@@ -320,6 +325,7 @@ MUTANTS: Final[dict[str, Patch]] = {
     "halt not persisted": _halt_not_persisted,
     "recovery releases entries": _recovery_releases,
     "repair without second read": _repair_at_first_read,
+    "sent although it is not wanted any more": _not_withheld,
     "fsync skipped": _fsync_skipped,
     "sent before it is durable": _send_before_durable,
 }

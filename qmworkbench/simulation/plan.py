@@ -56,6 +56,7 @@ KINDS: Final[dict[str, float]] = {
     "crash_before_send": 0.03,
     "crash_after_send": 0.03,
     "crash_deciding": 0.005,
+    "fsync_slow": 0.10,
     "fsync_error": 0.01,
     "fsync_lost": 0.02,
     "disk_full": 0.01,

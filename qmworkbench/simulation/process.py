@@ -3,6 +3,11 @@
 Nothing leaves before the event that asked for it is durable, in the order in which it was decided; every answer comes
 back as an input, whenever it comes. One lane carries requests, another one readings, so that an answer may meet
 anything. A process that crashes is gone with all that it waited for; what it sent is still under way.
+
+The shell itself is not run here: it waits for each answer, on an event loop and a machine's clock, and what has to be
+tried is that something happens between any two of its lines. Every wait of the shell's is an entry of the heap here.
+What can be shared is: what may still be sent, what an event asks for, how the broker is read, how a state is restored.
+That both answer each effect with the same input is a test (tests/simulation/test_process.py).
 """
 
 from collections import deque
@@ -37,7 +42,7 @@ from qmworkbench.domain.execution import (
 )
 from qmworkbench.simulation import mail
 from qmworkbench.simulation.device import SimJournal
-from qmworkbench.simulation.loop import Loop, at
+from qmworkbench.simulation.loop import SECOND, Loop, at
 from qmworkbench.simulation.network import Network
 from qmworkbench.simulation.plan import Faults
 from qmworkbench.trading.effects import (
@@ -51,6 +56,7 @@ from qmworkbench.trading.effects import (
     effects_of,
 )
 from qmworkbench.trading.kernel import Kernel
+from qmworkbench.trading.sending import withheld
 from qmworkbench.trading.state import State
 
 _SENDS: Final = (SubmitOrder, CancelOrder, ReplaceOrder)
@@ -180,7 +186,10 @@ class Process:
             raise Crash
         self._syncing = True
         self.journal.sync_begins()
-        self.loop.call(self.faults.chance.whole("fsync", str(self.journal.head[0]), 1, 12), self._synced)
+        takes_ms = self.faults.chance.whole("fsync", str(self.journal.head[0]), 1, 12)
+        if self.faults.strikes("fsync_slow", "journal"):
+            takes_ms = self.faults.chance.whole("fsync_slow/ms", self.faults.last_key(), SECOND, 40 * SECOND)
+        self.loop.call(takes_ms, self._synced)
 
     def _synced(self) -> None:
         if not self.works:
@@ -210,6 +219,10 @@ class Process:
             self._look(effect, lane)
             return
         subject = mail.subject(effect)
+        if isinstance(effect, SubmitOrder) and (why := withheld(self.state, effect.request)):
+            self.network.dropped(subject)
+            self._done(lane, self._request(effect)[1](SubmitOutcome.WITHHELD, why))
+            return
         if self.faults.strikes("crash_before_send", subject):
             raise Crash
         self.watcher.sending(effect, self.journal.truly_durable())
