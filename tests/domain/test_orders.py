@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmworkbench.domain.orders import TABLE, TERMINAL, Arc, IllegalArc, OrdStatus, next_status
+from qmworkbench.domain.orders import TABLE, TERMINAL, Arc, IllegalArc, OrderStyle, OrdStatus, Side, next_status
 from tests.domain.order_cases import an_order
 
 TEN = Decimal(10)
@@ -190,3 +190,27 @@ def test_an_ended_order_never_works_again(arcs: list[Arc], cum: int) -> None:
             continue
         assert not ended or status in TERMINAL
         ended = ended or status in TERMINAL
+
+
+def test_the_other_side() -> None:
+    assert (Side.BUY.opposite, Side.SELL.opposite) == (Side.SELL, Side.BUY)
+
+
+@pytest.mark.parametrize("arc", [Arc.CANCEL_REQUEST, Arc.REPLACE_REQUEST, Arc.CANCEL_REJECT])
+def test_only_arcs_that_fill_or_take_away_may_leave_nothing(arc: Arc) -> None:
+    """An order of which nothing is left has filled; what merely asks does not say so."""
+    status = OrdStatus.PENDING_CANCEL if arc is Arc.CANCEL_REJECT else OrdStatus.ACCEPTED
+    assert next_status(status, arc, order_qty=TEN, cum_qty=TEN) is not OrdStatus.FILLED
+
+
+@pytest.mark.parametrize("status", [OrdStatus.CANCELED, OrdStatus.EXPIRED])
+def test_what_ended_is_filled_by_a_fill_alone(status: OrdStatus) -> None:
+    for arc in (Arc.ACK, Arc.REPLACE, Arc.RESTATE):
+        assert next_status(status, arc, order_qty=TEN, cum_qty=TEN) is status
+    assert next_status(status, Arc.FILL, order_qty=TEN, cum_qty=TEN) is OrdStatus.FILLED
+
+
+def test_an_order_begins_without_a_history() -> None:
+    order, style = an_order(), OrderStyle()
+    assert (order.attempt, order.cancels, order.cancel_failed) == (1, 0, False)
+    assert (style.entry_offset_bps, style.exit_offset_bps) == (0, 0)

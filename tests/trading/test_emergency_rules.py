@@ -601,3 +601,100 @@ def test_without_an_emergency_on_record_nothing_is_booked() -> None:
     made.state.emergency.completed_at = made.at
     made.state.halt.causes.pop("emergency")
     assert offset(made) == [], "over, and people have gone on"
+
+
+# --- which orders and symbols count ------------------------------------------------------------------------------
+
+
+def alone(leg: Leg, symbol: str = "BBB") -> Order:
+    """An order by itself, in a symbol in which nothing is held."""
+    made = msgspec.structs.replace(desk().order)
+    made.cl_ord_id, made.symbol, made.leg, made.parent_id = f"alone-{leg}", symbol, leg, None
+    made.cancel_requested_at = None
+    return made
+
+
+@pytest.mark.parametrize(("leg", "lines"), [(Leg.ENTRY, []), (Leg.LIQUIDATE, []), (Leg.EXIT, ["BBB"])])
+def test_only_what_rests_to_get_out_begins_a_line_of_its_own(leg: Leg, lines: list[str]) -> None:
+    made = drill(desk(), begun=False)
+    for order in made.state.working():
+        ended(made.state, order)
+    holdings.admit(made.state, alone(leg))
+    emergency.begin(made.last, "op", "drill")
+    assert made.state.emergency is not None
+    assert list(made.state.emergency.lines) == lines
+
+
+def beside(made: Drill, leg: Leg) -> Drill:
+    """Another order works in AAA, asked to cancel already."""
+    other = alone(leg, "AAA")
+    other.cancel_requested_at = made.at
+    holdings.admit(made.state, other)
+    return made
+
+
+def test_a_close_counts_while_it_is_what_is_waited_for() -> None:
+    lost = closing()
+    for order in lost.state.working():
+        ended(lost.state, order, OrdStatus.EXPIRED)
+    assert reads(lost.progress(1)) == 1, "no close works: the broker is asked what became of it"
+    assert steps(lost.progress(125)) == [], "and what does not work does not rest"
+    assert reads(beside(closing(), Leg.EXIT).progress(1)) == 0, "another order beside it changes nothing"
+    other = closing()
+    other.line(step="exits_canceled", since=other.at - timedelta(seconds=10))
+    assert reads(other.progress(1)) == 1, "a close of another step is not waited for"
+
+
+def test_five_seconds_are_for_exits_that_were_just_cancelled() -> None:
+    made = closing()
+    for order in made.state.working():
+        ended(made.state, order, OrdStatus.EXPIRED)
+    assert reads(beside(made, Leg.EXIT).progress(1)) == 1
+
+
+def test_half_a_minute_counts_from_the_newest_reading() -> None:
+    made = closing()
+    assert made.state.emergency is not None
+    made.state.emergency.started_at = made.at - timedelta(seconds=60)
+    assert reads(made.progress(29.9)) == 0
+    assert reads(made.progress(0.1)) == 1
+
+
+def test_symbols_take_their_turn_by_name_whatever_came_first() -> None:
+    late = over()
+    for symbol in ("CCC", "BBB", "DDD"):
+        late.state.net[symbol] = NetPosition(qty=D(1), cost=D(20))
+    assert steps(late.progress(1)) == [(symbol, "late_fill") for symbol in ("AAA", "BBB", "CCC", "DDD")]
+    made = drill()
+    for symbol in ("CCC", "BBB"):
+        made.line(symbol)
+    events = made.progress(181)
+    text = next(e.alert.text for e in of(events, AlertRaised) if e.alert.kind == "emergency_halt_failure")
+    assert text.endswith(": AAA, BBB, CCC")
+    assert steps(made.told(seconds=1)) == [(symbol, "flat") for symbol in ("AAA", "BBB", "CCC")]
+    names = [f"S{number}" for number in range(12)]
+    found = bare().told(*(position(1, name) for name in reversed(names)))
+    assert [symbol for symbol, step in steps(found) if step == "exits_canceled"] == sorted(names)
+
+
+def test_a_reading_means_nothing_where_there_is_no_emergency() -> None:
+    assert drill(begun=False).told(position()) == []
+
+
+def test_what_comes_back_after_flat_is_closed_without_waiting_for_others() -> None:
+    made = beside(closing(), Leg.EXIT)
+    for order in made.state.working():
+        if order.leg is Leg.LIQUIDATE:
+            ended(made.state, order, OrdStatus.FILLED)
+    made.told(seconds=1)
+    assert made.line().step == "flat"
+    assert closes(made.told(position(), seconds=1)) == [(Side.SELL, D(100))], "the other one buys: it closes nothing"
+
+
+def test_a_reading_also_books_what_stands_against_each_other() -> None:
+    assert len(of(against().told(seconds=1), PositionsOffset)) == 1
+
+
+def test_once_over_no_reading_is_called_behind() -> None:
+    done = over()
+    assert out_of_step(done, done.state.heard_cursor - 1) == []
