@@ -39,7 +39,7 @@ class Worth:
         if self.annual <= 0:
             return "It did not earn more than cash."
         among = f", {self.tried} trials counted" if self.tried > 1 else ""
-        held = "It is unlikely to be luck" if sure >= _CONFIDENT else "It is not distinguishable from luck"
+        held = "That it beats cash is " + ("hardly luck" if sure >= _CONFIDENT else "not distinguishable from luck")
         return f"{held} ({_share(sure)} sure{among})."
 
     @property
@@ -48,9 +48,9 @@ class Worth:
         sure = self.deflated if self.tried > 1 else self.probability
         seen = f"{self.told.observations:,} sessions"
         if sure >= _CONFIDENT:
-            first = "It is unlikely to be luck"
+            first = "That it beats cash is hardly luck"
         elif self.annual > 0:
-            first = "It is not distinguishable from luck"
+            first = "That it beats cash is not distinguishable from luck"
         else:
             return f"There is nothing to explain: over {seen} it did not earn more than cash."
         needed = ""

@@ -27,6 +27,7 @@ from qmworkbench.reporting.tear_tables import (
     drawdowns,
     month_heat,
     percent,
+    px,
     reasons,
     regimes,
     symbols,
@@ -121,8 +122,9 @@ def curve(found: Sheet) -> Html:
     returns = found.sessions["return"].to_numpy() * 100
     spread = ""
     if len(returns) > 4 and returns.std() > 0:
-        note = f"{percent(float((returns > 0).mean()), 0)} of the sessions gained."
-        shown = figures.distribution(returns, label="Sessions", unit="% a session")
+        still = f", in {percent(float((returns == 0).mean()), 0)} nothing moved" if (returns == 0).any() else ""
+        note = f"{percent(float((returns > 0).mean()), 0)} of the sessions gained{still}."
+        shown = figures.distribution(returns[returns != 0], label="Sessions", unit="% a session")
         spread = subsection("Result of each session", shown, note=note)
     return section("Equity", drawn, f'<div class="two">{drawdowns(found.sessions, found.cash)}{spread}</div>')
 
@@ -176,9 +178,9 @@ def trades(found: Sheet) -> Html:
         Column("symbol", "Symbol", kind="keep"),
         Column("side", "Side", kind="keep"),
         Column("entry_ts", "In", _moment(found), "keep"),
-        Column("entry_px", "At", _px, "num"),
+        Column("entry_px", "At", px, "num"),
         Column("exit_ts", "Out", _moment(found), "keep"),
-        Column("exit_px", "At", _px, "num"),
+        Column("exit_px", "At", px, "num"),
         Column("qty", "Units", number(0), "num"),
         Column("pnl", "P&L", signed_money, "num"),
         Column("return_pct", "Return", number(2, "%", sign=True), "num"),
@@ -186,10 +188,6 @@ def trades(found: Sheet) -> Html:
         Column("reason", "Ended by", lambda reason: text((reason or "still held").replace("_", " ")), "keep"),
     ]
     return section("Trades", pair, subsection("The best and the worst", table(ends, columns, empty="")), note=said)
-
-
-def _px(value: float | None) -> str:
-    return DASH if value is None else f"{value:,.2f}" if value >= 20 else f"{value:,.4f}"
 
 
 def _moment(found: Sheet) -> Any:

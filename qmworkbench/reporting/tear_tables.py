@@ -23,6 +23,16 @@ def percent(value: float | None, decimals: int = 1, *, sign: bool = False) -> st
     return minus(f"{value * 100:{'+' if sign else ''},.{decimals}f}") + "\N{NO-BREAK SPACE}%"
 
 
+def px(value: float | None) -> str:
+    """A price as a trade list shows it: cents, and two digits more where it is small."""
+    return DASH if value is None else f"{value:,.2f}" if value >= 20 else f"{value:,.4f}"
+
+
+def figure(value: float | None) -> str:
+    """Any figure: whole ones whole, the others with four digits."""
+    return DASH if value is None else minus(f"{value:,.0f}" if value == int(value) else f"{value:,.4f}")
+
+
 def month_heat(by_month: pl.DataFrame) -> Html:
     """Years down, months across, each cell tinted by its return; the year's and the benchmark's beside."""
     if not by_month.height:

@@ -5,24 +5,23 @@ Nothing here can reach a broker: a backtest reads bars and answers tables.
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
-from qmworkbench.domain.corporate_actions import CorporateAction
 from qmworkbench.market.schema import BarSource
 from qmworkbench.research.allocation import Prospect, Refusal, Simulate, Sizing, allocate
 from qmworkbench.research.backtest_inputs import (
     BacktestRefused,
-    Rank,
     decided,
     demand_fitting,
     ended,
     prospect,
     without_stops,
 )
+from qmworkbench.research.backtest_options import Options
 from qmworkbench.research.backtest_result import Backtest
 from qmworkbench.research.period_bars import EVERYTHING, Period, PeriodBars, boundaries_of, read_period
 from qmworkbench.research.signal_close import folded, folded_decisions, unfolded
@@ -32,28 +31,6 @@ from qmworkbench.strategies.definition import StrategyDefinition
 from qmworkbench.strategies.parameters import Params
 
 __all__ = ["Backtest", "BacktestRefused", "Options", "Sizing", "Terms", "backtest"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a backtest is done.
-
-    `fill`: "next_open", or by name "signal_close": the deciding bar's own close, a price that nobody who decided by it
-    could have had. `reverse`: an opposite entry turns a position round, else it closes it. `stops` False leaves a
-    strategy's stop, target, trail and time limit out. `rank`: who is served first at one open, "symbol" by name or
-    "turnover" by the value traded so far in the session. `end`: what is held when the bars end is valued and kept,
-    "held", or sold at the last bar's open, "last_open". `engine` simulates the fills. `actions` and `as_printed` are
-    those of period_bars.read_period.
-    """
-
-    fill: Literal["next_open", "signal_close"] = "next_open"
-    reverse: bool = False
-    stops: bool = True
-    rank: Rank = "symbol"
-    end: Literal["held", "last_open"] = "held"
-    engine: Literal["kernel", "vectorbt-rust", "vectorbt-numba"] = "kernel"
-    actions: Sequence[CorporateAction] = ()
-    as_printed: bool = False
 
 
 USUAL: Final = Options()
@@ -101,17 +78,9 @@ def backtest(
         params=whole_set,
         bars=held,
         terms=terms,
-        sizing=sizing.described(),
+        sizing_rule=sizing,
         cash=cash,
-        how={
-            "fill": options.fill,
-            "reverse": options.reverse,
-            "stops": options.stops,
-            "rank": options.rank,
-            "end": options.end,
-            "as_printed": options.as_printed,
-            "corporate_actions": len(options.actions),
-        },
+        options=options,
         engine=_engine(options.engine),
         tapes=tuple(one.tape for one in prospects),
         decisions=decisions,

@@ -1,13 +1,14 @@
 """From a strategy and bars to what may trade: signals by symbol, tapes, decisions, and what is in the way (§2)."""
 
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import polars as pl
 
 from qmworkbench.research.allocation import Prospect, turnover_rank
+from qmworkbench.research.backtest_options import Rank
 from qmworkbench.research.decisions import Decided, decide
 from qmworkbench.research.period_bars import PeriodBars
 from qmworkbench.research.tape import Decisions, Ints, Tape
@@ -15,7 +16,6 @@ from qmworkbench.strategies.definition import FlatPolicy, StrategyDefinition
 from qmworkbench.strategies.exits import Entries, ExitPlan
 from qmworkbench.strategies.parameters import Params
 
-Rank = Literal["symbol", "turnover"]
 _FEW: Final = 2  # bars after the warm-up below which nothing could be decided and filled
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from qmworkbench.research import result_tables
-from qmworkbench.research.allocation import Refusal
+from qmworkbench.research.allocation import Refusal, Sizing
 from qmworkbench.research.backtest_figures import SESSIONS_A_YEAR, figures_of, peaks, steps
+from qmworkbench.research.backtest_options import Options
 from qmworkbench.research.ledger import Account, account_of, aligned, fill_table, trade_table
 from qmworkbench.research.period_bars import PeriodBars
 from qmworkbench.research.regimes import OF_DAYS, OF_SESSIONS, equal_weight, regimes
@@ -35,9 +36,9 @@ class Backtest:
     params: dict[str, Value]
     bars: PeriodBars
     terms: Terms
-    sizing: str
+    sizing_rule: Sizing
     cash: float
-    how: dict[str, Any]
+    options: Options
     engine: dict[str, str]
     tapes: tuple[Tape, ...]
     decisions: tuple[Decisions, ...]
@@ -52,6 +53,17 @@ class Backtest:
             f"Backtest({self.definition.strategy_id}, {len(self.tapes)} symbols, {self.bars.first} to "
             f"{self.bars.last}, {told['trades']:.0f} trades, total return {told['total_return']:.2%})"
         )
+
+    @property
+    def sizing(self) -> str:
+        """How entries were sized, in words."""
+        return self.sizing_rule.described()
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """The options in plain values."""
+        told = {name: getattr(self.options, name) for name in self.options.__dataclass_fields__ if name != "actions"}
+        return told | {"corporate_actions": len(self.options.actions)}
 
     @property
     def symbols(self) -> tuple[str, ...]:

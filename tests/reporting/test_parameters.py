@@ -24,12 +24,12 @@ from qmworkbench.reporting.runner import ReportRequest, run_report, run_reports
         ("preflight", {"book_dir": "b", "day": "2018-03-02"}, "give one or the other"),
         ("preflight", {"session_id": "s"}, "needs book_dir"),
         ("preflight", {"day": "2018-02-30"}, "day = '2018-02-30'"),
-        ("backtest_explorer", {"fast": 50, "slow": 20}, "fast 50 must be below slow 20"),
-        ("backtest_explorer", {"fast": "many"}, "fast = 'many'"),
+        ("backtest_explorer", {"first": "2010-01-02", "last": "2009-01-02"}, "first 2010-01-02 lies after last"),
+        ("backtest_explorer", {"positions": "many"}, "positions = 'many'"),
         ("backtest_explorer", {"cash": -1}, "cash = -1"),
         ("backtest_explorer", {"cash": float("nan")}, "cash"),
         ("backtest_explorer", {"symbol": "TSLA"}, "symbol = 'TSLA'"),
-        ("backtest_explorer", {"fees_bps": 1e6, "cash": 0}, "cash = 0"),
+        ("backtest_explorer", {"cost_bps": 1e6, "cash": 0}, "cash = 0"),
     ],
 )
 def test_a_parameter_that_does_not_fit_is_named(name: str, given: dict[str, Any], says: str) -> None:
@@ -41,8 +41,8 @@ def test_a_parameter_that_does_not_fit_is_named(name: str, given: dict[str, Any]
 
 def test_everything_wrong_is_said_at_once() -> None:
     with pytest.raises(ReportRefused) as refused:
-        validated(REPORTS["backtest_explorer"], {"fees_bps": 1e6, "cash": 0, "x": 1})
-    assert all(word in str(refused.value) for word in ("fees_bps", "cash", "x = 1"))
+        validated(REPORTS["backtest_explorer"], {"cost_bps": 1e6, "cash": 0, "x": 1})
+    assert all(word in str(refused.value) for word in ("cost_bps", "cash", "x = 1"))
 
 
 def test_an_unknown_report_lists_those_there_are_and_starts_nothing(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_bad_parameters_start_nothing(tmp_path: Path) -> None:
         run_report("trade_review", out_root=tmp_path, parameters={"book_dir": "b", "sesion": "x"})
     good = ReportRequest(name="trade_review", parameters={"book_dir": "b"})
     with pytest.raises(ReportRefused):
-        run_reports([good, ReportRequest(name="backtest_explorer", parameters={"fast": 0})], out_root=tmp_path)
+        run_reports([good, ReportRequest(name="backtest_explorer", parameters={"positions": 0})], out_root=tmp_path)
     with pytest.raises(ValueError, match="parallel is 0"):
         run_reports([good], out_root=tmp_path, parallel=0)
     assert list(tmp_path.iterdir()) == []
