@@ -40,6 +40,7 @@ from qmworkbench.cli import (
     up,
     venue,
     version,
+    watch,
     why,
 )
 from qmworkbench.cli.day_options import WithBareReports
@@ -75,6 +76,7 @@ _add("up", up.up, WithBareReports)
 _add("replay", replay.replay)
 _add("preflight", preflight.preflight)
 _add("status", status.status)
+_add("watch", watch.watch)
 _add("why", why.why)
 _add("reconcile", reconcile.reconcile)
 _add("audit", audit.audit)

@@ -36,6 +36,9 @@ def up(
             "--speed", metavar="max|N", help="Market seconds per second; else a day of 100 s.", show_default=False
         ),
     ] = None,
+    symbols: Annotated[
+        int | None, typer.Option("--symbols", min=1, help="How many symbols to trade among.", show_default=False)
+    ] = None,
     venue: VenueProcess = None,
     store: Kept = None,
     bus: Told = None,
@@ -59,7 +62,12 @@ def up(
     if speed is not None:
         flags["feed.speed"] = (speed, "--speed")
     settings = config_of(book, environment, config, flags)
-    how: dict[str, Any] = {"symbols": None, "fresh": False, "verbose": verbose, "headless": headless}
+    if standby:
+        from qmworkbench.service.standby import demand_standby_possible
+        from qmworkbench.service.stores import store_of
+
+        demand_standby_possible(settings.book, store_of(settings))
+    how: dict[str, Any] = {"symbols": symbols, "fresh": False, "verbose": verbose, "headless": headless}
     how |= {"stay": True, "paced": True, "standby": standby}
     beside = venue_beside(settings, venue, out, typed_options(book, environment, config))
     run_day(settings, out, reports_of(reports, no_reports), began_s, beside, **how)

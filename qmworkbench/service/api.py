@@ -24,6 +24,14 @@ _BODY_MAX: Final = 64 * 1024
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
 
+class NobodyAnswers(Exception):
+    """What is asked for is not to be had now: the message says why, `remedy` what to do. Answered with 503."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+
+
 class Platform(Protocol):
     """What the API serves. Everything but `command`, `events` and `why` answers at once from what is already built."""
 
@@ -50,6 +58,11 @@ def create_api(platform: Platform, token: str) -> FastAPI:
     """The application. `token` is asked for on every call (Authorization: Bearer …); only loopback is served."""
     app = FastAPI(title="QuantMatrix Core API", docs_url=None, redoc_url=None, openapi_url=None)
     _guard(app, token)
+
+    @app.exception_handler(NobodyAnswers)
+    async def unanswered(request: Request, error: NobodyAnswers) -> Response:
+        return _refusal(503, str(error), error.remedy)
+
     _reads(app, platform, token)
     _writes(app, platform)
     return app

@@ -30,6 +30,7 @@ from qmworkbench.service.core_service import CoreService, DirectEmergency
 from qmworkbench.service.day import Preflight, trading_day
 from qmworkbench.service.health import ComponentHealth, changed
 from qmworkbench.service.health_watch import look, sample
+from qmworkbench.service.live_state import keep_live
 from qmworkbench.service.pacing import ReplayPace
 from qmworkbench.service.plan import DayPlan
 from qmworkbench.service.platform import Platform, open_platform
@@ -110,8 +111,9 @@ class LiveDay:
         self, preflight: Preflight, *, stay: bool = False, on_closed: Callable[[DayResult], None] | None = None
     ) -> DayResult:
         """The day, with everything around it; returns once it is closed and, with `stay`, a signal has come."""
+        works = (self._show(), self._watch(), self._tick(), keep_live(self.platform, self.core))
         with self._signals():
-            around = [asyncio.create_task(work) for work in (self._show(), self._watch(), self._tick())]
+            around = [asyncio.create_task(work) for work in works]
             try:
                 result = await trading_day(self.platform, preflight)
                 await self.core.drain()

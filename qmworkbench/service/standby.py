@@ -14,17 +14,17 @@ from qmworkbench.domain.events.session import SessionClosed
 from qmworkbench.service import lease as directory
 from qmworkbench.service.plan import AlreadyClosed, DayPlan, DayRefused
 from qmworkbench.storage.refused import StorageRefused
-from qmworkbench.storage.stores import open_reader, place_of
+from qmworkbench.storage.stores import Store, open_reader, place_of
 
 _POLL_S: Final = 0.25
 _CLOSED_EVERY_S: Final = 5.0
 
 
-def demand_standby_possible(plan: DayPlan) -> None:
+def demand_standby_possible(book: str, store: Store) -> None:
     """Raise DayRefused where a book cannot have a standby."""
-    if plan.store.kind != "postgres":
+    if store.kind != "postgres":
         raise DayRefused(
-            f"book {plan.book!r} lies in {plan.store.kind}: a standby needs a book that several processes can reach, "
+            f"book {book!r} lies in {store.kind}: a standby needs a book that several processes can reach, "
             "which is one in PostgreSQL (--store postgres, with --fresh for a new book)"
         )
 
@@ -35,7 +35,7 @@ def wait_for_lapse(plan: DayPlan, *, say: Callable[[str], None], stop: Callable[
     On return the directory's lease is free to be taken, of a process that hangs as well: that one is fenced. Raises
     AlreadyClosed once the session is closed, and DayRefused.
     """
-    demand_standby_possible(plan)
+    demand_standby_possible(plan.book, plan.store)
     told, closed_at_s = "", 0.0
     while not stop():
         lies = place_of(plan.paths)
