@@ -53,6 +53,7 @@ _PEERS = "tests/trading/test_peers_reconciliation.py"
 _OMS = (
     "tests/trading/test_report_door.py",
     "tests/trading/test_absence.py",
+    "tests/trading/test_oms_rules.py",
     "tests/trading/test_oms.py",
     "tests/trading/test_order_timeouts.py",
     "tests/trading/test_rejections.py",
@@ -69,6 +70,7 @@ _BOOKS = (
     "tests/trading/test_fold_reconciliation.py",
     "tests/trading/test_absence.py",
     "tests/trading/test_reconciliation*.py",
+    "tests/trading/test_oms_rules.py",
     "tests/trading/test_oms.py",
     _PEERS,
     _KERNEL,
