@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
+    from qmworkbench.market.schema import BarSource
     from qmworkbench.research.lookahead import Lookahead
     from qmworkbench.research.period_bars import PeriodBars
     from qmworkbench.strategies.definition import StrategyDefinition
@@ -118,22 +119,19 @@ def _bars(
         last = last or max(DEMO_PERIOD[1], first or DEMO_PERIOD[1])
         first = first or last
     source = open_bars(data, data=root, period=(first, last), symbols=names)
-    if first is None:
+    usual = _usual_rows(source)
+    if first is None and usual > 1:  # daily bars are one long session, examined whole
         held = [day for day in source.trading_dates(source.market())["date"].to_list() if last is None or day <= last]
         first = last_session(source) if last is None else (held[-1] if held else last)
         last = first
-    boundaries = _boundaries(source)
-    before = history_sessions(definition, params, boundaries)
+    before = history_sessions(definition, params, max(usual, _BOUNDARIES_GUESSED))
     return read_period(source, symbols=names, period=(first, last), history_sessions=before, as_printed=True)
 
 
-def _boundaries(source: Any) -> int:
-    """Bars of a plain session: what history is counted in."""
-    dates = source.trading_dates(source.market())
-    many = len(source.symbols())
-    rows = sorted(dates[dates.columns[1]].to_list()) if dates.height else []
-    usual = rows[len(rows) // 2] // max(many, 1) if rows else 0
-    return max(usual, _BOUNDARIES_GUESSED)
+def _usual_rows(source: "BarSource") -> int:
+    """How many bars a symbol has in a plain session: what history is counted in."""
+    rows = sorted(source.trading_dates(source.market())["rows"].to_list())
+    return rows[len(rows) // 2] // max(len(source.symbols()), 1) if rows else 0
 
 
 def _content(found: "Lookahead", *, evidence: bool) -> dict[str, Any]:
