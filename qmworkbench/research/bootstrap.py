@@ -12,7 +12,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from qmworkbench.research.observations import SESSIONS_A_YEAR, is_flat, number, risky, series, trial_matrix, whole
+from qmworkbench.research.observations import (
+    SESSIONS_A_YEAR,
+    is_flat,
+    number,
+    risky,
+    series,
+    spreads,
+    trial_matrix,
+    whole,
+)
 from qmworkbench.research.tape import Floats, Ints
 
 _COLUMNS: Final = 1_000  # combinations resampled at once: 8 MB for a thousand draws
@@ -163,15 +172,15 @@ def snooping(
         if len(against) != len(taken):
             raise ValueError(f"benchmark has {len(against)} sessions, returns {len(taken)}: give the same sessions")
         taken = taken - against[:, None]
-    traded = np.flatnonzero(taken.std(axis=0) > 1e-12 * np.abs(taken).max(axis=0))
+    spread = spreads(taken)
+    traded = np.flatnonzero(spread > 0)
     if not len(traded):
         raise ValueError("no combination differs from the benchmark: there is nothing to test")
-    active = taken[:, traded]
-    ratios = active.mean(axis=0) / active.std(axis=0)
-    best = int(ratios.argmax())
+    active = taken if len(traded) == taken.shape[1] else taken[:, traded]
+    best = int((active.mean(axis=0) / spread[traded]).argmax())
     length = _shared_block(active, best) if block is None else block
     weights = _weights(draws_of(len(active), draws=draws, block=length, seed=seed))
-    drawn = _Resampled(active, weights)
+    drawn = _Resampled(active, spread[traded], weights)
     spa = [_p_value(maxima, max(float(drawn.statistic.max()), 0.0)) for maxima in drawn.maxima()]
     return Snooping(
         spa_p=spa[1],
@@ -209,10 +218,10 @@ class _Resampled:
     taken below that of independent returns, times what serial correlation adds to it on average.
     """
 
-    def __init__(self, active: Floats, weights: Floats) -> None:
+    def __init__(self, active: Floats, spread: Floats, weights: Floats) -> None:
         self._active, self._weights = active, weights
         sessions, trials = active.shape
-        simple = active.std(axis=0, ddof=1) / math.sqrt(sessions)
+        simple = spread / math.sqrt(sessions)
         self._error = np.zeros(trials)
         self.money = np.full(len(weights), -np.inf)
         self.ratios = np.full(len(weights), -np.inf)
@@ -220,8 +229,7 @@ class _Resampled:
             centred = drawn - mean
             self._error[columns] = np.sqrt((centred**2).mean(axis=0))
             np.maximum(self.money, centred.max(axis=1), out=self.money)
-            scaled = centred / (simple[columns] * math.sqrt(sessions))
-            np.maximum(self.ratios, scaled.max(axis=1), out=self.ratios)
+            np.maximum(self.ratios, (centred / spread[columns]).max(axis=1), out=self.ratios)
         hung = max(1.0, math.sqrt(float(((self._error / simple) ** 2).mean())))
         self.statistic = active.mean(axis=0) / np.maximum(self._error, simple * hung)
         self._error = np.maximum(self._error, 1e-3 * simple)

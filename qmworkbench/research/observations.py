@@ -10,6 +10,7 @@ from qmworkbench.research.tape import Floats
 SESSIONS_A_YEAR: Final = 252
 LEAST_SESSIONS: Final = 20  # fewer carry no estimate of spread, let alone of skew
 
+_COLUMNS: Final = 1_000
 _FLAT: Final = 1e-12  # a spread below this share of the size is rounding, not risk
 
 
@@ -72,6 +73,20 @@ def trial_matrix(values: Any, name: str = "returns", *, least: int = LEAST_SESSI
             "give zeros for a combination that never traded"
         )
     return taken
+
+
+def spreads(matrix: Floats) -> Floats:
+    """The standard deviation (ddof 1) of every column, exactly 0 for one that never varies.
+
+    A thousand columns at a time: a matrix of a sweep is large, and its copies would be as large.
+    """
+    found = np.empty(matrix.shape[1])
+    for start in range(0, len(found), _COLUMNS):
+        part = matrix[:, start : start + _COLUMNS]
+        deviation = part.std(axis=0, ddof=1)
+        size = np.maximum(np.abs(part).max(axis=0), np.finfo(np.float64).tiny)
+        found[start : start + _COLUMNS] = np.where(deviation > _FLAT * size, deviation, 0.0)
+    return found
 
 
 def whole(value: int, name: str, *, least: int, most: int | None = None, remedy: str = "") -> int:

@@ -13,10 +13,11 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from qmworkbench.research.observations import SESSIONS_A_YEAR, number, risky, trial_matrix, whole
+from qmworkbench.research.observations import SESSIONS_A_YEAR, number, risky, spreads, trial_matrix, whole
 from qmworkbench.research.tape import Floats
 
 NORMAL: Final = NormalDist()
+_COLUMNS: Final = 1_000
 _EULER: Final = 0.5772156649015329  # the Euler–Mascheroni constant
 
 Form = Literal["estimate", "null"]
@@ -60,7 +61,7 @@ def moments(returns: Any, name: str = "returns") -> Moments:
 def sharpes(returns: Any) -> Floats:
     """The Sharpe ratio of every column of a trial matrix; 0 for one that never traded, as cash has none."""
     taken = trial_matrix(returns)
-    spread = taken.std(axis=0, ddof=1)
+    spread = spreads(taken)
     found: Floats = np.divide(taken.mean(axis=0), spread, out=np.zeros(taken.shape[1]), where=spread > 0)
     return found
 
@@ -191,12 +192,17 @@ def mean_correlation(returns: Any) -> float:
     Raises ValueError when fewer than two traded.
     """
     taken = trial_matrix(returns)
-    traded = taken[:, taken.std(axis=0) > 0]
-    count = traded.shape[1]
+    spread = spreads(taken)
+    traded = np.flatnonzero(spread > 0)
+    count = len(traded)
     if count < 2:
         raise ValueError(f"{count} combinations traded: a correlation takes two")
-    scaled = (traded - traded.mean(axis=0)) / traded.std(axis=0)
-    together = float((scaled.sum(axis=1) ** 2).mean())
+    summed = np.zeros(len(taken))
+    for start in range(0, count, _COLUMNS):
+        columns = traded[start : start + _COLUMNS]
+        part = taken[:, columns]
+        summed += ((part - part.mean(axis=0)) / spread[columns]).sum(axis=1)
+    together = float((summed**2).sum()) / (len(taken) - 1)
     return float((together - count) / (count * (count - 1)))
 
 
@@ -206,7 +212,7 @@ def effective_trials(returns: Any) -> float:
     The interpolation of the paper of 2014: all alike count once, uncorrelated ones each.
     """
     taken = trial_matrix(returns)
-    if int((taken.std(axis=0) > 0).sum()) < 2:
+    if int((spreads(taken) > 0).sum()) < 2:
         return 1.0
     alike = min(max(mean_correlation(taken), 0.0), 1.0)
     return float(alike + (1 - alike) * taken.shape[1])

@@ -24,16 +24,21 @@ _CELLS: Final = 4_000_000  # splits × combinations
 class Thresholds:
     """Where a figure stops being luck. `pbo` or, where all combinations share an edge, `probability_of_loss` suffices.
 
-    `sessions` and `active_sessions` (with a return other than 0, of the best): below them nothing is concluded.
-    `untold`: the share of trials without returns above which a matrix counts as a part of the sweep only.
+    With a PBO of `coin` or more and a loss in `coin_loss` or more of the other halves, choosing is a coin thrown.
+    `sessions`, `active_sessions` (with a return other than 0, of the best) and `losing_sessions` (below 0): with fewer
+    nothing is concluded. What has hardly ever lost has not shown its risk, and no figure here can know it. `untold`:
+    the share of trials without returns above which a matrix counts as a part of the sweep only.
     """
 
     deflated: float = 0.95
     spa_p: float = 0.05
     pbo: float = 0.20
     probability_of_loss: float = 0.05
+    coin: float = 0.50
+    coin_loss: float = 0.25
     sessions: int = 60
     active_sessions: int = 30
+    losing_sessions: int = 10
     untold: float = 0.10
 
 
@@ -46,6 +51,7 @@ class Evidence:
 
     moments: sharpe.Moments
     active: int
+    losing: int
     best: int
     trials: int
     effective: float | None
@@ -88,6 +94,7 @@ def of_matrix(
     return Evidence(
         moments=sharpe.moments(series),
         active=int((series != 0).sum()),
+        losing=int((series < 0).sum()),
         best=best,
         trials=tried,
         effective=sharpe.effective_trials(returns) * tried / columns,
@@ -129,6 +136,7 @@ def of_ratios(sharpes: Any, best_returns: Any, trials: int | None) -> Evidence:
     return Evidence(
         moments=told_of,
         active=int((series != 0).sum()),
+        losing=int((series < 0).sum()),
         best=best,
         trials=tried,
         effective=None,

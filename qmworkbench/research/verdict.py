@@ -144,10 +144,16 @@ def _against(found: Evidence, deflated: float, unit: str, at: Thresholds) -> lis
         spoken.append(f"{told_of.observations} {unit}, {at.sessions} are needed")
     if found.active < at.active_sessions:
         spoken.append(f"the best earned or lost in {found.active} {unit}, {at.active_sessions} are needed")
+    if found.losing < at.losing_sessions:
+        spoken.append(
+            f"the best lost in {found.losing} {unit}: its risk has not shown, {at.losing_sessions} are needed"
+        )
     if deflated < at.deflated:
         spoken.append(f"deflated Sharpe probability {told(deflated)}, below {at.deflated:g}")
     if found.spa_p is not None and found.spa_p > at.spa_p:
         spoken.append(f"SPA p-value {told(found.spa_p, '.3f')} against {found.benchmark}, above {at.spa_p:g}")
+    if found.pbo is not None and found.loss is not None and found.pbo >= at.coin and found.loss >= at.coin_loss:
+        spoken.append(f"choosing is a coin thrown: PBO {told(found.pbo)}, a loss in {told(found.loss)} of other halves")
     return spoken
 
 

@@ -141,6 +141,26 @@ def test_too_little_to_go_by_is_luck(returns: np.ndarray, words: str) -> None:
     assert words in found.sentence
 
 
+def test_small_gains_and_rare_large_losses_are_not_taken_for_skill() -> None:
+    """Insurance sold at its price: among many sellers some have not paid yet, and look as if they never will."""
+    chance = np.random.default_rng(3)
+    paid = chance.random((200, 2000)) < 0.03
+    returns = np.where(paid, -0.97 / 0.03, 1.0) * 0.001 * (1 + 0.3 * chance.random((200, 2000)))
+    found = sweep_verdict(returns, draws=200)
+    assert found.best_sharpe > 50
+    assert found.verdict == LUCK
+    assert "its risk has not shown" in found.sentence
+    best = returns[:, found.best]
+    assert sweep_verdict(sharpes=sharpe.sharpes(returns), best_returns=best).verdict == LUCK
+
+
+def test_choosing_by_a_coin_is_luck() -> None:
+    returns = planted(edge=0.005)
+    thrown = Thresholds(coin=0.0, coin_loss=0.0)
+    assert "choosing is a coin thrown: PBO 0.0" in sweep_verdict(returns, thresholds=thrown).sentence
+    assert sweep_verdict(returns, thresholds=thrown).verdict == LUCK
+
+
 def test_a_market_that_rose_is_no_merit_of_the_best() -> None:
     market = noise(5, trials=1) + 0.004
     returns = market + 0.2 * noise(6)
