@@ -698,3 +698,37 @@ def test_a_reading_also_books_what_stands_against_each_other() -> None:
 def test_once_over_no_reading_is_called_behind() -> None:
     done = over()
     assert out_of_step(done, done.state.heard_cursor - 1) == []
+
+
+def test_one_symbol_that_has_to_wait_holds_up_no_other() -> None:
+    def two() -> Drill:
+        made = against()
+        for owner, qty in (("test-1", 5), (EXTERNAL, -5)):
+            part = Position(strategy_id=owner, symbol="BBB", qty=D(qty), cost=D(20 * qty), opened_at=made.at)
+            made.state.positions[position_key(owner, "BBB")] = part
+        return made
+
+    assert [one.symbol for one in offset(two())] == ["AAA", "BBB"]
+    assert [one.symbol for one in offset(two(), position())] == ["BBB"], "the broker still holds the first"
+    unknown = two()
+    unknown.state.day.instruments.pop("AAA")
+    assert [one.symbol for one in offset(unknown)] == ["BBB"]
+
+
+@pytest.mark.parametrize(("leg", "symbol"), [(Leg.LIQUIDATE, "BBB"), (Leg.EXIT, "AAA")])
+def test_only_the_newest_close_of_the_symbol_tells_whether_the_market_takes_it(leg: Leg, symbol: str) -> None:
+    made = closing()
+    for order in made.state.working():
+        order.cum_qty = D(1)
+        ended(made.state, order, OrdStatus.CANCELED)
+    refused = alone(leg, symbol)
+    refused.status = OrdStatus.REJECTED
+    made.state.orders[refused.cl_ord_id] = refused
+    assert closes(made.told(position(), seconds=1)) == [(Side.SELL, D(100))]
+    mine = closing()
+    for order in mine.state.working():
+        ended(mine.state, order, OrdStatus.REJECTED)
+    fine = alone(leg, symbol)
+    fine.status, fine.cum_qty = OrdStatus.FILLED, D(100)
+    mine.state.orders[fine.cl_ord_id] = fine
+    assert steps(mine.told(position(), seconds=1)) == [("AAA", "queued")]
