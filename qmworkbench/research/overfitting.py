@@ -16,7 +16,7 @@ from qmworkbench.research.observations import trial_matrix, whole
 from qmworkbench.research.tape import Bools, Floats, Ints
 
 MOST_BLOCKS: Final = 20
-_CELLS: Final = 2_000_000  # numbers held at once, per array: some 16 MB
+_CELLS: Final = 500_000  # numbers held at once in each of some ten arrays: 40 MB
 _FLAT: Final = 1e-12
 
 

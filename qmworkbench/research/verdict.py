@@ -145,9 +145,7 @@ def _against(found: Evidence, deflated: float, unit: str, at: Thresholds) -> lis
     if found.active < at.active_sessions:
         spoken.append(f"the best earned or lost in {found.active} {unit}, {at.active_sessions} are needed")
     if found.losing < at.losing_sessions:
-        spoken.append(
-            f"the best lost in {found.losing} {unit}: its risk has not shown, {at.losing_sessions} are needed"
-        )
+        spoken.append(f"the best lost in {found.losing} {unit} only, {at.losing_sessions} are needed to see its risk")
     if deflated < at.deflated:
         spoken.append(f"deflated Sharpe probability {told(deflated)}, below {at.deflated:g}")
     if found.spa_p is not None and found.spa_p > at.spa_p:
