@@ -4,7 +4,7 @@ The Portfolio of two rows a bar is good for fills alone: its Sharpe ratio, durat
 one is made from order records and knows the real bars, so everything vectorbt can plot and count is right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,10 +65,11 @@ def _records(column: int, done: Fills, dtype: Any) -> Any:
     return records
 
 
-def figures_of(portfolio: Any) -> Floats:
+def figures_of(portfolio: Any, wanted: Collection[Figure] = tuple(Figure)) -> Floats:
     """vectorbt's figures where we have the same, a row of measure.Figure for each column, NaN where we have not.
 
-    The Sharpe ratio is per bar. A drawdown that never was is NaN in vectorbt and 0 here.
+    `wanted`: those to compute, all by default. The Sharpe ratio is per bar. A drawdown that never was is NaN in
+    vectorbt and 0 here.
     """
     import pandas as pd
 
@@ -76,24 +77,24 @@ def figures_of(portfolio: Any) -> Floats:
     told = np.full((columns, len(Figure)), np.nan)
     bar = pd.Timedelta(portfolio.wrapper.freq)
     closed, left = portfolio.trades.closed, portfolio.trades.open
-    wins, losses = closed.winning, closed.losing
-    values = {
-        Figure.TOTAL_RETURN: portfolio.total_return(),
-        Figure.SHARPE: portfolio.sharpe_ratio(freq=bar, year_freq=bar),
-        Figure.MAX_DRAWDOWN_CLOSES: portfolio.drawdowns.max_drawdown().fillna(0.0),
-        Figure.TRADES: closed.count(),
-        Figure.OPEN_TRADES: left.count(),
-        Figure.WINS: wins.count(),
-        Figure.WIN_RATE: closed.win_rate(),
-        Figure.PROFIT_FACTOR: closed.profit_factor(),
-        Figure.GROSS_PROFIT: wins.pnl.sum().fillna(0.0),
-        Figure.GROSS_LOSS: losses.pnl.sum().fillna(0.0),
-        Figure.BEST_TRADE: closed.pnl.max(),
-        Figure.WORST_TRADE: closed.pnl.min(),
-        Figure.FEES: portfolio.orders.fees.sum().fillna(0.0),
-        Figure.FINAL_EQUITY: portfolio.final_value(),
-        Figure.OPEN_PNL: left.pnl.sum().fillna(0.0),
+    values: dict[Figure, Callable[[], Any]] = {
+        Figure.TOTAL_RETURN: portfolio.total_return,
+        Figure.SHARPE: lambda: portfolio.sharpe_ratio(freq=bar, year_freq=bar),
+        Figure.MAX_DRAWDOWN_CLOSES: lambda: portfolio.drawdowns.max_drawdown().fillna(0.0),
+        Figure.TRADES: closed.count,
+        Figure.OPEN_TRADES: left.count,
+        Figure.WINS: lambda: closed.winning.count(),  # noqa: PLW0108, a view that costs something to make
+        Figure.WIN_RATE: closed.win_rate,
+        Figure.PROFIT_FACTOR: closed.profit_factor,
+        Figure.GROSS_PROFIT: lambda: closed.winning.pnl.sum().fillna(0.0),
+        Figure.GROSS_LOSS: lambda: closed.losing.pnl.sum().fillna(0.0),
+        Figure.BEST_TRADE: closed.pnl.max,
+        Figure.WORST_TRADE: closed.pnl.min,
+        Figure.FEES: lambda: portfolio.orders.fees.sum().fillna(0.0),
+        Figure.FINAL_EQUITY: portfolio.final_value,
+        Figure.OPEN_PNL: lambda: left.pnl.sum().fillna(0.0),
     }
-    for figure, value in values.items():
-        told[:, figure] = np.asarray(value, np.float64)
+    for figure in wanted:
+        if figure in values:
+            told[:, figure] = np.asarray(values[figure](), np.float64)
     return told

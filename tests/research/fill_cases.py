@@ -94,6 +94,7 @@ class Style:
     limits: bool = False  # time limits, and fixed stops beside trails
     tick: float | None = None
     one_session: bool = False
+    uneven: bool = False  # prices between ticks, as a tape of averages has them; levels stay on tick
     shapes: tuple[str, ...] = field(default=("walk", "calm", "gaps", "flat", "thin", "dear"))
 
 
@@ -126,12 +127,26 @@ def adversarial(rng: np.random.Generator, style: Style) -> Column:
         ended=bool(rng.random() < 0.5),
         volume=rng.integers(0, 4_000, n).tolist(),
     )
+    if style.uneven:
+        tape = _between_ticks(rng, tape)
     decisions, terms = _random_decisions(rng, style, closes, spread, tick), _random_terms(rng, style)
     if (decisions.trail_bps > 0).any() and not np.isnan(decisions.target).all():
         terms = replace(
             terms, slippage_rate=0.0
         )  # vectorbt cannot hold a target within the slippage of a trailing entry
     return Column(tape, decisions, terms)
+
+
+def _between_ticks(rng: np.random.Generator, tape: Tape) -> Tape:
+    """The same bars with about a third of their prices moved by an eighth of a tick or more, to eight decimals."""
+    moved = [
+        np.round(column + tape.tick / 8 * rng.integers(0, 8, len(tape)) * (rng.random(len(tape)) < 0.35), 8)
+        for column in (tape.open, tape.high, tape.low, tape.close)
+    ]
+    first, _, low, last = moved
+    return replace(
+        tape, open=first, close=last, high=np.maximum.reduce(moved), low=np.minimum(low, np.minimum(first, last))
+    )
 
 
 def _random_decisions(rng: np.random.Generator, style: Style, closes: Floats, spread: int, tick: float) -> Decisions:

@@ -46,8 +46,9 @@ def differ(cases: Sequence[Column], ours: Sequence[Fills], theirs: Sequence[Fill
         (IDEAL, 1, "rust"),
         (replace(IDEAL, costs=True, shapes=("walk", "gaps")), 2, "rust"),
         (replace(IDEAL, limits=True), 3, "numba"),
+        (replace(IDEAL, uneven=True), 10, "numba"),
     ],
-    ids=["ideal", "costs", "time limits and fixed stops beside trails"],
+    ids=["ideal", "costs", "time limits and fixed stops beside trails", "prices between ticks"],
 )
 def test_vectorbt_agrees(style: Style, seed: int, engine: str) -> None:
     cases = columns(style, seed, 60)
@@ -63,8 +64,9 @@ def test_numba_and_rust_agree() -> None:
     assert differ(cases, two_rows(cases, "numba").fills, two_rows(cases, "rust").fills) == []
 
 
-def test_the_exchange_agrees() -> None:
-    for case in columns(Style(height=40, one_session=True, limits=True), 5, 25):
+@pytest.mark.parametrize("uneven", [False, True], ids=["on tick", "between ticks"])
+def test_the_exchange_agrees(uneven: bool) -> None:
+    for case in columns(Style(height=40, one_session=True, limits=True, uneven=uneven), 5, 20):
         fills = simulate(case.tape, case.decisions, case.terms)
         signed: list[tuple[int, float, float]] = []
         held = 0.0
