@@ -66,10 +66,10 @@ _OMS = (
     "tests/trading/test_hands_on.py",
     "tests/trading/test_shared_symbols.py",
     _PEERS,
-    "tests/trading/test_oms_properties.py",
 )
 _BOOKS = (
     "tests/trading/test_fold_reconciliation.py",
+    "tests/trading/test_foreign_rules.py",
     "tests/trading/test_absence.py",
     "tests/trading/test_reconciliation*.py",
     "tests/trading/test_oms_rules.py",
