@@ -139,9 +139,15 @@ class Auditor:
 
     def take(self, event: Event) -> None:
         """One event; those that say nothing of orders, states and positions are passed over."""
-        handler = self._take.get(type(event))
-        if handler is not None:
-            handler(event)
+        self.take_all((event,))
+
+    def take_all(self, events: Iterable[Event]) -> None:
+        """Events in their order."""
+        look = self._take.get
+        for event in events:
+            handler = look(type(event))
+            if handler is not None:
+                handler(event)
 
     def concluded(self, positions: Mapping[str, Decimal] | None = None) -> Audit:
         """What was found up to here, with what only shows once everything has gone by. May be asked again later."""

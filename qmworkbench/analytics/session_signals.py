@@ -118,8 +118,9 @@ class SessionSignals:
 
     def take(self, events: Iterable[Event]) -> None:
         """Take in events in their order; those that say nothing of the signals cost a look-up each."""
+        look = self._take.get
         for event in events:
-            react = self._take.get(type(event))
+            react = look(type(event))
             if react is not None:
                 react(event)
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from statistics import median
 from typing import Final
 
 import msgspec
@@ -144,9 +143,11 @@ def _slippage(seen: SessionSignals) -> Iterator[Reading]:
     for subject, slips in seen.slips.items():
         recent, own = slips[-limits.slippage_fills :], slips[: -limits.slippage_fills]
         usual, whose = own, "its own earlier"
-        if len(own) < limits.slippage_history:
+        if len(slips) < limits.slippage_fills:
+            usual = []  # too few to say anything: there is nothing to hold against what is usual
+        elif len(own) < limits.slippage_history:
             usual, whose = _others(seen, subject), "everybody else's"
-        value, threshold = median(recent), limits.slippage_bps
+        value, threshold = _middle(sorted(recent)), limits.slippage_bps
         text = f"the last {_fills(len(recent))} of {subject[1]} slipped {value:.1f} bps at the median"
         if len(usual) >= limits.slippage_history:
             middle, spread = robust(usual)
@@ -165,8 +166,14 @@ def _others(seen: SessionSignals, subject: Key) -> list[float]:
 
 def robust(values: list[float]) -> tuple[float, float]:
     """Median and typical deviation (1.4826 × median absolute deviation) of at least one value."""
-    middle = median(values)
-    return middle, _MAD_TO_SIGMA * median(abs(value - middle) for value in values)
+    middle = _middle(sorted(values))
+    return middle, _MAD_TO_SIGMA * _middle(sorted([abs(value - middle) for value in values]))
+
+
+def _middle(ordered: list[float]) -> float:
+    """The median of at least one value, in order."""
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _fills(count: int) -> str:

@@ -25,10 +25,7 @@ class ChainBroken(Exception):
 
 def link(prev_hash: str, seq: int, payload: bytes) -> str:
     """The hash of record `seq`, SHA-256 in hex over previous hash, sequence and payload."""
-    digest = hashlib.sha256(prev_hash.encode())
-    digest.update(b"%d|" % seq)
-    digest.update(payload)
-    return digest.hexdigest()
+    return hashlib.sha256(f"{prev_hash}{seq}|".encode() + payload).hexdigest()
 
 
 def verify(records: Iterable[Record], *, prev_seq: int = 0, prev_hash: str = GENESIS) -> tuple[int, str]:

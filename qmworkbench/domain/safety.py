@@ -36,11 +36,6 @@ class ReconciliationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_u
                 raise SafetyInvalid(f"reconciliation.{name} = {value} makes no sense: give a whole number of 1 or more")
 
     @property
-    def too_old(self) -> timedelta:
-        """How old a whole comparison may grow in the session."""
-        return timedelta(seconds=min(self.open_check_s, self.position_check_s))
-
-    @property
     def in_flight_after(self) -> timedelta:
         return timedelta(seconds=self.in_flight_after_s)
 

@@ -5,6 +5,7 @@ One symbol's odd price is that symbol's trouble: the price collar and the quaran
 traded is the feed's.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,10 @@ SHARE: Final = 0.25
 LEAST_LEAPS: Final = 3
 # A close this many times the one before it, or that fraction of it.
 LEAP: Final = 2.0
+# Well inside of that, and of how many symbols the numbers are looked at one by one.
+_NOT_HALF: Final = 1.02 / LEAP
+_NOT_TWICE: Final = 0.98 * LEAP
+_FEW: Final = 48
 
 
 class PriceSense:
@@ -63,13 +68,18 @@ def crossed(bid: Floats, ask: Floats) -> str:
 
 
 def _plain(frame: BarFrame, last: Floats) -> bool:
-    """Nothing about the frame is odd: what most are, told by few comparisons, which fail on whatever is no number."""
-    top, bottom = np.maximum(frame.open, frame.close), np.minimum(frame.open, frame.close)
-    shaped = bool((top <= frame.high).all()) and bool((bottom >= frame.low).all())
-    if not (shaped and frame.low.min() > 0 and frame.high.max() < np.inf):
+    """Nothing about a small frame is odd, told without arrays: what most frames are. Near a leap, and where anything is
+    no number, the exact rule decides.
+    """
+    if len(frame) > _FEW:
         return False
-    ratio = frame.close / last
-    return bool(ratio.max() <= LEAP) and bool(ratio.min() >= 1 / LEAP)
+    columns = [column.tolist() for column in (frame.open, frame.high, frame.low, frame.close, last)]
+    return all(
+        0 < low <= opened <= high < math.inf
+        and low <= close <= high
+        and _NOT_HALF * before < close < _NOT_TWICE * before
+        for opened, high, low, close, before in zip(*columns, strict=True)
+    )
 
 
 def _impossible(frame: BarFrame) -> npt.NDArray[np.bool_]:

@@ -35,8 +35,7 @@ class SessionAudit:
     def take(self, events: Sequence[Event]) -> None:
         """What was decided, in order."""
         if self._auditor is not None:
-            for event in events:
-                self._auditor.take(event)
+            self._auditor.take_all(events)
 
     def recorded(self, at: datetime, seq: int, state: State) -> AuditRecorded:
         """What has been found up to decision `seq`, positions held against the folded `state`."""

@@ -161,7 +161,8 @@ class Shell:
             self.failed = error
             raise
         self._decided(events)
-        self._unpublished.append((seq, events))
+        if self._bus is not None:
+            self._unpublished.append((seq, events))
         self._lanes.put(seq, effects_of(events))
         return events
 
@@ -242,10 +243,11 @@ class Shell:
     # --- effects and their answers -----------------------------------------------------------------------
 
     def _refuse_if_failed(self) -> None:
+        if self.failed is None:
+            return
         if isinstance(self.failed, JournalFailed):
             raise JournalFailed(str(self.failed)) from self.failed
-        if self.failed is not None:
-            raise ShellStopped(str(self.failed)) from self.failed
+        raise ShellStopped(str(self.failed)) from self.failed
 
     def _run_away(self, effect: Effect) -> None:
         self._lanes.clear()

@@ -99,9 +99,11 @@ class SignalSource(ABC):
         """
         if self.bar < 0:
             raise ValueError("no boundary has closed yet; append its bars before asking for signals")
-        asked = tuple((name, tuple(symbols)) for name, symbols in owned)
-        if asked != self._owned:
-            self._groups, self._owned = self._grouped(owned), asked
+        if owned is not self._owned:  # mostly the very same is asked for again
+            asked = tuple((name, tuple(symbols)) for name, symbols in owned)
+            if asked != self._owned:
+                self._groups = self._grouped(owned)
+            self._owned = owned if owned == asked else asked  # as given, where it cannot change any more
         runs: list[RunSignals] = []
         faults: list[RunFault] = []
         self._run(self._groups, runs, faults)

@@ -120,7 +120,7 @@ def allocate(decision: Decision) -> None:
     if day.start_equity is None:
         return
     out_of_play = _OutOfPlay(state)
-    askers = _askers(day)
+    askers = _askers(state)
     held = {} if day.shared_symbols else {p.symbol: p.strategy_id for p in state.positions.values()}
     for candidate in day.candidates:
         symbol = candidate.symbol
@@ -151,12 +151,19 @@ def allocate(decision: Decision) -> None:
             _assign(decision, symbol, run, f"rank {candidate.rank}; ")
 
 
-def _askers(day: Session) -> dict[str, dict[str, Run]]:
-    """The runs that list each symbol, in the configuration's order; under "" those that take any."""
+def _askers(state: State) -> dict[str, dict[str, Run]]:
+    """The runs that list each symbol, in the configuration's order; under "" those that take any. The runs of a session
+    are what it was opened with, and so is this: it is kept beside the state as long as they are.
+    """
+    runs = state.day.runs
+    kept: tuple[dict[str, Run], dict[str, dict[str, Run]]] | None = state.__dict__.get("askers")
+    if kept is not None and kept[0] is runs:
+        return kept[1]
     found: dict[str, dict[str, Run]] = {"": {}}
-    for name, run in day.runs.items():
+    for name, run in runs.items():
         for symbol in run.spec.symbols or ("",):
             found.setdefault(symbol, {})[name] = run
+    state.__dict__["askers"] = runs, found
     return found
 
 
@@ -164,10 +171,10 @@ def _takers(day: Session, askers: dict[str, dict[str, Run]], symbol: str) -> dic
     """A shared symbol is not for those who have it, nor worth a word of those who never could."""
     if not day.shared_symbols:
         return day.runs
-    listing = askers.get(symbol, {})
+    listing, owners = askers.get(symbol, {}), day.owners.get(symbol, ())
     if askers[""]:
         listing = {name: run for name, run in day.runs.items() if name in listing or name in askers[""]}
-    return {name: run for name, run in listing.items() if day.assignment(name, symbol) is None}
+    return {name: run for name, run in listing.items() if name not in owners}
 
 
 def _assign(decision: Decision, symbol: str, run: Run, reason: str) -> None:

@@ -164,7 +164,10 @@ def _unvalued(decision: Decision) -> None:
     state, day = decision.state, decision.state.day
     if day.frame_at is None:
         return  # the session's first prices are still to come
-    missing = [f"{symbol} ({why})" for symbol in sorted(state.net) if (why := state.missing_rate(symbol))]
+    known = state.unrealized_pnl() is not None  # everything has a rate then
+    missing = (
+        [] if known else [f"{symbol} ({why})" for symbol in sorted(state.net) if (why := state.missing_rate(symbol))]
+    )
     if not missing:
         decision.all_clear("conversion_rate_missing", day.session_id, "every position can be valued")
         return

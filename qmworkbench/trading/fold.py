@@ -120,6 +120,7 @@ def _session_opened(state: State, event: session.SessionOpened) -> None:
     state.unproven = {}
     state.day.first_cursor = state.exec_cursor
     state.marks = {}
+    state.revalued()
     state.alerts = {}
     state.commands = {}
     if state.emergency is not None and not state.emergency.running:
@@ -208,8 +209,9 @@ def _frame_computed(state: State, event: market.FrameComputed) -> None:
         return
     day.frame_at, day.silenced, day.candidates = event.as_of, event.silenced, event.candidates
     # What cannot be believed marks nothing: a loss made of it would halt or liquidate for no reason.
-    for mark in event.marks if state.feed is not market.FeedState.CROSSED else ():
-        state.marks[mark.symbol] = mark
+    if state.feed is not market.FeedState.CROSSED:
+        state.marks.update([(mark.symbol, mark) for mark in event.marks])
+        state.revalued()
     for run in day.runs.values():
         if not run.ended:
             run.last_boundary_at = event.as_of

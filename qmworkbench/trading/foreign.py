@@ -57,7 +57,7 @@ def watch(decision: Decision) -> None:
     """After an input: foreign fills are alarmed, and exits that they made needless are cancelled."""
     state = decision.state
     for event in decision.events:
-        if isinstance(event, FillRecorded) and _is_foreign(state, event):
+        if type(event) is FillRecorded and _is_foreign(state, event):
             _on_fill(decision, event)
 
 

@@ -23,7 +23,7 @@ from qmworkbench.trading.radar import Radar
 from qmworkbench.trading.radar_snapshot import RadarSnapshot
 from qmworkbench.trading.scanner import ScanConditions, ScanSettings, scan
 from qmworkbench.trading.state import State, position_key
-from qmworkbench.trading.watchlist import is_active
+from qmworkbench.trading.watchlist import ENDED
 
 BEFORE_OPEN: Final = "regular trading has not begun"
 
@@ -45,20 +45,20 @@ class FrameRequest:
 def request_for(state: State) -> FrameRequest:
     """The request of a state between two inputs."""
     day = state.day
-    running = {strategy_id for strategy_id, run in day.runs.items() if not run.ended}
-    worked = {(strategy_id, symbol) for symbol, owners in state.open_at.items() for strategy_id in owners}
+    runs = day.runs
+    worked = [position_key(strategy_id, symbol) for symbol, owners in state.open_at.items() for strategy_id in owners]
     pairs = {(owned.strategy_id, owned.symbol) for owned in day.assignments.values()}
-    pairs |= {(held.strategy_id, held.symbol) for held in state.positions.values()}
+    pairs.update([(held.strategy_id, held.symbol) for held in state.positions.values()])
     symbols = {symbol for _, symbol in pairs} | state.open_at.keys()
-    watched = {symbol for symbol in day.watchlist if is_active(state, symbol)}
+    watched = {symbol for symbol, item in day.watchlist.items() if item.state not in ENDED}
     symbols |= watched
-    exposed = {position_key(*pair) for pair in worked} | state.positions.keys()
+    exposed = {*worked, *state.positions}
     halt = state.halt
     entries_reason = day.entries_held
     if not entries_reason and halt.state is not TradingState.ACTIVE:
         entries_reason = f"{halt.state.shown}: {halt.reason}"
     return FrameRequest(
-        owned=tuple(sorted(pair for pair in pairs if pair[0] in running)),
+        owned=tuple(sorted([pair for pair in pairs if pair[0] in runs and not runs[pair[0]].ended])),
         exposed=frozenset(exposed),
         marked=tuple(sorted(symbols)),
         conditions=ScanConditions(
@@ -115,6 +115,8 @@ class FrameComputer:
         self._settings = scan_settings
         self._signals = signals
         self._pairs = tuple(s for s in universe.symbols if instruments[s].asset_class is AssetClass.FOREX)
+        self._asked: tuple[tuple[str, str], ...] = ()
+        self._owned: tuple[tuple[str, tuple[str, ...]], ...] = ()
         self._frames_at: list[datetime] = []
         self._printed_in = np.full(len(universe), -1, dtype=np.int64)  # the frame of each symbol's last print
 
@@ -150,13 +152,16 @@ class FrameComputer:
 
     def _rows(self, request: FrameRequest) -> tuple[list[SignalRow], list[tuple[str, str]]]:
         """Signals of the owned symbols, and faults. A call to leave where nothing is held or worked is no news."""
-        owned: dict[str, list[str]] = {}
-        for strategy_id, symbol in request.owned:
-            if symbol in self._universe:
-                owned.setdefault(strategy_id, []).append(symbol)
-        if not owned:
+        if request.owned != self._asked:
+            owned: dict[str, list[str]] = {}
+            for strategy_id, symbol in request.owned:
+                if symbol in self._universe:
+                    owned.setdefault(strategy_id, []).append(symbol)
+            self._asked = request.owned
+            self._owned = tuple((name, tuple(symbols)) for name, symbols in owned.items())
+        if not self._owned:
             return [], []
-        batch = self._signals.signals(list(owned.items()))
+        batch = self._signals.signals(self._owned)
         rows = list(batch.rows(request.exposed))
         return rows, [(fault.instance_id, fault.problem) for fault in batch.faults]
 

@@ -50,6 +50,7 @@ def net_moved(state: State, symbol: str, qty: Decimal, cost: Decimal) -> None:
 
 def net_is(state: State, symbol: str, qty: Decimal, cost: Decimal) -> None:
     """The net of a symbol is this now; nothing is kept of a flat one."""
+    state.revalued(symbol)
     if qty == 0:
         state.net.pop(symbol, None)
         return

@@ -65,10 +65,11 @@ def watch(decision: Decision) -> None:
     state = decision.state
     if state.session is None or state.day.phase is Phase.CLOSED:
         return
-    for event in list(decision.events):
-        if type(event) in _TELLING:
-            for condition, reason in _told_by(state, event):
-                declare(decision, condition, reason)
+    for event in [event for event in decision.events if type(event) in _TELLING]:
+        if type(event) is OrderChanged and not state.orders[event.cl_ord_id].abandoned:
+            continue  # most of what is told of orders
+        for condition, reason in _told_by(state, event):
+            declare(decision, condition, reason)
     calm = state.feed_since is None and state.contradicted_since is None and not state.unsettled
     if calm and not state.day.critical_down:
         return
@@ -120,8 +121,12 @@ def standing(state: State, at: datetime) -> Iterator[tuple[MustHalt, str]]:
     degraded = _degraded(state, at, settings.data_degraded_after_s, settings.prices_untrusted_after_s)
     if degraded and state.day.phase in _AT_WORK:
         yield MustHalt.DATA_DEGRADED, degraded
-    mismatched = sorted({b.symbol for b in state.reconciliation.unresolved.values() if b.kind in _POSITION_BREAKS})
-    if mismatched:
+    unresolved = state.reconciliation.unresolved
+    if (
+        mismatched := sorted({b.symbol for b in unresolved.values() if b.kind in _POSITION_BREAKS})
+        if unresolved
+        else []
+    ):
         yield MustHalt.POSITION_MISMATCH, f"{', '.join(mismatched)} differ and nothing has settled it"
 
 
@@ -146,6 +151,8 @@ def _since(order: Order) -> datetime:
 
 
 def _degraded(state: State, at: datetime, after_s: int, untrusted_after_s: int) -> str:
+    if state.untrusted_since is None and state.feed_since is None:
+        return ""
     # A night is no trouble of the feed's: the time of one that was bad yesterday counts from this session's open.
     opened = state.day.opens_at
     untrusted = max(state.untrusted_since, opened) if state.untrusted_since is not None else None

@@ -228,7 +228,8 @@ _MAY_ENTER: Final[dict[Phase, Callable[[State, Decision], bool]]] = {
 def advance(decision: Decision) -> None:
     """Enter the next phases whose conditions hold, one after another."""
     state = decision.state
-    if state.day.phase is Phase.MARKET_SESSION and not state.day.ending:
+    day = state.day
+    if day.phase is Phase.MARKET_SESSION and not day.ending:
         return  # as after most inputs: only an ending leads out of it
     while state.day.phase is not Phase.CLOSED:
         following = PHASE_ORDER[PHASE_ORDER.index(state.day.phase) + 1]

@@ -78,11 +78,7 @@ class QuietSteps:
 
 def _open_pnl(state: State, symbol: str) -> Decimal | None:
     """Open P&L of one symbol in account currency; None where a mark or rate is missing."""
-    net, mark, instrument = state.net.get(symbol), state.marks.get(symbol), state.instrument(symbol)
-    if net is None:
-        return ZERO
-    rate = state.rate(instrument.currency) if instrument is not None else None
-    return None if mark is None or rate is None else net.unrealized(mark.px) * rate
+    return state.open_pnl(symbol) if symbol in state.net else ZERO
 
 
 def _ordinary(state: State) -> bool:

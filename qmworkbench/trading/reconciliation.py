@@ -108,17 +108,18 @@ def watch(decision: Decision) -> None:
         if last.trigger is not Trigger.END_OF_SESSION and not day.recovering:
             start(decision, Trigger.END_OF_SESSION)
     elif age and day.phase is Phase.MARKET_SESSION:
-        too_old = day.reconciliation.too_old
-        if age >= too_old and not _counts_boundaries(day, too_old):
+        settings = day.reconciliation
+        too_old_s = min(settings.open_check_s, settings.position_check_s)
+        if not _counts_boundaries(day, too_old_s) and age.total_seconds() >= too_old_s:
             start(decision, Trigger.CONTINUOUS)
 
 
-def _counts_boundaries(day: Session, too_old: timedelta) -> bool:
+def _counts_boundaries(day: Session, too_old_s: int) -> bool:
     """Whether a comparison's age says nothing: in a backtest no time passes but bar by bar, and where one bar takes
     longer than a comparison may grow old, each would be too old at once. There the count of boundaries alone paces it
     (vigilance.continuous). Everywhere else time goes on between the bars, and the age counts.
     """
-    return day.environment is Environment.BACKTEST and timedelta(seconds=day.window.interval_s) >= too_old
+    return day.environment is Environment.BACKTEST and day.window.interval_s >= too_old_s
 
 
 def _pause(decision: Decision) -> timedelta:

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import ge, le
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +41,7 @@ class ScanConditions:
     known: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Filter:
+class _Filter(NamedTuple):
     """One filter judged for every symbol. `value` is rounded: what is compared is what is recorded."""
 
     code: str
@@ -74,7 +75,14 @@ class Judgement:
         self._no_prev_close: Bools = np.isnan(snapshot.change_prev_close)
         self._max_candidates = settings.max_candidates
         self.change = snapshot.change if self._reference == "previous_close" else snapshot.change_open
-        self.gates = _gates(snapshot, settings, conditions)
+        self._of_the_session = snapshot, settings, conditions
+        from_open, to_close = _minutes(snapshot)
+        self._open = (
+            conditions.feed_ok
+            and conditions.entries_open
+            and from_open >= settings.window_open_min
+            and to_close >= settings.window_close_min
+        )
         judged = (
             *_presence(snapshot, conditions),
             *(_strength(snapshot, settings, self.change) if settings.mode == "gainers" else ()),
@@ -88,7 +96,12 @@ class Judgement:
     @property
     def closed(self) -> tuple[FilterVerdict, ...]:
         """The session-wide conditions that forbid any candidate now; empty when scanning is open."""
-        return tuple(gate for gate in self.gates if not gate.passed)
+        return () if self._open else tuple(gate for gate in self.gates if not gate.passed)
+
+    @cached_property
+    def gates(self) -> tuple[FilterVerdict, ...]:
+        """The session-wide conditions."""
+        return _gates(*self._of_the_session)
 
     def change_basis(self, position: int) -> str:
         """What `change` is measured from for one symbol; empty where it is unknown."""
@@ -126,7 +139,7 @@ class Judgement:
 
 
 def _gates(snapshot: RadarSnapshot, settings: ScanSettings, conditions: ScanConditions) -> tuple[FilterVerdict, ...]:
-    from_open, to_close = round(snapshot.minutes_from_open, 4), round(snapshot.minutes_to_close, 4)
+    from_open, to_close = _minutes(snapshot)
     return (
         FilterVerdict(code="feed", passed=conditions.feed_ok, basis=conditions.feed_reason),
         FilterVerdict(code="entries", passed=conditions.entries_open, basis=conditions.entries_reason),
@@ -145,6 +158,11 @@ def _gates(snapshot: RadarSnapshot, settings: ScanSettings, conditions: ScanCond
             unit="min",
         ),
     )
+
+
+def _minutes(snapshot: RadarSnapshot) -> tuple[float, float]:
+    """Minutes from the open and to the close, as they are compared and recorded."""
+    return round(snapshot.minutes_from_open, 4), round(snapshot.minutes_to_close, 4)
 
 
 def _presence(snapshot: RadarSnapshot, conditions: ScanConditions) -> tuple[_Filter | None, ...]:

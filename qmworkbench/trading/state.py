@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 EXTERNAL = "EXTERNAL"  # owner of what nobody here ordered
+_OPEN_PNL = "open_pnl by symbol"
 
 
 class State(msgspec.Struct, kw_only=True, dict=True):
@@ -229,16 +230,31 @@ class State(msgspec.Struct, kw_only=True, dict=True):
         missing.
         """
         total = ZERO
-        if not self.net or self.session is None:
-            return None if self.net else total
-        marks, instruments = self.marks, self.session.instruments
-        for symbol, held in self.net.items():
-            mark, instrument = marks.get(symbol), instruments.get(symbol)
-            rate = self.rate(instrument.currency) if instrument is not None else None
-            if mark is None or rate is None:
-                return None
-            total += (held.qty * mark.px - held.cost) * rate
+        # Symbol by symbol it is kept beside the state until its holding or any price moves (revalued).
+        kept: dict[str, Decimal] = self.__dict__.setdefault(_OPEN_PNL, {})
+        for symbol in self.net:
+            open_pnl = kept.get(symbol)
+            if open_pnl is None:
+                open_pnl = self.open_pnl(symbol)
+                if open_pnl is None:
+                    return None
+                kept[symbol] = open_pnl
+            total += open_pnl
         return total
+
+    def open_pnl(self, symbol: str) -> Decimal | None:
+        """Open P&L of one symbol that is held, in account currency; None where its mark or its rate is missing."""
+        mark, instrument = self.marks.get(symbol), self.instrument(symbol)
+        rate = self.rate(instrument.currency) if instrument is not None else None
+        return None if mark is None or rate is None else self.net[symbol].unrealized(mark.px) * rate
+
+    def revalued(self, symbol: str | None = None) -> None:
+        """For the fold: what is held of a symbol has changed, or prices have (None)."""
+        kept = self.__dict__.get(_OPEN_PNL)
+        if kept and symbol is not None:
+            kept.pop(symbol, None)
+        elif kept:
+            kept.clear()
 
     def missing_rate(self, symbol: str) -> str:
         """Which rate is missing to count the symbol's money in the account's currency; "" where none is."""

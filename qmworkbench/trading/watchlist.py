@@ -8,13 +8,13 @@ from qmworkbench.trading.state import State
 
 # A candidate the scan has not seen for this many boundaries is let go, if nothing is held or worked.
 EXPIRE_AFTER_BOUNDARIES = 15
-_ENDED = frozenset({WatchState.CLOSED, WatchState.EXPIRED, WatchState.BLOCKED})
+ENDED = frozenset({WatchState.CLOSED, WatchState.EXPIRED, WatchState.BLOCKED})
 
 
 def is_active(state: State, symbol: str) -> bool:
     """Whether the symbol is on the list and its life there has not ended."""
     item = state.day.watchlist.get(symbol)
-    return item is not None and item.state not in _ENDED
+    return item is not None and item.state not in ENDED
 
 
 def step(decision: Decision, symbol: str, to: WatchState, reason: str, rank: int | None = None) -> None:
@@ -27,11 +27,12 @@ def step(decision: Decision, symbol: str, to: WatchState, reason: str, rank: int
 
 def take_in(decision: Decision, candidates: tuple[Candidate, ...]) -> None:
     """New candidates enter the list while there is room; why each is in goes on record with it."""
-    day = decision.state.day
-    active = sum(is_active(decision.state, symbol) for symbol in day.watchlist)
-    for candidate in candidates:
-        if is_active(decision.state, candidate.symbol) or candidate.symbol in decision.state.blocked:
-            continue
+    state, day = decision.state, decision.state.day
+    fresh = [c for c in candidates if not is_active(state, c.symbol) and c.symbol not in state.blocked]
+    if not fresh:
+        return
+    active = sum(is_active(state, symbol) for symbol in day.watchlist)
+    for candidate in fresh:
         if active >= day.max_candidates:
             return
         active += 1
@@ -82,11 +83,10 @@ def let_go(decision: Decision, symbol: str, to: WatchState, reason: str) -> None
 
 def expire(decision: Decision) -> None:
     """Let go of what the scan no longer sees; what has traded is closed, the rest expires."""
-    state = decision.state
-    for symbol in list(state.day.watchlist):
-        item = state.day.watchlist[symbol]
-        if item.state in _ENDED:
-            if symbol in state.day.owners:
+    state, day = decision.state, decision.state.day
+    for symbol, item in list(day.watchlist.items()):
+        if item.state in ENDED:
+            if symbol in day.owners:
                 let_go(decision, symbol, item.state, "its position has been closed")
             continue
         if item.missed_boundaries < EXPIRE_AFTER_BOUNDARIES or busy(state, symbol):
@@ -101,7 +101,7 @@ def follow_positions(decision: Decision) -> None:
     state = decision.state
     held = {p.symbol for p in state.positions.values()}
     for symbol, item in state.day.watchlist.items():
-        if symbol in held and item.state is not WatchState.ENTERED and item.state not in _ENDED:
+        if symbol in held and item.state is not WatchState.ENTERED and item.state not in ENDED:
             step(decision, symbol, WatchState.ENTERED, "position opened")
         elif symbol not in held and item.state is WatchState.ENTERED:
             step(decision, symbol, WatchState.EXITED, "position closed")
@@ -110,7 +110,7 @@ def follow_positions(decision: Decision) -> None:
 def follow_position(decision: Decision, symbol: str) -> None:
     """As follow_positions, where something has just been opened in one symbol and nothing else has changed."""
     item = decision.state.day.watchlist.get(symbol)
-    if item is not None and item.state is not WatchState.ENTERED and item.state not in _ENDED:
+    if item is not None and item.state is not WatchState.ENTERED and item.state not in ENDED:
         step(decision, symbol, WatchState.ENTERED, "position opened")
 
 

@@ -152,6 +152,7 @@ class Tape:
         self._newest = _NEVER
         self._px: Floats = np.empty(0)
         self._at: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._prints: dict[str, tuple[tuple[float, int], Print]] = {}  # what was made of the arrays' last numbers
 
     def record(self, frame: Frame, universe: Universe) -> None:
         """Remember the closes of `frame`; a print older than the one known is passed over."""
@@ -175,14 +176,19 @@ class Tape:
 
     def last(self, symbol: str) -> Print | None:
         """The last print of `symbol`, None when none was seen in this process's life."""
-        row = self._universe.index.get(symbol) if self._universe is not None else None
-        if row is None or self._at[row] == _NEVER:
+        trace = self.trace(symbol)
+        if trace is None or trace[1] == _NEVER:
             return None
-        at = _EPOCH + timedelta(microseconds=int(self._at[row]))
+        px, stamp = trace
+        known = self._prints.get(symbol)
+        if known is not None and known[0] == trace:
+            return known[1]
         try:
-            return Print(decimal_of(self._px[row]), at)
+            found = Print(decimal_of(px), _EPOCH + timedelta(microseconds=stamp))
         except ValueError:
             return None  # a NaN close is no print; the bar itself is refused where an order depends on it
+        self._prints[symbol] = trace, found
+        return found
 
     def _adopt(self, universe: Universe) -> None:
         """Index by `universe` from now on, keeping what was known of the symbols that stay."""

@@ -4,10 +4,12 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qmworkbench.domain.events.market import FeedState
 from qmworkbench.market.feed import Delivery, FeedMonitor, Overdue, PricesDoubted
-from qmworkbench.market.price_sense import PriceSense, crossed
+from qmworkbench.market.price_sense import _FEW, PriceSense, crossed
 from qmworkbench.trading.frames import BarFrame
 from tests.market.bars_cases import MINUTE, OPEN
 
@@ -102,3 +104,24 @@ def test_silence_without_heartbeats_is_stale_and_a_lost_connection_stays_what_it
     assert lost.check(BOUNDARIES[0] + timedelta(seconds=30), BOUNDARIES[0]).changed is None
     assert lost.state is FeedState.DISCONNECTED
     assert deliver(lost, frame(0)) is FeedState.GOOD
+
+
+_ODD = st.sampled_from([float("nan"), float("inf"), -1.0, 0.0, 9.99, 10.0, 19.8, 20.0, 20.4, 40.0, 40.01, 80.0])
+
+
+@given(st.lists(st.lists(st.tuples(_ODD, _ODD, _ODD, _ODD), min_size=SYMBOLS, max_size=SYMBOLS), max_size=6))
+def test_a_small_frame_is_judged_as_a_large_one(told: list[list[tuple[float, ...]]]) -> None:
+    """Small frames are looked at number by number first; of many symbols, and so in arrays, it must say the same."""
+    few, many = PriceSense(), PriceSense()
+    copies = _FEW // SYMBOLS + 1
+    for number, rows in enumerate(told):
+        opened, high, low, close = (list(column) for column in zip(*rows, strict=True))
+        small = few.doubt(frame(number, close, open=opened, high=high, low=low))
+        large = many.doubt(frame(number, close * copies, open=opened * copies, high=high * copies, low=low * copies))
+        assert bool(small) == bool(large) or _too_few_to_tell(small, large)
+        assert np.array_equal(np.tile(few._last, copies), many._last, equal_nan=True)
+
+
+def _too_few_to_tell(small: str, large: str) -> bool:
+    """Two leaps of eight are a quarter and too few to say anything; of many symbols the same quarter is enough."""
+    return not small and "leapt" in large

@@ -132,7 +132,7 @@ def test_symbols_are_asked_for_by_instance_and_strangers_left_out() -> None:
     signals = ScriptedSignals()
     request = wanting(owned=(("a", "AAA"), ("a", "NOTHERE"), ("b", "BBB"), ("b", "CCC")))
     computer(signals=signals).compute(frame(1, {0: flat(1)}), request)
-    assert signals.asked == [[("a", ["AAA"]), ("b", ["BBB", "CCC"])]]
+    assert signals.asked == [[("a", ("AAA",)), ("b", ("BBB", "CCC"))]]
     computer(signals=signals).compute(frame(1, {0: flat(1)}), wanting())
     assert len(signals.asked) == 1, "nobody owns anything, nobody is asked"
 
