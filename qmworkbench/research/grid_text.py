@@ -26,6 +26,9 @@ def parse_grid(text: str, definition: StrategyDefinition) -> Grid:
             pieces[-1][1].append(piece.strip())
         else:
             raise GridRefused(f"grid {text!r} does not begin with NAME=", _example(definition))
+    twice = [name for at, (name, _) in enumerate(pieces) if name in dict(pieces[:at])]
+    if twice:
+        raise GridRefused(f"parameter {twice[0]} is given twice in the grid", "give each parameter once")
     return grid_of({name: values if len(values) > 1 else values[0] for name, values in pieces}, definition)
 
 

@@ -7,6 +7,7 @@ of that is the same: code, data, grid, seed, terms. When it is done the chunks b
 
 import errno
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ MANIFEST: Final = "manifest.json"
 RESULTS: Final = "results.parquet"
 EQUITY: Final = "equity.parquet"
 _CHUNKS: Final = "chunks"
+_TOLD_NUMBER: Final = re.compile(r"os error (\d+)")
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -139,7 +141,10 @@ class SweepStore:
 
     def _unwritable(self, error: Exception) -> SweepRefused:
         number = getattr(error, "errno", None)
-        full = number in _FULL or "No space left" in str(error)
+        told = _TOLD_NUMBER.search(str(error))  # polars tells the number in words
+        if number is None and told is not None:
+            number = int(told[1])
+        full = number in _FULL
         what = "no room on the disk of" if full else "cannot write to"
         reason = os.strerror(number) if isinstance(number, int) else str(error)
         return SweepRefused(

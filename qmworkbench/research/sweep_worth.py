@@ -59,7 +59,11 @@ def worth_of(gathered: Gathered, whole: pl.DataFrame, bars: SweepBars, *, invali
             found = sweep_verdict(sharpes=gathered.ratios(), best_returns=gathered.best_returns, **how)
             best = gathered.best
     except ValueError as error:
-        return Worth(**count, verdict=UNKNOWN, sentence=str(error))
+        return Worth(
+            **count,
+            verdict=UNKNOWN,
+            sentence=f"{trials:,} combinations were tried; what the best is worth {UNKNOWN}: {error}",
+        )
     return Worth(
         **count,
         verdict=found.verdict,
