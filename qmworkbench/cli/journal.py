@@ -35,6 +35,7 @@ def verify(
 ) -> None:
     """Walk both hash chains from their beginning. Exit code 1 where a record was changed or is missing."""
     from qmworkbench.domain.chain import ChainBroken
+    from qmworkbench.storage.stores import shown
 
     out = begin(json=json)
     with _open(directory, book, environment, config) as reader:
@@ -43,7 +44,7 @@ def verify(
         except ChainBroken as error:
             remedy = "restore the journal from a copy that verifies; do not trade this book"
             raise CommandRefused(str(error), remedy) from error
-        where = str(reader.paths.journal)
+        where = shown(reader.paths)
 
     def human() -> None:
         for name, (seq, head) in heads.items():

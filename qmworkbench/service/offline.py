@@ -27,6 +27,7 @@ from qmworkbench.domain.execution import BrokerSnapshot
 from qmworkbench.ports import Broker
 from qmworkbench.service.approved_hash import approved_hash
 from qmworkbench.service.blocking import complete
+from qmworkbench.service.book_lease import BEAT_TTL_S, BookLease, heartbeat_of, terms_of
 from qmworkbench.service.chronicle import CommandAnswer
 from qmworkbench.service.config import Config
 from qmworkbench.service.lease import Lease
@@ -42,7 +43,7 @@ from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.projection_home import home_of
 from qmworkbench.storage.projections import Projector, SequenceGap
 from qmworkbench.storage.refused import StorageRefused
-from qmworkbench.storage.stores import Reader, begun, open_journal, open_reader
+from qmworkbench.storage.stores import Reader, begun, open_journal, open_reader, store_of
 from qmworkbench.trading.comparison import compare
 from qmworkbench.trading.kernel import Kernel
 from qmworkbench.trading.reconciliation import TOLERANCES
@@ -132,7 +133,13 @@ def open_offline(config: Config, command: str) -> Iterator[OfflineBook]:
     demand_book(config)
     with ExitStack() as opening:
         lease = opening.enter_context(Lease.acquire(paths.lease, process_id=uuid.uuid4().hex[:12], command=command))
-        journal = opening.enter_context(open_journal(paths, book=config.book))
+        # A command has effects at the broker too: it holds the book as a platform does.
+        store = store_of(paths)
+        terms = terms_of(lease, store, standby=False, ttl_s=BEAT_TTL_S, say=lambda text: None)
+        journal = opening.enter_context(open_journal(paths, book=config.book, terms=terms))
+        heartbeat = heartbeat_of(journal, store, BEAT_TTL_S)
+        if heartbeat is not None:
+            opening.callback(heartbeat.stop)
         restored = restore(journal, Checkpoints(paths.checkpoints))
         session = restored.state.session
         if session is None:
@@ -165,7 +172,13 @@ def open_offline(config: Config, command: str) -> Iterator[OfflineBook]:
         heard: list[Event] = []
         bus.follow(lambda _, events: heard.extend(events))
         log.event(LogKind.OPERATOR, "book.opened", command=command, user=lease.holder.user)
-        shell = Shell(Kernel(restored.state), journal, LeasedBroker(broker, lease), snapshot=snapshot, bus=bus)
+        shell = Shell(
+            Kernel(restored.state),
+            journal,
+            LeasedBroker(broker, BookLease(lease, heartbeat)),
+            snapshot=snapshot,
+            bus=bus,
+        )
         opening.callback(_project, paths, journal)
         yield OfflineBook(
             config=config,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qmworkbench.bus.redis_streams import client_of, follow_stream, stream_of
+from qmworkbench.reporting.session_source import load_session
 from qmworkbench.service.headless import run_headless
 from qmworkbench.service.plan import DayPlan
 from qmworkbench.storage.backup import back_up, check, restore
@@ -61,6 +62,12 @@ def test_readers_of_a_book_find_it_wherever_it_lies(past_day: PastDay, elsewhere
         assert book.head() == other.head()
         for name in ("orders", "executions", "trades"):
             assert book.table(name).equals(other.table(name)), name
+    # What reports are made from.
+    here, there = (load_session(plan.paths.root, past_day.result.session) for plan in (past_day.plan, elsewhere))
+    assert there.trades.equals(here.trades)
+    assert there.recommendations_summary == here.recommendations_summary
+    for source in (here, there):
+        source.book.close()
     assert begun(elsewhere.paths)
     assert "PostgreSQL at " in shown(elsewhere.paths)
 

@@ -25,6 +25,8 @@ from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreInUse
 SEND_S: Final = 5.0
 _BOOK_LOCK: Final = 0x514D  # class of the advisory locks that stand for books
 _POLL_S: Final = 0.2
+# The server notices a moment later that a process has died: a lock it still has then is no holder.
+PATIENCE_S: Final = 0.5
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,9 +117,10 @@ def take(connection: Connection, place: str, book: str, where: str, terms: Terms
     Raises StoreInUse naming the holder where another has the book and `terms` are not a standby's.
     """
     watch, told, fenced, lapsed = Watch(), "", False, False
+    patience_s = time.monotonic() + PATIENCE_S
     while True:
         locked, held = lock(connection, place), holder(connection, place)
-        if not locked and not terms.standby:
+        if not locked and not terms.standby and time.monotonic() > patience_s:
             raise StoreInUse(f"book {book!r} at {where} is written by {held.sentence()}: end that one first")
         lapsed = lapsed or watch.silent(held)
         if locked and (lapsed or not held.ttl_s or (held.process_id and held.process_id == terms.ended)):
@@ -125,7 +128,7 @@ def take(connection: Connection, place: str, book: str, where: str, terms: Terms
         if locked and not fenced:
             _fence(connection, place)  # from here on it neither records nor beats; its time runs out
             fenced = True
-        elif not locked and held.ttl_s and lapsed:
+        elif not locked and terms.standby and held.ttl_s and lapsed:
             lapsed = _fence(connection, place) == held.beat  # it may have come to itself in the last moment
             _end_connections(connection, place, held)
         if terms.stop():

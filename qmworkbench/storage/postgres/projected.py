@@ -1,5 +1,6 @@
 """A book's projected tables in PostgreSQL: a schema beside the journal's, one projector, many readers (§17)."""
 
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from qmworkbench.storage.postgres import schema
 from qmworkbench.storage.refused import StorageRefused, StoreInUse
 
 READER_ROLE: Final = "qm_reader"
+PATIENCE_S: Final = 2.0
 _TABLES_LOCK: Final = 0x514E  # class of the advisory locks that stand for projected tables
 
 
@@ -36,8 +38,7 @@ class PostgresHome:
         """One connection, which holds the tables for as long as it lasts. Raises StoreInUse, StorageRefused."""
         raw = server.connected(self._address)
         try:
-            locked = raw.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_TABLES_LOCK, self.place)).fetchone()
-            if not locked or not locked[0]:
+            if not self._locked(raw):
                 raise StoreInUse(f"{self.where} are being written by another process: use its API, or end it")
             raw.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(name_of(self.place))))
             raw.execute("SET synchronous_commit = off")  # what a crash takes is folded again
@@ -47,6 +48,17 @@ class PostgresHome:
             raise
         engine = create_engine("postgresql+psycopg://", creator=lambda: raw, poolclass=StaticPool)
         return engine, raw.close
+
+    def _locked(self, raw: server.Connection) -> bool:
+        """Take the tables, of a process that has just been killed too: the server notices that a moment later."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
+            row = raw.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_TABLES_LOCK, self.place)).fetchone()
+            if row is not None and row[0]:
+                return True
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(0.05)
 
     def lay_out(self, connection: Connection) -> None:
         """Schema and domains, and the right to read for whoever is given the reader's role."""

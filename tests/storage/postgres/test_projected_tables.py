@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from qmworkbench.storage.memory import MemoryJournal
 from qmworkbench.storage.paths import BookPaths
+from qmworkbench.storage.postgres import projected
 from qmworkbench.storage.postgres.projected import READER_ROLE, PostgresHome, name_of
 from qmworkbench.storage.projections import Projector, catch_up_book, dump, rebuild_book
 from qmworkbench.storage.reading import BookReader, open_book
@@ -35,11 +36,6 @@ def troubled() -> MemoryJournal:
     journal.append(day(2, troubled=True))
     journal.append_telemetry([timing(n) for n in range(20)])
     return journal
-
-
-@pytest.fixture(scope="module")
-def journal() -> MemoryJournal:
-    return troubled()
 
 
 @settings(max_examples=2)
@@ -68,7 +64,8 @@ def test_however_it_was_cut_the_rows_are_those_of_a_rebuild_and_of_sqlite(
     here.close()
 
 
-def test_one_projector_at_a_time(journal: MemoryJournal) -> None:
+def test_one_projector_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projected, "PATIENCE_S", 0.1)
     place = home()
     projector = Projector(place)
     with pytest.raises(StoreInUse, match="are being written by another process"):
