@@ -10,7 +10,7 @@ from qmworkbench.domain.checks import Check, CheckStatus, verdict_of
 from qmworkbench.operations.lines import Line
 from qmworkbench.reporting.notebook import Conclusion
 from qmworkbench.reporting.parameters import WalkForwardParameters
-from qmworkbench.reporting.tables import share
+from qmworkbench.reporting.tables import minus, share
 from qmworkbench.research import cross_validation, overfitting, verdict
 from qmworkbench.research.observations import told
 from qmworkbench.research.session_trials import SessionTrials, session_trials
@@ -121,8 +121,16 @@ _APART: Final = Line(
     section="§14",
     title="No window knew what came after it",
     looked_at="every choice again, with all later sessions replaced",
-    expectation="the same choice, and no test session in a train window",
+    expectation="the same choice, and no test session in a train window (signals themselves: qm lookahead)",
     remedy="do not trust the result: the choice looked ahead",
+)
+_EARNED: Final = Line(
+    check_id="walk_forward.earned",
+    section="§14",
+    title="What was chosen earned out of sample",
+    looked_at="Sharpe ratio of the test sessions, costs taken off",
+    expectation="above 0",
+    remedy="do not trade it: what was chosen on the past lost on what came next",
 )
 _MANY: Final = Line(
     check_id="walk_forward.windows",
@@ -157,12 +165,16 @@ def checks(found: Walked) -> list[Check]:
     carried = (walk.efficiency or 0) >= 0.5 and (walk.beats_median or 0) > 0.5
     carry = f"efficiency {share(walk.efficiency)}, better than the median in {share(walk.beats_median)} of the windows"
     proven = made.verdict == market.verdict == verdict.PROVEN
-    luck = f"against cash {made.verdict}, against holding {market.verdict}"
+    lucky = _LUCK.judged(made.verdict != verdict.LUCK, f"against cash {made.verdict}, against holding {market.verdict}")
+    if made.verdict != verdict.LUCK and not proven:
+        lucky = _LUCK.warned(lucky.value, "; ".join(market.reasons or made.reasons))
+    earned = walk.sharpe is not None and walk.sharpe > 0
     return [
         _APART.judged(_blind(found), f"{count} windows"),
+        _EARNED.judged(earned, f"Sharpe {told(walk.sharpe)}", detail=walk.missing.get("sharpe", "")),
         _MANY.judged(True, f"{count} windows") if count >= 5 else _MANY.warned(f"{count} windows", "too few"),
         _CARRIES.judged(True, carry) if carried else _CARRIES.warned(carry, "choosing does not help enough"),
-        _LUCK.judged(True, luck) if proven else _LUCK.warned(luck, "; ".join(market.reasons or made.reasons)),
+        lucky,
     ]
 
 
@@ -178,16 +190,18 @@ def _blind(found: Walked) -> bool:
 
 
 def conclusion(found: Walked) -> Conclusion:
-    """GO when nothing looked ahead; what the result is worth is said beneath."""
+    """GO when no window looked ahead, what was chosen earned, and the best of the grid is more than luck."""
     made, walk, p = checks(found), found.walk, found.asked
-    sound = "nothing looked ahead" if made[0].status is CheckStatus.PASS else "the choice looked ahead"
+    sound = "no window looked ahead" if made[0].status is CheckStatus.PASS else "the choice looked ahead"
     headline = (
-        f"{sound}; {p.strategy} earned a Sharpe ratio of {told(walk.sharpe)} out of sample over {len(walk.windows)} "
-        f"windows, {share(walk.efficiency)} of what it earned in sample; the best of the grid is "
+        f"{sound}; {p.strategy} earned a Sharpe ratio of {minus(told(walk.sharpe))} out of sample over {len(walk.windows)} "
+        f"windows, {minus(share(walk.efficiency))} of what it earned in sample; the best of the grid is "
         f"{found.worth.verdict} against cash, {found.against_market.verdict} against holding"
     )
     reasons = [
-        f"{check.title}: {check.value}. {check.detail}" for check in made if check.status is not CheckStatus.PASS
+        f"{check.title}: {check.value}. {check.detail or check.remedy}"
+        for check in made
+        if check.status is not CheckStatus.PASS
     ]
     first, last = found.trials.sessions[0], found.trials.sessions[-1]
     bars = found.trials.bars

@@ -41,12 +41,31 @@ def test_it_shows_what_was_earned_chosen_and_what_that_is_worth(found: runs.Walk
     assert "No window knew what came after it" in words[3]
 
 
-def test_nothing_looked_ahead_and_the_verdict_says_so(found: runs.Walked) -> None:
+def test_a_grid_that_only_luck_favoured_is_no_go_although_nothing_looked_ahead(found: runs.Walked) -> None:
     made = report.conclusion(found)
-    assert made.verdict is Verdict.GO
-    assert made.headline.startswith("nothing looked ahead; donchian earned a Sharpe ratio of")
+    assert made.verdict is Verdict.NO_GO
+    assert made.headline.startswith("no window looked ahead; donchian earned a Sharpe ratio of")
+    assert any("not distinguishable from luck" in reason for reason in made.reasons)
     assert made.facts["bars"].startswith("package:bokeh-sampledata, IBM, 2009-01-02 to 2011-12-30")
     assert all(found.walk.windows[at].train.stop + 5 == found.walk.windows[at].test.start for at in range(3))
+
+
+def with_returns(found: runs.Walked, added: float) -> runs.Walked:
+    """The same trials with something added to what every combination earned in every session."""
+    chance = np.random.default_rng(1)
+    own = 0.2 * chance.normal(0, 0.01, found.trials.returns.shape)
+    trials = replace(found.trials, returns=found.trials.returns * 0.2 + own + added)
+    return runs.Walked(found.asked, trials, runs.walked(trials, found.asked))
+
+
+def test_a_grid_with_an_edge_is_go_and_one_that_loses_is_not(found: runs.Walked) -> None:
+    statuses = {check.check_id: check.status for check in runs.checks(with_returns(found, 0.003))}
+    assert statuses["walk_forward.earned"] is CheckStatus.PASS
+    assert statuses["walk_forward.luck"] is CheckStatus.PASS
+    assert report.conclusion(with_returns(found, 0.003)).verdict is Verdict.GO
+    losing = report.conclusion(with_returns(found, -0.003))
+    assert losing.verdict is Verdict.NO_GO
+    assert any(reason.startswith("What was chosen earned out of sample: Sharpe -") for reason in losing.reasons)
 
 
 def test_a_choice_that_knew_its_test_sessions_is_no_go(found: runs.Walked) -> None:
@@ -107,7 +126,7 @@ def test_fixed_parameters_are_read_as_what_they_are() -> None:
 def test_the_notebook_runs_and_its_page_needs_nothing(tmp_path: Path) -> None:
     made = run_report("walk_forward", out_root=tmp_path, parameters=SMALL)
     content = made.path.read_text()
-    assert made.verdict is Verdict.GO, made.headline
+    assert made.verdict is Verdict.NO_GO, made.headline
     assert "<script" not in content
     assert balanced(content)
     words = plain(content.split("</style>", 1)[1])

@@ -21,7 +21,7 @@ def planted(seed: int = 1, edge: float = 0.003) -> np.ndarray:
     return returns
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_best_of_ten_thousand_combinations_of_noise_is_luck(seed: int) -> None:
     returns = noise(seed, sessions=80, trials=10_000)
     found = sweep_verdict(returns, draws=200, seed=seed)
@@ -36,7 +36,7 @@ def test_the_best_of_ten_thousand_combinations_of_noise_is_luck(seed: int) -> No
 def test_averages_crossing_on_a_random_walk_are_luck_nearly_always() -> None:
     """Trials as a real sweep makes them: many, and all of one market, so that they win and lose together."""
     verdicts = []
-    for seed in range(25):
+    for seed in range(16):
         steps = np.random.default_rng(seed).normal(0, 0.01, 300)
         path = np.concatenate([[0], np.cumsum(np.cumsum(steps))])
         at = np.arange(100, 299)
@@ -44,7 +44,7 @@ def test_averages_crossing_on_a_random_walk_are_luck_nearly_always() -> None:
         pairs = [(fast, slow) for fast in averages for slow in averages if fast < slow]
         returns = np.array([np.sign(averages[fast] - averages[slow]) * steps[at + 1 - 0] for fast, slow in pairs]).T
         verdicts.append(sweep_verdict(returns, draws=150, seed=seed).verdict)
-    assert verdicts.count(LUCK) >= 22
+    assert verdicts.count(LUCK) >= 14
 
 
 def test_a_planted_edge_is_distinguished_from_luck() -> None:
