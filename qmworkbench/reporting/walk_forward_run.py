@@ -193,9 +193,10 @@ def conclusion(found: Walked) -> Conclusion:
     """GO when no window looked ahead, what was chosen earned, and the best of the grid is more than luck."""
     made, walk, p = checks(found), found.walk, found.asked
     sound = "no window looked ahead" if made[0].status is CheckStatus.PASS else "the choice looked ahead"
+    ratio = minus(told(walk.sharpe))
     headline = (
-        f"{sound}; {p.strategy} earned a Sharpe ratio of {minus(told(walk.sharpe))} out of sample over {len(walk.windows)} "
-        f"windows, {minus(share(walk.efficiency))} of what it earned in sample; the best of the grid is "
+        f"{sound}; {p.strategy} earned a Sharpe ratio of {ratio} out of sample over {len(walk.windows)} windows, "
+        f"{minus(share(walk.efficiency))} of what it earned in sample; the best of the grid is "
         f"{found.worth.verdict} against cash, {found.against_market.verdict} against holding"
     )
     reasons = [
