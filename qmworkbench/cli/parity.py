@@ -119,6 +119,8 @@ def _tell(out: Output, found: "Parity") -> None:
         out.line(f"      backtest {one.expected}; session {one.recorded}")
     if len(listed) > _MOST_LINES:
         out.line(f"  and {len(listed) - _MOST_LINES:,} more (--json has them all)")
+    if not found.closed:
+        out.line("the session is not closed: this is how far it went")
     for name, why in found.left_out.items():
         out.line(f"  not compared: {name}: {why}")
     if share is None:

@@ -66,7 +66,7 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     `unexplained_share` is the SLI: the worst of the levels' own, so that a thousand signals that agree do not hide a
     trade that does not; None where there was nothing to compare. `pnl_by_cause` is the recorded P&L less the expected
     one, taken apart by cause, in account currency; it adds up to the whole difference. `left_out` are instances that
-    could not be compared, and why.
+    could not be compared, and why. A session that was not `closed` is compared as far as it went.
     """
 
     session_id: str
@@ -84,6 +84,7 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     recorded_pnl: float
     left_out: dict[str, str]
     start_equity: float | None = None
+    closed: bool = True
 
     @property
     def unexplained_share(self) -> float | None:
@@ -215,6 +216,7 @@ def _summed(day: RecordedDay, done: list[LaneParity], left_out: dict[str, str]) 
         recorded_pnl=sum(pair.recorded_pnl or 0.0 for pair in pairs),
         left_out=dict(sorted(left_out.items())),
         start_equity=_equity(day),
+        closed=day.record.is_closed,
     )
 
 

@@ -106,15 +106,21 @@ class Witness:
     def exit_differs(self, trade: RecordedTrade, expected_at: datetime | None) -> Told:
         """Why a position ended at another time than in the backtest (`expected_at`, None: it would still be held)."""
         begun = trade.entry_at or self.day.record.opened.at
+        entries = [row for name in trade.entry_orders if (row := self.lanes.orders.get(name)) is not None]
+        since = min((_started(row) for row in entries), default=begun)  # its exits were ordered with it
         if trade.exit_leg == Leg.LIQUIDATE:
             return self._standstill(trade.exit_at or self.day.record.closes_at, "liquidated")
         for wish in self.lane.exits:
             if begun <= wish.at and (trade.exit_at is None or wish.at <= trade.exit_at):
-                by = self._wish(wish.reason)
+                by = self._wish(wish.reason, since)
                 if by is not None:
                     return by
         if trade.exit_spread:
             return Cause.PARTIAL_FILL, "it was sold in several parts"
+        if trade.exit_at is None:
+            left = self._way_out_ended(since)
+            if left is not None:
+                return left
         for name in (*trade.exit_orders, *trade.entry_orders):
             told = self.order_ended(name, complete_too=False)
             if told[0] is not Cause.UNEXPLAINED:
@@ -179,7 +185,7 @@ class Witness:
             return Cause.STRATEGY_ENDED, reason
         return (Cause.LATE_BAR if set(rules) & _DATA else Cause.HALTED), reason
 
-    def _wish(self, reason: str) -> Told | None:
+    def _wish(self, reason: str, since: datetime) -> Told | None:
         if reason.startswith("closed by") or reason in _BY_PERSON:
             return Cause.OPERATOR_ACTION, reason
         if reason.startswith("orphaned"):
@@ -187,15 +193,19 @@ class Witness:
         if reason in ("an execution was taken back", "an exit closed more than was held"):
             return Cause.REJECTED, reason
         if reason.startswith(("flat before the close", "still open when")):
-            resting = [name for name in self.lanes.orders if self._is_close_leg(name)]
-            ended = [told for name in resting if (told := self.order_ended(name))[0] is not Cause.UNEXPLAINED]
-            return ended[-1] if ended else None
+            return self._way_out_ended(since)
         return None
 
-    def _is_close_leg(self, name: str) -> bool:
-        row = self.lanes.orders[name]
-        mine = (row["strategy_id"], row["symbol"]) == (self.lane.strategy_id, self.lane.symbol)
-        return mine and row["leg"] == Leg.CLOSE
+    def _way_out_ended(self, since: datetime) -> Told | None:
+        """What became of the orders that were to close it, where that explains anything."""
+        lane = (self.lane.strategy_id, self.lane.symbol)
+        for name, row in self.lanes.orders.items():
+            mine = (row["strategy_id"], row["symbol"]) == lane and row["leg"] in (Leg.CLOSE, Leg.EXIT)
+            if mine and _started(row) >= since:
+                told = self.order_ended(name, complete_too=False)
+                if told[0] is not Cause.UNEXPLAINED:
+                    return told
+        return None
 
     def _cancelled(self, reason: str) -> Told:
         if "timeout" in reason or "stale entry" in reason:

@@ -81,8 +81,8 @@ def signals_of(
     for (symbol,), rows in bars.partition_by("symbol", as_dict=True, maintain_order=True).items():
         mine = said.filter(pl.col("symbol") == symbol)
         tape = tape_of(str(symbol), rows)
-        # The session ends with its last boundary, whether or not the symbol had a bar there.
-        tape = replace(tape, ends=np.append(np.zeros(len(tape) - 1, np.bool_), True))
+        # A session ends with its last boundary, whether or not the symbol had a bar there; one still open does not.
+        tape = replace(tape, ends=np.append(np.zeros(len(tape) - 1, np.bool_), day.record.is_closed))
         closes = tuple(closing(day.grid, int(bar)) for bar in tape.bar)
         found[str(symbol)] = LaneBars(tape, mine, decisions_of(mine, flat_at_close=flat), closes)
     return found

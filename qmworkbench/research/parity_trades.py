@@ -177,7 +177,10 @@ class Trades(LaneFigures):
         pnl = theirs.side * theirs.qty * (value - out) * self._rate(theirs)
         expected, recorded = self._exit_of(mine), self._exit_was(theirs)
         at = theirs.exit_at or mine_at or self._witness.day.record.closes_at
-        if mine_at == theirs.exit_at and not theirs.exit_spread and _same_kind(mine.exit_reason, theirs.exit_leg):
+        same_kind = _same_kind(mine.exit_reason, theirs.exit_leg)
+        # At the close both leave with the session, whether or not the symbol traded in its last minute.
+        same_time = mine_at == theirs.exit_at or mine.exit_reason is Reason.FLAT_AT_CLOSE
+        if same_kind and same_time and not theirs.exit_spread:
             if self._apart(value, out):
                 self._slipped -= pnl
                 self._say("exit at another price", at, expected, recorded, Cause.SLIPPAGE, "same order", pnl=pnl)

@@ -128,12 +128,14 @@ def kept(paths: BookPaths, session_id: str) -> Parity | None:
 def kept_between(
     paths: BookPaths, sessions: list[tuple[str, date]], first: date | None = None, last: date | None = None
 ) -> tuple[list[Parity], list[str]]:
-    """The comparisons of `sessions` (id, date) from `first` to `last`, oldest first, and the ids of those without."""
+    """The comparisons of `sessions` (id, date) from `first` to `last`, oldest first, and the ids of those without; one
+    made while its session was open counts as none.
+    """
     found, missing = [], []
     for session_id, day in sorted(sessions, key=lambda one: (one[1], one[0])):
         if (first is None or day >= first) and (last is None or day <= last):
             one = kept(paths, session_id)
-            if one is None:
+            if one is None or not one.closed:
                 missing.append(session_id)
             else:
                 found.append(one)

@@ -1,11 +1,13 @@
 """In the ideal venue session and backtest agree to the last tick; what somebody or something changed has its cause."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 
@@ -14,12 +16,14 @@ from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.market import FrameComputed, FrameDropped
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.market.bars import load_session
+from qmworkbench.market.session import SessionData
 from qmworkbench.research.parity import Parity, parity
 from qmworkbench.research.parity_causes import Cause
 from qmworkbench.research.parity_record import RecordedDay
 from qmworkbench.strategies import catalog
 from qmworkbench.strategies.indicators import Stages
 from qmworkbench.strategies.parameters import Params
+from qmworkbench.trading.frames import BarFrame
 from qmworkbench.trading.state import State
 from qmworkbench.venue.costs import CostSchedule, FeeSchedule, ideal
 from qmworkbench.venue.faults import FaultKind, FaultPlan, PlannedFault
@@ -225,6 +229,46 @@ def test_an_instance_that_cannot_be_compared_is_named(quiet: RecordedDay, known:
     assert said in found.left_out["donchian-x"]
     assert not found.exact
     assert "donchian-x" not in {one.strategy_id for one in found.pairs}
+
+
+def quiet_at_the_end(data: SessionData, symbols: Sequence[str], silent: int) -> SessionData:
+    """The same day as if `symbols` had not traded in its last boundaries."""
+    keep = np.array([symbol not in symbols for symbol in data.universe.symbols])
+
+    def without(frame: BarFrame) -> BarFrame:
+        rows = keep[frame.index]
+        values = {name: getattr(frame, name)[rows] for name in ("index", "open", "high", "low", "close", "volume")}
+        return replace(frame, **values)
+
+    last = data.regular_frames[-silent:]
+    frames = tuple(without(frame) if frame in last else frame for frame in data.frames)
+    return replace(data, frames=frames, spreads_bps=None)
+
+
+@pytest.mark.parametrize("silent", [2, 60])
+def test_a_symbol_that_stops_trading_leaves_at_its_last_print_or_is_held(tmp_path: Path, silent: int) -> None:
+    whole = cut_short(demo_day(), 120)
+    held = [one.symbol for one in parity(equities(tmp_path / "a", whole)[0]).pairs if "close" in one.recorded_exit]
+    assert held
+    day = equities(tmp_path / "b", quiet_at_the_end(whole, held, silent))[0]
+    found = parity(day)
+    settles(found)
+    assert found.unexplained_share == 0
+    if silent == 2:
+        assert causes(found) == set()
+        assert any(one.recorded_exit.startswith("close") for one in found.pairs if one.symbol in held)
+
+
+def test_a_session_cut_off_is_compared_as_far_as_it_went(quiet: RecordedDay) -> None:
+    frames = [event.as_of for event in quiet.record.events if isinstance(event, FrameComputed)]
+    middle = frames[len(frames) * 3 // 4]
+    some = [event for event in quiet.record.events if event.at <= middle]
+    cut = with_events(quiet, some)
+    cut = replace(cut, bars=cut.bars.filter(pl.col("ts") < middle))
+    found = parity(cut)
+    assert not found.closed
+    assert found.unexplained_share == 0
+    assert any(pair.open for pair in found.pairs)
 
 
 def test_nothing_to_compare_has_no_share(tmp_path: Path) -> None:
