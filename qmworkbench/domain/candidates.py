@@ -35,7 +35,7 @@ def _number(value: float, unit: str) -> str:
     return f"{text} {unit}" if unit else text
 
 
-class FilterVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FilterVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One filter's judgement of one symbol at one boundary.
 
     `code` names the filter and is stable in the journal. `value` is what was compared, in `unit`
@@ -72,7 +72,7 @@ class FilterVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return f"{noun} {value} {holds if self.passed else fails} {limit}"
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A symbol the scan let through, with the radar's numbers it was judged on and every filter's verdict.
 
     `rank` (1 = best) and `score` are the radar's. `change` is the fraction the scan judged (0.05 = 5 %),
@@ -97,7 +97,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.symbol} (rank {self.rank}): " + "; ".join(v.sentence() for v in self.verdicts)
 
 
-class NearMiss(msgspec.Struct, frozen=True, kw_only=True):
+class NearMiss(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A highly ranked symbol the scan kept out; `failed` holds the filters that kept it out, never empty."""
 
     symbol: str

@@ -10,7 +10,7 @@ from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import Leg, OrdStatus, OrdType, PositionEffect, Side, TimeInForce
 
 
-class LegRequest(msgspec.Struct, frozen=True, kw_only=True):
+class LegRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An exit that travels with its entry and rests at the broker once the entry fills (a bracket leg).
 
     The legs of one entry cancel each other (OCO) and together never close more than the entry has filled.
@@ -27,7 +27,7 @@ class LegRequest(msgspec.Struct, frozen=True, kw_only=True):
     trail_bps: int | None = None
 
 
-class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
+class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A new order as it goes to the broker. `cl_ord_id` is unique for the life of the account.
 
     `position_effect` CLOSE asks for reduce-only. `decided_at` is when we decided: the venue fills it from the next
@@ -52,7 +52,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     netted: bool = False
 
 
-class ReplaceRequest(msgspec.Struct, frozen=True, kw_only=True):
+class ReplaceRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An open order is to go on with another quantity or price (FIX 35=G).
 
     `orig_cl_ord_id` is the id the broker has it under, `cl_ord_id` the new one it goes on under, unique like any other.
@@ -82,7 +82,7 @@ class ExecType(StrEnum):
     TRADE_CANCEL = "trade_cancel"
 
 
-class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
+class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing the broker says about one order (FIX 35=8, and 35=9 as CANCEL_REJECTED).
 
     `cursor` is the broker's own transaction number: strictly rising, the place to resume reading from.
@@ -119,7 +119,7 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
     leg: Leg | None = None
 
 
-class BrokerOrder(msgspec.Struct, frozen=True, kw_only=True):
+class BrokerOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An order as the broker's books hold it; `leaves_qty` is 0 once it has ended."""
 
     cl_ord_id: str
@@ -142,7 +142,7 @@ class BrokerOrder(msgspec.Struct, frozen=True, kw_only=True):
     orig_cl_ord_id: str | None = None
 
 
-class BrokerPosition(msgspec.Struct, frozen=True, kw_only=True):
+class BrokerPosition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A net position as the broker's books hold it: `qty` signed, prices in the instrument's currency.
 
     `market_value` (signed) and `unrealized_pnl` are in account currency at the broker's own prices and rates.
@@ -156,7 +156,7 @@ class BrokerPosition(msgspec.Struct, frozen=True, kw_only=True):
     unrealized_pnl: Decimal = ZERO
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
+class Account(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The account as the broker states it, in `currency`.
 
     `equity` is what the account is worth with every position at the market; `realized_pnl` and `fees` are since
@@ -193,7 +193,7 @@ class ActivityKind(StrEnum):
     BORROW_FEE = "borrow_fee"
 
 
-class AccountActivity(msgspec.Struct, frozen=True, kw_only=True):
+class AccountActivity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of the broker's account activities that is no execution.
 
     `cursor` counts with the execution reports. `qty_before` and `qty_after` are the broker's net position (equal where

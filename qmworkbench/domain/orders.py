@@ -215,7 +215,7 @@ def next_status(status: OrdStatus, arc: Arc, *, order_qty: Decimal, cum_qty: Dec
     return OrdStatus(target)
 
 
-class Replacement(msgspec.Struct, frozen=True, kw_only=True):
+class Replacement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an open order is to become: FIX 35=G. None leaves a price as it is."""
 
     cl_ord_id: str
@@ -242,7 +242,7 @@ class OrderStyle(msgspec.Struct, frozen=True, kw_only=True):
     exit_timeout_s: int | None = None
 
 
-class Order(msgspec.Struct, kw_only=True):
+class Order(msgspec.Struct, kw_only=True, gc=False):
     """One order as we know it. Mutable, and changed by the fold over events alone (trading/fold.py).
 
     An order that is replaced stays this order, under its first `cl_ord_id`; `working_id` is the id the broker has it

@@ -9,7 +9,7 @@ from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import Side
 
 
-class Position(msgspec.Struct, kw_only=True):
+class Position(msgspec.Struct, kw_only=True, gc=False):
     """What one strategy instance holds of one symbol, and the round trip in progress.
 
     `qty` is signed; `cost` is the signed price paid for it, in the instrument's currency, so that
@@ -57,7 +57,7 @@ class Position(msgspec.Struct, kw_only=True):
         return self.qty * mark_px - self.cost
 
 
-class NetPosition(msgspec.Struct, kw_only=True):
+class NetPosition(msgspec.Struct, kw_only=True, gc=False):
     """What a book holds of one symbol over all its owners, as a broker that nets has it: no more than a signed quantity
     and the signed price paid for it, in the instrument's currency. Mutable, and changed by the fold alone.
     """
@@ -75,7 +75,7 @@ class NetPosition(msgspec.Struct, kw_only=True):
         return self.qty * mark_px - self.cost
 
 
-class PositionDelta(msgspec.Struct, frozen=True, kw_only=True):
+class PositionDelta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a fill does to a position: the new quantity and cost, the P&L it realizes, and how the fill splits."""
 
     qty: Decimal

@@ -25,7 +25,7 @@ from qmworkbench.strategies.period import PeriodSignals
 # Sessions are read ahead, and their signals computed together, so many bars at a time.
 BARS_AHEAD: Final = 1_500_000
 # Nothing in a replay waits for the collector; it looks at what was made since the last time, so often.
-_COLLECT_EVERY: Final = 100
+_COLLECT_EVERY: Final = 500
 
 
 @dataclass

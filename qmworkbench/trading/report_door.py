@@ -8,7 +8,7 @@ symbol or side is about some other order. What merely surprises (an over-fill, a
 right about exposure.
 """
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from qmworkbench.domain.execution import ExecType, ExecutionReport
@@ -37,15 +37,30 @@ def malformed(report: ExecutionReport) -> Finding | None:
         return "malformed", "it has no exec_id"
     if report.transact_time.tzinfo is None:
         return "malformed", f"transact_time {report.transact_time} has no time zone"
-    for px_or_qty in (report.order_qty, report.cum_qty, report.last_qty, report.last_px, report.avg_px):
-        if not px_or_qty.is_finite() or px_or_qty < ZERO or px_or_qty > _LARGEST:
-            return "malformed", f"{px_or_qty} is no quantity and no price"
+    if not _in_bounds(report):
+        for px_or_qty in (report.order_qty, report.cum_qty, report.last_qty, report.last_px, report.avg_px):
+            if not px_or_qty.is_finite() or px_or_qty < ZERO or px_or_qty > _LARGEST:
+                return "malformed", f"{px_or_qty} is no quantity and no price"
     fee, rate = report.fee, report.conversion_rate
     if not fee.is_finite() or not rate.is_finite() or not _SMALLEST < rate < _LARGEST:
         return "malformed", f"a fee of {fee} at a rate of {rate}"
     if report.exec_type is ExecType.TRADE:
         return _trade(report)
     return None
+
+
+def _in_bounds(report: ExecutionReport) -> bool:
+    """Every quantity and price is a number within reason: what most reports are, told by comparing alone."""
+    try:
+        return (
+            ZERO <= report.order_qty <= _LARGEST
+            and ZERO <= report.cum_qty <= _LARGEST
+            and ZERO <= report.last_qty <= _LARGEST
+            and ZERO <= report.last_px <= _LARGEST
+            and ZERO <= report.avg_px <= _LARGEST
+        )
+    except InvalidOperation:  # a NaN compares with nothing
+        return False
 
 
 def _trade(report: ExecutionReport) -> Finding | None:

@@ -54,7 +54,7 @@ class BoundaryClosed(Input, frozen=True, kw_only=True, tag="feed.boundary_closed
     extended: bool = False
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True):
+class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The last traded price of one symbol we hold or work, and when (bar close time)."""
 
     symbol: str
@@ -62,7 +62,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     at: datetime
 
 
-class SignalRow(msgspec.Struct, frozen=True, kw_only=True):
+class SignalRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one strategy instance says of one symbol at this boundary.
 
     Prices are on tick; None is "none". `close` is the decision price. `why` is the strategy's features at the bar, as

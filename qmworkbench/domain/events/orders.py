@@ -11,7 +11,7 @@ from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import Arc, Leg, OrdStatus, Side
 
 
-class RuleVerdict(msgspec.Struct, frozen=True, array_like=True):
+class RuleVerdict(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One risk rule's answer: stable code, whether it let the order pass, the value seen and the limit it was held
     against.
     """
