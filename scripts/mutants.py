@@ -60,26 +60,14 @@ _OMS = (
     "tests/trading/test_order_timeouts.py",
     "tests/trading/test_rejections.py",
     "tests/trading/test_replacing.py",
-    "tests/trading/test_order_styles.py",
-    _KERNEL,
-    _EDGES,
-    "tests/trading/test_hands_on.py",
-    "tests/trading/test_shared_symbols.py",
-    _PEERS,
 )
 _BOOKS = (
     "tests/trading/test_fold_reconciliation.py",
     "tests/trading/test_foreign_rules.py",
     "tests/trading/test_absence.py",
     "tests/trading/test_reconciliation*.py",
-    "tests/trading/test_oms_rules.py",
-    "tests/trading/test_order_answers.py",
-    "tests/trading/test_fold_fills.py",
     "tests/trading/test_oms.py",
     _PEERS,
-    _KERNEL,
-    _EDGES,
-    "tests/trading/test_hands_on.py",
 )
 
 # Which tests answer for which module, the quickest first.
@@ -114,10 +102,7 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
     "absence": ("qmworkbench/trading/absence.py", _BOOKS),
     "foreign": ("qmworkbench/trading/foreign.py", _BOOKS),
     "fold_reconciliation": ("qmworkbench/trading/fold_reconciliation.py", _BOOKS),
-    "emergency": (
-        "qmworkbench/trading/emergency.py",
-        ("tests/trading/test_emergency*.py", _KERNEL, _EDGES, "tests/trading/test_shared_symbols.py"),
-    ),
+    "emergency": ("qmworkbench/trading/emergency.py", ("tests/trading/test_emergency*.py",)),
 }
 
 

@@ -19,7 +19,7 @@ from qmworkbench.venue.wire.desk import Desk
 from qmworkbench.venue.wire.rest import Wire
 from qmworkbench.venue.wire.server import Serving, listen
 
-_PATIENCE_S: Final = 10.0
+_PATIENCE_S: Final = 30.0
 
 
 @dataclass(frozen=True)
