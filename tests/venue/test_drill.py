@@ -85,7 +85,8 @@ def test_every_plant_is_on_record_and_survives(world: World) -> None:
 
 @pytest.mark.parametrize("given", [{}, {"qty_delta": D(1), "cash_delta": D(1)}])
 def test_exactly_one_break_at_a_time(world: World, given: dict[str, D]) -> None:
-    with pytest.raises(VenueError, match="give exactly one of qty_delta, order, execution, overfill, vanished, cash_delta"):
+    kinds = "qty_delta, order, execution, overfill, vanished, cash_delta"
+    with pytest.raises(VenueError, match=f"give exactly one of {kinds}"):
         world.exchange.plant_break("AAA", **given)  # type: ignore[arg-type]
 
 
