@@ -184,6 +184,15 @@ OPENS = [
          [(1, 100, 1010)]),
     Case("an exit of the other side is none", [(1010, 1020, 1000, 1010)] * 2, {0: LONG, 1: Plan("exit_short")},
          [(1, 100, 1010)]),
+    Case("open exactly at the target with a flip due: the exit alone",
+         [(1010, 1020, 1000, 1010), (1100, 1110, 1090, 1100), (1100, 1110, 1090, 1100)],
+         {0: _long(None, 1100), 1: Plan("short", 1200)}, [(1, 100, 1010), (2, -100, 1100)], reverse=True),
+    Case("open exactly at the stop with a flip due: the exit alone",
+         [(1010, 1020, 1000, 1010), (950, 960, 940, 950), (950, 960, 940, 950)],
+         {0: _long(950), 1: Plan("short", 1200)}, [(1, 100, 1010), (2, -100, 950)], reverse=True),
+    Case("a time limit and a flip at one open: the flip",
+         [(1010, 1020, 1000, 1010), (1010, 1020, 1000, 1010)], {0: _long(hold=1), 1: Plan("short", 1200)},
+         [(1, 100, 1010), (2, -200, 1010)], reverse=True),
     Case("nothing is bought with no units", [(1010, 1020, 1000, 1010)] * 2, {0: Plan("long", qty=0)}, []),
 ]  # fmt: skip
 

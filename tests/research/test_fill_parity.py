@@ -94,7 +94,8 @@ def test_a_session_is_a_day_of_the_tape() -> None:
 
 @pytest.mark.parametrize(
     ("name", "phase"),
-    [("gap through the stop", Phase.OPEN), ("low exactly at the stop", Phase.RANGE),
+    [("open exactly at the target", Phase.OPEN), ("open exactly at the stop", Phase.OPEN),
+     ("gap through the stop", Phase.OPEN), ("low exactly at the stop", Phase.RANGE),
      ("flat at the session's close", Phase.CLOSE)],
 )  # fmt: skip
 def test_a_fill_says_where_in_its_bar_it_was(name: str, phase: Phase) -> None:
