@@ -3,7 +3,8 @@
 Both sides answer the same figures of the same combinations on the same bars: returns, Sharpe, drawdown, trades, win
 rate, profit factor; a sample is held equal before a rate is told. Each side runs in a process of its own, so that
 peak memory is its own. vectorbt runs on fewer combinations, in the chunks it is fastest in, and is told by rate; it is
-given its averages for nothing. The physical limit is the comparing alone: the sign of fast − slow at every bar.
+given its averages for nothing. `ratio_per_cpu_s` leaves out how many cores each took and who else was at work. The
+physical limit is the comparing alone: the sign of fast − slow at every bar.
 """
 
 import json
@@ -73,18 +74,20 @@ def ours(height: int) -> dict[str, Any]:
     with LocalRunner(Engine(SMA_PLAIN, over, setting)) as runner:
         list(runner.map([all_of(grid, SMA_PLAIN).slice(0, 4)], ahead=True))
         before = peak_mb()
-        took = []
+        took, worked = [], []
         for _ in range(3):
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             combinations = all_of(grid, SMA_PLAIN)
             parts = (combinations.slice(at, at + 1024) for at in range(0, len(combinations), 1024))
             gathered = Gathered(over, setting)
             for part in runner.map(parts, ahead=True):
                 gathered.add(*part)
             took.append(time.perf_counter() - began)
+            worked.append(time.process_time() - busy)
     rows = gathered.rows()
     return {
         "rate": len(combinations) / min(took),
+        "cpu_rate": len(combinations) / min(worked),
         "limit": _limit(over, combinations),
         "peak_mb": peak_mb(),
         "before_mb": before,
@@ -152,10 +155,10 @@ def theirs(height: int, count: int, chunk: int) -> dict[str, Any]:
     last = frame["bars_left"].to_numpy() == 0
     year = 252 * SESSION
     told: dict[str, list[float]] = {name: [] for name in FIGURES}
-    took = 0.0
+    took = worked = 0.0
     for at in range(0, count + chunk, chunk):
         part = pairs[at : at + chunk]
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         fast = np.column_stack([averages[a] for a, _ in part])
         slow = np.column_stack([averages[b] for _, b in part])
         above, below = fast > slow, fast < slow
@@ -186,12 +189,21 @@ def theirs(height: int, count: int, chunk: int) -> dict[str, Any]:
             "win_rate": closed.win_rate(),
             "profit_factor": closed.profit_factor(),
         }
-        took += time.perf_counter() - began if at else 0.0  # the first chunk warms up
+        if at:  # the first chunk warms up
+            took += time.perf_counter() - began
+            worked += time.process_time() - busy
         for name, values in figures.items():
             told[name] += np.asarray(values, np.float64).tolist()
         del portfolio, closed, figures, fast, slow, above, below, enter, leave
         gc.collect()
-    return {"rate": count / took, "peak_mb": peak_mb(), "pairs": pairs, "figures": told, "version": vbt.__version__}
+    return {
+        "rate": count / took,
+        "cpu_rate": count / worked,
+        "peak_mb": peak_mb(),
+        "pairs": pairs,
+        "figures": told,
+        "version": vbt.__version__,
+    }
 
 
 def backtesting_py(height: int, count: int) -> float:
@@ -272,6 +284,7 @@ def run() -> list[dict[str, Any]]:
                 "peer": f"vectorbt {peer['version']}, rust, chunks of {chunk}",
                 "theirs": round(peer["rate"], 1),
                 "ratio": round(mine["rate"] / peer["rate"], 1),
+                "ratio_per_cpu_s": round(mine["cpu_rate"] / peer["cpu_rate"], 1),
                 "peak_mb": round(mine["peak_mb"]),
                 "peak_mb_before": round(mine["before_mb"]),
                 "peer_peak_mb": round(peer["peak_mb"]),

@@ -101,7 +101,7 @@ def _rows(combinations: Combinations, symbol: str, values: Table, reasons: Mappi
     for at, name in enumerate(METRICS):
         column = values[:, at]
         # An infinite ratio is no better than any other: nothing lost, or nothing moved.
-        columns[name] = pl.Series(np.where(np.isfinite(column), column, np.nan)).fill_nan(None)
+        columns[name] = pl.Series(np.where(np.isfinite(column), column, np.nan), nan_to_null=True)
     return pl.DataFrame(columns)
 
 
