@@ -76,11 +76,13 @@ Arguments = tuple[Any, ...]
 @dataclass(frozen=True)
 class Family:
     """A strategy the kernel can evaluate: `arguments` prepares what its kernel function takes between the market and
-    the plans, for a stretch of combinations of one symbol."""
+    the plans, for a stretch of combinations of one symbol; `width` is how many bytes of columns that is for each row.
+    """
 
     definition: StrategyDefinition
     kernel: str
     arguments: Callable[[Shared, "Values"], Arguments]
+    width: Callable[["Values"], int]
 
 
 class Values:
@@ -148,6 +150,15 @@ def _channels(shared: Shared, values: Values) -> Arguments:
     return tops, bottoms, windows, _settings(shared, values)
 
 
+def _settings_width(values: Values) -> int:
+    return len(values.distinct(*_SETTING)[0]) + 8 * len(values.distinct("atr_bars")[0])
+
+
+def _channels_width(values: Values) -> int:
+    lengths = {*values["entry_bars"].tolist(), *values["exit_bars"].tolist()}
+    return 16 * len(lengths) + _settings_width(values)
+
+
 def free_rows(bars: SymbolBars) -> Column:
     """1 where an entry may be decided at all: not at a session's last row."""
     left = bars.frame["bars_left"].to_numpy()[bars.history :]
@@ -181,8 +192,8 @@ def family_of(definition: StrategyDefinition) -> Family | None:
     from qmworkbench.strategies.sma_cross import DEFINITION as SMA_CROSS
 
     families = (
-        Family(SMA_PLAIN, "plain_crosses", _plain),
-        Family(SMA_CROSS, "crosses", _crosses),
-        Family(DONCHIAN, "channels", _channels),
+        Family(SMA_PLAIN, "plain_crosses", _plain, lambda _: 0),
+        Family(SMA_CROSS, "crosses", _crosses, _settings_width),
+        Family(DONCHIAN, "channels", _channels, _channels_width),
     )
     return next((family for family in families if family.definition is definition), None)

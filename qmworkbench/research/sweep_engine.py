@@ -5,7 +5,7 @@ thread has room for one combination, and what stays is a row of figures and the 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -30,7 +30,8 @@ Table = npt.NDArray[np.float64]
 CASH: Final = 100_000.0
 POSITION: Final = 25_000.0
 SPANS_A_THREAD: Final = 4
-SHARED_BYTES: Final = 128_000_000
+SHARED_BYTES: Final = 96_000_000
+"""Indicator columns that are held at a time, and as much again where they lie side by side for the kernel."""
 _FEW: Final = 2
 
 
@@ -103,7 +104,9 @@ class Engine:
         count = len(combinations)
         block = Block(np.full((count, PLACES), np.nan), np.full((count, len(bars.marks)), self.setting.cash), {})
         if self.family is not None:
-            self._by_family(bars, combinations, block)
+            for first, last in self._bounded(bars, combinations, 0, count):
+                part = Block(block.figures[first:last], block.marked[first:last], {})
+                self._by_family(bars, combinations.slice(first, last), part)
         else:
             self._by_rule(bars, combinations, block)
         self._too_short(bars, combinations, block)
@@ -124,6 +127,19 @@ class Engine:
                 block.reasons[at] = f"too few bars: {there:,}; it takes {needed:,} until the first can be traded"
 
     # ── the kernel's own families ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _bounded(
+        self, bars: SymbolBars, combinations: Combinations, first: int, last: int
+    ) -> Iterator[tuple[int, int]]:
+        """Stretches of combinations whose shared columns fit into memory, halved until they do."""
+        assert self.family is not None
+        width = self.family.width(Values(combinations.slice(first, last)))
+        if last - first > 1 and width * bars.frame.height > SHARED_BYTES:
+            middle = (first + last) // 2
+            yield from self._bounded(bars, combinations, first, middle)
+            yield from self._bounded(bars, combinations, middle, last)
+        else:
+            yield first, last
 
     def _by_family(self, bars: SymbolBars, combinations: Combinations, block: Block) -> None:
         from qmworkbench.research import sweep_kernel

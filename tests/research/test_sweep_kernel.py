@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from qmworkbench.research import sweep_engine
 from qmworkbench.research.fill_kernel import events_of, scratch
 from qmworkbench.research.fill_walk import walk as fill
 from qmworkbench.research.grid import all_of
@@ -150,3 +151,19 @@ def test_cash_that_would_have_bound_is_a_failure_with_the_sum() -> None:
         block = engine.run(found)["AAA"]
 
     assert "cash would have bound" in block.reasons[0]
+
+
+def test_columns_that_would_not_fit_are_shared_by_fewer_combinations(monkeypatch: pytest.MonkeyPatch) -> None:
+    definition, bars = definition_of("donchian"), sweep_bars(walk(300, seed=8))
+    found = all_of(parse_grid("entry_bars=2:14,exit_bars=3:9:3", definition), definition)
+    with Engine(definition, bars, Setting(TERMS), threads=1) as engine:
+        at_once = engine.run(found)["AAA"]
+        monkeypatch.setattr(sweep_engine, "SHARED_BYTES", 300 * 100)
+        bounded = engine.run(found)["AAA"]
+        stretches = list(engine._bounded(bars.symbols[0], found, 0, len(found)))
+        held = sum(column.nbytes for column in engine._shared["AAA"].columns.values())
+
+    assert len(stretches) > 4
+    assert [first for first, _ in stretches[1:]] == [last for _, last in stretches[:-1]]
+    assert held < 4 * 300 * 100
+    assert np.array_equal(at_once.figures, bounded.figures, equal_nan=True)
