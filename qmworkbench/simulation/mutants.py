@@ -30,6 +30,7 @@ from qmworkbench.simulation import process
 from qmworkbench.simulation.device import SimJournal
 from qmworkbench.simulation.process import Process
 from qmworkbench.trading import emergency, exposure, fold, holdings, intents, kernel, oms, repairs, risk
+from qmworkbench.trading.coming import Coming
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.effects import SubmitOrder
 from qmworkbench.trading.state import State
@@ -189,6 +190,7 @@ def _unrealized_ignored(stack: ExitStack) -> None:
 
 def _pending_ignored(stack: ExitStack) -> None:
     _set(stack, exposure, "may_open", lambda state: [])
+    _set(stack, exposure, "coming", lambda state: Coming())
 
 
 def _halt_not_asked(stack: ExitStack) -> None:

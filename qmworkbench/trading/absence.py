@@ -5,19 +5,24 @@ What was sent may still be under way when the broker first answers that it does 
 1. by a complete answer, never by a failed query or by silence;
 2. that is no older than what the broker has told us otherwise;
 3. after as many answers in a row as the session asks for, all of them saying the same;
-4. and once the grace after the last sending has passed, in which a request that timed out could still arrive.
+4. once the grace after the last sending has passed, in which a request that timed out could still arrive;
+5. and not while the process that decided on it may still be sending it: every request of this life is answered, so an
+   order without any answer waits for its turn or is under way, however long the disk has kept it. What an earlier life
+   left so may have been sent until that ended: the grace counts from when this one took over (fold_reconciliation.py).
 """
 
 from datetime import datetime
 
 from qmworkbench.domain.events.orders import OrderQueried
-from qmworkbench.domain.orders import Order
+from qmworkbench.domain.orders import Order, OrdStatus
 from qmworkbench.trading.state import State
 
 
 def proven_absent(state: State, order: Order, answer: OrderQueried) -> bool:
     """Whether `answer`, folded already, proves that an order in doubt never reached the broker."""
     if not answer.complete or answer.found is not None or answer.cursor < state.heard_cursor:
+        return False
+    if order.status is OrdStatus.INTENDED and (order.last_at is None or order.last_at <= order.intended_at):
         return False
     return asked_often_enough(state, order.cl_ord_id) and grace_is_over(state, order.last_at or order.intended_at)
 

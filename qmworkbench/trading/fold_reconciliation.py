@@ -1,7 +1,7 @@
 """The part of the fold that concerns the broker's books: statements, comparisons, recovery (§14, §19)."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -9,13 +9,14 @@ from qmworkbench.domain.events import Event, orders, reconciliation
 from qmworkbench.domain.events.reconciliation import ReconciliationResult, Trigger
 from qmworkbench.domain.execution import Account, BrokerOrder
 from qmworkbench.domain.numbers import ZERO
-from qmworkbench.domain.orders import Order
+from qmworkbench.domain.orders import Order, OrdStatus
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.trading import holdings
 from qmworkbench.trading.state import Asked, State
 
 # A fill that got lost has an older number than the newest heard: after trouble the whole day's executions are read.
 WHOLE_DAY: Final = frozenset({Trigger.END_OF_SESSION, Trigger.ORDER_INCIDENT, Trigger.RECONNECT, Trigger.RECOVERY})
+_A_MOMENT: Final = timedelta(microseconds=1)
 
 
 def _account_observed(state: State, event: reconciliation.AccountObserved) -> None:
@@ -128,6 +129,10 @@ def _session_recovered(state: State, event: reconciliation.SessionRecovered) -> 
     state.day.recovered = state.day.recovering = True
     state.day.hold_after_recovery = event.hold
     state.connected = False
+    for order in state.working():
+        if order.status is OrdStatus.INTENDED:
+            # Whoever decided on it may have sent it up to now (absence.py).
+            order.last_at = max(event.at, order.intended_at + _A_MOMENT)
 
 
 def _recovery_completed(state: State, event: reconciliation.RecoveryCompleted) -> None:
