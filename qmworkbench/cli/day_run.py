@@ -88,9 +88,10 @@ class DayRun:
         from qmworkbench.service.lease import LeaseTaken
         from qmworkbench.service.standby import wait_for_lapse
 
-        self.plan = dataclasses.replace(self.plan, standby=True)
         while True:
-            wait_for_lapse(self.plan, say=self._out.say)
+            taking_over = wait_for_lapse(self.plan, say=self._out.say)
+            assert taking_over is not None, "nothing stops it but a signal"
+            self.plan = taking_over
             with contextlib.suppress(LeaseTaken):  # another standby was quicker: it is the one to watch now
                 return self._run(on_closed, on_first_boundary)
 

@@ -45,6 +45,14 @@ class BookLease:
         if self._heartbeat is not None and self._heartbeat.fenced:
             raise LeaseLost(f"nothing further may be sent by this process: {self._heartbeat.trouble()}")
 
+    def fenced(self) -> str:
+        """Who has the book instead, in words; "" while nobody has: what merely lapsed is not gone."""
+        try:
+            self.demand_unfenced()
+        except LeaseLost as lost:
+            return str(lost)
+        return ""
+
     def trouble(self) -> str:
         """What keeps this process from sending, as far as the database knows; "" where nothing does."""
         return "" if self._heartbeat is None else self._heartbeat.trouble()
@@ -57,10 +65,19 @@ class EmergencyLease:
         self.check = lease.demand_unfenced
 
 
-def terms_of(lease: Lease, store: Store, *, standby: bool, ttl_s: float, say: Callable[[str], None]) -> "Terms | None":
+def terms_of(
+    lease: Lease,
+    store: Store,
+    *,
+    ttl_s: float,
+    standby: bool = False,
+    lapsed: tuple[int, int] | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> "Terms | None":
     """On what terms the holder of a directory's lease takes a book in PostgreSQL; None for one that lies elsewhere.
 
     Who held the directory's lock on this machine and lost it without letting go has ended: it is not waited for.
+    `lapsed` is the epoch and beat of a holder that was seen to show no life for long enough (service/standby.py).
     """
     if store.kind != "postgres":
         return None
@@ -75,6 +92,7 @@ def terms_of(lease: Lease, store: Store, *, standby: bool, ttl_s: float, say: Ca
         ttl_s=ttl_s,
         ended=before.process_id if before is not None and before.host == platform.node() else "",
         standby=standby,
+        lapsed=lapsed,
         say=say,
     )
 

@@ -242,6 +242,8 @@ class LiveDay:
             known = {component.component: component for component in components}
             rounds += 1
             await self._put_on_record()
+            if fenced := platform.book_lease.fenced():
+                self.stop(fenced)  # whoever has the book now serves it; this one is only in the way
             asked_at = time.perf_counter()
             await asyncio.sleep(HEALTH_EVERY_S)
             lag_ms = max(0.0, (time.perf_counter() - asked_at - HEALTH_EVERY_S) * 1e3)

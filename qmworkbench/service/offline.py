@@ -135,7 +135,7 @@ def open_offline(config: Config, command: str) -> Iterator[OfflineBook]:
         lease = opening.enter_context(Lease.acquire(paths.lease, process_id=uuid.uuid4().hex[:12], command=command))
         # A command has effects at the broker too: it holds the book as a platform does.
         store = store_of(paths)
-        terms = terms_of(lease, store, standby=False, ttl_s=BEAT_TTL_S, say=lambda text: None)
+        terms = terms_of(lease, store, ttl_s=BEAT_TTL_S)
         journal = opening.enter_context(open_journal(paths, book=config.book, terms=terms))
         heartbeat = heartbeat_of(journal, store, BEAT_TTL_S)
         if heartbeat is not None:

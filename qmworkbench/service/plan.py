@@ -53,7 +53,8 @@ class DayPlan:
     when the day is opened, and raises NoBroker where nobody serves.
     `analytics` says when the signals of a running session speak. `approved_hash` looks up which parameters of an
     instance are approved at the moment it is asked, "" where that cannot be told. `standby`: this process has waited
-    for another one's lease; what it takes over waits for a person. `beat_ttl_s`: service/book_lease.py.
+    for another one's lease (`lapsed`: its last epoch and beat); what it takes over waits for a person. `beat_ttl_s`:
+    service/book_lease.py.
     """
 
     book: str
@@ -85,6 +86,7 @@ class DayPlan:
     store: Store = SQLITE
     bus_url: str = ""
     standby: bool = False
+    lapsed: tuple[int, int] | None = None
     beat_ttl_s: float = BEAT_TTL_S
 
     @property

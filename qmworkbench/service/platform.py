@@ -201,7 +201,7 @@ def open_platform(
     with ExitStack() as opening:
         lease = Lease.acquire(plan.paths.lease, process_id=process_id, command=command)
         opening.callback(lease.release)
-        terms = terms_of(lease, plan.store, standby=plan.standby, ttl_s=plan.beat_ttl_s, say=say)
+        terms = terms_of(lease, plan.store, ttl_s=plan.beat_ttl_s, standby=plan.standby, lapsed=plan.lapsed, say=say)
         journal = open_journal(plan.paths, book=plan.book, store=plan.store, terms=terms)
         opening.callback(journal.close)
         heartbeat = heartbeat_of(journal, plan.store, plan.beat_ttl_s)

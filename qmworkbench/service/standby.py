@@ -8,6 +8,7 @@ runs on the same machine, or where that directory is shared.
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from typing import Final
 
 from qmworkbench.domain.events.session import SessionClosed
@@ -29,8 +30,22 @@ def demand_standby_possible(book: str, store: Store) -> None:
         )
 
 
-def wait_for_lapse(plan: DayPlan, *, say: Callable[[str], None], stop: Callable[[], bool] = lambda: False) -> bool:
-    """Wait until whoever runs the book shows life no more; False where `stop` said so before.
+@dataclass(frozen=True)
+class Watched:
+    """What looking at a holder came to: `over`, with the epoch and beat it `lapsed` at where that was seen; else what
+    is waited for, in words.
+    """
+
+    waits_for: str = ""
+    over: bool = False
+    lapsed: tuple[int, int] | None = None
+
+
+def wait_for_lapse(
+    plan: DayPlan, *, say: Callable[[str], None], stop: Callable[[], bool] = lambda: False
+) -> DayPlan | None:
+    """Wait until whoever runs the book shows life no more; returns the plan to take it over with, None where `stop`
+    ended the waiting.
 
     On return the directory's lease is free to be taken, of a process that hangs as well: that one is fenced. Raises
     AlreadyClosed once the session is closed, and DayRefused.
@@ -40,37 +55,39 @@ def wait_for_lapse(plan: DayPlan, *, say: Callable[[str], None], stop: Callable[
     while not stop():
         lies = place_of(plan.paths)
         if lies is None:
-            state = "no platform has begun this book yet"
+            found = Watched("no platform has begun this book yet")
         else:
-            state = _watched(plan, *lies, stop=stop, say=say)
-            if not state or time.monotonic() > closed_at_s:
+            found = _watched(plan, *lies, stop=stop, say=say)
+            if found.over or time.monotonic() > closed_at_s:
                 _demand_open(plan)
                 closed_at_s = time.monotonic() + _CLOSED_EVERY_S
-            if not state:
-                return True
-        if state != told:
-            say(f"standby: {state}")
-            told = state
+            if found.over:
+                return replace(plan, standby=True, lapsed=found.lapsed)
+        if found.waits_for != told:
+            say(f"standby: {found.waits_for}")
+            told = found.waits_for
         time.sleep(_POLL_S)
-    return False
+    return None
 
 
-def _watched(plan: DayPlan, address: str, place: str, *, stop: Callable[[], bool], say: Callable[[str], None]) -> str:
-    """As _lapsed_or_state; a database that is away is no sign that the holder is."""
+def _watched(
+    plan: DayPlan, address: str, place: str, *, stop: Callable[[], bool], say: Callable[[str], None]
+) -> Watched:
+    """As _look_on; a database that is away is no sign that the holder is."""
     import psycopg
 
     try:
-        return _lapsed_or_state(plan, address, place, stop=stop, say=say)
+        return _look_on(plan, address, place, stop=stop, say=say)
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
-        return "the book is only being laid out, or is of an older version; waiting for a platform to run it"
+        return Watched("the book is only being laid out, or is of an older version; waiting for a platform to run it")
     except (psycopg.Error, StorageRefused) as error:
-        return f"the database cannot be asked ({' '.join(str(error).split())}); waiting"
+        return Watched(f"the database cannot be asked ({' '.join(str(error).split())}); waiting")
 
 
-def _lapsed_or_state(
+def _look_on(
     plan: DayPlan, address: str, place: str, *, stop: Callable[[], bool], say: Callable[[str], None]
-) -> str:
-    """Watch the present holder until it lapses ("") or is no longer what it was: what then is, in words."""
+) -> Watched:
+    """Watch the present holder until it is over with it, or it has let go."""
     from qmworkbench.storage.postgres import lease
     from qmworkbench.storage.postgres.connection import connected
 
@@ -79,14 +96,14 @@ def _lapsed_or_state(
         while not stop():
             held = lease.holder(connection, place)
             if not held.ttl_s:
-                return "nobody runs the book; waiting for a platform to watch"
+                return Watched("nobody runs the book; waiting for a platform to watch")
             if not lease.is_locked(connection, place) and not directory.is_held(plan.paths.lease):
                 say(f"standby: {held.sentence()} has died; taking over")
-                return ""
+                return Watched(over=True)
             if watch.silent(held):
                 say(f"standby: {held.sentence()} shows no life; taking over")
                 _push_aside(plan, held.process_id)
-                return ""
+                return Watched(over=True, lapsed=(held.epoch, held.beat))
             if held.sentence() != told:
                 say(f"standby: {held.sentence()} runs the book; waiting")
                 told = held.sentence()
@@ -94,7 +111,7 @@ def _lapsed_or_state(
             if time.monotonic() > look_at_s:
                 _demand_open(plan)
                 look_at_s = time.monotonic() + _CLOSED_EVERY_S
-    return "stopped"
+    return Watched("stopped")
 
 
 def _push_aside(plan: DayPlan, process_id: str) -> None:

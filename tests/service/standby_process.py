@@ -7,7 +7,6 @@ The primary prints "open" and waits for a line before it goes on. The standby pr
 the books agree again, and "held: …" with what entries wait for.
 """
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,8 +43,9 @@ def main(arguments: list[str]) -> None:
     if role == "primary":
         run_headless(plan, all_good, on_open=runs)
         return
-    assert wait_for_lapse(plan, say=say)
-    result = run_headless(dataclasses.replace(plan, standby=True), all_good, on_open=takes_over)
+    taking_over = wait_for_lapse(plan, say=say)
+    assert taking_over is not None
+    result = run_headless(taking_over, all_good, on_open=takes_over)
     say(f"closed with {result.breaks} breaks")
 
 

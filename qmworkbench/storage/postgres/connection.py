@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: what a server must be, and what its errors mean for a book (§6, §21)."""
 
+import logging
 from typing import Any, Final, TypeAlias
 
 import psycopg
@@ -8,6 +9,9 @@ from psycopg import sql
 from qmworkbench.storage.refused import StorageRefused, StoreDamaged
 
 Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
+
+# What went wrong is raised, and told once; the driver would tell it on standard error as well.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 LEAST_VERSION: Final = 150_000
 CONNECT_S: Final = 5

@@ -33,8 +33,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """As whom, and how, a book is taken.
 
     `ttl_s` is how long this writer may send after each beat, 0 for one that sends nothing. `ended` names a process that
-    is known to have ended: its time need not be waited for. `standby` waits for a holder instead of being refused, and
-    ends the connections of one that beats no more. `say` is told what is waited for; `stop` ends the waiting.
+    is known to have ended, `lapsed` the epoch and beat of one that was watched: their time need not be waited for.
+    `standby` waits for a holder instead of being refused, and ends the connections of one that beats no more. `say` is
+    told what is waited for; `stop` ends the waiting.
     """
 
     host: str
@@ -43,6 +44,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     process_id: str = ""
     ttl_s: float = 0.0
     ended: str = ""
+    lapsed: tuple[int, int] | None = None
     standby: bool = False
     say: Callable[[str], None] = lambda text: None
     stop: Callable[[], bool] = lambda: False
@@ -122,7 +124,7 @@ def take(connection: Connection, place: str, book: str, where: str, terms: Terms
         locked, held = lock(connection, place), holder(connection, place)
         if not locked and not terms.standby and time.monotonic() > patience_s:
             raise StoreInUse(f"book {book!r} at {where} is written by {held.sentence()}: end that one first")
-        lapsed = lapsed or watch.silent(held)
+        lapsed = lapsed or watch.silent(held) or (held.epoch, held.beat) == terms.lapsed
         if locked and (lapsed or not held.ttl_s or (held.process_id and held.process_id == terms.ended)):
             return take_over(connection, place, terms)
         if locked and not fenced:
