@@ -346,7 +346,5 @@ class Shell:
     def _publish(self) -> None:
         """Tell the bus what has become durable since the last time."""
         durable = self.journal.durable_seq if self._unpublished else 0
-        while self._unpublished and self._unpublished[0][0] <= durable:
-            seq, events = self._unpublished.popleft()
-            if self._bus is not None:
-                self._bus.publish(seq, events)
+        while self._bus is not None and self._unpublished and self._unpublished[0][0] <= durable:
+            self._bus.publish(*self._unpublished.popleft())
