@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     from qmworkbench.research.sweep import SweepResult
     from qmworkbench.strategies.definition import StrategyDefinition
 
+Fixed = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A parameter that does not vary; may be repeated."),
+]
+Random = Annotated[int | None, typer.Option("--random", metavar="N", help="Draw N combinations.", show_default=False)]
+Search = Annotated[
+    int | None, typer.Option("--search", metavar="N", help="Look for the best in N trials.", show_default=False)
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="ADDRESS", help="A dask scheduler, tcp://HOST:PORT.", show_default=False),
+]
+Threads = Annotated[int | None, typer.Option("--threads", help="Threads; one for each core.", show_default=False)]
+
 _SHOWN: Final = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate", "profit_factor")
 
 
@@ -32,16 +46,9 @@ def sweep(
     symbols: Symbols = None,
     first: From = None,
     last: To = None,
-    values: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A parameter that does not vary; may be repeated."),
-    ] = None,
-    random: Annotated[
-        int | None, typer.Option("--random", metavar="N", help="Draw N combinations.", show_default=False)
-    ] = None,
-    search: Annotated[
-        int | None, typer.Option("--search", metavar="N", help="Look for the best in N trials.", show_default=False)
-    ] = None,
+    values: Fixed = None,
+    random: Random = None,
+    search: Search = None,
     seed: Annotated[int, typer.Option("--seed", help="Of what is drawn, searched and checked.")] = 0,
     by: Annotated[
         str, typer.Option("--by", metavar="FIGURE", help="What ranks, and what a search looks for.")
@@ -57,13 +64,8 @@ def sweep(
     ] = 0.0,
     reverse: Annotated[bool, typer.Option("--reverse", help="Turn a position round on an opposite entry.")] = False,
     as_printed: Annotated[bool, typer.Option("--as-printed", help="Take unadjusted splits as they are.")] = False,
-    cluster: Annotated[
-        str | None,
-        typer.Option("--cluster", metavar="ADDRESS", help="A dask scheduler, tcp://HOST:PORT.", show_default=False),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", help="Threads; one for each core.", show_default=False)
-    ] = None,
+    cluster: Cluster = None,
+    threads: Threads = None,
     check: Annotated[int, typer.Option("--check", min=1, help="Combinations vectorbt simulates again.")] = 8,
     top: Annotated[int, typer.Option("--top", help="How many of the best are shown.")] = 10,
     out_dir: Annotated[
