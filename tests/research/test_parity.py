@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -32,10 +33,29 @@ from tests.service.day_process import cut_short, demo_day
 from tests.strategies.bar_cases import changed
 
 
+@cache
+def short_day(boundaries: int) -> SessionData:
+    """The demo market's day as if it had closed after so many boundaries."""
+    return cut_short(demo_day(), boundaries)
+
+
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> RecordedDay:
     """A short demo day with every strategy, in the ideal venue."""
-    return equities(tmp_path_factory.mktemp("quiet"), cut_short(demo_day(), 200))[0]
+    return equities(tmp_path_factory.mktemp("quiet"), short_day(200))[0]
+
+
+@pytest.fixture(scope="module")
+def compared(quiet: RecordedDay) -> Parity:
+    return parity(quiet)
+
+
+@pytest.fixture(scope="module")
+def closing(tmp_path_factory: pytest.TempPathFactory) -> tuple[SessionData, list[str]]:
+    """A short demo day and the symbols that it left at its close."""
+    whole = short_day(120)
+    found = parity(equities(tmp_path_factory.mktemp("closing"), whole)[0])
+    return whole, [one.symbol for one in found.pairs if "close" in one.recorded_exit]
 
 
 def demand_exact(found: Parity, least: int) -> None:
@@ -61,8 +81,8 @@ def settles(found: Parity) -> None:
 # --- the ideal venue ----------------------------------------------------------------------------------------------
 
 
-def test_a_demo_day_of_every_strategy_is_its_backtest(quiet: RecordedDay) -> None:
-    found = parity(quiet)
+def test_a_demo_day_of_every_strategy_is_its_backtest(compared: Parity) -> None:
+    found = compared
     demand_exact(found, 20)
     assert {one.definition_id for one in found.strategies} == set(catalog.ids())
     assert [level.name for level in found.levels] == ["signal", "order", "trade"]
@@ -81,10 +101,11 @@ def test_real_days_of_forex_are_their_backtests_and_positions_are_carried(shared
     days = forex(tmp_path, shared_data, [date(2016, 6, 22), date(2016, 6, 23), date(2016, 6, 24)])
     assert not days[0].carried
     assert len(days[2].carried) > 5
-    for day in days:
-        demand_exact(parity(day), 15)
-    assert any(pair.carried and not pair.open for pair in parity(days[2]).pairs)
-    assert any(pair.carried and pair.open for day in days for pair in parity(day).pairs)
+    every = [parity(day) for day in days]
+    for found in every:
+        demand_exact(found, 15)
+    assert any(pair.carried and not pair.open for pair in every[2].pairs)
+    assert any(pair.carried and pair.open for found in every for pair in found.pairs)
 
 
 def test_every_strategy_of_forex_has_traded_there() -> None:
@@ -96,7 +117,7 @@ def test_every_strategy_of_forex_has_traded_there() -> None:
 
 
 def short(tmp_path: Path, **plan: object) -> Parity:
-    found = parity(equities(tmp_path, cut_short(demo_day(), 120), **plan)[0])
+    found = parity(equities(tmp_path, short_day(120), **plan)[0])
     settles(found)
     return found
 
@@ -137,7 +158,7 @@ def test_an_order_the_broker_refuses_is_rejected(tmp_path: Path) -> None:
 
 
 def person(tmp_path: Path, act: Callable[[int, State], Command | None]) -> Parity:
-    data = cut_short(demo_day(), 120)
+    data = short_day(80)
     found = parity(equities(tmp_path, data, act=act)[0])
     settles(found)
     return found
@@ -146,7 +167,7 @@ def person(tmp_path: Path, act: Callable[[int, State], Command | None]) -> Parit
 def test_a_position_that_a_person_closes_is_an_operators_action(tmp_path: Path) -> None:
     def act(boundary: int, state: State) -> Command | None:
         held = [one for one in state.positions.values() if one.qty and not one.exit_wanted]
-        if boundary < 150 or not held:
+        if boundary < 130 or not held:
             return None
         return ClosePosition(strategy_id=held[0].strategy_id, symbol=held[0].symbol, reason="I have seen enough")
 
@@ -157,14 +178,14 @@ def test_a_position_that_a_person_closes_is_an_operators_action(tmp_path: Path) 
 
 
 def test_entries_that_a_person_pauses_are_an_operators_action(tmp_path: Path) -> None:
-    found = person(tmp_path, lambda at, _: Pause(reason="lunch") if at == 110 else None)
+    found = person(tmp_path, lambda at, _: Pause(reason="lunch") if at == 100 else None)
     assert causes(found) == {Cause.OPERATOR_ACTION}
     assert all("lunch" in one.why for one in found.differences if one.cause is Cause.OPERATOR_ACTION)
 
 
-def without_first_entry(day: RecordedDay) -> tuple[list[Event], FrameComputed]:
+def without_first_entry(day: RecordedDay, found: Parity) -> tuple[list[Event], FrameComputed]:
     """The record as if the frame of the first entry had come too late: nothing of that trade ever happened."""
-    first = min((one for one in parity(day).pairs if one.recorded_entry_at), key=lambda one: one.recorded_entry_at)  # type: ignore[arg-type,return-value]
+    first = min((one for one in found.pairs if one.recorded_entry_at), key=lambda one: one.recorded_entry_at)  # type: ignore[arg-type,return-value]
     lane = (first.strategy_id, first.symbol)
     frames = [event for event in day.record.events if isinstance(event, FrameComputed)]
     decided = max((one for one in frames if one.as_of < first.recorded_entry_at), key=lambda one: one.as_of)  # type: ignore[operator]
@@ -180,8 +201,10 @@ def _of(event: Event, lane: tuple[str, str]) -> bool:
     return mine and symbol == lane[1] and not kind.startswith(("Assignment", "Run"))
 
 
-def test_a_frame_that_came_too_late_is_a_late_bar_and_silence_is_unexplained(quiet: RecordedDay) -> None:
-    kept, frame = without_first_entry(quiet)
+def test_a_frame_that_came_too_late_is_a_late_bar_and_silence_is_unexplained(
+    quiet: RecordedDay, compared: Parity
+) -> None:
+    kept, frame = without_first_entry(quiet, compared)
     silent = parity(with_events(quiet, kept))
     assert Cause.UNEXPLAINED in causes(silent)
     assert (silent.unexplained_share or 0) > 0
@@ -246,11 +269,12 @@ def quiet_at_the_end(data: SessionData, symbols: Sequence[str], silent: int) -> 
 
 
 @pytest.mark.parametrize("silent", [2, 60])
-def test_a_symbol_that_stops_trading_leaves_at_its_last_print_or_is_held(tmp_path: Path, silent: int) -> None:
-    whole = cut_short(demo_day(), 120)
-    held = [one.symbol for one in parity(equities(tmp_path / "a", whole)[0]).pairs if "close" in one.recorded_exit]
+def test_a_symbol_that_stops_trading_leaves_at_its_last_print_or_is_held(
+    closing: tuple[SessionData, list[str]], tmp_path: Path, silent: int
+) -> None:
+    whole, held = closing
     assert held
-    day = equities(tmp_path / "b", quiet_at_the_end(whole, held, silent))[0]
+    day = equities(tmp_path, quiet_at_the_end(whole, held, silent))[0]
     found = parity(day)
     settles(found)
     assert found.unexplained_share == 0
@@ -272,12 +296,11 @@ def test_a_session_cut_off_is_compared_as_far_as_it_went(quiet: RecordedDay) -> 
 
 
 def test_nothing_to_compare_has_no_share(tmp_path: Path) -> None:
-    day = equities(tmp_path, cut_short(demo_day(), 5))[0]
+    day = equities(tmp_path, short_day(5))[0]
     found = parity(day)
     assert found.unexplained_share is None
     assert (found.pairs, found.expected_pnl, found.recorded_pnl) == ((), 0.0, 0.0)
 
 
-def test_a_result_is_the_same_read_back(quiet: RecordedDay) -> None:
-    found = parity(quiet)
-    assert msgspec.json.decode(msgspec.json.encode(found), type=Parity) == found
+def test_a_result_is_the_same_read_back(compared: Parity) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(compared), type=Parity) == compared
