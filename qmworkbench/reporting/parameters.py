@@ -134,6 +134,50 @@ class ParityParameters(SessionParameters):
     cost_bps: float = Field(default=3.0, ge=0, le=500)
 
 
+class SweepParameters(Parameters):
+    """A sweep to look at: one kept by `qm sweep` in `sweep_dir`, or one made now from all that stands before `x`.
+
+    `x` and `y` are the parameters of the map, empty for the first two that vary; `metric` is a figure of which more is
+    better.
+    """
+
+    sweep_dir: Path | None = None
+    strategy: str = "donchian"
+    data: str = "package:bokeh-sampledata"
+    symbols: str = "AAPL,GOOG,IBM,MSFT"
+    first: date | None = date(2005, 6, 1)
+    last: date | None = None
+    grid: str = "entry_bars=20:200:20,exit_bars=10:60:10"
+    fixed: str = "flat=carry,short=false"
+    cost_bps: float = Field(default=5.0, ge=0, le=500)
+    cash: float = Field(default=100_000.0, gt=0, le=1e12)
+    x: str = ""
+    y: str = ""
+    metric: Literal["sharpe", "total_return", "profit_factor", "win_rate", "max_drawdown"] = "sharpe"
+
+
+class StrategyCardParameters(Parameters):
+    """A catalog entry with its evidence.
+
+    `data`, `symbols`, `first`, `last` are the bars a look-ahead examination is made on; `book_dir` a book whose
+    sessions it ran in; `runs` where backtests are kept, DATA/runs otherwise.
+    """
+
+    strategy: str = "opening-range"
+    data: str = "demo:7:8"
+    symbols: str = "all"
+    first: date | None = date(2024, 3, 7)
+    last: date | None = date(2024, 3, 8)
+    book_dir: Path | None = None
+    runs: Path | None = None
+
+
+class DataCheckParameters(Parameters):
+    """A bar file, the name of one on the shelf, or package:NAME."""
+
+    data: str = "package:bokeh-sampledata"
+
+
 @dataclass(frozen=True)
 class Report:
     """One report: its notebook in `folder`, its parameters, and its title."""
@@ -156,7 +200,10 @@ REPORTS: Final[dict[str, Report]] = {
         Report("trade_review", "Trade review", SessionParameters),
         Report("parity_review", "Parity review", ParityParameters),
         Report("backtest_explorer", "Backtest explorer", BacktestParameters),
+        Report("strategy_card", "Strategy card", StrategyCardParameters),
+        Report("data_check", "Data check", DataCheckParameters),
         Report("walk_forward", "Walk-forward", WalkForwardParameters),
+        Report("sweep_explorer", "Sweep explorer", SweepParameters),
     )
 }
 
