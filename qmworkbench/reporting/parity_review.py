@@ -32,7 +32,7 @@ from qmworkbench.service.parity_book import keep, kept_between, parity_of
 from qmworkbench.storage.refused import StorageRefused
 
 _AT: Final = clock(ZONE)
-_ROWS: Final = 60
+_ROWS: Final = 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,7 @@ def by_cause(source: ParitySource) -> Html:
 def trades(source: ParitySource) -> Html:
     """The trades of both sides beside each other, those that differ first."""
     pairs = sorted(source.found.pairs, key=_interest)
-    rows = [_as_row(pair) for pair in pairs[:_ROWS]]
+    rows = [_as_row(pair) for pair in pairs]
     columns = [
         Column("symbol", "Symbol", kind="keep"),
         Column("side", "Side", kind="keep"),
@@ -182,14 +182,17 @@ def trades(source: ParitySource) -> Html:
         Column("pnl", "P&L", kind="num", format=_both),
         Column("causes", "Made differ by"),
     ]
-    shown = table(
-        rows, columns, empty="Neither side traded.", flag=lambda row: "unexplained" in row["causes"], kind="pairs"
-    )
-    beyond = len(pairs) - len(rows)
-    more = Html(f'<p class="muted">{beyond} more pairs agree and are not listed.</p>') if beyond > 0 else Html("")
+    shown = table(rows[:_ROWS], columns, empty="Neither side traded.", flag=_has_unexplained, kind="pairs")
+    if rows[_ROWS:]:
+        more = table(rows[_ROWS:], columns, empty="", flag=_has_unexplained, kind="pairs")
+        shown = Html(f"{shown}<details><summary>{len(rows) - _ROWS} more</summary>{more}</details>")
     drawn = charts.equity(source.found, zone=ZONE) if any(pair.recorded_exit_at for pair in pairs) else Html("")
     note = "Above the backtest, below the session; one line where both agree. Times are New York time."
-    return section("Trades side by side", drawn, shown, more, note=note)
+    return section("Trades side by side", drawn, shown, note=note)
+
+
+def _has_unexplained(row: Mapping[str, Any]) -> bool:
+    return Cause.UNEXPLAINED.value in str(row["causes"])
 
 
 def _interest(pair: TradePair) -> tuple[int, float, str]:
