@@ -225,5 +225,5 @@ def conclusion(checked: DataChecked) -> Conclusion:
     headline = f"{checked.file.name}: {found.rows:,} rows of {found.symbols:,} symbols, {said}"
     reasons = [f"{one.title}: {one.value}. {one.detail}" for one in made if one.status is not CheckStatus.PASS]
     reasons += [str(one) for one in found.findings if one.severity is Severity.REFUSE]
-    facts = {"file": str(checked.file), "sessions": f"{len(found.sessions):,}"}
+    facts = {"data": checked.asked.data, "sessions": f"{len(found.sessions):,}"}
     return Conclusion(verdict_of(made), headline, reasons=reasons, where=checked.file.name, facts=facts)
