@@ -12,7 +12,7 @@ from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import Leg, Order
 from qmworkbench.trading.state import EXTERNAL, State
 
-_KEPT: Final = "coming"
+KEPT: Final = "coming"  # where they are beside the state
 
 # Money by (currency, margin rate): worth in that currency, and what was set aside for it in the account's. What is of
 # no instrument of the session has neither currency nor margin.
@@ -92,18 +92,18 @@ def may_open(state: State) -> list[tuple[Order, Decimal]]:
 
 def coming(state: State) -> Coming:
     """What is on its way now."""
-    kept: Coming | None = state.__dict__.get(_KEPT)
+    kept: Coming | None = state.__dict__.get(KEPT)
     if kept is None:
         kept = Coming()
         for order, qty in may_open(state):
             kept.add(state, order, qty)
-        state.__dict__[_KEPT] = kept
+        state.__dict__[KEPT] = kept
     return kept
 
 
 def intended(state: State, order: Order) -> None:
     """An order has just been intended, and nothing else has changed."""
-    kept: Coming | None = state.__dict__.get(_KEPT)
+    kept: Coming | None = state.__dict__.get(KEPT)
     if kept is None or not opens(order):
         return
     if order.leg is Leg.ENTRY:
@@ -114,4 +114,4 @@ def intended(state: State, order: Order) -> None:
 
 def forget(state: State) -> None:
     """Anything else has changed."""
-    state.__dict__.pop(_KEPT, None)
+    state.__dict__.pop(KEPT, None)

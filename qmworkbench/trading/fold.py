@@ -12,7 +12,7 @@ from qmworkbench.domain.events import DECISION_TYPES, Event, analytics, control,
 from qmworkbench.domain.events.market import WatchState
 from qmworkbench.domain.sessions import BlockScope
 from qmworkbench.trading import fold_control, fold_fills, fold_orders, fold_overnight, fold_reconciliation
-from qmworkbench.trading.coming import forget
+from qmworkbench.trading.coming import KEPT
 from qmworkbench.trading.state import (
     Assignment,
     Block,
@@ -55,6 +55,9 @@ INERT: frozenset[type[Event]] = frozenset(
     }
 )
 
+# The sums of what is on its way (coming.py) follow the one by themselves; the other concerns no order yet.
+_ADDS_OR_KEEPS: Final = frozenset({orders.OrderIntended, orders.ExecutionReported})
+
 
 def apply(state: State, event: Event) -> None:
     """Fold one event into the state."""
@@ -64,8 +67,8 @@ def apply(state: State, event: Event) -> None:
     change = _APPLY.get(kind)
     if change is not None:
         change(state, event)
-        if kind is not orders.OrderIntended:
-            forget(state)
+        if kind not in _ADDS_OR_KEEPS:
+            state.__dict__.pop(KEPT, None)
 
 
 def fold(events: Iterable[Event], state: State | None = None) -> State:

@@ -12,6 +12,7 @@ from qmworkbench.domain.events.market import (
 )
 from qmworkbench.domain.events.session import RunEnded
 from qmworkbench.domain.ids import signal_id
+from qmworkbench.domain.orders import Leg
 from qmworkbench.domain.sessions import Phase, Priority, TradingState
 from qmworkbench.trading import allocator, exits, feed_quality, watchlist
 from qmworkbench.trading.decision import Decision
@@ -57,14 +58,14 @@ def _entries(decision: Decision, signals: dict[str, SignalRow]) -> None:
         rank = item.rank if item is not None and item.rank is not None else 1_000_000
         return rank, row.symbol, row.strategy_id
 
+    as_of = decision.at.isoformat(timespec="seconds")
     for row in sorted(rows, key=order):
-        _entry(decision, row)
+        _entry(decision, row, as_of)
 
 
-def _entry(decision: Decision, row: SignalRow) -> None:
+def _entry(decision: Decision, row: SignalRow, as_of: str) -> None:
     state = decision.state
     kind = "entry_long" if row.entry_long else "entry_short"
-    as_of = decision.at.isoformat(timespec="seconds")
     raised = SignalRaised(
         at=decision.at,
         signal_id=signal_id(strategy_id=row.strategy_id, symbol=row.symbol, as_of=as_of, kind=kind),
@@ -93,11 +94,11 @@ def _why_ignored(state: State, row: SignalRow) -> str:
         if (held.qty > 0) == row.entry_long:
             return "the same side is already held"
         return "it closes the opposite position instead"
-    if watchlist.pending_entry(state, row.strategy_id, row.symbol):
-        return "an entry is already on its way"
-    if state.working_for(row.strategy_id, row.symbol):
-        return "an exit is still working"
-    return ""
+    working = state.working_for(row.strategy_id, row.symbol)
+    if not working:
+        return ""
+    entering = any(order.leg is Leg.ENTRY for order in working)
+    return "an entry is already on its way" if entering else "an exit is still working"
 
 
 def on_strategy_fault(decision: Decision, event: StrategyFaulted) -> None:

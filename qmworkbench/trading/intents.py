@@ -46,18 +46,35 @@ def _legs(state: State, raised: SignalRaised, flat_policy: str) -> tuple[LegRequ
     is flat.
     """
 
-    def leg(kind: Leg, ord_type: OrdType, tif: TimeInForce, **prices: Decimal | int | None) -> LegRequest:
-        name = _id(state, raised.strategy_id, raised.symbol, raised.signal_id, kind, 1)
-        return LegRequest(cl_ord_id=name, leg=kind, ord_type=ord_type, time_in_force=tif, **prices)  # type: ignore[arg-type]
+    def name(kind: Leg) -> str:
+        return _id(state, raised.strategy_id, raised.symbol, raised.signal_id, kind, 1)
 
     rest = TimeInForce.GTC if flat_policy == "carry" else TimeInForce.DAY
     legs: list[LegRequest] = []
     if raised.stop_px is not None:
-        legs.append(leg(Leg.STOP, OrdType.STOP, rest, stop_px=raised.stop_px, trail_bps=raised.trail_bps))
+        legs.append(
+            LegRequest(
+                cl_ord_id=name(Leg.STOP),
+                leg=Leg.STOP,
+                ord_type=OrdType.STOP,
+                time_in_force=rest,
+                stop_px=raised.stop_px,
+                trail_bps=raised.trail_bps,
+            )
+        )
     if raised.target_px is not None:
-        legs.append(leg(Leg.TARGET, OrdType.LIMIT, rest, limit_px=raised.target_px))
+        legs.append(
+            LegRequest(
+                cl_ord_id=name(Leg.TARGET),
+                leg=Leg.TARGET,
+                ord_type=OrdType.LIMIT,
+                time_in_force=rest,
+                limit_px=raised.target_px,
+            )
+        )
     if flat_policy == "at_close":
-        legs.append(leg(Leg.CLOSE, OrdType.MARKET, TimeInForce.AT_CLOSE))
+        close = TimeInForce.AT_CLOSE
+        legs.append(LegRequest(cl_ord_id=name(Leg.CLOSE), leg=Leg.CLOSE, ord_type=OrdType.MARKET, time_in_force=close))
     return tuple(legs)
 
 

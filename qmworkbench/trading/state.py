@@ -170,6 +170,8 @@ class State(msgspec.Struct, kw_only=True, dict=True):
         """Orders in the symbol are for a part of what the broker holds: symbols are shared, or it came to be shared."""
         if self.day.shared_symbols:
             return True
+        if len(self.positions) == len(self.net):
+            return False  # every symbol has one holder
         return sum(held.strategy_id != EXTERNAL for held in self.holders(symbol)) > 1
 
     def held_symbols(self) -> list[str]:

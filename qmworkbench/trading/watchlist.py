@@ -2,7 +2,6 @@
 
 from qmworkbench.domain.candidates import Candidate, NearMiss
 from qmworkbench.domain.events.market import AssignmentEnded, NearMissSeen, WatchlistChanged, WatchState
-from qmworkbench.domain.orders import Leg
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.state import State
 
@@ -120,8 +119,3 @@ def close_all(decision: Decision, reason: str) -> None:
         item = decision.state.day.watchlist[symbol]
         to = WatchState.CLOSED if WatchState.ENTERED in item.times else WatchState.EXPIRED
         let_go(decision, symbol, to, reason)
-
-
-def pending_entry(state: State, strategy_id: str, symbol: str) -> bool:
-    """An entry of this instance in this symbol is on its way."""
-    return any(o.leg is Leg.ENTRY for o in state.working_for(strategy_id, symbol))
