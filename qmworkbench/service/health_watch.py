@@ -10,6 +10,9 @@ from qmworkbench.service.platform import Platform
 
 LOOP_LAG_LIMIT_MS: Final = 500.0
 ANALYTICS_LAG_LIMIT: Final = 20_000
+# What is wrong with the record is shown within HEALTH_WITHIN_S; looking takes a second of that.
+HEALTH_WITHIN_S: Final = 5.0
+COMMIT_LIMIT_S: Final = 3.0
 
 
 def look(platform: Platform, *, serving: bool, loop_lag_ms: float) -> None:
@@ -40,8 +43,14 @@ def _store(platform: Platform, at: datetime) -> None:
     if failure is not None:
         platform.board.failed("store", str(failure))
         platform.board.failed("execution", "nothing is sent after the journal or the kernel failed")
-    elif trouble := platform.book_lease.trouble():
-        platform.board.failed("store", trouble)
+        return
+    waits_s = platform.journal.writing_s
+    trouble = f"a commit has been under way for {waits_s:.0f} s" if waits_s > COMMIT_LIMIT_S else ""
+    trouble = trouble or platform.book_lease.trouble()
+    if trouble:
+        platform.board.failed("store", f"{trouble}: nothing is decided on that is not on record")
+    elif platform.board.of("store").detail:
+        platform.board.succeeded("store", at)
 
 
 def _feed(platform: Platform, at: datetime) -> None:

@@ -65,6 +65,11 @@ class ChainedJournal(ABC, Generic[C]):
         return self._writer.durable()
 
     @property
+    def writing_s(self) -> float:
+        """For how many seconds the present commit has been under way, 0 where none is: a store that hangs."""
+        return self._writer.writing_s()
+
+    @property
     def commits(self) -> int:
         """How many transactions this process has made."""
         return self._writer.commits

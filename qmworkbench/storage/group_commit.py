@@ -1,6 +1,7 @@
 """The journal's writer thread: it alone writes, and commits everything queued at once (§21)."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -56,6 +57,7 @@ class GroupCommit(Generic[C]):
         self._wanted = False
         self._closing = False
         self._failure: JournalFailed | None = None
+        self._writing_since_s: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"journal {name}", daemon=True)
         self._thread.start()
 
@@ -63,6 +65,11 @@ class GroupCommit(Generic[C]):
         """The newest record of a stream that is surely on disk; still answers after a failure."""
         with self._lock:
             return self._durable[stream]
+
+    def writing_s(self) -> float:
+        """For how many seconds the present commit has been under way; 0 where none is."""
+        since_s = self._writing_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
 
     def raise_if_failed(self) -> None:
         if self._failure is not None:
@@ -140,10 +147,12 @@ class GroupCommit(Generic[C]):
             self._wanted = False
             closing = self._closing
         if any(taken.values()):
+            self._writing_since_s = time.monotonic()
             if self.before_commit is not None:
                 self.before_commit()
             self._sink.write(taken)
             self.commits += 1
+            self._writing_since_s = None
         with self._lock:
             for stream, rows in taken.items():
                 if rows:
@@ -166,6 +175,7 @@ class GroupCommit(Generic[C]):
             f"{self._name} could not be written ({told}): no effect may leave any more; {self._remedy}"
         )
         failure.__cause__ = error
+        self._writing_since_s = None
         with self._lock:
             self._failure = failure
             for queue in self._queued.values():

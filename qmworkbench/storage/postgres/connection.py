@@ -15,12 +15,14 @@ logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 LEAST_VERSION: Final = 150_000
 CONNECT_S: Final = 5
-# A server that is gone without a word is noticed: TCP keepalives find a dead peer after about ten seconds.
+# A server that is gone without a word is noticed: TCP keepalives find a dead peer after about ten seconds, and what
+# was sent and is not acknowledged by its machine counts as lost after fifteen.
 _KEEPALIVES: Final[dict[str, Any]] = {
     "keepalives": 1,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
 }
 
 
