@@ -72,7 +72,7 @@ def load(parameters: WalkForwardParameters, *, data: Path | None = None) -> Walk
         p.strategy,
         source,
         p.grid,
-        fixed=_fixed(p.fixed),
+        fixed=values_of(p.fixed),
         symbols=symbols,
         period=period,
         terms=Terms(fee_rate=p.cost_bps / 10_000),
@@ -94,7 +94,7 @@ def walked(trials: SessionTrials, p: WalkForwardParameters) -> WalkForward:
     return from_matrix(trials.returns, cut, params=trials.params)
 
 
-def _fixed(given: str) -> dict[str, Value]:
+def values_of(given: str) -> dict[str, Value]:
     """`flat=carry,short=false` as values."""
     found: dict[str, Value] = {}
     for piece in filter(None, (one.strip() for one in given.split(","))):

@@ -114,12 +114,12 @@ def test_parameters_that_contradict_themselves_are_refused(given: dict[str, Any]
 
 
 def test_fixed_parameters_are_read_as_what_they_are() -> None:
-    assert runs._fixed("flat=carry, short=false,stop_atr=1.5,atr_bars=20") == {
+    assert runs.values_of("flat=carry, short=false,stop_atr=1.5,atr_bars=20") == {
         "flat": "carry", "short": False, "stop_atr": 1.5, "atr_bars": 20,
     }  # fmt: skip
-    assert runs._fixed("") == {}
+    assert runs.values_of("") == {}
     with pytest.raises(ValueError, match="'carry': give NAME=VALUE"):
-        runs._fixed("carry")
+        runs.values_of("carry")
 
 
 @pytest.mark.slow
