@@ -25,6 +25,7 @@ def asked(absent: int | None = 2, *, queries: int = 2, seconds: float = 10, last
     now = built.state.clock()
     built.order.last_at = now - timedelta(seconds=seconds) if last_at else None
     built.order.intended_at = now - timedelta(seconds=seconds)
+    built.state.reconciliation.asked.clear()
     if absent is not None:
         built.state.reconciliation.asked[built.order.cl_ord_id] = Asked(at=now, absent=absent)
     return built

@@ -317,6 +317,18 @@ def test_the_close_is_what_other_orders_cannot_close() -> None:
     assert closes(short.told(position(-100), seconds=5)) == [(Side.BUY, D(100))]
 
 
+def test_the_last_share_and_a_part_of_one_are_closed_too() -> None:
+    made = drill()
+    for order in made.state.working():
+        order.order_qty = D(99)
+    assert closes(made.told(position(), seconds=5)) == [(Side.SELL, D(1))]
+    part = drill()
+    for order in part.state.working():
+        order.side, order.order_qty = Side.BUY, D("0.5")
+    half = msgspec.structs.replace(position(), qty=D("0.5"))
+    assert closes(part.told(half, seconds=5)) == [(Side.SELL, D("0.5"))], "what buys closes nothing of it"
+
+
 def test_one_close_at_a_time_each_under_a_name_of_its_own() -> None:
     made = closing()
     first = next(order for order in made.state.orders.values() if order.leg is Leg.LIQUIDATE)
@@ -579,6 +591,7 @@ def test_without_an_outside_part_it_is_the_mark_and_without_a_mark_what_was_paid
 
 def test_nothing_is_booked_while_anything_can_still_move() -> None:
     assert offset(against(), position()) == [], "the broker holds some"
+    assert offset(against(), position(1)) == [], "or one"
     made = against()
     assert offset(made, orders=(made.built.as_told(),)) == [], "something works there"
     made.state.net["AAA"] = NetPosition(qty=D(1), cost=D(20))

@@ -151,6 +151,11 @@ def test_readings_of_an_emergency_are_counted_by_itself(built: Desk) -> None:
     assert state.emergency.reads == 1
 
 
+def test_a_reading_for_an_emergency_that_is_not_on_record_is_one_like_any_other(built: Desk) -> None:
+    started(built, Trigger.EMERGENCY)
+    assert (built.state.emergency, built.state.reconciliation.pending) == (None, Trigger.EMERGENCY)
+
+
 @pytest.mark.parametrize(
     ("halt", "result", "then"),
     [

@@ -11,7 +11,7 @@ from qmworkbench.domain.events.control import AlertCleared, AlertRaised
 from qmworkbench.domain.events.orders import CancelRequested, OrderChanged, OrderQueried, ReportQuarantined
 from qmworkbench.domain.execution import BrokerOrder, BrokerSnapshot, ExecType
 from qmworkbench.domain.orders import Arc, Leg, OrdStatus, Side
-from qmworkbench.trading import duplicates, order_queries
+from qmworkbench.trading import duplicates, holdings, order_queries
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.leg_adoption import leg_of
 from tests.trading.oms_cases import D, Desk, desk, held, legs
@@ -203,6 +203,16 @@ def test_legs_that_the_broker_works_end_by_its_own_word() -> None:
     assert ended == {leg.cl_ord_id for leg in legs(built)} - {alive.cl_ord_id}
 
 
+def test_an_entry_takes_its_own_legs_along_and_no_other_order_in_doubt() -> None:
+    built = desk()
+    other = msgspec.structs.replace(built.order)
+    other.cl_ord_id, other.leg, other.status, other.parent_id = "way-out", Leg.EXIT, OrdStatus.UNKNOWN, None
+    holdings.admit(built.state, other)
+    events = built.say(ExecType.CANCELED, cum_qty=D(0))
+    ended = {e.cl_ord_id for e in of(events, OrderChanged) if e.arc is Arc.ABANDON}
+    assert ended == {leg.cl_ord_id for leg in legs(built)}
+
+
 # --- legs under names of the broker's own --------------------------------------------------------------------------
 
 
@@ -269,6 +279,11 @@ def test_of_two_that_work_for_one_order_the_one_we_know_stays() -> None:
         built.state.alerts.clear()
         events = looked(built, *orders)
         assert [event.cl_ord_id for event in of(events, CancelRequested)] == ["a-second"]
+    renamed = built.as_told(orig_cl_ord_id="nobody")
+    assert len(of(looked(built, renamed, second), CancelRequested)) == 1, "known by its own id, whatever it replaced"
+    for orders in ((ours, second), (second, ours)):
+        built.state.alerts.clear()
+        events = looked(built, *orders)
         assert len(of(events, ReportQuarantined)) == 1
         assert len(of(events, AlertRaised)) >= 1
     again = looked(built, ours, second)
