@@ -30,7 +30,7 @@ from qmworkbench.research.tape import Floats, Tape, Terms
 from qmworkbench.strategies import catalog
 from qmworkbench.strategies.bars import BARS_SCHEMA
 
-HEIGHT, VARIANTS, ROUNDS, SEED = 10_140, 64, 3, 2
+HEIGHT, VARIANTS, ROUNDS, SEED = 10_140, 64, 3, 5
 CASH = 100_000.0
 TERMS = Terms(fee_rate=1e-5, slippage_rate=1e-5)
 COMPARED = (Figure.TOTAL_RETURN, Figure.SHARPE, Figure.MAX_DRAWDOWN_CLOSES, Figure.TRADES, Figure.WIN_RATE,
