@@ -4,7 +4,7 @@
 # The interpreter is chosen by PYTHON: make day PYTHON=python3.13
 
 .DEFAULT_GOAL := help
-.PHONY: help day test check kill sweep mutants bench lab clean distclean setup
+.PHONY: help day test check kill crashes sweep mutants bench lab clean distclean setup
 
 BIN := .venv/bin
 ARGS ?=
@@ -33,6 +33,9 @@ sweep: setup ## every recorded day there is: no break, and GO
 
 kill: setup ## kill the platform at 200 random instants, its venue in another process, and hold what it promises
 	$(BIN)/python scripts/kill.py $(ARGS)
+
+crashes: setup ## kill a journal's writer and its server 60 times each; nothing acknowledged may be lost
+	$(BIN)/python scripts/kill_stores.py $(ARGS)
 
 mutants: setup ## plant small bugs in what keeps orders safe; a test must notice each
 	$(BIN)/python scripts/mutants.py $(ARGS)

@@ -122,6 +122,29 @@ def client_first(client: redis.Redis, stream: str) -> int:
     return int(entry.split(b"-")[0])
 
 
+def test_redis_that_is_flushed_is_a_gap_and_goes_on(tmp_path: Path, book: str) -> None:
+    server = RedisServer(tmp_path / "redis")  # its own: a flush takes everybody's
+    server.up()
+    bus = RedisBus(server.url(), book=book, origin="a")
+    try:
+        with client_of(server.url()) as client:
+            live = LiveState(client, book)
+            live.put(3, b"shown")
+            bus.publish(3, decisions(3))
+            assert bus.flush()
+            client.flushall()
+            assert live.get() is None, "it is shown again a second later"
+            bus.publish(5, decisions(2, first=4))
+            assert bus.flush()
+            assert (bus.health.connected, bus.health.dropped) == (True, 0)
+            assert _read(client, bus.stream, 3, 2) == decisions(2, first=4), "who had heard all goes on"
+            with pytest.raises(Gap, match="decisions 2 to 3 are not on the bus: read them from the journal"):
+                _read(client, bus.stream, 1, 4)
+    finally:
+        bus.close()
+        server.down()
+
+
 def test_a_queue_that_overflows_drops_the_oldest_and_says_so(book: str) -> None:
     bus = RedisBus("redis://127.0.0.1:1/0", book=book, origin="a", queue_limit=5)
     for seq in range(1, 21):

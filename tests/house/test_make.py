@@ -15,7 +15,21 @@ import pytest
 
 from tests.house.checkout import ROOT
 
-TARGETS = ["help", "day", "test", "check", "sweep", "kill", "mutants", "simulate", "bench", "lab", "clean", "distclean"]
+TARGETS = [
+    "help",
+    "day",
+    "test",
+    "check",
+    "sweep",
+    "kill",
+    "crashes",
+    "mutants",
+    "simulate",
+    "bench",
+    "lab",
+    "clean",
+    "distclean",
+]
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
 

@@ -130,6 +130,23 @@ def test_what_hangs_is_fenced_in_the_directory_and_in_the_database(
     hung.release()
 
 
+def test_no_time_of_day_decides_who_writes(plan: DayPlan) -> None:
+    """The holder's clock was years ahead, and has been set back since: only that it beats no more counts."""
+    ahead = Terms(host="elsewhere", pid=7, since="2199-01-01T00:00:00Z", process_id="ahead", ttl_s=0.4)
+    journal = open_journal(plan.paths, book=plan.book, store=plan.store, terms=ahead)
+    journal.append(decisions(2))
+    journal.close()  # without a word that it lets go: as a kill
+    waits: list[str] = []
+    after = taken(plan, "next", say=waits.append)
+    assert waits == ["waiting for process 7 on elsewhere since 2199-01-01T00:00:00Z, which may still send"]
+    assert [event for _, event in after.read()] == decisions(2)
+    after.append([decisions(1)[0], *decisions(1, first=9)])  # events of an earlier time follow like any others
+    assert after.sync() == 4
+    assert after.verify()["decisions"][0] == 4
+    after.close()
+    taken(plan, "third", ended="next").close()  # and one that is known to be dead is not waited for at all
+
+
 def test_a_platform_that_lets_go_on_purpose_is_not_taken_over_from(plan: DayPlan) -> None:
     journal = taken(plan, "first")
     beat = Heartbeat(plan.store.address, journal.place, journal.epoch, 0.4)

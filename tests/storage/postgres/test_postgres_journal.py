@@ -146,7 +146,7 @@ def test_a_server_that_crashes_again_and_again_loses_nothing_acknowledged(tmp_pa
     server.up()
     acknowledged = 0
     try:
-        for _ in range(5):
+        for _ in range(2):  # `make crashes` does it more often
             journal = PostgresJournal(server.dsn(), book="crash")
             assert journal.head[0] >= acknowledged
             crash = threading.Timer(0.15, server.kill)
