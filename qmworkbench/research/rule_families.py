@@ -7,6 +7,7 @@ is no member, or of which a parameter has no place here, is evaluated by its own
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -111,6 +112,8 @@ class Values:
 
 
 _SETTING: Final = ("from_bar", "min_bars_left", "atr_bars", "min_atr_bps")
+_LENGTHS: Final = ("rsi_bars", "mean_bars", "atr_bars")
+_BOUNDS: Final = ("oversold", "exit_rsi", "min_stretch_atr", "max_stretch_atr")
 
 
 def _stacked(columns: Sequence[Column]) -> Column:
@@ -148,6 +151,29 @@ def _channels(shared: Shared, values: Values) -> Arguments:
     bottoms = _stacked([shared.indicator(ind.prior_low(n)) for n in lengths])
     windows = tuple(np.array([place[n] for n in column], np.int64) for column in (entry, leave))
     return tops, bottoms, windows, _settings(shared, values)
+
+
+def _turns(shared: Shared, values: Values) -> Arguments:
+    """The columns are those of the strategy's own program: its index in tenths, the bar before, stretch and mean."""
+    from qmworkbench.strategies.rsi_reversion import DEFINITION
+
+    told, at = values.distinct(*_LENGTHS)
+    names = ("s_rsi", "s_rsi_before", "s_stretch", "f_mean")
+
+    def make(lengths: tuple[int, ...]) -> Column:
+        params = DEFINITION.parameters(dict(zip(_LENGTHS, lengths, strict=True)))
+        frame = DEFINITION.program(params).with_signals(shared.bars.frame)
+        return np.stack([frame[name].to_numpy()[shared.bars.history :] for name in names])
+
+    columns = [shared.get(("turns", lengths), partial(make, lengths)) for lengths in told]
+    wide = tuple(_stacked([one[place] for one in columns]) for place in range(len(names)))
+    bounds = tuple(np.ascontiguousarray(values[name], np.float64) for name in _BOUNDS)
+    rests = np.ascontiguousarray(values["target_at"] == "mean", np.bool_)
+    return wide, at, bounds, rests, _settings(shared, values)
+
+
+def _turns_width(values: Values) -> int:
+    return 32 * len(values.distinct(*_LENGTHS)[0]) + _settings_width(values)
 
 
 def _settings_width(values: Values) -> int:
@@ -189,11 +215,13 @@ def family_of(definition: StrategyDefinition) -> Family | None:
     Only the very definition counts, not one of the same name: changed rules are never evaluated by the old kernel.
     """
     from qmworkbench.strategies.donchian import DEFINITION as DONCHIAN
+    from qmworkbench.strategies.rsi_reversion import DEFINITION as RSI_REVERSION
     from qmworkbench.strategies.sma_cross import DEFINITION as SMA_CROSS
 
     families = (
         Family(SMA_PLAIN, "plain_crosses", _plain, lambda _: 0),
         Family(SMA_CROSS, "crosses", _crosses, _settings_width),
         Family(DONCHIAN, "channels", _channels, _channels_width),
+        Family(RSI_REVERSION, "turns", _turns, _turns_width),
     )
     return next((family for family in families if family.definition is definition), None)

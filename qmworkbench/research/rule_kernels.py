@@ -187,6 +187,37 @@ def channel_codes(
         was_long, was_short = leaves_long, leaves_short
 
 
+@compiled
+def turn_codes(
+    index: tuple[Floats, Floats],
+    stretch: Floats,
+    bounds: tuple[float, float, float, float],
+    may: tuple[Codes, Codes],
+    sides: tuple[bool, bool],
+    code: Codes,
+) -> None:
+    """`rsi_reversion`: the index (now, a bar before) turns back beyond `bounds` (oversold, exit, least and most
+    stretch) while the close is stretched the other way."""
+    now, before = index
+    low, leave, least, most = bounds
+    fits, free = may
+    was_long = was_short = np.int8(0)
+    buys, sells = np.int8(1 if sides[0] else 0), np.int8(1 if sides[1] else 0)
+    for i in range(len(stretch)):
+        far, reach = stretch[i], abs(stretch[i])
+        ready = fits[i] & free[i] & np.int8(reach >= least) & np.int8((reach <= most) | (most == 0.0))
+        leaves_long, leaves_short = np.int8(now[i] >= leave), np.int8(now[i] <= 100.0 - leave)
+        up = np.int8((before[i] < low) & (now[i] >= low) & (far < 0.0))
+        down = np.int8((before[i] > 100.0 - low) & (now[i] <= 100.0 - low) & (far > 0.0))
+        long = up & buys & ready & (leaves_long ^ np.int8(1))
+        short = down & sells & ready & (leaves_short ^ np.int8(1))
+        both = (long & short) ^ np.int8(1)
+        begins_long = leaves_long & (was_long ^ np.int8(1))
+        begins_short = leaves_short & (was_short ^ np.int8(1))
+        code[i] = (long & both) * _EL + (short & both) * _ES + begins_long * _XL + begins_short * _XS
+        was_long, was_short = leaves_long, leaves_short
+
+
 # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -211,15 +242,25 @@ def level_above(px: float, close: float, tick: float) -> float:
 
 
 @compiled
-def planned(plan: Floats, at: int, long: bool, close: float, tick: float, atr: float, levels: Levels) -> bool:
-    """Write the levels of the entry at place `at`; False where they make no sense against its own close."""
+def planned(
+    plan: Floats, at: int, long: bool, market: tuple[float, float], aims: tuple[float, float], levels: Levels
+) -> bool:
+    """Write the levels of the entry at place `at`; False where they make no sense against its own close.
+
+    `market` is the deciding close and the tick; `aims` the true range its stop is counted in, and the price its target
+    rests at, NaN where the target is counted in risks.
+    """
+    close, tick = market
+    atr, rest = aims
     stop = target = np.nan
-    if levels.stop_atr == levels.stop_atr:
+    if not np.isnan(levels.stop_atr):
         room = levels.stop_atr * atr
         stop = level_below(close - room, close, tick) if long else level_above(close + room, close, tick)
         if levels.target_r != 0:
             reach = close + levels.target_r * (close - stop)
             target = level_above(reach, close, tick) if long else level_below(reach, close, tick)
+    if not np.isnan(rest):
+        target = level_above(rest, close, tick) if long else level_below(rest, close, tick)
     plan[STOP, at], plan[TARGET, at] = stop, target
     plan[TRAIL, at], plan[HOLD, at] = levels.trail_bps, levels.max_hold_bars
     if long:
@@ -228,8 +269,12 @@ def planned(plan: Floats, at: int, long: bool, close: float, tick: float, atr: f
 
 
 @compiled
-def gather(room: Room, priced: Priced, atr: Floats, levels: Levels) -> Events:
-    """The codes as events, entries with levels and units. `atr` may be empty where there is no stop."""
+def gather(room: Room, priced: Priced, aims: tuple[Floats, Floats], levels: Levels) -> Events:
+    """The codes as events, entries with levels and units.
+
+    `aims`: true ranges and prices that targets rest at, by row; empty where there is no stop, no such target.
+    """
+    atr, rests = aims
     what, plan, code, words, height = room.events.what, room.events.plan, room.code, room.code_words, len(priced.close)
     count = 0
     for word in range((height + 7) // 8):
@@ -241,8 +286,8 @@ def gather(room: Room, priced: Priced, atr: Floats, levels: Levels) -> Events:
                 continue
             if told & (_EL | _ES):
                 plan[QTY, count] = priced.qty[t]
-                reach = atr[t] if len(atr) > 0 else np.nan
-                if not planned(plan, count, told & _EL != 0, priced.close[t], priced.tick, reach, levels):
+                aim = (atr[t] if len(atr) > 0 else np.nan, rests[t] if len(rests) > 0 else np.nan)
+                if not planned(plan, count, told & _EL != 0, (priced.close[t], priced.tick), aim, levels):
                     told &= _XL | _XS
             what[ROW, count], what[CODE, count] = t, told
             count += 1 if told != 0 else 0

@@ -23,6 +23,7 @@ from qmworkbench.research.rule_kernels import (
     gap_sides,
     gather,
     plain_codes,
+    turn_codes,
 )
 from qmworkbench.research.tape import Bools, Codes, Floats, Ints
 
@@ -51,6 +52,7 @@ Settings = tuple[npt.NDArray[np.int8], Ints, Wide, Ints]
 PlainColumns = tuple[Ints, tuple[Ints, Ints]]
 CrossColumns = tuple[Ints, tuple[Ints, Ints, Ints], Settings]
 ChannelColumns = tuple[Wide, Wide, tuple[Ints, Ints], Settings]
+TurnColumns = tuple[tuple[Wide, Wide, Wide, Wide], Ints, tuple[Floats, Floats, Floats, Floats], Bools, Settings]
 
 
 class Plans(NamedTuple):
@@ -129,7 +131,7 @@ def plain_crosses(
             fills = plain_walk(market.rows, room.code, room.code_words, market.priced.qty, own, room.fills)
             measured(market, fills, room, answer.figures[k], answer.marked[k])
         else:
-            events = gather(room, market.priced, none, levels)
+            events = gather(room, market.priced, (none, none), levels)
             settled(market, events, own, room, answer.figures[k], answer.marked[k])
 
 
@@ -139,10 +141,11 @@ def crosses(
 ) -> None:
     """`sma-cross`; `shared`: running totals, the windows (fast, slow, enter within), settings and true ranges."""
     totals, (fast, slow, within), (fits, fit, ranges, atr) = shared
+    none = np.empty(0)
     for k in range(span[0], span[1]):
         gap_sides(totals, fast[k], slow[k], room.side)
         cross_codes(room, market.history, slow[k], within[k], fits[fit[k]], (plans.long[k], plans.short[k]))
-        events = gather(room, market.priced, ranges[atr[k]], _levels(plans, k))
+        events = gather(room, market.priced, (ranges[atr[k]], none), _levels(plans, k))
         settled(market, events, _costs(costs, plans.flat[k]), room, answer.figures[k], answer.marked[k])
 
 
@@ -158,9 +161,26 @@ def channels(
 ) -> None:
     """`donchian`; `shared`: tops and bottoms by length, which of them enter and leave, settings and true ranges."""
     tops, bottoms, (entry, leave), (fits, fit, ranges, atr) = shared
+    none = np.empty(0)
     for k in range(span[0], span[1]):
         i, j = entry[k], leave[k]
         may, sides = (fits[fit[k]], market.free), (plans.long[k], plans.short[k])
         channel_codes(market.priced.close, (tops[i], bottoms[i]), (tops[j], bottoms[j]), may, sides, room.code)
-        events = gather(room, market.priced, ranges[atr[k]], _levels(plans, k))
+        events = gather(room, market.priced, (ranges[atr[k]], none), _levels(plans, k))
+        settled(market, events, _costs(costs, plans.flat[k]), room, answer.figures[k], answer.marked[k])
+
+
+@compiled
+def turns(
+    market: Market, shared: TurnColumns, plans: Plans, costs: Costs, room: Room, answer: Answer, span: tuple[int, int]
+) -> None:
+    """`rsi-reversion`; `shared`: index, index a bar before, stretch and mean by lengths and which are each one's, the
+    bounds (oversold, exit, least and most stretch), whether targets rest at the mean, settings and true ranges."""
+    (now, before, stretch, mean), at, (low, leave, least, most), rests, (fits, fit, ranges, atr) = shared
+    none = np.empty(0)
+    for k in range(span[0], span[1]):
+        i = at[k]
+        may, sides = (fits[fit[k]], market.free), (plans.long[k], plans.short[k])
+        turn_codes((now[i], before[i]), stretch[i], (low[k], leave[k], least[k], most[k]), may, sides, room.code)
+        events = gather(room, market.priced, (ranges[atr[k]], mean[i] if rests[k] else none), _levels(plans, k))
         settled(market, events, _costs(costs, plans.flat[k]), room, answer.figures[k], answer.marked[k])

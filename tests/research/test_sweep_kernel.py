@@ -31,6 +31,8 @@ GRIDS = {
     "flat=carry,at_close,min_atr_bps=0,5",
     "donchian": "entry_bars=2,6,exit_bars=2,9,stop_atr=0.5,3,target_r=0,1.5,trail=0,40,max_hold=0,7,"
     "flat=carry,at_close,from_bar=0,9,short=true,false",
+    "rsi-reversion": "rsi_bars=2,5,mean_bars=4,9,oversold=20,45,exit_rsi=50,70,min_stretch_atr=0,0.3,"
+    "max_stretch_atr=0,2,atr_bars=3,stop_atr=0.5,3,target_at=mean,r,target_r=0,1.5,trail=0,40,max_hold=0,7,flat=carry,at_close",
 }
 
 
