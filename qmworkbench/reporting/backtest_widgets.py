@@ -122,10 +122,12 @@ def charts(found: Explored) -> Any:
     return pn.Column(
         panes.HoloViews(_prices(found, title), sizing_mode="stretch_width"),
         panes.HoloViews(
-            equity.opts(hv.opts.Overlay(responsive=True, height=_HEIGHT, legend_position="top_left")),
+            equity.opts(
+                hv.opts.Overlay(responsive=True, height=_HEIGHT, legend_position="top_left", yformatter="%.0f")
+            ),
             sizing_mode="stretch_width",
         ),
-        panes.HoloViews(fall.opts(responsive=True, height=130), sizing_mode="stretch_width"),
+        panes.HoloViews(fall.opts(responsive=True, height=130, yformatter="%.2f"), sizing_mode="stretch_width"),
         _trades(found),
         sizing_mode="stretch_width",
     )
