@@ -1,7 +1,9 @@
 """The sweep explorer over a sweep as it is kept: what it shows, what it concludes, what a click draws."""
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -90,7 +92,7 @@ def test_an_edge_on_a_plateau_is_go(good: runs.Explored) -> None:
     made = report.conclusion(good)
     assert made.verdict is Verdict.GO
     assert made.facts["bars"] == "made up, AAA, 2024-01-02 to 2024-12-31"
-    assert [check.status for check in runs.checks(good)][0] is CheckStatus.PASS
+    assert runs.checks(good)[0].status is CheckStatus.PASS
 
 
 def test_the_best_of_noise_is_no_go_and_says_how_many_were_tried(tmp_path: Path) -> None:
@@ -133,7 +135,8 @@ def test_a_click_draws_the_equity_behind_the_point_beside_the_best(good: runs.Ex
     assert this.dimension_values(1).tolist() == pytest.approx([1.0, *(good.equity[11] / CASH)])
     assert "No combination" in clicked(good, {"fast": "41", "slow": "200"}, "sharpe").object
     before = clicked(good, None, "sharpe").object
-    assert list(before)[0].dimension_values(1).tolist() == list(before)[1].dimension_values(1).tolist()
+    top, below = before
+    assert top.dimension_values(1).tolist() == below.dimension_values(1).tolist()
 
 
 def test_the_map_is_by_the_parameters_asked_for(tmp_path: Path) -> None:
@@ -154,18 +157,39 @@ def test_a_directory_without_a_whole_sweep_is_refused_by_name(tmp_path: Path) ->
         explored(tmp_path / "half")
 
 
+def test_without_a_directory_it_sweeps_what_the_parameters_say(
+    monkeypatch: pytest.MonkeyPatch, good: runs.Explored
+) -> None:
+    """The sweep itself has its own tests; here it is what it is asked for."""
+    asked: dict[str, Any] = {}
+
+    def swept(definition: Any, bars: Any, grid: str, **more: Any) -> Any:
+        asked.update(strategy=definition.strategy_id, bars=bars, grid=grid, **more)
+        return SimpleNamespace(whole=good.whole, equity=good.equity, manifest=good.manifest)
+
+    monkeypatch.setattr(runs, "sweep", swept)
+    found = report.load(
+        SweepParameters(
+            symbols="IBM", first=date(2009, 1, 2), last=date(2011, 12, 30), fixed="flat=carry,stop_atr=1.5", cost_bps=10
+        )
+    )
+    assert found.whole is good.whole
+    assert (asked["strategy"], asked["grid"]) == ("donchian", SweepParameters().grid)
+    assert asked["bars"].symbols == ("IBM",)
+    assert (asked["bars"].first, asked["bars"].last) == (date(2009, 1, 2), date(2011, 12, 30))
+    assert asked["bars"].history > 0
+    assert asked["fixed"] == {"flat": "carry", "stop_atr": 1.5}
+    assert asked["setting"].terms.fee_rate == pytest.approx(0.001)
+    assert (asked["setting"].cash, asked["setting"].position) == (100_000, 25_000)
+
+
 @pytest.mark.slow
-def test_the_notebook_sweeps_and_its_page_needs_nothing(tmp_path: Path) -> None:
-    small = {
-        "symbols": "IBM",
-        "first": "2009-01-02",
-        "last": "2011-12-30",
-        "grid": "entry_bars=20,40,60,exit_bars=5,10",
-    }
-    made = run_report("sweep_explorer", out_root=tmp_path, parameters=small)
+def test_the_notebook_runs_and_its_page_needs_nothing(tmp_path: Path) -> None:
+    home = kept(tmp_path / "swept", lambda fast, slow: 0.002)
+    made = run_report("sweep_explorer", out_root=tmp_path / "reports", parameters={"sweep_dir": home})
     content = made.path.read_text()
-    assert made.verdict in (Verdict.GO, Verdict.NO_GO), made.headline
-    assert made.headline.startswith("6 combinations were tried")
+    assert made.verdict is Verdict.GO, made.headline
+    assert made.headline.startswith("12 combinations were tried")
     assert "<script" not in content
     assert balanced(content)
     words = plain(content.split("</style>", 1)[1])
