@@ -22,8 +22,9 @@ _SCRIPT: Final = re.compile(r"<script\b.*?</script\s*>", re.S | re.I)
 # Refusals of ours are written for people and hold no values but the ones they are about; messages of other libraries
 # may hold anything.
 _TELLABLE: Final = frozenset(
-    "ChainBroken ConfigRefused DataRefused NoSession ReportRefused StorageRefused StoreDamaged StoreInUse StoreMissing "
-    "StoreNewer VenueError LeaseTaken NotASession".split()
+    "ApprovalRefused BacktestRefused ChainBroken ConfigRefused DataRefused LeaseTaken NoSession NotASession "
+    "PackageMissing ParameterError ReportRefused RunRefused ShelfRefused StorageRefused StoreDamaged StoreInUse "
+    "StoreMissing StoreNewer StrategyFault UnknownStrategy VenueError".split()
 )
 _MESSAGE_MAX: Final = 600
 

@@ -1,5 +1,7 @@
 """A catalog strategy over bars: what is refused and why, what agrees with what, and what a result says of itself."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -107,6 +109,15 @@ def test_without_stops_a_strategy_ends_by_its_signals_alone(bars: pl.DataFrame) 
     made = backtest("sma-cross", open_frame(bars, "made up"), PARAMS, symbols=["AAA"], options=Options(stops=False))
     assert set(made.by_reason["reason"]) <= {"exit", "opposite_entry", "flat_at_close"}
     assert made.trades["stop_px"].null_count() == made.trades.height
+
+
+def test_a_backtest_reaches_no_broker_and_loads_no_vectorbt_unasked() -> None:
+    asked = (
+        "import sys, qmworkbench.research.backtest as b; b.engine_of('kernel'); "
+        "print([m for m in sys.modules if m.startswith(('qmworkbench.brokers', 'qmworkbench.venue', 'vectorbt'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_daily_bars_are_one_long_session_for_a_strategy_that_carries() -> None:
