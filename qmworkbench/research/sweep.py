@@ -25,7 +25,7 @@ from qmworkbench.research.sweep_engine import Engine, Setting
 from qmworkbench.research.sweep_gathered import Gathered
 from qmworkbench.research.sweep_identity import identity_of
 from qmworkbench.research.sweep_runner import LocalRunner, Part, Runner
-from qmworkbench.research.sweep_sample import Sample
+from qmworkbench.research.sweep_sample import Sample, SecondOpinion
 from qmworkbench.research.sweep_search import Search
 from qmworkbench.research.sweep_store import SweepStore
 from qmworkbench.research.sweep_tables import METRICS, TOGETHER, ranked, times_of
@@ -140,7 +140,7 @@ class How:
     threads: int | None = None
     cluster: str | None = None
     progress: Progress | None = None
-    sample: Sample | None = None
+    sample: SecondOpinion | None = None
     chunk: int = CHUNK
 
 
@@ -180,7 +180,7 @@ def sweep(
     store = SweepStore(out, identity) if out is not None else None
     if store is not None and store.complete is not None:
         return _kept(store, over, asked.by, definition)
-    checker = how.sample or Sample(SAMPLE, asked.seed)
+    checker: SecondOpinion = how.sample or Sample(SAMPLE, asked.seed)
     gathered = Gathered(over, setting)
     try:
         with _runner(definition, over, setting, how) as runner:

@@ -5,6 +5,7 @@ kernel that read a rule wrong would be caught here.
 """
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,21 @@ from qmworkbench.research.sweep_signals import RuleBook, decided, evaluated
 from qmworkbench.research.sweep_tables import OK
 from qmworkbench.strategies.contract import StrategyFault
 from qmworkbench.strategies.definition import StrategyDefinition
+
+
+class SecondOpinion(Protocol):
+    """Who is asked about some of a sweep's combinations again."""
+
+    def begin(
+        self, definition: StrategyDefinition, bars: SweepBars, setting: Setting, combinations: Combinations
+    ) -> None:
+        """Begin, while the sweep goes on."""
+
+    def result(self, rows: pl.DataFrame) -> Checked:
+        """What it says against the sweep's rows. Raises SweepDiffers, CheckFailed."""
+
+    def stop(self) -> None:
+        """End it unasked."""
 
 
 @dataclass

@@ -27,7 +27,7 @@ GRID = "fast=2:6:2,slow=8:20:6"
 
 def quick(strategy: Any, bars: Any, grid: Any = GRID, **asked: Any) -> SweepResult:
     """A sweep that is not held against vectorbt: that is tried elsewhere."""
-    how = How(threads=2, sample=NoSecondOpinion(), chunk=asked.pop("chunk", 64))  # type: ignore[arg-type]
+    how = How(threads=2, sample=NoSecondOpinion(), chunk=asked.pop("chunk", 64))
     return sweep(strategy, bars, grid, how=how, setting=asked.pop("setting", Setting(TERMS)), **asked)
 
 

@@ -27,7 +27,7 @@ TERMS = Terms(fee_rate=1e-4, fee_per_unit=0.003, slippage_rate=1e-4)
 def test_every_combination_is_what_a_backtest_of_it_says(tmp_path: Path, strategy: str, grid: str) -> None:
     source, definition = open_bars("demo:7:2", data=tmp_path), get(strategy)
     names = source.symbols()[:1]
-    how = How(threads=1, sample=NoSecondOpinion())  # type: ignore[arg-type]
+    how = How(threads=1, sample=NoSecondOpinion())
     done = sweep(definition, read_period(source, symbols=names), grid, setting=Setting(TERMS), how=how)
     known = {spec.name for spec in definition.parameter_specs}
     for row in done.rows.iter_rows(named=True):

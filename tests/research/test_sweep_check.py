@@ -73,7 +73,7 @@ class Disagreeing(NoSecondOpinion):
 
 
 def test_a_sweep_that_vectorbt_contradicts_fails_and_is_never_complete(tmp_path: Path) -> None:
-    how = How(threads=1, sample=Disagreeing())  # type: ignore[arg-type]
+    how = How(threads=1, sample=Disagreeing())
     with pytest.raises(SweepDiffers, match=r"combination 1 on AAA: trades is 1\.5 here and 2 in vectorbt"):
         sweep("sma-plain", walk(200), "fast=2,slow=5", out=tmp_path, how=how)
 

@@ -27,7 +27,7 @@ class Stopped(Exception):
 
 
 def into(out: Path, frame: pl.DataFrame, grid: str = GRID, progress: Any = None, **asked: Any) -> SweepResult:
-    how = How(threads=1, sample=NoSecondOpinion(), chunk=CHUNK, progress=progress)  # type: ignore[arg-type]
+    how = How(threads=1, sample=NoSecondOpinion(), chunk=CHUNK, progress=progress)
     return sweep("sma-plain", frame, grid, out=out, how=how, setting=Setting(Terms(fee_rate=1e-5)), **asked)
 
 
