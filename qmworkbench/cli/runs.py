@@ -19,7 +19,11 @@ app = typer.Typer(help="List, show and compare kept backtests and sweeps.", no_a
 Where = Annotated[
     Path | None, typer.Option("--in", metavar="DIR", help="Look here, not in DATA/runs.", show_default=False)
 ]
-_SHOWN: Final = ("total_return", "sharpe", "max_drawdown", "trades", "profit_factor")
+_SHOWN: Final = {
+    "total_return": "return", "sharpe": "sharpe", "max_drawdown": "drawdown", "trades": "trades",
+    "profit_factor": "factor",
+}  # fmt: skip
+_SOURCE: Final = 14
 _SHARES: Final = frozenset(
     "total_return yearly_return benchmark_return max_drawdown win_rate exposure gross_exposure volatility".split()
 )
@@ -56,7 +60,15 @@ def listed(
         if not found:
             out.line(f"no run below {registry.root}: make one with `qm backtest STRATEGY`")
             return
-        columns = ["run", "kind", "strategy", "data", "period", *(f">{_name(name)}" for name in _SHOWN)]
+        columns = [
+            "run",
+            "kind",
+            "strategy",
+            "data",
+            ">symbols",
+            "period",
+            *(f">{heading}" for heading in _SHOWN.values()),
+        ]
         out.table(columns, [_line(run) for run in found[:most]])
         for run in found:
             if not isinstance(run, RunManifest):
@@ -71,15 +83,18 @@ def _line(run: "RunManifest | BrokenRun") -> list[str]:
     from qmworkbench.research.runs import RunManifest
 
     if not isinstance(run, RunManifest):
-        return [run.run_id, "damaged", *[""] * (3 + len(_SHOWN))]
+        return [run.run_id, "damaged", *[""] * (4 + len(_SHOWN))]
     data = run.data
-    among = data.symbols[0] if len(data.symbols) == 1 else f"{len(data.symbols):,} symbols"
+    among = data.symbols[0] if len(data.symbols) == 1 else f"{len(data.symbols):,}"
+    source = Path(data.source).name.removesuffix(".parquet")
+    source = source if len(source) <= _SOURCE else f"{source[: _SOURCE - 1]}…"
     return [
         run.run_id,
         run.kind,
         run.strategy,
-        f"{Path(data.source).name}, {among}",
-        f"{data.first:%y-%m-%d} … {data.last:%y-%m-%d}",
+        source,
+        among,
+        f"{data.first:%Y-%m}…{data.last:%Y-%m}",
         *(_written(name, run.metrics.get(name)) for name in _SHOWN),
     ]
 
