@@ -1,6 +1,5 @@
 """`qm watch`: the command center of a platform on another machine, from what it shows in Redis (§9)."""
 
-import asyncio
 import contextlib
 import os
 import secrets
@@ -29,12 +28,16 @@ def watch(
     Needs the Redis the platform tells (store.bus is redis there): servers.redis, or that of `qm services up`. A page
     that shows a dead platform says so within ten seconds.
     """
+    import asyncio
+
     out = begin()
     settings = config_of(book, environment, config, {"store.bus": ("redis", "qm watch")})
     asyncio.run(_watch(settings, out, headless=headless))
 
 
 async def _watch(settings: "Config", out: Output, *, headless: bool) -> None:
+    import asyncio
+
     from qmworkbench.bus.redis_streams import RedisError, client_of
     from qmworkbench.cli.command_center import CommandCenter
     from qmworkbench.service.api import create_api
