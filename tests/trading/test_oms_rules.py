@@ -327,3 +327,57 @@ def test_an_incident_starts_one_comparison() -> None:
     built = desk()
     built.state.reconciliation.pending = None
     assert len(of(built.say(ExecType.CANCELED, cum_qty=D(30)), ReconciliationStarted)) == 1
+
+
+# --- under which id, and how much there is to think about ------------------------------------------------------------
+
+
+def test_an_id_nobody_knows_that_names_the_one_before_it_is_that_order() -> None:
+    built = desk()
+    built.say(ExecType.REPLACED, cl_ord_id="by-hand", orig_cl_ord_id=built.order.cl_ord_id, order_qty=D(90))
+    assert (built.order.working_id, built.order.order_qty) == ("by-hand", 90)
+    stranger = desk()
+    stranger.say(ExecType.REPLACED, cl_ord_id="by-hand", order_qty=D(90))
+    assert stranger.quarantined() == ["unknown_order"]
+    known = desk()
+    known.say(ExecType.NEW, orig_cl_ord_id="nobody", order_qty=D(90))
+    assert (known.quarantined(), known.order.order_qty) == ([], 90), "its own id says enough"
+
+
+def quiet(built: Desk, **changes: Any) -> str:
+    decision = Decision(built.state, built.world.at())
+    report = built.report(ExecType.TRADE, **({"last_qty": D(10), "last_px": D(20)} | changes))
+    oms.on_execution(decision, ExecutionReported(at=decision.at, report=report))
+    return decision.quiet
+
+
+def test_only_a_plain_fill_that_adds_to_a_working_entry_needs_no_second_thought() -> None:
+    assert quiet(desk()) == "AAA"
+    assert quiet(desk(), last_qty=D(101)) == "", "too much"
+    closed = desk()
+    closed.order.status = OrdStatus.CANCELED
+    assert quiet(closed) == "", "it had ended"
+    strangers = desk()
+    strangers.order.leg = Leg.LIQUIDATE
+    assert quiet(strangers) == "", "no entry"
+    turning = held()
+    turning.order.status, turning.order.cum_qty = OrdStatus.ACCEPTED, D(0)
+    turning.order.side = Side.SELL
+    assert quiet(turning, side=Side.SELL) == "", "it made a position smaller"
+
+
+def test_a_fill_of_an_abandoned_order_cancels_what_is_left_of_it() -> None:
+    built = desk()
+    built.order.abandoned = True
+    events = built.fill(10)
+    assert alarms(events)["abandoned_order_live"] is Priority.P0
+    assert len(of(events, CancelRequested)) == 1
+
+
+def test_one_share_too_many_is_too_many() -> None:
+    built = held()
+    stop = next(order for order in legs(built) if order.leg is Leg.STOP)
+    stop.order_qty = D(101)
+    sell = {"cl_ord_id": stop.cl_ord_id, "side": Side.SELL, "order_id": "b-stop", "order_qty": D(101)}
+    events = built.fill(101, "17.00", cum_qty=D(101), **sell)
+    assert "over_exit" in [event.kind for event in of(events, ReportQuarantined)]
