@@ -23,7 +23,7 @@ _SHOWN: Final = {
     "total_return": "return", "sharpe": "sharpe", "max_drawdown": "drawdown", "trades": "trades",
     "profit_factor": "factor",
 }  # fmt: skip
-_SOURCE: Final = 14
+_SOURCE: Final = 12
 _SHARES: Final = frozenset(
     "total_return yearly_return benchmark_return max_drawdown win_rate exposure gross_exposure volatility".split()
 )
