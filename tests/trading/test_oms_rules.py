@@ -381,3 +381,69 @@ def test_one_share_too_many_is_too_many() -> None:
     sell = {"cl_ord_id": stop.cl_ord_id, "side": Side.SELL, "order_id": "b-stop", "order_qty": D(101)}
     events = built.fill(101, "17.00", cum_qty=D(101), **sell)
     assert "over_exit" in [event.kind for event in of(events, ReportQuarantined)]
+
+
+# --- what a bust leaves, and quantities of what has ended ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "qty", "closes"),
+    [(0, 100, True), (40, 100, False), (1, 1, False), (5, -10, True), (-5, 10, True), (-5, -10, False), (5, 0, False)],
+)
+def test_only_what_a_bust_brought_back_or_turned_around_is_closed(before: int, qty: int, closes: bool) -> None:
+    built = held()
+    position = built.state.position("test-1", "AAA")
+    assert position is not None
+    position.qty = D(qty)
+    decision = Decision(built.state, built.world.at())
+    oms._unprotected(decision, position, D(before))
+    assert bool(of(decision.events, ExitRequested)) is closes
+    oms._unprotected(decision, None, D(before))
+
+
+def test_a_bust_of_a_part_leaves_the_rest_to_its_exits() -> None:
+    built = desk()
+    built.fill(60)
+    events = built.fill(40)
+    (last,) = [event.exec_id for event in built.events[-len(events) :] if type(event).__name__ == "FillRecorded"]
+    taken = built.say(ExecType.TRADE_CANCEL, ref_exec_id=last, last_qty=D(40), last_px=D("20.00"), cum_qty=D(60))
+    assert built.state.net_qty("AAA") == 60
+    assert of(taken, ExitRequested) == []
+
+
+def test_an_end_that_tells_of_what_was_heard_leaves_nothing_reserved() -> None:
+    built = desk()
+    built.fill(40)
+    built.say(ExecType.CANCELED, cum_qty=D(40))
+    assert built.state.unproven == {}
+
+
+def test_a_quantity_that_comes_after_the_end_changes_nothing() -> None:
+    built = desk()
+    built.say(ExecType.CANCELED)
+    for said in (ExecType.RESTATED, ExecType.NEW):
+        built.say(said, order_qty=D(110), cum_qty=D(0))
+        assert (built.order.order_qty, built.quarantined()) == (100, [])
+
+
+def test_a_leg_is_acknowledged_for_what_its_entry_has_filled() -> None:
+    built = desk()
+    built.fill(60)
+    stop = next(order for order in legs(built) if order.leg is Leg.STOP)
+    stop.order_qty = D(50)
+    built.say(ExecType.NEW, cl_ord_id=stop.cl_ord_id, side=Side.SELL, order_id="b-stop", order_qty=D(60), cum_qty=D(0))
+    assert (stop.order_qty, built.quarantined()) == (60, [])
+
+
+def test_a_plain_acknowledgement_needs_no_second_thought_either() -> None:
+    def heard(built: Desk, said: ExecType, **changes: Any) -> str:
+        decision = Decision(built.state, built.world.at())
+        oms.on_execution(decision, ExecutionReported(at=decision.at, report=built.report(said, **changes)))
+        return decision.quiet
+
+    assert heard(desk(), ExecType.NEW) == "AAA"
+    assert heard(desk(), ExecType.RESTATED) == ""
+    assert heard(desk(), ExecType.NEW, order_qty=D(110)) == "", "it contradicted"
+    over = desk()
+    over.order.status = OrdStatus.CANCELED
+    assert heard(over, ExecType.NEW) == "", "it had ended"
