@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qmworkbench.research.runs import RunRegistry
     from qmworkbench.research.sweep import SweepResult
     from qmworkbench.strategies.definition import StrategyDefinition
+    from qmworkbench.strategies.parameters import Params
 
 Fixed = Annotated[
     list[str] | None,
@@ -100,7 +101,9 @@ def sweep(
     setting = _setting(lambda: Setting(terms, cash, position, reverse))
     found = config_of(None, None, config)
     with out.working(f"reading {data}"):
-        bars = _bars(definition, data, found.resolved("paths.data"), symbols, (first, last), as_printed=as_printed)
+        widest = {**definition.parameters({}), **fixed, **{axis.name: axis.largest for axis in made.axes}}
+        source = (data, found.resolved("paths.data"), symbols)
+        bars = _bars(definition, widest, source, (first, last), as_printed=as_printed)
         over = sweep_bars(bars, as_printed=as_printed)
     home = (
         out_dir
@@ -136,23 +139,23 @@ def _name(definition: "StrategyDefinition", over: Any, asked: Any, setting: Any)
 
 def _bars(
     definition: "StrategyDefinition",
-    data: str,
-    shelf: Path,
-    symbols: str | None,
+    widest: "Params",
+    given: tuple[str, Path, str | None],
     days: tuple[str | None, str | None],
     *,
     as_printed: bool,
 ) -> "PeriodBars":
-    """The period, and before it as many sessions as the approved parameters look back to."""
+    """The period, and before it as many sessions as the grid's largest windows look back to."""
     from qmworkbench.research.period_bars import boundaries_of, read_period
     from qmworkbench.service.bar_sources import open_bars
 
     first, last = (
         None if day is None else day_of(day, flag) for day, flag in zip(days, ("--from", "--to"), strict=True)
     )
+    data, shelf, symbols = given
     names = names_of(symbols)
     source = open_bars(data, data=shelf, period=(first, last), symbols=names)
-    before = definition.history_sessions(definition.parameters({}), boundaries_of(source, (first, last)))
+    before = definition.history_sessions(widest, boundaries_of(source, (first, last)))
     return read_period(
         source, symbols=names, period=(first, last), history_sessions=before if first else 0, as_printed=as_printed
     )

@@ -53,6 +53,12 @@ class Axis:
         number = self.first + at * self.step
         return int(number) if self.whole else float(number)
 
+    @property
+    def largest(self) -> Value:
+        """The largest value of a number, the last of anything else."""
+        several = [value for value in self.listed if not isinstance(value, bool | str)]
+        return max(several) if several else self.value(self.count - 1)
+
     def __str__(self) -> str:
         if self.listed:
             return f"{self.name}={','.join(text_of(value) for value in self.listed)}"

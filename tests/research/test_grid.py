@@ -31,6 +31,7 @@ def test_ranges_hold_both_ends_and_lists_follow_their_name() -> None:
 def test_a_grid_from_values_is_the_same_as_from_text() -> None:
     given = grid_of({"fast_bars": range(5, 51, 5), "slow_bars": "20:200:10", "stop_atr": [1, 2.5], "long": True}, CROSS)
 
+    assert [axis.largest for axis in given.axes] == [50, 200, 2.5, True]
     assert str(given) == "fast_bars=5:50:5,slow_bars=20:200:10,stop_atr=1.0,2.5,long=true"
 
 
