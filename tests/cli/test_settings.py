@@ -81,7 +81,10 @@ def test_a_failure_is_one_json_object_too(tmp_path: Path) -> None:
         (["emergency", "--reason", "x", "--direct", "--yes"], "nothing to close"),
         (["drill", "break", "--symbol", "A", "--qty", "1"], "has no session yet"),
         (["drill", "break", "--symbol", "A", "--qty", "some"], "not a number"),
-        (["drill", "break", "--symbol", "A", "--kind", "luck", "--qty", "1"], "position, order, execution, overfill, vanished, cash"),
+        (
+            ["drill", "break", "--symbol", "A", "--kind", "luck", "--qty", "1"],
+            "position, order, execution, overfill, vanished, cash",
+        ),
         (["note", "add", "text", "--kind", "poem"], "incident, operator, override, improvement"),
         (["config", "diff"], "has no session yet"),
         (["journal", "verify"], "holds no book"),
