@@ -13,6 +13,11 @@ def cl_ord_id(*, book: str, session: str, strategy_id: str, symbol: str, signal_
 
     At most 48 characters of [A-Za-z0-9-], which every broker we know accepts.
     """
+    return _named(book, session, strategy_id, symbol, signal_id, str(leg), attempt)
+
+
+@lru_cache(maxsize=4096)  # whether an exit was tried already is asked again and again, by the ids it would have had
+def _named(book: str, session: str, strategy_id: str, symbol: str, signal_id: str, leg: str, attempt: int) -> str:
     key = "\x1f".join((book, session, strategy_id, symbol, signal_id, leg, str(attempt)))
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     return f"{_readable(session, symbol)}-{leg}-{digest}"
