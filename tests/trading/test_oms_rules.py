@@ -342,6 +342,11 @@ def test_an_id_nobody_knows_that_names_the_one_before_it_is_that_order() -> None
     known = desk()
     known.say(ExecType.NEW, orig_cl_ord_id="nobody", order_qty=D(90))
     assert (known.quarantined(), known.order.order_qty) == ([], 90), "its own id says enough"
+    later = desk()
+    later.order.working_id = "later"
+    later.state.working_ids["later"] = later.order.cl_ord_id
+    later.say(ExecType.RESTATED, cl_ord_id="later", orig_cl_ord_id="nobody", order_qty=D(90))
+    assert (later.quarantined(), later.order.order_qty) == ([], 90), "and so does the one it goes on under"
 
 
 def quiet(built: Desk, **changes: Any) -> str:
