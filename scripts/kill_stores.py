@@ -34,6 +34,7 @@ from qmworkbench.service.servers.postgres import PostgresServer  # noqa: E402
 from qmworkbench.storage.chained import ChainedJournal  # noqa: E402
 from qmworkbench.storage.journal import SqliteJournal  # noqa: E402
 from qmworkbench.storage.postgres.journal import PostgresJournal  # noqa: E402
+from qmworkbench.storage.refused import StorageRefused  # noqa: E402
 
 LIFE_S = 60.0
 GROUP = 3
@@ -62,7 +63,7 @@ def event(n: int) -> Event:
 
 def write(opened: Open, pipe: int) -> None:
     """A life: append until killed. Ends with code 0 where the journal failed, which a dead server makes it do."""
-    journal = opened()
+    journal = _patiently(opened)
     backend = journal._writer.ask(lambda c: c.info.backend_pid) if isinstance(journal, PostgresJournal) else 0
     os.write(pipe, _ACK.pack(journal.durable_seq, backend))
     try:
@@ -72,6 +73,19 @@ def write(opened: Open, pipe: int) -> None:
             os.write(pipe, _ACK.pack(journal.sync(), backend))
     except Exception:
         os._exit(0)
+
+
+def _patiently(opened: Open) -> ChainedJournal[Any]:
+    """The book, once the server has noticed that its last writer is dead, or has recovered."""
+    gives_up_s = time.monotonic() + LIFE_S / 2
+    while True:
+        try:
+            return opened()
+        except StorageRefused as refused:
+            if time.monotonic() > gives_up_s:
+                print(refused, file=sys.stderr)
+                raise
+            time.sleep(0.1)
 
 
 class Life:
@@ -130,7 +144,7 @@ def torture(store: str, opened: Open, kills: int, seed: int, server: PostgresSer
         tally.kills[how] = tally.kills.get(how, 0) + 1
         if server is not None:
             _answering(server)
-    with opened() as journal:
+    with _patiently(opened) as journal:
         told = [found for _, found in journal.read()]
         journal.verify()
     tally.records = len(told)

@@ -26,7 +26,7 @@ SEND_S: Final = 5.0
 _BOOK_LOCK: Final = 0x514D  # class of the advisory locks that stand for books
 _POLL_S: Final = 0.2
 # The server notices a moment later that a process has died: a lock it still has then is no holder.
-PATIENCE_S: Final = 0.5
+PATIENCE_S: Final = 1.5
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
