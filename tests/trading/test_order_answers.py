@@ -11,6 +11,7 @@ from qmworkbench.domain.events.control import AlertCleared, AlertRaised
 from qmworkbench.domain.events.orders import CancelRequested, OrderChanged, OrderQueried, ReportQuarantined
 from qmworkbench.domain.execution import BrokerOrder, BrokerSnapshot, ExecType
 from qmworkbench.domain.orders import Arc, Leg, OrdStatus, Side
+from qmworkbench.domain.sessions import Priority
 from qmworkbench.trading import duplicates, holdings, order_queries
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.leg_adoption import leg_of
@@ -315,3 +316,49 @@ def test_two_entries_of_one_signal_are_one_too_many_and_exits_are_counted_by_the
     twin.leg = Leg.ENTRY
     twin.signal_id = built.order.signal_id = ""
     assert of(looked(built, *told), CancelRequested) == [], "without a signal each is its own"
+
+
+# --- answers under other ids, and what they settle -------------------------------------------------------------------
+
+
+def test_an_answer_under_the_id_it_goes_on_under_is_recorded_under_ours() -> None:
+    built = desk()
+    built.order.working_id = "later"
+    built.state.working_ids["later"] = built.order.cl_ord_id
+    for name, recorded in (("later", built.order.cl_ord_id), (built.order.cl_ord_id, built.order.cl_ord_id)):
+        (told,) = of(answered(built, cl_ord_id=name, complete=False).events, OrderQueried)
+        assert told.cl_ord_id == recorded
+
+
+def test_an_answer_that_failed_is_followed_by_nothing_whatever_it_holds() -> None:
+    built = desk()
+    decision = answered(built, complete=False, found=built.as_told(ord_status=OrdStatus.CANCELED))
+    assert arcs(built, decision.events) == []
+
+
+def test_an_answer_that_knows_the_order_answers_the_alarm() -> None:
+    built = desk()
+    decision = Decision(built.state, built.world.at())
+    decision.alarm("failed_order_placement", built.order.cl_ord_id, Priority.P1, "", "")
+    assert len(of(answered(built, found=built.as_told()).events, AlertCleared)) == 1
+
+
+def test_an_order_in_doubt_that_the_broker_does_not_work_is_not_acknowledged() -> None:
+    built = desk()
+    built.order.status = OrdStatus.UNKNOWN
+    decision = answered(built, found=built.as_told(ord_status=OrdStatus.SUBMITTED))
+    assert arcs(built, decision.events) == []
+
+
+def test_an_abandoned_order_that_the_broker_ended_is_not_cancelled_again() -> None:
+    built = desk()
+    built.order.abandoned = True
+    found = built.as_told(ord_status=OrdStatus.CANCELED, leaves_qty=D(0))
+    assert of(answered(built, found=found).events, CancelRequested) == []
+
+
+def test_the_quantity_stays_where_an_order_ended_with_a_part_of_it_filled() -> None:
+    built = desk()
+    built.fill(40)
+    answered(built, found=built.as_told(ord_status=OrdStatus.CANCELED, cum_qty=D(40), leaves_qty=D(0)))
+    assert (built.order.status, built.order.order_qty) == (OrdStatus.CANCELED, 100)
