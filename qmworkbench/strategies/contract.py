@@ -235,4 +235,7 @@ def _plan_problem(plan: ExitPlan, entries: Entries) -> str | None:
         limit = getattr(plan, name)
         if limit is not None and (not isinstance(limit, int) or limit <= 0):
             return f"{name} is {limit!r}, expected a whole number above zero; None means none"
+    if plan.trail_bps is not None and np.isnan(plan.stop).any():
+        # What trails at the broker is the stop: without a level to start from nothing would rest there at all.
+        return "trail_bps trails a stop, and an entry has none; give every entry the level its stop starts from"
     return None

@@ -83,6 +83,7 @@ FAULTS: list[tuple[StrategyDefinition, str]] = [
     (planted(plan=plan_of(stop=lambda _: np.array([1, 1]))), r"stop holds \(2,\) int64, expected \(2,\) float64"),
     (planted(plan=plan_of(stop=lambda _: 1.0)), "raised AttributeError"),
     (planted(plan=plan_of(trail_bps=0)), "trail_bps is 0, expected a whole number above zero; None means none"),
+    (planted(plan=plan_of(trail_bps=50)), "trail_bps trails a stop, and an entry has none; give every entry the level"),
     (planted(plan=plan_of(max_hold_bars=-1)), "max_hold_bars is -1"),
     (planted(plan=plan_of(max_hold_bars=1.5)), "max_hold_bars is 1.5"),
     (planted(plan=plan_of(stop=lambda entries: entries.features["f_gone"])), "raised KeyError: 'f_gone'"),
