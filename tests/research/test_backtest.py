@@ -204,4 +204,4 @@ def test_real_minutes_of_several_symbols(shared_data: Path) -> None:
     )  # fmt: skip
     assert made.trades["symbol"].to_list() == ["OPK"]
     assert str(made.trades["entry_ts"][0]) == "2018-03-02 15:08:00+00:00"
-    assert made.bars.history > 0, "sessions before the period warm it up"
+    assert made.bars.history == 0, "an opening range looks back to no session before its own"
