@@ -18,15 +18,15 @@ import polars as pl
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.bench_sweep import SESSION
-from qmworkbench.research.compiled import compiled
-from qmworkbench.research.decisions import decide
-from qmworkbench.research.equity_path import path_of
-from qmworkbench.research.fill_kernel import costs_of, events_of, rows_of, simulate
-from qmworkbench.research.fill_walk import Costs, Events
-from qmworkbench.research.measure import Figure
-from qmworkbench.research.rule_kernels import Priced, Room, room_for
-from qmworkbench.research.sweep_kernel import PLACES, Market, settled
-from qmworkbench.research.tape import Floats, Tape, Terms
+from qmworkbench.research.fills.compiled import compiled
+from qmworkbench.research.fills.decisions import decide
+from qmworkbench.research.fills.equity_path import path_of
+from qmworkbench.research.fills.fill_kernel import costs_of, events_of, rows_of, simulate
+from qmworkbench.research.fills.fill_walk import Costs, Events
+from qmworkbench.research.fills.measure import Figure
+from qmworkbench.research.fills.tape import Floats, Tape, Terms
+from qmworkbench.research.sweeps.rule_kernels import Priced, Room, room_for
+from qmworkbench.research.sweeps.sweep_kernel import PLACES, Market, settled
 from qmworkbench.strategies import catalog
 from qmworkbench.strategies.bars import BARS_SCHEMA
 
@@ -108,9 +108,9 @@ def _ours(tape: Tape, variants: list[Any]) -> tuple[float, Floats]:
 
 def _theirs(tape: Tape, variants: list[Any]) -> tuple[float, Floats, float]:
     """vectorbt's two rows a bar and the figures of the portfolio on the real bars; ours between is not counted."""
-    from qmworkbench.research import two_rows as rows_a_bar
-    from qmworkbench.research.real_bars import figures_of, portfolio_of
-    from qmworkbench.research.two_row_records import fills_of_records
+    from qmworkbench.research.fills import two_rows as rows_a_bar
+    from qmworkbench.research.fills.real_bars import figures_of, portfolio_of
+    from qmworkbench.research.fills.two_row_records import fills_of_records
 
     columns = [rows_a_bar.Column(tape, each, TERMS) for each in variants]
     prepared = [rows_a_bar._Prepared(column, rows_a_bar.BIAS) for column in columns]

@@ -59,14 +59,14 @@ def peak_mb() -> float:
 
 def ours(height: int) -> dict[str, Any]:
     """All combinations of the grid, twice; the second time, when all is compiled, counts."""
-    from qmworkbench.research.grid import all_of
-    from qmworkbench.research.grid_text import parse_grid
-    from qmworkbench.research.plain_rules import SMA_PLAIN
-    from qmworkbench.research.sweep_bars import sweep_bars
-    from qmworkbench.research.sweep_engine import Engine, Setting
-    from qmworkbench.research.sweep_gathered import Gathered
-    from qmworkbench.research.sweep_runner import LocalRunner
-    from qmworkbench.research.tape import Terms
+    from qmworkbench.research.fills.tape import Terms
+    from qmworkbench.research.sweeps.grid import all_of
+    from qmworkbench.research.sweeps.grid_text import parse_grid
+    from qmworkbench.research.sweeps.plain_rules import SMA_PLAIN
+    from qmworkbench.research.sweeps.sweep_bars import sweep_bars
+    from qmworkbench.research.sweeps.sweep_engine import Engine, Setting
+    from qmworkbench.research.sweeps.sweep_gathered import Gathered
+    from qmworkbench.research.sweeps.sweep_runner import LocalRunner
 
     setting = Setting(Terms(fee_rate=FEES, slippage_rate=SLIPPAGE), CASH, POSITION)
     over = sweep_bars(bars_of(height))
@@ -101,9 +101,9 @@ def _limit(over: Any, combinations: Any) -> float:
     import os
     from concurrent.futures import ThreadPoolExecutor
 
-    from qmworkbench.research.compiled import compiled
-    from qmworkbench.research.rule_families import Shared
-    from qmworkbench.research.rule_kernels import gap_sides
+    from qmworkbench.research.fills.compiled import compiled
+    from qmworkbench.research.sweeps.rule_families import Shared
+    from qmworkbench.research.sweeps.rule_kernels import gap_sides
 
     def many(totals: Any, fast: Any, slow: Any, side: Any) -> None:
         for k in range(len(fast)):

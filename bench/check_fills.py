@@ -14,13 +14,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from qmworkbench.research import metrics
-from qmworkbench.research.fill_kernel import simulate
-from qmworkbench.research.measure import Figure
-from qmworkbench.research.real_bars import figures_of, portfolio_of
-from qmworkbench.research.tape import Fills
-from qmworkbench.research.two_rows import Column, Engine, two_rows
-from tests.research.fill_cases import Style, adversarial
+from qmworkbench.research.fills import metrics
+from qmworkbench.research.fills.fill_kernel import simulate
+from qmworkbench.research.fills.measure import Figure
+from qmworkbench.research.fills.real_bars import figures_of, portfolio_of
+from qmworkbench.research.fills.tape import Fills
+from qmworkbench.research.fills.two_rows import Column, Engine, two_rows
+from tests.research.fills.fill_cases import Style, adversarial
 
 AT_A_TIME = 250
 # Style, engine, and its share of the cases.

@@ -13,8 +13,8 @@ from qmworkbench.cli.output import begin
 if TYPE_CHECKING:
     from datetime import date
 
-    from qmworkbench.research.backtest import Backtest, Options, Sizing
-    from qmworkbench.research.runs import RunRegistry
+    from qmworkbench.research.backtests.backtest import Backtest, Options, Sizing
+    from qmworkbench.research.backtests.runs import RunRegistry
     from qmworkbench.service.config import Config
 
 DEFAULT_DATA: Final = "demo:7:40"
@@ -76,8 +76,8 @@ def backtest(
 
     Nothing here can reach a broker. `qm runs show ID --html` makes the tear sheet.
     """
-    from qmworkbench.research.backtest import Terms
-    from qmworkbench.research.backtest import backtest as run
+    from qmworkbench.research.backtests.backtest import Terms
+    from qmworkbench.research.backtests.backtest import backtest as run
     from qmworkbench.service.approvals import parsed
     from qmworkbench.service.bar_sources import open_bars
     from qmworkbench.service.code_version import code_version
@@ -116,7 +116,7 @@ def backtest(
 
 def registry_of(config: "Config", given: Path | None) -> "RunRegistry":
     """The runs below the configured data directory, or below another."""
-    from qmworkbench.research.runs import RunRegistry
+    from qmworkbench.research.backtests.runs import RunRegistry
 
     return RunRegistry(given if given is not None else config.resolved("paths.data") / "runs")
 
@@ -135,7 +135,7 @@ def _day(given: str | None, flag: str) -> "date | None":
 
 def _sizing(given: str, positions: int | None) -> "Sizing":
     """What --size means: 95% of equity, 5000 of currency, 100u units, or all."""
-    from qmworkbench.research.backtest import Sizing
+    from qmworkbench.research.backtests.backtest import Sizing
 
     text = given.strip().lower()
     kind: Any = "all_in" if text == "all" else {"%": "equity", "u": "units"}.get(text[-1:], "cash")
@@ -152,7 +152,7 @@ def _options(
     fill: str, rank: str, engine: str, actions: Path | None, *, reverse: bool, stops: bool, as_printed: bool
 ) -> "Options":
     from qmworkbench.market.corporate_actions import load_actions
-    from qmworkbench.research.backtest import Options
+    from qmworkbench.research.backtests.backtest import Options
 
     choices = {
         "--fill": (fill, ("next_open", "signal_close")),

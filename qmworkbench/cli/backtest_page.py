@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from qmworkbench.research.backtest import Backtest
+    from qmworkbench.research.backtests.backtest import Backtest
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _MOST_SYMBOLS: Final = 5

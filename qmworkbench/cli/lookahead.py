@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qmworkbench.market.schema import BarSource
-    from qmworkbench.research.lookahead import Lookahead
-    from qmworkbench.research.period_bars import PeriodBars
+    from qmworkbench.research.backtests.period_bars import PeriodBars
+    from qmworkbench.research.lookahead.lookahead import Lookahead
     from qmworkbench.strategies.definition import StrategyDefinition
     from qmworkbench.strategies.parameters import Params
 
@@ -60,8 +60,8 @@ def lookahead(
     Each finding names the column at fault and the first bar at which it shows. Exit code 0: passed. 1: a column is at
     fault, or there was too little to look at. 2: could not be looked at.
     """
-    from qmworkbench.research.lookahead import MOST_SYMBOLS
-    from qmworkbench.research.lookahead import lookahead as examine
+    from qmworkbench.research.lookahead.lookahead import MOST_SYMBOLS
+    from qmworkbench.research.lookahead.lookahead import lookahead as examine
     from qmworkbench.service.approvals import parsed
     from qmworkbench.strategies.catalog import get
 
@@ -109,8 +109,8 @@ def _bars(
     names: tuple[str, ...],
 ) -> "PeriodBars":
     """The bars of the period asked for (the last session alone where no first is given) and of what comes before."""
-    from qmworkbench.research.lookahead import history_sessions
-    from qmworkbench.research.period_bars import read_period
+    from qmworkbench.research.backtests.period_bars import read_period
+    from qmworkbench.research.lookahead.lookahead import history_sessions
     from qmworkbench.service.bar_sources import DEMO_PERIOD, open_bars
     from qmworkbench.service.session_data import last_session
 

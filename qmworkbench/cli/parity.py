@@ -13,8 +13,8 @@ from qmworkbench.cli.output import Output, begin
 if TYPE_CHECKING:
     from datetime import date
 
-    from qmworkbench.research.drift import Drift, StrategyDrift
-    from qmworkbench.research.parity import Parity
+    from qmworkbench.research.parity.drift import Drift, StrategyDrift
+    from qmworkbench.research.parity.parity import Parity
     from qmworkbench.storage.paths import BookPaths
 
 _MOST_LINES: Final = 20
@@ -142,8 +142,8 @@ def _drift(
     tolerance_bps: float | None,
     cost_bps: float | None,
 ) -> None:
-    from qmworkbench.research.drift import Tolerance
-    from qmworkbench.research.drift import drift as judge
+    from qmworkbench.research.parity.drift import Tolerance
+    from qmworkbench.research.parity.drift import drift as judge
     from qmworkbench.service.parity_book import kept_between
 
     usual = Tolerance()

@@ -11,8 +11,8 @@ from qmworkbench.cli.options import AsJson, ConfigFile, config_of
 from qmworkbench.cli.output import Output, begin
 
 if TYPE_CHECKING:
-    from qmworkbench.research.run_comparison import Comparison
-    from qmworkbench.research.runs import BrokenRun, Run, RunManifest, RunRegistry
+    from qmworkbench.research.backtests.run_comparison import Comparison
+    from qmworkbench.research.backtests.runs import BrokenRun, Run, RunManifest, RunRegistry
 
 app = typer.Typer(help="List, show and compare kept backtests and sweeps.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -50,7 +50,7 @@ def listed(
     json: AsJson = False,
 ) -> None:
     """Every run, newest first; a damaged one is listed as such, with what is wrong."""
-    from qmworkbench.research.runs import RunManifest
+    from qmworkbench.research.backtests.runs import RunManifest
 
     out = begin(json=json)
     registry = registry_of(config_of(None, None, config), where)
@@ -80,7 +80,7 @@ def listed(
 
 
 def _line(run: "RunManifest | BrokenRun") -> list[str]:
-    from qmworkbench.research.runs import RunManifest
+    from qmworkbench.research.backtests.runs import RunManifest
 
     if not isinstance(run, RunManifest):
         return [run.run_id, "damaged", *[""] * (4 + len(_SHOWN))]
@@ -163,7 +163,7 @@ def compare(
     json: AsJson = False,
 ) -> None:
     """Runs side by side: what they were asked differently, every figure, and how alike their equity moved."""
-    from qmworkbench.research.run_comparison import compare as side_by_side
+    from qmworkbench.research.backtests.run_comparison import compare as side_by_side
 
     out = begin(json=json)
     registry = registry_of(config_of(None, None, config), where)

@@ -176,7 +176,9 @@ def _history(entry: "StrategyDefinition") -> list[tuple[str, ...]]:
     for piece in entry.validation:
         granted = f"approves {piece.approves.value}" if piece.approves is not None else ""
         passed = piece.lookahead
-        looked = f"look-ahead passed by code {passed.code_hash} on bars {passed.data_hash}" if passed is not None else ""
+        looked = (
+            f"look-ahead passed by code {passed.code_hash} on bars {passed.data_hash}" if passed is not None else ""
+        )
         when = ", ".join(part for part in (piece.on, piece.by, granted, looked) if part)
         rows.append((piece.data, piece.method, piece.result, piece.version or entry.version, when or "–"))
     return rows or [("none yet", "–", "–", entry.version, "–")]

@@ -14,9 +14,9 @@ from qmworkbench.cli.options import AsJson, ConfigFile, config_of
 from qmworkbench.cli.output import Output, begin
 
 if TYPE_CHECKING:
-    from qmworkbench.research.period_bars import PeriodBars
-    from qmworkbench.research.runs import RunRegistry
-    from qmworkbench.research.sweep import SweepResult
+    from qmworkbench.research.backtests.period_bars import PeriodBars
+    from qmworkbench.research.backtests.runs import RunRegistry
+    from qmworkbench.research.sweeps.sweep import SweepResult
     from qmworkbench.strategies.definition import StrategyDefinition
     from qmworkbench.strategies.parameters import Params
 
@@ -81,13 +81,13 @@ def sweep(
     The same command goes on where it was killed. A sample of the combinations is simulated again by vectorbt; if they
     differ the sweep fails. Exit code 0: done, whatever the verdict.
     """
-    from qmworkbench.research.plain_rules import definition_of
-    from qmworkbench.research.sweep import Asked, How, grid_given, known_combinations
-    from qmworkbench.research.sweep import sweep as run
-    from qmworkbench.research.sweep_bars import sweep_bars
-    from qmworkbench.research.sweep_engine import Setting
-    from qmworkbench.research.sweep_sample import Sample
-    from qmworkbench.research.tape import Terms
+    from qmworkbench.research.fills.tape import Terms
+    from qmworkbench.research.sweeps.plain_rules import definition_of
+    from qmworkbench.research.sweeps.sweep import Asked, How, grid_given, known_combinations
+    from qmworkbench.research.sweeps.sweep import sweep as run
+    from qmworkbench.research.sweeps.sweep_bars import sweep_bars
+    from qmworkbench.research.sweeps.sweep_engine import Setting
+    from qmworkbench.research.sweeps.sweep_sample import Sample
     from qmworkbench.service.approvals import parsed
 
     out = begin(json=json)
@@ -130,8 +130,8 @@ def _name(definition: "StrategyDefinition", over: Any, asked: Any, setting: Any)
 
     import msgspec
 
-    from qmworkbench.research.sweep import CHUNK
-    from qmworkbench.research.sweep_identity import identity_of
+    from qmworkbench.research.sweeps.sweep import CHUNK
+    from qmworkbench.research.sweeps.sweep_identity import identity_of
 
     identity = identity_of(definition, over, setting, asked, CHUNK)
     return f"{definition.strategy_id}-{hashlib.sha256(msgspec.json.encode(identity)).hexdigest()[:12]}"
@@ -146,7 +146,7 @@ def _bars(
     as_printed: bool,
 ) -> "PeriodBars":
     """The period, and before it as many sessions as the grid's largest windows look back to."""
-    from qmworkbench.research.period_bars import boundaries_of, read_period
+    from qmworkbench.research.backtests.period_bars import boundaries_of, read_period
     from qmworkbench.service.bar_sources import open_bars
 
     first, last = (
@@ -189,7 +189,7 @@ def _registered(
     done: "SweepResult", definition: "StrategyDefinition", bars: "PeriodBars", registry: "RunRegistry"
 ) -> str | None:
     """The sweep in the run registry; None where it had been done before."""
-    from qmworkbench.research.runs import DataNote, RunManifest
+    from qmworkbench.research.backtests.runs import DataNote, RunManifest
     from qmworkbench.service.code_version import code_version
 
     if done.kept:

@@ -13,7 +13,7 @@ from qmworkbench.reporting.sharpe_worth import worth_of
 from qmworkbench.reporting.style import ACCENT, INK, LOSS
 from qmworkbench.reporting.tables import DASH, Column, Html, minus, number, section, signed_money, table, tiles
 from qmworkbench.reporting.tear_tables import drawdowns, figure, month_heat, percent, px
-from qmworkbench.research.backtest_figures import FIGURES
+from qmworkbench.research.backtests.backtest_figures import FIGURES
 
 __all__ = ["Explored", "checks", "conclusion", "figures", "load", "neighbourhood", "prices", "summary", "trades"]
 

@@ -13,8 +13,8 @@ from qmworkbench.reporting.notebook import Conclusion
 from qmworkbench.reporting.parameters import BacktestParameters
 from qmworkbench.reporting.sharpe_worth import worth_of
 from qmworkbench.reporting.tear_tables import percent
-from qmworkbench.research.backtest import Backtest, Sizing, Terms, backtest
-from qmworkbench.research.period_bars import PeriodBars
+from qmworkbench.research.backtests.backtest import Backtest, Sizing, Terms, backtest
+from qmworkbench.research.backtests.period_bars import PeriodBars
 from qmworkbench.strategies import catalog
 from qmworkbench.strategies.parameters import ParameterError, Value
 
@@ -60,7 +60,7 @@ def load(parameters: BacktestParameters) -> Explored:
 
 def bars_of(p: BacktestParameters) -> PeriodBars:
     """The bars that are asked for, with the history the strategy looks back to."""
-    from qmworkbench.research.period_bars import boundaries_of, read_period
+    from qmworkbench.research.backtests.period_bars import boundaries_of, read_period
     from qmworkbench.service.bar_sources import open_bars
     from qmworkbench.service.config import load as configuration
 

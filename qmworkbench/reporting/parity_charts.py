@@ -11,8 +11,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from qmworkbench.reporting import svg
 from qmworkbench.reporting.style import ACCENT, GAIN, INK, LOSS, MUTED
 from qmworkbench.reporting.tables import Html, minus
-from qmworkbench.research.drift import OUTSIDE, StrategyDrift, Tolerance
-from qmworkbench.research.parity import Parity
+from qmworkbench.research.parity.drift import OUTSIDE, StrategyDrift, Tolerance
+from qmworkbench.research.parity.parity import Parity
 
 _CAUSES: Final = 9
 

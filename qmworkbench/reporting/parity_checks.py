@@ -6,7 +6,7 @@ from qmworkbench.domain.checks import Check, CheckStatus, Verdict, verdict_of
 from qmworkbench.operations.lines import Line, listed, several
 from qmworkbench.reporting.notebook import Conclusion
 from qmworkbench.reporting.parity_review import ParitySource, in_money
-from qmworkbench.research.drift import OUTSIDE, WITHIN
+from qmworkbench.research.parity.drift import OUTSIDE, WITHIN
 
 _EXPLAINED: Final = Line(
     check_id="parity.explained",

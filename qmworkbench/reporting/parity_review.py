@@ -24,10 +24,10 @@ from qmworkbench.reporting.tables import (
     table,
     tiles,
 )
-from qmworkbench.research.drift import OUTSIDE, WITHIN, Drift, Tolerance, drift
-from qmworkbench.research.parity import Parity
-from qmworkbench.research.parity_causes import MEANING, Cause
-from qmworkbench.research.parity_difference import Difference, TradePair
+from qmworkbench.research.parity.drift import OUTSIDE, WITHIN, Drift, Tolerance, drift
+from qmworkbench.research.parity.parity import Parity
+from qmworkbench.research.parity.parity_causes import MEANING, Cause
+from qmworkbench.research.parity.parity_difference import Difference, TradePair
 from qmworkbench.service.parity_book import keep, kept_between, parity_of
 from qmworkbench.storage.refused import StorageRefused
 

@@ -6,7 +6,7 @@ from qmworkbench.operations.lines import several
 from qmworkbench.reporting import parity_charts as charts
 from qmworkbench.reporting.parity_review import ParitySource, share_of
 from qmworkbench.reporting.tables import Column, Html, number, r_multiple, section, subsection, table, text
-from qmworkbench.research.drift import OUTSIDE, WITHIN, StrategyDrift, Tolerance
+from qmworkbench.research.parity.drift import OUTSIDE, WITHIN, StrategyDrift, Tolerance
 
 
 def tracking(source: ParitySource) -> Html:

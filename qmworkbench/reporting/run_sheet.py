@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from qmworkbench.research.runs import Run, RunManifest
+from qmworkbench.research.backtests.runs import Run, RunManifest
 from qmworkbench.strategies import catalog
 
 

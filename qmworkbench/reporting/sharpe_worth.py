@@ -1,11 +1,11 @@
-"""What a run's Sharpe ratio is worth, in words a person can act on (M: layer 2; research/sharpe.py)."""
+"""What a run's Sharpe ratio is worth, in words a person can act on (M: layer 2; research/statistics/sharpe.py)."""
 
 from dataclasses import dataclass
 from typing import Any, Final
 
 from qmworkbench.reporting.tables import DASH, minus, number
-from qmworkbench.research.observations import SESSIONS_A_YEAR
-from qmworkbench.research.sharpe import (
+from qmworkbench.research.backtests.observations import SESSIONS_A_YEAR
+from qmworkbench.research.statistics.sharpe import (
     Moments,
     deflated_sharpe,
     expected_maximum,

@@ -15,11 +15,11 @@ from qmworkbench.reporting.parameters import ParityParameters, StrategyCardParam
 from qmworkbench.reporting.run_sheet import Sheet
 from qmworkbench.reporting.tables import Column, Html, checks_table, number, section, subsection, table, text, tiles
 from qmworkbench.reporting.tear_tables import percent
-from qmworkbench.research.drift import OUTSIDE, StrategyDrift
-from qmworkbench.research.lookahead import Lookahead, lookahead
-from qmworkbench.research.period_bars import boundaries_of, read_period
-from qmworkbench.research.runs import Run, RunManifest, RunRegistry
-from qmworkbench.research.strategy_code import stale_examination
+from qmworkbench.research.backtests.period_bars import boundaries_of, read_period
+from qmworkbench.research.backtests.runs import Run, RunManifest, RunRegistry
+from qmworkbench.research.lookahead.lookahead import Lookahead, lookahead
+from qmworkbench.research.lookahead.strategy_code import stale_examination
+from qmworkbench.research.parity.drift import OUTSIDE, StrategyDrift
 from qmworkbench.storage.refused import StorageRefused
 from qmworkbench.strategies import catalog
 from qmworkbench.strategies.definition import StrategyDefinition

@@ -24,10 +24,10 @@ from qmworkbench.reporting.tables import (
     text,
     tiles,
 )
-from qmworkbench.research import overfitting
-from qmworkbench.research.observations import told
-from qmworkbench.research.stability import StabilityMap
-from qmworkbench.research.sweep_tables import ranked
+from qmworkbench.research.backtests.observations import told
+from qmworkbench.research.statistics import overfitting
+from qmworkbench.research.statistics.stability import StabilityMap
+from qmworkbench.research.sweeps.sweep_tables import ranked
 
 __all__ = ["Explored", "conclusion", "curves", "held", "load", "ranking", "stable", "summary", "worth"]
 

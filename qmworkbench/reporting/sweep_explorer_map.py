@@ -8,7 +8,7 @@ import polars as pl
 from qmworkbench.reporting.style import ACCENT, MUTED
 from qmworkbench.reporting.sweep_explorer_run import Explored, curve
 from qmworkbench.reporting.walk_forward_sliders import load_extensions
-from qmworkbench.research.observations import told
+from qmworkbench.research.backtests.observations import told
 
 __all__ = ["clicked", "interactive", "load_extensions"]
 

@@ -16,12 +16,12 @@ from qmworkbench.reporting.notebook import Conclusion
 from qmworkbench.reporting.parameters import SweepParameters
 from qmworkbench.reporting.tables import share
 from qmworkbench.reporting.walk_forward_run import values_of
-from qmworkbench.research import overfitting, stability, verdict
-from qmworkbench.research.observations import told
-from qmworkbench.research.sweep import SweepResult, sweep, whole_of
-from qmworkbench.research.sweep_store import EQUITY, MANIFEST, RESULTS
-from qmworkbench.research.sweep_tables import OK, returns_of
-from qmworkbench.research.tape import Floats, Terms
+from qmworkbench.research.backtests.observations import told
+from qmworkbench.research.fills.tape import Floats, Terms
+from qmworkbench.research.statistics import overfitting, stability, verdict
+from qmworkbench.research.sweeps.sweep import SweepResult, sweep, whole_of
+from qmworkbench.research.sweeps.sweep_store import EQUITY, MANIFEST, RESULTS
+from qmworkbench.research.sweeps.sweep_tables import OK, returns_of
 
 _TOLERANCE: Final = 1e-9
 
@@ -119,9 +119,9 @@ def _kept(parameters: SweepParameters, home: Path) -> Explored:
 
 
 def _made(p: SweepParameters, data: Path) -> SweepResult:
-    from qmworkbench.research.period_bars import boundaries_of, read_period
-    from qmworkbench.research.plain_rules import definition_of
-    from qmworkbench.research.sweep_engine import Setting
+    from qmworkbench.research.backtests.period_bars import boundaries_of, read_period
+    from qmworkbench.research.sweeps.plain_rules import definition_of
+    from qmworkbench.research.sweeps.sweep_engine import Setting
     from qmworkbench.service.bar_sources import open_bars
 
     definition = definition_of(p.strategy)

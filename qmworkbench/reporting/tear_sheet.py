@@ -32,7 +32,7 @@ from qmworkbench.reporting.tear_tables import (
     regimes,
     symbols,
 )
-from qmworkbench.research.runs import Run, RunRefused
+from qmworkbench.research.backtests.runs import Run, RunRefused
 from qmworkbench.strategies import catalog
 
 _KIND: Final = "backtest"

@@ -8,8 +8,8 @@ import polars as pl
 
 from qmworkbench.reporting.style import GAIN, LOSS
 from qmworkbench.reporting.tables import DASH, Column, Html, minus, number, signed_money, subsection, table, text
-from qmworkbench.research.backtest_figures import peaks
-from qmworkbench.research.result_tables import MONTHS
+from qmworkbench.research.backtests.backtest_figures import peaks
+from qmworkbench.research.backtests.result_tables import MONTHS
 
 _DRAWDOWNS: Final = 5
 _SYMBOLS: Final = 8

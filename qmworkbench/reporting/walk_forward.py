@@ -23,9 +23,9 @@ from qmworkbench.reporting.tables import (
     tiles,
 )
 from qmworkbench.reporting.walk_forward_run import Walked, checks, conclusion, load
-from qmworkbench.research import overfitting
-from qmworkbench.research.observations import told
-from qmworkbench.research.tape import Floats
+from qmworkbench.research.backtests.observations import told
+from qmworkbench.research.fills.tape import Floats
+from qmworkbench.research.statistics import overfitting
 
 __all__ = ["Walked", "choices", "conclusion", "held", "load", "summary", "worth"]
 

@@ -11,11 +11,11 @@ from qmworkbench.operations.lines import Line
 from qmworkbench.reporting.notebook import Conclusion
 from qmworkbench.reporting.parameters import WalkForwardParameters
 from qmworkbench.reporting.tables import minus, share
-from qmworkbench.research import cross_validation, overfitting, verdict
-from qmworkbench.research.observations import told
-from qmworkbench.research.session_trials import SessionTrials, session_trials
-from qmworkbench.research.tape import Terms
-from qmworkbench.research.walk_forward import WalkForward, from_matrix, windows
+from qmworkbench.research.backtests.observations import told
+from qmworkbench.research.fills.tape import Terms
+from qmworkbench.research.statistics import cross_validation, overfitting, verdict
+from qmworkbench.research.statistics.walk_forward import WalkForward, from_matrix, windows
+from qmworkbench.research.sweeps.session_trials import SessionTrials, session_trials
 from qmworkbench.strategies.parameters import Value
 
 _DRAWS: Final = 500

@@ -8,7 +8,7 @@ from qmworkbench.reporting.style import ACCENT, AMBER, CSS, MUTED
 from qmworkbench.reporting.tables import share
 from qmworkbench.reporting.walk_forward import choices
 from qmworkbench.reporting.walk_forward_run import Walked, walked
-from qmworkbench.research.observations import told
+from qmworkbench.research.backtests.observations import told
 
 
 def load_extensions() -> None:

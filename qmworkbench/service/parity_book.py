@@ -17,8 +17,8 @@ from qmworkbench.domain.events.market import BoundaryClosed
 from qmworkbench.domain.events.orders import ExecutionReported
 from qmworkbench.domain.events.session import SessionOpened
 from qmworkbench.domain.orders import Leg
-from qmworkbench.research.parity import Parity, parity
-from qmworkbench.research.parity_record import Carried, RecordedDay
+from qmworkbench.research.parity.parity import Parity, parity
+from qmworkbench.research.parity.parity_record import Carried, RecordedDay
 from qmworkbench.service.ground import load_ground
 from qmworkbench.service.recorded_state import state_after
 from qmworkbench.service.why_session import NoSuchSession

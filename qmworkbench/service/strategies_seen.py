@@ -4,7 +4,7 @@ M: Pre-Flight 5).
 
 from qmworkbench.domain.events.session import RunSpec
 from qmworkbench.operations.evidence import StrategySeen
-from qmworkbench.research.strategy_code import stale_examination
+from qmworkbench.research.lookahead.strategy_code import stale_examination
 from qmworkbench.service.plan import DayPlan, market_of
 from qmworkbench.service.runs import approved_set, instance_of, published
 from qmworkbench.storage.approvals import ApprovalLedger

@@ -15,7 +15,7 @@ from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.market.bars import HISTORY_DAYS, load_session
 from qmworkbench.market.schema import open_parquet
 from qmworkbench.market.session import SessionData
-from qmworkbench.research.strategy_code import stale_examination
+from qmworkbench.research.lookahead.strategy_code import stale_examination
 from qmworkbench.service.frames import raw_bars
 from qmworkbench.service.session_data import last_session
 from qmworkbench.strategies.bars import RAW_SCHEMA, session_bars

@@ -86,13 +86,14 @@ class ExitRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LOOKAHEAD_ANALYSES: Final = ("truncation", "shuffled future", "recursive warm-up", "next-bar leak")
-"""What a look-ahead examination is made of (`qm lookahead`, research/lookahead.py)."""
+"""What a look-ahead examination is made of (`qm lookahead`, research/lookahead/lookahead.py)."""
 
 
 class LookaheadPassed(msgspec.Struct, frozen=True, kw_only=True):
     """A look-ahead examination that was passed: on which bars, with which parameters, by which code.
 
-    The hashes are 16 hex digits; `code_hash` is that of research/strategy_code.py. `qm lookahead --evidence` prints it.
+    The hashes are 16 hex digits; `code_hash` is that of research/lookahead/strategy_code.py.
+    `qm lookahead --evidence` prints it.
     """
 
     data_hash: str

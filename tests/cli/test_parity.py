@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from qmworkbench.cli.exit_codes import Exit
-from qmworkbench.research.parity import Parity
+from qmworkbench.research.parity.parity import Parity
 from qmworkbench.service.parity_book import file_of, keep, kept
 from tests.cli.books import SESSION, book_in, qm
 

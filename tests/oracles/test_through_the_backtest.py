@@ -10,7 +10,7 @@ import pytest
 
 from qmworkbench.market.adding.packages import package
 from qmworkbench.market.schema import open_frame
-from qmworkbench.research.backtest import Backtest, Options, Sizing, Terms, backtest
+from qmworkbench.research.backtests.backtest import Backtest, Options, Sizing, Terms, backtest
 from qmworkbench.strategies import catalog
 from qmworkbench.strategies.definition import Anchor, FlatPolicy
 from tests.oracles.test_lean_basic_template import FIRST, LAST, factor_on, regular
@@ -97,7 +97,7 @@ def _buy_and_hold():  # type: ignore[no-untyped-def]
         return ((*flags, *(pl.lit(0.0).alias(name) for name in entry.features)),)
 
     def plan(entries, params):  # type: ignore[no-untyped-def]
-        from qmworkbench.research.backtest_inputs import without_stops
+        from qmworkbench.research.backtests.backtest_inputs import without_stops
 
         return without_stops(entry).plan(entries, params)
 

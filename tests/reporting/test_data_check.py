@@ -9,7 +9,7 @@ from qmworkbench.domain.checks import Verdict
 from qmworkbench.reporting import data_check
 from qmworkbench.reporting.parameters import DataCheckParameters
 from tests.reporting.test_tables import balanced, plain
-from tests.research.backtest_cases import minute_bars
+from tests.research.backtests.backtest_cases import minute_bars
 
 DAYS = [date(2018, 3, day) for day in (1, 2, 5, 6)]
 

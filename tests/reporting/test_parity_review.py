@@ -13,9 +13,9 @@ from qmworkbench.reporting import parity_checks, parity_review, parity_tracking,
 from qmworkbench.reporting.parameters import ParityParameters
 from qmworkbench.reporting.parity_review import ParitySource
 from qmworkbench.reporting.runner import ReportResult, run_report
-from qmworkbench.research.drift import OUTSIDE, WITHIN, Tolerance, drift
-from qmworkbench.research.parity import Level
-from qmworkbench.research.parity_causes import Cause
+from qmworkbench.research.parity.drift import OUTSIDE, WITHIN, Tolerance, drift
+from qmworkbench.research.parity.parity import Level
+from qmworkbench.research.parity.parity_causes import Cause
 from qmworkbench.service.parity_book import kept
 from tests.reporting.conftest import SESSION
 from tests.reporting.test_tables import balanced, plain

@@ -8,8 +8,8 @@ import pytest
 from qmworkbench.domain.checks import CheckStatus, Verdict
 from qmworkbench.reporting import strategy_card
 from qmworkbench.reporting.parameters import StrategyCardParameters
-from qmworkbench.research.backtest import backtest
-from qmworkbench.research.runs import RunRegistry
+from qmworkbench.research.backtests.backtest import backtest
+from qmworkbench.research.backtests.runs import RunRegistry
 from qmworkbench.service.bar_sources import open_bars
 from qmworkbench.strategies.catalog import UnknownStrategy
 from tests.reporting.test_tables import plain

@@ -16,8 +16,8 @@ from qmworkbench.reporting import sweep_explorer_run as runs
 from qmworkbench.reporting.parameters import SweepParameters
 from qmworkbench.reporting.runner import run_report
 from qmworkbench.reporting.sweep_explorer_map import clicked, interactive, load_extensions
-from qmworkbench.research.sweep_store import SweepStore
-from qmworkbench.research.verdict import sweep_verdict
+from qmworkbench.research.statistics.verdict import sweep_verdict
+from qmworkbench.research.sweeps.sweep_store import SweepStore
 from tests.reporting.test_tables import balanced, plain
 
 FAST, SLOW, MARKS, CASH = (5, 10, 20, 40), (50, 100, 200), 240, 100_000.0

@@ -14,10 +14,10 @@ from qmworkbench.reporting.sharpe_worth import worth_of
 from qmworkbench.reporting.tear_figures import placed, thinned
 from qmworkbench.reporting.tear_sheet import tear_sheet
 from qmworkbench.reporting.tear_tables import drawdowns, month_heat, percent
-from qmworkbench.research.backtest import Terms, backtest
-from qmworkbench.research.runs import Run, RunRefused, RunRegistry
+from qmworkbench.research.backtests.backtest import Terms, backtest
+from qmworkbench.research.backtests.runs import Run, RunRefused, RunRegistry
 from tests.reporting.test_tables import balanced, plain
-from tests.research.backtest_cases import daily_bars, minute_bars
+from tests.research.backtests.backtest_cases import daily_bars, minute_bars
 
 
 @pytest.fixture(scope="module")

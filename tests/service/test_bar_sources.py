@@ -10,7 +10,7 @@ from qmworkbench.market.adding.packages import PackageMissing
 from qmworkbench.market.findings import DataRefused
 from qmworkbench.service.bar_sources import open_bars, recorded_bars
 from qmworkbench.service.data_shelf import Provenance, Shelf
-from tests.research.backtest_cases import minute_bars
+from tests.research.backtests.backtest_cases import minute_bars
 
 DAY = date(2018, 3, 2)
 
