@@ -9,13 +9,13 @@ in its last digits (below 1e-12); where that could matter, or equity touches zer
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from qmworkbench.research.fills.compiled import compiled
 from qmworkbench.research.fills.fill_walk import AT, FEE, PX, SIGNED, Scratch
 from qmworkbench.research.fills.tape import Floats, Ints, Tape
 
 BLOCK: Final = 16
+LANES: Final = 64
 _ILL: Final = 1e-5  # below this share of the second moment a variance from sums loses digits that count
 
 
@@ -46,19 +46,24 @@ def path_of(tape: Tape, marks: Ints) -> Path:
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def returns(path: Path, lead: float, first: int, end: int) -> tuple[float, float]:
-    """The sum of the returns at the closes from `first` up to, not including, `end`, and that of their squares.
+@compiled
+def add_returns(path: Path, lead: float, first: int, end: int, sums: Floats) -> None:
+    """Add the returns at the closes from `first` up to, not including, `end` to `sums`, and their squares.
 
-    Held throughout and at the close before `first` as well; `lead` is cash for each unit held.
+    Held throughout and at the close before `first` as well; `lead` is cash for each unit held. `sums` is 2 × LANES:
+    the n-th close of every stretch of LANES goes to the n-th lane, an order of adding that vectors keep. Left to the
+    compiler's choice (fastmath), a freshly compiled pass and the same from disk differed in their last bits.
     """
-    now, before = path.close[first:end], path.close[first - 1 : end - 1]
-    total = squares = 0.0
-    for i in range(len(now)):
-        gain = (now[i] - before[i]) / (lead + before[i])
-        total += gain
-        squares += gain * gain
-    return total, squares
+    total, squares = sums[0], sums[1]
+    at = first
+    while at < end:
+        stop = min(at + LANES, end)
+        now, before = path.close[at:stop], path.close[at - 1 : stop - 1]
+        for i in range(len(now)):
+            gain = (now[i] - before[i]) / (lead + before[i])
+            total[i] += gain
+            squares[i] += gain * gain
+        at = stop
 
 
 @compiled
@@ -107,6 +112,7 @@ def equity(path: Path, out: Scratch, fills: int, cash: float, found: Floats, mar
     """
     height = len(path.close)
     total = squares = 0.0
+    sums = np.zeros((2, LANES))
     peak = value = least = cash
     depth = units = 0.0
     held = i = mark = 0
@@ -128,9 +134,7 @@ def equity(path: Path, out: Scratch, fills: int, cash: float, found: Floats, mar
         total += gain
         squares += gain * gain
         if units != 0.0:
-            some, more = returns(path, cash / units, t + 1, end)
-            total += some
-            squares += more
+            add_returns(path, cash / units, t + 1, end, sums)
             peak, depth = deepest(path, cash, units, t, end, peak, depth)
             held += end - t
         elif worth > peak:
@@ -141,6 +145,9 @@ def equity(path: Path, out: Scratch, fills: int, cash: float, found: Floats, mar
     while mark < len(marked):
         marked[mark] = cash + units * path.close[path.marks[mark]]
         mark += 1
+    for lane in range(LANES):
+        total += sums[0, lane]
+        squares += sums[1, lane]
     variance = (squares - total * total / height) / (height - 1) if height > 1 else 0.0
     found[0] = total / height / np.sqrt(variance) if variance > 0 else np.inf
     found[1], found[2], found[3], found[4] = depth, held / height, value, least

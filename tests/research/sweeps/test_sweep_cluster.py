@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from polars.testing import assert_frame_equal
 
 from qmworkbench.research.sweeps.cluster import ClusterRefused
 from qmworkbench.research.sweeps.sweep import How, sweep
@@ -29,7 +30,7 @@ def test_workers_bring_the_same_rows_in_the_same_order(tmp_path: Path) -> None:
             here = sweep(strategy, frame, grid, how=How(threads=1, sample=NoSecondOpinion(), chunk=4), **asked)
             how = How(sample=NoSecondOpinion(), chunk=4, cluster=cluster.scheduler_address)
             there = sweep(strategy, frame, grid, how=how, **asked)
-            assert there.rows.equals(here.rows)
+            assert_frame_equal(there.rows, here.rows, check_exact=True)
             assert there.worth == here.worth
             assert there.manifest["engine"] == "kernel, on 1 dask workers"
 
