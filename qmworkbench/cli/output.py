@@ -1,6 +1,7 @@
 """What a command prints: its one result on standard output, in words or as JSON; all else on standard error (§21)."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,9 +56,14 @@ class Output:
             table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        # Where no terminal says how wide it is, a table is as wide as a page of listing paper was.
-        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH
-        Console(file=sys.stdout, highlight=False, width=width).print(table)
+        Console(file=sys.stdout, highlight=False, width=self.width).print(table)
+
+    @property
+    def width(self) -> int:
+        """Characters a line has. Where no terminal says, a table is as wide as a page of listing paper was."""
+        if sys.stdout.isatty() or "COLUMNS" in os.environ:
+            return shutil.get_terminal_size().columns
+        return _PIPED_WIDTH
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:

@@ -24,6 +24,8 @@ _SHOWN: Final = {
     "profit_factor": "factor",
 }  # fmt: skip
 _SOURCE: Final = 12
+_WIDE: Final = 120  # characters that all columns need; below, these are left
+_NARROW: Final = ("run", "kind", "strategy", ">return", ">sharpe", ">trades")
 _SHARES: Final = frozenset(
     "total_return yearly_return benchmark_return max_drawdown win_rate exposure gross_exposure volatility".split()
 )
@@ -60,16 +62,10 @@ def listed(
         if not found:
             out.line(f"no run below {registry.root}: make one with `qm backtest STRATEGY`")
             return
-        columns = [
-            "run",
-            "kind",
-            "strategy",
-            "data",
-            ">symbols",
-            "period",
-            *(f">{heading}" for heading in _SHOWN.values()),
-        ]
-        out.table(columns, [_line(run) for run in found[:most]])
+        columns = ["run", "kind", "strategy", "data", ">symbols", "period", *(f">{name}" for name in _SHOWN.values())]
+        kept = range(len(columns)) if out.width >= _WIDE else [columns.index(name) for name in _NARROW]
+        lines = [_line(run) for run in found[:most]]
+        out.table([columns[at] for at in kept], [[line[at] for at in kept] for line in lines])
         for run in found:
             if not isinstance(run, RunManifest):
                 out.line(f"✗ {run.run_id} is damaged: {run.why}")
