@@ -149,6 +149,7 @@ def _parameters(given: list[str]) -> dict[str, Any]:
 
 
 def _tell(out: Output, made: "list[ReportResult]") -> None:
+    room = max((len(result.name) for result in made), default=0) + 2
     for result in made:
-        out.line(f"{result.name:<14}{result.verdict.value:<12}{result.headline}  ({result.seconds:.1f} s)")
-        out.line(f"{'':<14}{Path(result.path)}")
+        out.line(f"{result.name:<{room}}{result.verdict.value:<12}{result.headline}  ({result.seconds:.1f} s)")
+        out.line(f"{'':<{room}}{Path(result.path)}")

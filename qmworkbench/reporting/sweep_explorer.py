@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from qmworkbench.reporting import svg
-from qmworkbench.reporting.style import ACCENT, AMBER, INK, LOSS, MUTED
+from qmworkbench.reporting.split_chart import split_chart
+from qmworkbench.reporting.style import ACCENT, AMBER, INK, MUTED
 from qmworkbench.reporting.sweep_explorer_run import Explored, checks, conclusion, curve, load
 from qmworkbench.reporting.tables import (
     DASH,
@@ -24,8 +25,8 @@ from qmworkbench.reporting.tables import (
     text,
     tiles,
 )
+from qmworkbench.reporting.tear_tables import percent
 from qmworkbench.research.backtests.observations import told
-from qmworkbench.research.statistics import overfitting
 from qmworkbench.research.statistics.stability import StabilityMap
 from qmworkbench.research.sweeps.sweep_tables import ranked
 
@@ -49,7 +50,8 @@ def summary(found: Explored) -> Html:
         ("Plateau", DASH if isinstance(found.map, str) else share(found.map.plateau), "of the best, its neighbours"),
         ("Checked again", number(0)(found.manifest["checked"]["cases"]), "combinations, by vectorbt"),
     ]
-    return section("The sweep", tiles(entries), note=str(worth["sentence"]))
+    said = str(worth["sentence"]).removesuffix(".").partition(" (")[0]  # the reasons follow with the checks
+    return section("The sweep", tiles(entries), note=f"{said}.")
 
 
 def _best(found: Explored) -> int | None:
@@ -149,8 +151,8 @@ def ranking(found: Explored, top: int = 12) -> Html:
     columns = [
         *(Column(name, name.replace("_", " "), text, "num") for name in found.names),
         Column("sharpe", "Sharpe", number(2), "num"),
-        Column("total_return", "Return", share, "num"),
-        Column("max_drawdown", "Drawdown", lambda value: minus(share(value)), "num"),
+        Column("total_return", "Return", percent, "num"),
+        Column("max_drawdown", "Drawdown", percent, "num"),
         Column("trades", "Trades", number(0), "num"),
         Column("win_rate", "Won", share, "num"),
         Column("profit_factor", "Profit factor", number(2), "num"),
@@ -169,22 +171,12 @@ def worth(found: Explored) -> Html:
     splits = found.splits
     if isinstance(splits, str):
         return section("Overfitting", note=f"Not told: {splits}.")
-    counts, edges = overfitting.histogram(splits)
-
-    def draw(axes: Axes, narrow: bool) -> None:
-        colors = [LOSS if high <= 0 else ACCENT for high in edges[1:]]
-        axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=colors)
-        axes.axvline(0, color=INK, linewidth=1)
-        axes.set_xlabel("logit of the rank in the other half: left of 0 below the median")
-        axes.set_ylabel("splits")
-
-    chart = svg.figure(draw, label="Rank in one half of what the other half chose", height=200)
     note = (
         f"{splits.splits:,} splits: what one half of the period chose was below the median in the other in "
         f"{share(splits.pbo)} of them, and lost in {share(splits.probability_of_loss)}. Where all combinations are "
         f"nearly alike the first says little. Slope {'–' if splits.slope is None else minus(told(splits.slope))}."
     )
-    return section("Overfitting", chart, note=note)
+    return section("Overfitting", split_chart(splits), note=note)
 
 
 def held(found: Explored) -> Html:

@@ -84,7 +84,7 @@ class Explored:
             return "the sweep was too large for the equity of all combinations to be kept"
         sound = (self.whole["status"] == OK).to_numpy()
         try:
-            return overfitting.overfitting(returns_of(self.equity[sound], self.cash).T, blocks=12)
+            return overfitting.fitted(returns_of(self.equity[sound], self.cash).T) or overfitting.TOO_FEW
         except ValueError as reason:
             return str(reason)
 
@@ -153,7 +153,7 @@ _FAILED: Final = Line(
 )
 _PLATEAU: Final = Line(
     check_id="sweep.plateau",
-    section="§14",
+    section="§2 Backtesting",
     title="The best stands on a plateau",
     looked_at="the neighbours of the best combination on the map",
     expectation="their median at least half of the best",
@@ -161,7 +161,7 @@ _PLATEAU: Final = Line(
 )
 _LUCK: Final = Line(
     check_id="sweep.luck",
-    section="§14",
+    section="§2 Backtesting",
     title="The best is more than luck",
     looked_at="deflated Sharpe ratio, SPA and PBO over all combinations, against cash",
     expectation="distinguishable from luck",
@@ -176,12 +176,11 @@ def checks(found: Explored) -> list[Check]:
     failed, symbols = int(worth["failed"]), found.manifest.get("failed_symbols", {})
     lost = f"{failed:,} of {found.whole.height:,} combinations, {len(symbols)} symbols failed"
     word = str(worth["verdict"])
+    why = "; ".join((worth.get("details") or {}).get("reasons", ())) or str(worth["sentence"])
     if word == verdict.PROMISING:
-        luck = _LUCK.warned(word, "; ".join((worth.get("details") or {}).get("reasons", ())))
+        luck = _LUCK.warned(word, why)
     else:
-        luck = _LUCK.judged(
-            word == verdict.PROVEN, word, detail="" if word == verdict.PROVEN else str(worth["sentence"])
-        )
+        luck = _LUCK.judged(word == verdict.PROVEN, word, detail="" if word == verdict.PROVEN else why)
     return [
         _CHECKED.judged(cases > 0 and apart <= _TOLERANCE, f"{cases} combinations, at most {apart:.1e} apart"),
         _FAILED.warned(lost, "; ".join(f"{name}: {why}" for name, why in symbols.items()) or _reason(found))

@@ -1,4 +1,4 @@
-"""The walk-forward report: chosen on the past, judged on what came next, and what the choice is worth (§2, §14)."""
+"""The walk-forward report: chosen on the past, judged on what came next, and what the choice is worth (§2)."""
 
 from typing import Any, Final
 
@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from qmworkbench.reporting import svg
-from qmworkbench.reporting.style import ACCENT, AMBER, GAIN, INK, LINE, LOSS, MUTED
+from qmworkbench.reporting.split_chart import split_chart
+from qmworkbench.reporting.style import ACCENT, AMBER, GAIN, LINE, LOSS, MUTED
 from qmworkbench.reporting.tables import (
     Column,
     Html,
@@ -25,7 +26,6 @@ from qmworkbench.reporting.tables import (
 from qmworkbench.reporting.walk_forward_run import Walked, checks, conclusion, load
 from qmworkbench.research.backtests.observations import told
 from qmworkbench.research.fills.tape import Floats
-from qmworkbench.research.statistics import overfitting
 
 __all__ = ["Walked", "choices", "conclusion", "held", "load", "summary", "worth"]
 
@@ -152,19 +152,9 @@ def _histogram(found: Walked) -> Html:
     splits = found.splits
     if isinstance(splits, str):
         return subsection("Chosen in one half, judged in the other", note=f"Not told: {splits}.")
-    counts, edges = overfitting.histogram(splits)
-
-    def draw(axes: Axes, narrow: bool) -> None:
-        colors = [LOSS if high <= 0 else ACCENT for high in edges[1:]]
-        axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=colors)
-        axes.axvline(0, color=INK, linewidth=1)
-        axes.set_xlabel("logit of the rank out of sample: left of 0 below the median")
-        axes.set_ylabel("splits")
-
-    chart = svg.figure(draw, label="Rank out of sample of what one half of the sessions chose", height=200)
     slope = "–" if splits.slope is None else minus(f"{splits.slope:.2f}")
     note = f"{splits.splits:,} splits; out of sample by in sample, the Sharpe ratio goes with a slope of {slope}."
-    return subsection("Chosen in one half, judged in the other", chart, note=note)
+    return subsection("Chosen in one half, judged in the other", split_chart(splits), note=note)
 
 
 def _histories(found: Walked) -> Html:

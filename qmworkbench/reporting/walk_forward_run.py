@@ -1,4 +1,4 @@
-"""A walk-forward report's run: the grid's trials, the windows over them, what must hold, and its conclusion (§14)."""
+"""A walk-forward report's run: the grid's trials, the windows over them, what must hold, and its conclusion (§2)."""
 
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Walked:
     def splits(self) -> overfitting.Overfitting | str:
         """The probability of overfitting, or why it cannot be told."""
         try:
-            return overfitting.overfitting(self.trials.returns, blocks=12)
+            return overfitting.fitted(self.trials.returns) or overfitting.TOO_FEW
         except ValueError as reason:
             return str(reason)
 
@@ -118,7 +118,7 @@ def _value(written: str) -> Value:
 
 _APART: Final = Line(
     check_id="walk_forward.apart",
-    section="§14",
+    section="§2 Backtesting",
     title="No window knew what came after it",
     looked_at="every choice again, with all later sessions replaced",
     expectation="the same choice, and no test session in a train window (signals themselves: qm lookahead)",
@@ -126,7 +126,7 @@ _APART: Final = Line(
 )
 _EARNED: Final = Line(
     check_id="walk_forward.earned",
-    section="§14",
+    section="§2 Backtesting",
     title="What was chosen earned out of sample",
     looked_at="Sharpe ratio of the test sessions, costs taken off",
     expectation="above 0",
@@ -134,7 +134,7 @@ _EARNED: Final = Line(
 )
 _MANY: Final = Line(
     check_id="walk_forward.windows",
-    section="§14",
+    section="§2 Backtesting",
     title="There are windows enough to say anything",
     looked_at="windows",
     expectation="5 or more",
@@ -142,7 +142,7 @@ _MANY: Final = Line(
 )
 _CARRIES: Final = Line(
     check_id="walk_forward.carries_over",
-    section="§14",
+    section="§2 Backtesting",
     title="What is chosen carries over",
     looked_at="efficiency, and windows that beat the median candidate",
     expectation="half of what is earned in sample, and more than half of the windows",
@@ -150,7 +150,7 @@ _CARRIES: Final = Line(
 )
 _LUCK: Final = Line(
     check_id="walk_forward.luck",
-    section="§14",
+    section="§2 Backtesting",
     title="The best of the grid is more than luck",
     looked_at="deflated Sharpe ratio, SPA and PBO over all combinations, against cash and against holding",
     expectation="distinguishable from luck, against both",

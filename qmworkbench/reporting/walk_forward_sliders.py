@@ -1,4 +1,4 @@
-"""Walk-forward under sliders, for JupyterLab: other windows over the same trials, at once (§14)."""
+"""Walk-forward under sliders, for JupyterLab: other windows over the same trials, at once (§2 Backtesting)."""
 
 from typing import Any
 

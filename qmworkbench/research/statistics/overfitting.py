@@ -18,6 +18,11 @@ from qmworkbench.research.fills.tape import Bools, Floats, Ints
 MOST_BLOCKS: Final = 20
 _CELLS: Final = 500_000  # numbers held at once in each of some ten arrays: 40 MB
 _FLAT: Final = 1e-12
+_BLOCKS: Final = (12, 10, 8, 6)
+_BLOCK_SESSIONS: Final = 5
+_COUNTED: Final = 4_000_000  # splits × combinations
+LEAST_SESSIONS: Final = _BLOCKS[-1] * _BLOCK_SESSIONS
+TOO_FEW: Final = f"there are fewer than {LEAST_SESSIONS} sessions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +84,18 @@ def overfitting(returns: Any, *, blocks: int = 16, most_splits: int = 20_000, se
         splits=len(halves),
         drawn=len(halves) < comb(count, count // 2),
     )
+
+
+def fitted(returns: Any) -> Overfitting | None:
+    """`overfitting` with as many blocks as the sessions can carry and a few seconds can count.
+
+    None where there are fewer than LEAST_SESSIONS. A verdict and whatever is shown beside it ask here, so that one page
+    never tells two of them.
+    """
+    sessions, columns = np.shape(returns)
+    fitting = [blocks for blocks in _BLOCKS if sessions >= blocks * _BLOCK_SESSIONS]
+    quick = [blocks for blocks in fitting if comb(blocks, blocks // 2) * columns <= _COUNTED]
+    return overfitting(returns, blocks=quick[0] if quick else fitting[-1]) if fitting else None
 
 
 def _halves(blocks: int, most: int, seed: int) -> Bools:

@@ -1,4 +1,4 @@
-"""What a sweep offers as evidence of an edge: figures of its trial matrix, or of its ratios alone (M: layer 2; §14).
+"""What a sweep offers as evidence of an edge: figures of its trial matrix, or of its ratios alone (M: layer 2).
 
 What luck brings is resampled from the trials themselves where their returns are known. The paper's own estimate, from
 the spread of the trials' ratios, is measured beside it: where part of a grid has an edge and part of it none, or loses
@@ -14,10 +14,6 @@ import numpy as np
 from qmworkbench.research.backtests.observations import risky, whole
 from qmworkbench.research.fills.tape import Floats
 from qmworkbench.research.statistics import bootstrap, overfitting, sharpe
-
-_BLOCKS: Final = (12, 10, 8, 6)  # for PBO: as many as the sessions can carry and a few seconds can count
-_BLOCK_SESSIONS: Final = 5
-_CELLS: Final = 4_000_000  # splits × combinations
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ def of_matrix(
     missing: dict[str, str] = {}
     tests = bootstrap.snooping(returns, benchmark=benchmark, draws=draws, seed=seed, size=thresholds.spa_p)
     alone = columns == 1
-    choice = None if alone else _choice(returns)
+    choice = None if alone else overfitting.fitted(returns)
     if alone:
         missing["pbo"] = "a single combination: nothing was chosen, or it is not told what was chosen from"
     elif choice is None:
@@ -186,11 +182,3 @@ def _scaled(best: float, given: int, tried: int) -> float:
     if tried == given:
         return best if given > 1 else 0.0
     return best * sharpe.expected_maximum(tried) / max(sharpe.expected_maximum(given), 0.5)
-
-
-def _choice(returns: Floats) -> overfitting.Overfitting | None:
-    fitting = [blocks for blocks in _BLOCKS if len(returns) >= blocks * _BLOCK_SESSIONS]
-    if not fitting:
-        return None
-    quick = [blocks for blocks in fitting if math.comb(blocks, blocks // 2) * returns.shape[1] <= _CELLS]
-    return overfitting.overfitting(returns, blocks=quick[0] if quick else fitting[-1])

@@ -1,4 +1,4 @@
-"""What the best of a sweep is worth once it is counted how long it was looked for (M: layer 2; §14).
+"""What the best of a sweep is worth once it is counted how long it was looked for (M: layer 2).
 
 Three figures judge, each with its own weakness: the deflated Sharpe ratio (how much the best exceeds what luck brings
 among so many), Hansen's SPA (does the best beat the benchmark, correlations included) and PBO (does choosing in one

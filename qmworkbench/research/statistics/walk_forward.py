@@ -1,4 +1,4 @@
-"""Walk-forward: chosen on the past, judged on what came next, again and again (M: layer 2; §14).
+"""Walk-forward: chosen on the past, judged on what came next, again and again (M: layer 2).
 
 Everything is counted in sessions, so that no bar of a test session is ever in a train window. Between the two lies a
 gap as long as the longest hold: a trade of the last train session may end that much later.

@@ -1,4 +1,4 @@
-"""What the best of a sweep is worth after so many trials: the verdict every summary carries (§22 honest statistics)."""
+"""What the best of a sweep is worth after so many trials: the verdict every summary carries (M: layer 2)."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Final

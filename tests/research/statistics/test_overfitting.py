@@ -5,7 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from qmworkbench.research.statistics.overfitting import histogram, overfitting
+from qmworkbench.research.statistics.overfitting import fitted, histogram, overfitting
+from qmworkbench.research.statistics.verdict import sweep_verdict
 
 
 def noise(seed: int, sessions: int = 240, trials: int = 200) -> np.ndarray:
@@ -108,3 +109,20 @@ def test_a_histogram_counts_every_split() -> None:
 def test_what_cannot_be_split_is_refused_by_name(returns: np.ndarray, asked: dict[str, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         overfitting(returns, **asked)
+
+
+def test_a_verdict_and_the_page_beside_it_tell_one_probability() -> None:
+    """Found on a page of thirty sessions: 0.55 on a tile, 46 % in the paragraph below, by other blocks."""
+    few, more = (np.random.default_rng(4).normal(0, 0.01, (sessions, 20)) for sessions in (30, 90))
+    found = fitted(few)
+    assert found is not None
+    assert found.blocks == 6
+    assert sweep_verdict(few).pbo == found.pbo
+    again = fitted(more)
+    assert again is not None
+    assert again.blocks == 12
+    assert sweep_verdict(more).pbo == again.pbo
+    assert fitted(few[:-1]) is None
+    many = fitted(noise(4, sessions=60, trials=8_000))
+    assert many is not None
+    assert many.blocks == 10, "twelve would be too many splits to count in seconds"
