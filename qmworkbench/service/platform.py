@@ -263,6 +263,7 @@ def _note_the_process(platform: Platform) -> None:
             reason = platform.stop or str(platform.shell.failed or "ended")
             at = platform.wall()
             journal.append_telemetry([ProcessEnded(at=at, process_id=holder.process_id, exit_code=code, reason=reason)])
+            journal.sync_telemetry()  # or the tables, which end next, would be a record short of the journal
 
     platform.on_close(ended)
 

@@ -96,6 +96,10 @@ class ChainedJournal(ABC, Generic[C]):
         """Wait until every appended decision is on disk; returns durable_seq. Raises JournalFailed."""
         return self._writer.sync(self._heads["decisions"][0])
 
+    def sync_telemetry(self) -> None:
+        """Wait until everything queued, telemetry as well, is on disk: for who ends. Raises JournalFailed."""
+        self._writer.ask(lambda connection: None)  # the writer commits what is queued before it answers
+
     def read(self, after_seq: int = 0) -> Iterator[tuple[int, Event]]:
         """Decisions after `after_seq`, in order, up to the head as it is now, which is made durable first."""
         return self.events_by(after_seq=after_seq)
@@ -164,7 +168,7 @@ class ChainedJournal(ABC, Generic[C]):
         if stream == "decisions":
             self.sync()
         elif stream in self._heads:
-            self._writer.ask(lambda connection: None)  # the writer commits what is queued before it answers
+            self.sync_telemetry()
         else:
             raise ValueError(f"a journal has no stream {stream!r}: give one of {', '.join(self._heads)}")
         head = self._heads[stream][0]

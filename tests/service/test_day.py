@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -39,7 +40,7 @@ from qmworkbench.service.recovery import restore
 from qmworkbench.storage.barstore import BarStore
 from qmworkbench.storage.checkpoints import Checkpoints
 from qmworkbench.storage.journal_reader import JournalReader
-from qmworkbench.storage.projections import Projector
+from qmworkbench.storage.projections import Projector, catch_up_book
 from qmworkbench.storage.snapshots import read_snapshots
 from qmworkbench.trading.fold import fold
 from qmworkbench.trading.kernel import Kernel
@@ -349,3 +350,16 @@ def test_when_the_journal_fails_nothing_is_sent_and_the_day_resumes_once_it_is_b
         run_headless(plan, all_good, on_open=opened, on_boundary=opened.at_boundary)
     assert opened.sent_after == 0
     assert run_headless(plan, all_good).breaks == 0
+
+
+def test_the_tables_of_a_closed_day_hold_its_last_record_however_slow_the_disk(plan: DayPlan) -> None:
+    """Found in CI: how the process ended was still queued when the tables were brought up for the last time."""
+
+    def opened(platform: Platform) -> None:
+        def slow() -> None:
+            platform.journal.before_commit(lambda: sleep(0.3))
+
+        platform.on_close(slow)
+
+    run_headless(plan, all_good, on_open=opened)
+    assert catch_up_book(plan.paths) == (0, "")
