@@ -69,6 +69,7 @@ def _opened(sim: "SimSession", process: Process) -> SessionOpened:
             budget_pct=Decimal(world.budget_pct),
             max_symbols=4,
             flat_policy="carry" if world.carry else "at_close",
+            order_style=_style(sim, name),
         )
         for name in sim.market.strategies
     )
@@ -102,13 +103,18 @@ def _style(sim: "SimSession", strategy_id: str) -> OrderStyle:
     chance = sim.faults.chance
     entries = (OrdType.LIMIT, OrdType.STOP, OrdType.STOP_LIMIT, OrdType.MARKET)
     exits = (OrdType.LIMIT, OrdType.MARKET)
+    entry_type = entries[chance.whole("style/entry", strategy_id, 0, 3)]
     exit_type = exits[chance.whole("style/exit", strategy_id, 0, 1)]
     rests = exit_type is OrdType.LIMIT
+    lasting = entry_type in (OrdType.STOP, OrdType.STOP_LIMIT)  # what waits to be touched cannot be at once or never
+    forces = (TimeInForce.DAY, TimeInForce.GTC) if lasting else (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC)
+    patient = chance.unit("style/patient", strategy_id) < 0.3  # rests until the session is over
+    offset = 0 if entry_type is OrdType.MARKET else chance.whole("style/offset", strategy_id, 1, 20)
     return OrderStyle(
-        entry_type=entries[chance.whole("style/entry", strategy_id, 0, 3)],
-        entry_offset_bps=chance.whole("style/offset", strategy_id, 0, 20),
-        entry_time_in_force=TimeInForce.DAY if chance.unit("style/rests", strategy_id) < 0.7 else TimeInForce.IOC,
-        entry_timeout_s=chance.whole("style/timeout", strategy_id, 20, 200),
+        entry_type=entry_type,
+        entry_offset_bps=offset,
+        entry_time_in_force=forces[int(chance.unit("style/rests", strategy_id) * len(forces))],
+        entry_timeout_s=None if patient else chance.whole("style/timeout", strategy_id, 20, 200),
         exit_type=exit_type,
         exit_offset_bps=chance.whole("style/exit_offset", strategy_id, 0, 20) if rests else 0,
         exit_timeout_s=chance.whole("style/exit_timeout", strategy_id, 20, 100) if rests else None,
