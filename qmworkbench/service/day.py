@@ -146,8 +146,10 @@ async def accept_recovery(platform: Platform) -> None:
     platform.recovery = recovery_checks(seen)
     await platform.shell.beside(platform.keep_recovery)
     platform.verdicts["recovery"] = verdict_of(platform.recovery)
-    if platform.verdicts["recovery"] is not Verdict.GO and platform.reached(Phase.PRE_MARKET):
-        await platform.shell.feed(HealthObserved(at=platform.shell.now(), critical_down=platform.critical_down()))
+    down = platform.critical_down()
+    # Either way: what was down when the last process ended, and is well again, must not keep entries out.
+    if platform.reached(Phase.PRE_MARKET) and down != platform.day.critical_down:
+        await platform.shell.feed(HealthObserved(at=platform.shell.now(), critical_down=down))
 
 
 async def verify_health(stage: Stage) -> None:

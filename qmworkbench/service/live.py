@@ -253,6 +253,9 @@ class LiveDay:
         platform = self.platform
         if platform.shell.failed is not None or platform.state.session is None:
             return
+        # Of a session that is taken over: what this process has not started yet has not gone down.
+        if not platform.started:
+            return
         if not platform.reached(Phase.PRE_MARKET) or platform.reached(Phase.RECONCILIATION):
             return
         down = platform.critical_down()

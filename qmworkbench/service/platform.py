@@ -41,6 +41,7 @@ from qmworkbench.storage.projections import Projector
 from qmworkbench.storage.snapshots import SnapshotStore
 from qmworkbench.storage.stores import open_journal
 from qmworkbench.trading.kernel import Kernel
+from qmworkbench.trading.phases import STARTUP_ORDER
 from qmworkbench.trading.state import State, encode_state
 from qmworkbench.venue.reached import heard_by, one_way
 
@@ -125,6 +126,11 @@ class Platform(Stage):
 
     async def take(self, delivery: Delivery) -> None:
         await take_boundary(self, delivery)
+
+    @property
+    def started(self) -> bool:
+        """Whether every service has proved itself in this process: before that health says what is not up yet."""
+        return len(self.readiness) == len(STARTUP_ORDER)
 
     def critical_down(self) -> tuple[str, ...]:
         down = [

@@ -19,12 +19,14 @@ from qmworkbench.domain.commands import EmergencyLiquidateAndHalt, Pause
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import CommandReceived, EmergencyCompleted
 from qmworkbench.domain.events.orders import OrderIntended, TradeClosed
-from qmworkbench.domain.events.session import SessionClosed, SessionEnding, SessionOpened
+from qmworkbench.domain.events.reconciliation import SessionRecovered
+from qmworkbench.domain.events.session import HealthObserved, SessionClosed, SessionEnding, SessionOpened
 from qmworkbench.domain.events.telemetry import BoundaryTimed, HealthSampled, ProcessEnded, ProcessStarted
 from qmworkbench.domain.execution import BrokerOrder
 from qmworkbench.domain.orders import Leg, PositionEffect
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.ports import JournalFailed
+from qmworkbench.service import live as live_day
 from qmworkbench.service.blocking import BesideTheLoop
 from qmworkbench.service.command_desk import CommandRequest
 from qmworkbench.service.direct_report import Patience
@@ -333,6 +335,45 @@ def test_a_stop_ends_it_at_a_safe_point_and_the_plain_loop_can_finish_the_day(pa
     assert not paced.paths.api_json.exists()
     result = run_headless(paced, all_good)
     assert (result.recovered, result.breaks) == (True, 0)
+
+
+def test_what_a_takeover_has_not_started_yet_has_not_gone_down(
+    short_plan: DayPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that cries wolf at each takeover is not read at the next one."""
+    first: list[Platform] = []
+
+    def stops(delivery: object) -> None:
+        first[0].stop = "stopped by the test" if first[0].state.positions else ""
+
+    with pytest.raises(StopRequested):
+        run_headless(short_plan, all_good, on_open=first.append, on_boundary=stops)
+    before = len(events_of(short_plan))
+    monkeypatch.setattr(live_day, "HEALTH_EVERY_S", 0.01)
+    rounds = threading.Event()
+
+    def opened(platform: Platform) -> None:
+        durability, telemetry, seen = platform.journal.durability, platform.shell.telemetry, 0
+
+        def told(events: Any) -> None:
+            nonlocal seen
+            seen += 1
+            if seen > 2:
+                rounds.set()  # the watch has looked, and might have put on record what it saw
+            telemetry(events)
+
+        def slow() -> dict[str, str]:
+            assert rounds.wait(60)
+            return durability()
+
+        platform.journal.durability, platform.shell.telemetry = slow, told  # type: ignore[method-assign]
+
+    again = dataclasses.replace(short_plan, standby=True, speed=PACE)
+    result = asyncio.run(serve_day(again, all_good, on_open=opened))
+    assert result.recovered
+    later = events_of(again)[before:]
+    assert any(isinstance(event, SessionRecovered) for event in later)
+    assert [event for event in later if isinstance(event, HealthObserved)] == []
 
 
 def test_when_the_journal_fails_health_says_so_and_only_the_emergency_goes_out(paced: DayPlan) -> None:
