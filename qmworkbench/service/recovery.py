@@ -1,9 +1,10 @@
 """Coming back: state from checkpoint and journal, the fallback log, radar and signals from the bar store (§19)."""
 
 import gc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,10 +17,9 @@ from qmworkbench.domain.events.orders import OrderIntended
 from qmworkbench.domain.events.reconciliation import FallbackImported
 from qmworkbench.domain.events.session import SessionOpened
 from qmworkbench.domain.sessions import Phase
-from qmworkbench.ports import Journal
 from qmworkbench.service.shell import Shell
 from qmworkbench.storage.checkpoints import Checkpoint
-from qmworkbench.storage.fallback_file import begun, import_records, read_fallback, retire
+from qmworkbench.storage.fallback_file import FallbackContents, begun, read_fallback, retire
 from qmworkbench.trading.fold_records import fold_verified
 from qmworkbench.trading.state import EXTERNAL, State, decode_state, state_hash
 
@@ -35,6 +35,12 @@ class ReadableJournal(Protocol):
     def records(self, after_seq: int = 0) -> Iterator[Record]: ...
 
     def hash_at(self, seq: int) -> str | None: ...
+
+
+class RecordedJournal(Protocol):
+    """A journal, as far as what was taken over before has to be known."""
+
+    def records(self, after_seq: int = 0) -> Iterator[Record]: ...
 
 
 class SearchableJournal(Protocol):
@@ -129,29 +135,35 @@ async def import_fallback(shell: Shell, path: Path) -> int:
     """
     if not begun(path) or shell.state.now is None:
         return 0
-    known = _imported_before(shell.journal)
     taken = 0
-    for record in import_records(path):
-        text = encode(record.event).decode()
-        if (record.n, text) in known:
-            continue
+    for given in to_take_over(shell.journal, shell.state, read_fallback(path), shell.now):
         taken += 1
-        shell.decide(
-            FallbackImported(
-                at=shell.now(),
-                file_hash=record.file_hash,
-                n=record.n,
-                original_at=record.event.at,
-                record=text,
-                strategy_id=_closes_for(shell.state, record.event),
-            )
-        )
+        shell.decide(given)
     await shell.durable()
     retire(path)
     return taken
 
 
-def _imported_before(journal: Journal) -> set[tuple[int, str]]:
+def to_take_over(
+    journal: RecordedJournal, state: State, log: FallbackContents, now: Callable[[], datetime]
+) -> Iterator[FallbackImported]:
+    """What `log` holds and the journal does not yet, as inputs, each to be decided before the next is asked for."""
+    known = _imported_before(journal)
+    for record in log.records:
+        text = encode(record.event).decode()
+        if (record.n, text) in known:
+            continue
+        yield FallbackImported(
+            at=now(),
+            file_hash=log.file_hash,
+            n=record.n,
+            original_at=record.event.at,
+            record=text,
+            strategy_id=_closes_for(state, record.event),
+        )
+
+
+def _imported_before(journal: RecordedJournal) -> set[tuple[int, str]]:
     """Records taken over earlier, by number and text: a log that went on since has another hash, and the same lines."""
     found = set()
     for record in journal.records():

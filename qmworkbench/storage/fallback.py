@@ -4,7 +4,6 @@ JSON lines with a chain of their own, rooted at the journal's last durable recor
 smaller and nothing else: cancels, reduce-only closes, what the broker says of those, the emergency's steps, alerts.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -28,8 +27,8 @@ from qmworkbench.domain.events.orders import (
 )
 from qmworkbench.domain.orders import PositionEffect
 from qmworkbench.ports import JournalFailed
-from qmworkbench.storage.atomic import sync_data, sync_directory
-from qmworkbench.storage.fallback_file import Line, Root, begun, next_hash, read_fallback
+from qmworkbench.storage.atomic import sync_data
+from qmworkbench.storage.fallback_file import Line, LogFile, OnDisk, Root, next_hash, read_log, reserve_of
 from qmworkbench.storage.refused import StorageRefused
 
 _ALWAYS = (AlertRaised, EmergencyStarted, EmergencyStepTaken, EmergencyCompleted)
@@ -47,28 +46,30 @@ class FallbackLog:
     holds records that recovery has not imported yet, and is refused. Raises StorageRefused, StoreDamaged.
     """
 
-    def __init__(self, path: Path, rooted_at: tuple[int, str]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | LogFile, rooted_at: tuple[int, str]) -> None:
+        self.file = OnDisk(path) if isinstance(path, Path) else path
         self.rooted_at = rooted_at
         self._cancels: set[str] = set()
         self._closes: set[str] = set()
-        self._fd = -1
         root = Root(rooted_seq=rooted_at[0], rooted_hash=rooted_at[1])
         first = msgspec.json.encode(root) + b"\n"
         self._offset, self._n, self._hash = 0, 0, next_hash(first)
-        known = read_fallback(self.path) if begun(self.path) else None
+        # Without a whole first line it was only about to be used.
+        known = read_log(self.file) if b"\n" in self.file.text() else None
         if known is not None and known.rooted_at != rooted_at:
             raise StorageRefused(
-                f"{self.path} is rooted at record {known.rooted_at[0]}, not at {rooted_at[0]}: "
+                f"{self.file.name} is rooted at record {known.rooted_at[0]}, not at {rooted_at[0]}: "
                 "it holds records that were never imported; run recovery before opening a new one"
             )
         try:
-            self._fd = self._take_file(known is None)
+            self.file.take()
             if known is None:
                 self._write(first)
             else:
-                os.pwrite(self._fd, bytes(known.torn_bytes), known.size_bytes)  # a cut line ends here, not in ours
+                # First where it ends: should the next write fail, what it holds must not be cut off.
                 self._offset, self._n, self._hash = known.size_bytes, len(known.records), known.head
+                if known.torn_bytes:
+                    self.file.write(bytes(known.torn_bytes), known.size_bytes)  # a cut line ends here, not in ours
                 for record in known.records:
                     self._admit(record.event)
         except OSError as error:
@@ -78,7 +79,7 @@ class FallbackLog:
     @staticmethod
     def reserve(path: Path, size_bytes: int = _RESERVED_BYTES) -> None:
         """Set disk space aside beside `path`, at the session's start: a full disk is the likeliest need."""
-        reserve = _reserve_of(path)
+        reserve = reserve_of(path)
         if not path.exists() and not reserve.exists():
             with reserve.open("wb") as file:
                 file.write(bytes(size_bytes))
@@ -105,10 +106,7 @@ class FallbackLog:
 
     def close(self) -> None:
         """Give reserved space back; twice is fine."""
-        if self._fd >= 0:
-            os.ftruncate(self._fd, self._offset)
-            os.close(self._fd)
-            self._fd = -1
+        self.file.release(self._offset)
 
     def __enter__(self) -> Self:
         return self
@@ -118,19 +116,8 @@ class FallbackLog:
     ) -> None:
         self.close()
 
-    def _take_file(self, new: bool) -> int:
-        """A new log lies in the reserved space, where there is some: its blocks are ours even when the disk is full."""
-        if new and not self.path.exists() and _reserve_of(self.path).exists():
-            os.replace(_reserve_of(self.path), self.path)
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        sync_directory(self.path.parent)
-        return fd
-
     def _write(self, line: bytes) -> None:
-        written = 0
-        while written < len(line):
-            written += os.pwrite(self._fd, line[written:], self._offset + written)
-        sync_data(self._fd)
+        self.file.write(line, self._offset)
         self._offset += len(line)
 
     def _admit(self, event: Event) -> None:
@@ -159,13 +146,9 @@ class FallbackLog:
 
     def _failed(self, error: OSError) -> JournalFailed:
         return JournalFailed(
-            f"{self.path} could not be written either ({error}): the emergency goes on, "
+            f"{self.file.name} could not be written either ({error}): the emergency goes on, "
             "and the broker's history is the record"
         )
-
-
-def _reserve_of(path: Path) -> Path:
-    return path.with_name(path.name + ".reserve")
 
 
 def _subject(event: Event) -> str:

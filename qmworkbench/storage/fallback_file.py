@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from qmworkbench.domain.events import Event, decode
-from qmworkbench.storage.atomic import sync_directory
+from qmworkbench.storage.atomic import sync_data, sync_directory
 from qmworkbench.storage.refused import StoreDamaged, StoreMissing, StoreNewer
 
 _FORM = 1
@@ -29,14 +29,6 @@ class Line(msgspec.Struct, kw_only=True):
     prev_hash: str
     hash: str
     event: msgspec.Raw
-
-
-class ImportedRecord(msgspec.Struct, frozen=True):
-    """One event from a verified log. `event.at` is its original time; `file_hash` names the file it lay in."""
-
-    n: int
-    event: Event
-    file_hash: str
 
 
 class FallbackRecord(msgspec.Struct, frozen=True):
@@ -60,15 +52,69 @@ class FallbackContents(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
+class LogFile(Protocol):
+    """Where a fallback log's bytes lie: a file on disk here, a device that fails on purpose in a simulation."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    def text(self) -> bytes:
+        """What was written, without reserved space behind it; b"" where nothing was."""
+
+    def take(self) -> None:
+        """Make it ready to be written. Raises OSError."""
+
+    def write(self, data: bytes, offset: int) -> None:
+        """Put `data` at `offset`; it is on disk when this returns. Raises OSError."""
+
+    def release(self, size: int) -> None:
+        """Let go of it, and of whatever lies behind `size`; twice is fine."""
+
+
+class OnDisk:
+    """LogFile at a path. A new one lies in the reserved space, where there is some: its blocks are ours even when the
+    disk is full.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def text(self) -> bytes:
+        return self.path.read_bytes().partition(b"\0")[0] if self.path.exists() else b""
+
+    def take(self) -> None:
+        if not self.path.exists() and reserve_of(self.path).exists():
+            os.replace(reserve_of(self.path), self.path)
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        sync_directory(self.path.parent)
+
+    def write(self, data: bytes, offset: int) -> None:
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._fd, data[written:], offset + written)
+        sync_data(self._fd)
+
+    def release(self, size: int) -> None:
+        if self._fd >= 0:
+            os.ftruncate(self._fd, size)
+            os.close(self._fd)
+            self._fd = -1
+
+
+def reserve_of(path: Path) -> Path:
+    """Where disk space is set aside for the log at `path`."""
+    return path.with_name(path.name + ".reserve")
+
+
 def begun(path: Path) -> bool:
     """Anything was recorded at `path`: a file without a whole first line was only about to be used."""
-    return path.exists() and b"\n" in _text(path)
-
-
-def import_records(path: Path) -> Iterator[ImportedRecord]:
-    """What recovery appends at the journal's tail, in order. Raises as read_fallback does, before the first record."""
-    contents = read_fallback(path)
-    return (ImportedRecord(record.n, record.event, contents.file_hash) for record in contents.records)
+    return b"\n" in OnDisk(path).text()
 
 
 def retire(path: Path) -> Path:
@@ -91,11 +137,16 @@ def read_fallback(path: Path) -> FallbackContents:
     """Read and verify a fallback log. Raises StoreMissing, StoreNewer, and StoreDamaged naming the first bad line."""
     if not path.exists():
         raise StoreMissing(f"{path} does not exist: the journal never failed, there is nothing to import")
-    whole, newline, torn = _text(path).rpartition(b"\n")
+    return read_log(OnDisk(path))
+
+
+def read_log(file: LogFile) -> FallbackContents:
+    """Read and verify what lies in `file`. Raises StoreNewer, and StoreDamaged naming the first bad line."""
+    whole, newline, torn = file.text().rpartition(b"\n")
     if not newline:
-        raise StoreDamaged(f"{path} has no first line: nothing was recorded there; move the file away")
+        raise StoreDamaged(f"{file.name} has no first line: nothing was recorded there; move the file away")
     lines = whole.split(b"\n")
-    root = _root(path, lines[0])
+    root = _root(file.name, lines[0])
     head = next_hash(lines[0] + b"\n")
     records = []
     for number, text in enumerate(lines[1:], 1):
@@ -107,7 +158,7 @@ def read_fallback(path: Path) -> FallbackContents:
             records.append(FallbackRecord(number, decode(bytes(line.event))))
         except ValueError as error:
             raise StoreDamaged(
-                f"{path} line {number + 1} was changed or damaged ({error}): keep the file as evidence, import "
+                f"{file.name} line {number + 1} was changed or damaged ({error}): keep the file as evidence, import "
                 "nothing from it, and reconcile with the broker"
             ) from error
         head = line.hash
@@ -122,16 +173,11 @@ def read_fallback(path: Path) -> FallbackContents:
     )
 
 
-def _text(path: Path) -> bytes:
-    """What was written; reserved space behind it is zeros."""
-    return path.read_bytes().partition(b"\0")[0]
-
-
-def _root(path: Path, text: bytes) -> Root:
+def _root(name: str, text: bytes) -> Root:
     try:
         root = msgspec.json.decode(text, type=Root)
     except ValueError as error:
-        raise StoreDamaged(f"{path} does not begin as a fallback log does ({error})") from error
+        raise StoreDamaged(f"{name} does not begin as a fallback log does ({error})") from error
     if root.form > _FORM:
-        raise StoreNewer(f"{path} has form {root.form}, this version knows {_FORM}: update the workbench to read it")
+        raise StoreNewer(f"{name} has form {root.form}, this version knows {_FORM}: update the workbench to read it")
     return root

@@ -16,7 +16,7 @@ from qmworkbench.service.direct_record import DirectRecord
 from qmworkbench.service.direct_report import DirectReport, Patience
 from qmworkbench.service.recovery import _closes_for
 from qmworkbench.storage.fallback import FallbackLog
-from qmworkbench.storage.fallback_file import import_records
+from qmworkbench.storage.fallback_file import read_fallback
 from qmworkbench.trading.holdings import unsound
 from qmworkbench.trading.state import EXTERNAL
 from tests.trading.test_shared_symbols import PAIR, A, B, opened, opposed, step
@@ -66,10 +66,11 @@ def test_it_ends_flat_at_the_broker_and_in_our_books(situation: str, tmp_path: P
     report = liquidated(world, tmp_path / "fallback.jsonl")
     assert report.flat
     assert not world.exchange.positions()
-    for record in import_records(tmp_path / "fallback.jsonl"):
+    contents = read_fallback(tmp_path / "fallback.jsonl")
+    for record in contents.records:
         taken = FallbackImported(
             at=world.at(),
-            file_hash=record.file_hash,
+            file_hash=contents.file_hash,
             n=record.n,
             original_at=record.event.at,
             record=encode(record.event).decode(),

@@ -1,6 +1,6 @@
 """The fallback log: takes only what reduces exposure, proves what it holds, and survives being cut short."""
 
-import os
+import errno
 import signal
 import subprocess
 import sys
@@ -20,7 +20,7 @@ from qmworkbench.domain.orders import Leg, OrdType, PositionEffect, TimeInForce
 from qmworkbench.domain.sessions import Priority
 from qmworkbench.ports import JournalFailed
 from qmworkbench.storage.fallback import FallbackLog, NotAdmitted
-from qmworkbench.storage.fallback_file import import_records, read_fallback, retire
+from qmworkbench.storage.fallback_file import OnDisk, read_fallback, retire
 from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissing, StoreNewer
 from tests.storage.events import OPEN, decision, intended, reported
 
@@ -62,10 +62,22 @@ def test_an_emergency_is_recorded_and_imported_with_its_original_times(path: Pat
     contents = read_fallback(path)
     assert contents.rooted_at == ROOTED_AT
     assert contents.torn_bytes == 0
-    imported = list(import_records(path))
-    assert [encode(record.event) for record in imported] == [encode(event) for event in emergency()]
-    assert {record.file_hash for record in imported} == {contents.file_hash}
-    assert [record.n for record in imported] == list(range(1, 10))
+    assert [encode(record.event) for record in contents.records] == [encode(event) for event in emergency()]
+    assert [record.n for record in contents.records] == list(range(1, 10))
+
+
+class Failing(OnDisk):
+    """A disk that takes `after` more writes."""
+
+    def __init__(self, path: Path, after: int) -> None:
+        super().__init__(path)
+        self.after = after
+
+    def write(self, data: bytes, offset: int) -> None:
+        self.after -= 1
+        if self.after < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().write(data, offset)
 
 
 REFUSED = {
@@ -194,12 +206,21 @@ def test_a_missing_and_a_newer_log_are_named(path: Path) -> None:
 
 
 def test_a_disk_that_fails_here_too_says_so(path: Path) -> None:
-    log = FallbackLog(path, ROOTED_AT)
-    os.close(log._fd)
-    log._fd = os.open(path, os.O_RDONLY)
+    log = FallbackLog(Failing(path, after=1), ROOTED_AT)
     with pytest.raises(JournalFailed, match=r"could not be written either .*broker's history is the record"):
         log.append([STARTED])
-    os.close(log._fd)
+    log.close()
+
+
+def test_a_disk_that_fails_when_a_log_is_gone_on_with_takes_nothing_of_it(path: Path) -> None:
+    """The torn line at its end cannot be wiped: what was recorded before it stays."""
+    with FallbackLog(path, ROOTED_AT) as log:
+        log.append(emergency())
+    with path.open("ab") as file:
+        file.write(b'{"n":10,"prev')
+    with pytest.raises(JournalFailed, match="could not be written either"):
+        FallbackLog(Failing(path, after=0), ROOTED_AT)
+    assert len(read_fallback(path).records) == 9
 
 
 def test_what_was_appended_survives_a_kill(path: Path) -> None:
@@ -215,4 +236,4 @@ def test_what_was_appended_survives_a_kill(path: Path) -> None:
     """
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, check=False)
     assert ended.returncode == -signal.SIGKILL
-    assert len(list(import_records(path))) == 9
+    assert len(read_fallback(path).records) == 9
