@@ -57,6 +57,10 @@ class BookLease:
         """What keeps this process from sending, as far as the database knows; "" where nothing does."""
         return "" if self._heartbeat is None else self._heartbeat.trouble()
 
+    def unanswered(self, limit_s: float) -> str:
+        """Why the database may be away, sooner than anything lapses: what health has to say within its time."""
+        return "" if self._heartbeat is None else self._heartbeat.unanswered(limit_s)
+
 
 class EmergencyLease:
     """The lease as an emergency asks it: who was fenced is out, who could not renew is not."""

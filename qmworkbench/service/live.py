@@ -29,7 +29,7 @@ from qmworkbench.service.blocking import BesideTheLoop
 from qmworkbench.service.core_service import CoreService, DirectEmergency
 from qmworkbench.service.day import Preflight, trading_day
 from qmworkbench.service.health import ComponentHealth, changed
-from qmworkbench.service.health_watch import look, sample
+from qmworkbench.service.health_watch import LOOK_EVERY_S, QuietStore, look, sample
 from qmworkbench.service.live_state import keep_live
 from qmworkbench.service.pacing import ReplayPace
 from qmworkbench.service.plan import DayPlan
@@ -38,7 +38,7 @@ from qmworkbench.service.result import DayResult
 from qmworkbench.service.shell import ShellStopped
 
 VIEW_EVERY_S: Final = 0.25
-HEALTH_EVERY_S: Final = 1.0
+HEALTH_EVERY_S: Final = LOOK_EVERY_S
 SAMPLE_EVERY: Final = 10
 TICK_EVERY_S: Final = 0.05
 HANGS_AFTER_S: Final = 1.0
@@ -233,11 +233,13 @@ class LiveDay:
         """Look at the components' health; what changes is told, sampled and, where it decides, put on record."""
         platform = self.platform
         known: dict[str, ComponentHealth] = {}
-        rounds, lag_ms = 0, 0.0
+        rounds, lag_ms, quiet = 0, 0.0, QuietStore()
         while True:
             look(platform, serving=self._serving, loop_lag_ms=lag_ms)
             components = platform.board.components()
             news = changed(known, components) if rounds % SAMPLE_EVERY else list(components)
+            if quiet.due(platform.journal.commits) and not news:
+                news = [platform.board.of("store")]
             platform.shell.telemetry([sample(component, platform.wall()) for component in news])
             known = {component.component: component for component in components}
             rounds += 1

@@ -12,6 +12,7 @@ from typing import Generic, Self, TypeVar
 
 from qmworkbench.domain.chain import GENESIS, Record, link
 from qmworkbench.domain.events import SCHEMA_VERSION, Event, decode, encode, wire_name
+from qmworkbench.ports import JournalFailed
 from qmworkbench.storage import journal_file
 from qmworkbench.storage.group_commit import GroupCommit
 from qmworkbench.storage.journal_file import Row
@@ -68,6 +69,11 @@ class ChainedJournal(ABC, Generic[C]):
     def writing_s(self) -> float:
         """For how many seconds the present commit has been under way, 0 where none is: a store that hangs."""
         return self._writer.writing_s()
+
+    @property
+    def failure(self) -> JournalFailed | None:
+        """Why nothing can be written any more, as soon as the writer knows; None while all is well."""
+        return self._writer.failure
 
     @property
     def commits(self) -> int:

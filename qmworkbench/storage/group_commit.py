@@ -71,6 +71,11 @@ class GroupCommit(Generic[C]):
         since_s = self._writing_since_s
         return 0.0 if since_s is None else time.monotonic() - since_s
 
+    @property
+    def failure(self) -> JournalFailed | None:
+        """What ended the writing, None while it goes on."""
+        return self._failure
+
     def raise_if_failed(self) -> None:
         if self._failure is not None:
             # A fresh one each time: a raised exception collects the tracebacks of everyone who raises it.
