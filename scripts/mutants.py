@@ -4,12 +4,13 @@
 
 Modules are named as in MAPPED below (risk, oms, ...); none means all of them, in that order. The run works on a copy of
 the checkout made at its start, on one core, at low priority, and stops after `--seconds`. What is known is kept in
-.mutants/ by the content of the module and its tests, so that the next run goes on where this one stopped. `--every 3`
-asks about a third of the mutants, chosen by their names; `--list` shows the mutants alone, `--retry` asks the survivors
-again in processes of their own, `--report` runs nothing and writes docs/mutation.md from what is on record.
+.mutants/ by the content of its function and its tests (mutation_record.py), so that the next run goes on where this one
+stopped. `--every 3` asks about a third of the mutants, chosen by their names; `--list` shows the mutants alone,
+`--retry` asks the survivors again in processes of their own, `--report` runs nothing and writes docs/mutation.md from
+what is on record.
 
 A survivor is a line that no test would miss. Write the test, or say in scripts/equivalent_mutants.toml why the mutant
-is none. Exit code 1: there are survivors nobody has explained. 2: the tests fail without any mutant.
+is none. Exit code 1: there are survivors nobody has explained. 2: a module's tests fail without any mutant.
 """
 
 import argparse
@@ -17,7 +18,6 @@ import ast
 import hashlib
 import importlib.abc
 import importlib.util
-import json
 import os
 import resource
 import shutil
@@ -28,7 +28,7 @@ import time
 import tomllib
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -36,7 +36,8 @@ from typing import Any
 
 import pytest
 from mutation_operators import Mutant, mutants
-from mutation_report import EQUIVALENT, Result, Seen, explained, write_report
+from mutation_record import Places, Record, Result, believed, file_name, read, write
+from mutation_report import EQUIVALENT, Seen, explained, write_report
 from mutation_session import Planting
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +51,7 @@ _DENIALS = "tests/trading/test_denials.py"
 _KERNEL = "tests/trading/test_kernel_rules.py"
 _EDGES = "tests/trading/test_kernel_edges.py"
 _PEERS = "tests/trading/test_peers_reconciliation.py"
+_WHOLE = (_KERNEL, _EDGES, "tests/trading/test_shared_symbols.py")
 _OMS = (
     "tests/trading/test_report_door.py",
     "tests/trading/test_absence.py",
@@ -60,6 +62,7 @@ _OMS = (
     "tests/trading/test_order_timeouts.py",
     "tests/trading/test_rejections.py",
     "tests/trading/test_replacing.py",
+    *_WHOLE,
 )
 _BOOKS = (
     "tests/trading/test_fold_reconciliation.py",
@@ -68,6 +71,7 @@ _BOOKS = (
     "tests/trading/test_reconciliation*.py",
     "tests/trading/test_oms.py",
     _PEERS,
+    *_WHOLE,
 )
 
 # Which tests answer for which module, the quickest first.
@@ -105,6 +109,10 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
     "fold_reconciliation": ("qmworkbench/trading/fold_reconciliation.py", _BOOKS),
     "emergency": ("qmworkbench/trading/emergency.py", ("tests/trading/test_emergency*.py",)),
 }
+
+
+class TestsFailError(Exception):
+    """A module's tests fail as they are: nothing can be asked of them."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +177,7 @@ def asked_anew(seen: Subject, copy: Path, mutant: Mutant) -> str:
 
 
 def asked_quickly(seen: Subject, copy: Path, todo: Sequence[Mutant], told: Callable[[Mutant, str], bool]) -> None:
-    """All of these in forks of one session (mutation_session.py). SystemExit 2 where the tests fail by themselves."""
+    """All of these in forks of one session (mutation_session.py); TestsFailError where they fail by themselves."""
     heard, tell = os.pipe()
     child = os.fork()
     if child == 0:
@@ -191,8 +199,7 @@ def asked_quickly(seen: Subject, copy: Path, todo: Sequence[Mutant], told: Calla
             which, outcome = line.split()
             if which == "unsound":
                 print(copy.with_name("said.txt").read_text()[-3000:])
-                print(f"{seen.name}: its tests fail without any mutant: {' '.join(seen.tests)}")
-                raise SystemExit(2)
+                raise TestsFailError(f"{seen.name}: its tests fail without any mutant: {' '.join(seen.tests)}")
             if which != "sound" and not told(todo[int(which)], outcome):
                 os.kill(child, signal.SIGKILL)
                 break
@@ -219,15 +226,21 @@ def _pytest(seen: Subject, copy: Path, planted: _Planted | None, plugin: Plantin
         sys.stderr.flush()
 
 
-def run(seen: Subject, copy: Path, until: float, retry: bool, share: int = 1) -> tuple[dict[str, Result], int]:
-    """Ask the tests about one mutant in `share`, as far as the time goes; also tells how many there are."""
-    results, every = known(seen), list(mutants(seen.source))
-    asked = {name for name, result in results.items() if not (retry and result.outcome == "survived")}
+def run(seen: Subject, copy: Path, until: float, retry: bool, share: int = 1) -> Seen:
+    """Ask the tests about one mutant in `share`, as far as the time goes; returns what is known then."""
+    every, before = list(mutants(seen.source)), read(seen.kept)
+    places = placed(seen.source, every)
+    sure = believed(before, seen.digest, places)
+    results = {name: result for name, result in before.results.items() if name in places}
+    asked = {name for name, result in sure.items() if not (retry and result.outcome == "survived")}
     todo = [mutant for mutant in every if mutant.name not in asked and in_share(mutant, share)]
 
     def told(mutant: Mutant, outcome: str) -> bool:
-        results[mutant.name] = Result(mutant.line_no, mutant.line, mutant.change, outcome)
-        keep(seen, results)
+        within = places[mutant.name]
+        results[mutant.name] = sure[mutant.name] = Result(mutant.line_no, mutant.line, mutant.change, outcome, within)
+        # A survivor of other tests is on record until it is asked again; it must not pass for one of these.
+        unsure = {name: replace(r, within="") for name, r in results.items() if name not in sure}
+        write(seen.kept, Record(seen.digest, file_name(seen.source), results | unsure))
         if outcome == "survived":
             print(f"  {seen.path}:{mutant.line_no}: survived {mutant.change}: {mutant.line}", flush=True)
         return time.monotonic() < until
@@ -239,8 +252,23 @@ def run(seen: Subject, copy: Path, until: float, retry: bool, share: int = 1) ->
             break
         if retry or not mutant.inside:
             told(mutant, asked_anew(seen, copy, mutant) if _compiles(mutant, seen) else "killed")
-    names = {mutant.name for mutant in every}
-    return {name: result for name, result in results.items() if name in names}, len(names)
+    return on_record(seen)
+
+
+def placed(source: str, every: Sequence[Mutant]) -> dict[str, str]:
+    """The function that each mutant is in, by the mutant's name."""
+    places = Places(source)
+    return {mutant.name: places.of(mutant.line_no) for mutant in every}
+
+
+def on_record(seen: Subject) -> Seen:
+    """What is known of the module's mutants; what a later change of their function or tests has put in doubt apart."""
+    every, record = list(mutants(seen.source)), read(seen.kept)
+    places = placed(seen.source, every)
+    results = {name: result for name, result in record.results.items() if name in places}
+    return Seen(
+        seen.path, results, len(every), record.file, frozenset(results.keys() - believed(record, seen.digest, places))
+    )
 
 
 def in_share(mutant: Mutant, share: int) -> bool:
@@ -254,28 +282,6 @@ def _compiles(mutant: Mutant, seen: Subject) -> bool:
     except SyntaxError:
         return False
     return True
-
-
-def known(seen: Subject) -> dict[str, Result]:
-    """What earlier runs found. Killed stays killed while the module is the same; else all is asked again."""
-    if not seen.kept.is_file():
-        return {}
-    record = json.loads(seen.kept.read_text())
-    same_source = record["source"] == hashlib.sha256(seen.source.encode()).hexdigest()
-    found = {name: Result(**fields) for name, fields in record["results"].items()}
-    if not same_source:
-        return {}
-    return found if record["digest"] == seen.digest else {n: r for n, r in found.items() if r.outcome != "survived"}
-
-
-def keep(seen: Subject, results: dict[str, Result]) -> None:
-    """Put on record what is known so far."""
-    KEPT.mkdir(exist_ok=True)
-    source = hashlib.sha256(seen.source.encode()).hexdigest()
-    plain = {name: vars(result) for name, result in results.items()}
-    text = json.dumps({"digest": seen.digest, "source": source, "results": plain}, indent=1)
-    seen.kept.with_suffix(".part").write_text(text)
-    seen.kept.with_suffix(".part").replace(seen.kept)
 
 
 def copied(directory: Path) -> Path:
@@ -312,12 +318,12 @@ def main() -> int:
         return 0
     os.nice(10)
     os.environ["PYTHONHASHSEED"] = "0"
-    return 1 if tested(names, time.monotonic() + given.seconds, given.retry, given.every, reasons) else 0
+    return tested(names, time.monotonic() + given.seconds, given.retry, given.every, reasons)
 
 
 def tested(names: Sequence[str], until: float, retry: bool, share: int, reasons: Sequence[Mapping[str, Any]]) -> int:
-    """Ask about these modules until the time is up; returns how many survivors nobody has explained."""
-    unexplained = 0
+    """Ask about these modules until the time is up; returns the exit code."""
+    code = 0
     with tempfile.TemporaryDirectory(prefix="qm-mutants-") as scratch:
         os.environ["TMPDIR"] = scratch
         tempfile.tempdir = None
@@ -329,19 +335,17 @@ def tested(names: Sequence[str], until: float, retry: bool, share: int, reasons:
                 print(f"{name}: the time is up; the next run goes on here")
                 break
             print(f"{name}: {about.path}", flush=True)
-            results, planted = run(about, copy, until, retry, share)
-            seen = Seen(about.path, results, planted)
+            try:
+                seen = run(about, copy, until, retry, share)
+            except TestsFailError as error:
+                print(error, flush=True)
+                code = 2
+                continue
             left = [r for r in seen.survivors if not explained(reasons, about.path, r)]
-            unexplained += len(left)
-            told = f"{len(results)} of {planted} mutants asked, {len(seen.survivors)} survived"
-            print(f"{name}: {told}, {len(left)} unexplained")
-    return unexplained
-
-
-def on_record(about: Subject) -> Seen:
-    """What earlier runs have found of the module as it is now."""
-    names, results = {mutant.name for mutant in mutants(about.source)}, known(about)
-    return Seen(about.path, {name: r for name, r in results.items() if name in names}, len(names))
+            code = max(code, int(bool(left)))
+            told = f"{len(seen.results)} of {seen.planted} mutants asked, {len(seen.survivors)} survived"
+            print(f"{name}: {told}, {len(left)} unexplained", flush=True)
+    return code
 
 
 def _preload() -> None:

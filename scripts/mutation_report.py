@@ -1,9 +1,11 @@
 """What mutation testing found, as docs/mutation.md tells it (scripts/mutants.py)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mutation_record import Result
 
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
@@ -12,22 +14,18 @@ _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 @dataclass(frozen=True)
-class Result:
-    """What became of one mutant: killed by a test, by its running out of time or memory, or survived."""
-
-    line_no: int
-    line: str
-    change: str
-    outcome: str
-
-
-@dataclass(frozen=True)
 class Seen:
-    """A module's mutants as far as they were asked about, and how many there are in all."""
+    """A module's mutants as far as they were asked about, and how many there are in all.
+
+    `file` is what git calls the module's content at its last run; `before` names the results that are older than a
+    change of their function, or of the tests that a mutant survived.
+    """
 
     path: str
     results: Mapping[str, Result]
     planted: int
+    file: str = ""
+    before: Collection[str] = ()
 
     @property
     def survivors(self) -> list[Result]:
@@ -52,14 +50,14 @@ def write_report(seen: Sequence[Seen], reasons: Sequence[Mapping[str, Any]]) -> 
 
 
 def tables(seen: Sequence[Seen], reasons: Sequence[Mapping[str, Any]]) -> str:
-    """The figures by module, then each survivor with its reason."""
-    lines = ["| module | mutants | asked | killed | survived | explained |", "|---|---:|---:|---:|---:|---:|"]
-    for one in seen:
-        survivors = one.survivors
-        told = sum(bool(explained(reasons, one.path, result)) for result in survivors)
-        asked = len(one.results)
-        figures = (one.planted, asked, asked - len(survivors), len(survivors), told)
-        lines.append(f"| `{one.path}` | {' | '.join(map(str, figures))} |")
+    """The figures by module and in all, then each survivor with its reason."""
+    lines = ["| module | mutants | asked | killed | survived | explained | asked before a change | of file |"]
+    lines += ["|---|---:|---:|---:|---:|---:|---:|---|"]
+    rows = [(one, figures(one, reasons)) for one in seen]
+    for one, row in rows:
+        lines.append(f"| `{one.path}` | {' | '.join(map(str, row))} | {f'`{one.file}`' if one.file else ''} |")
+    total = [sum(column) for column in zip(*(row for _, row in rows), strict=True)]
+    lines.append(f"| **all** | {' | '.join(f'**{figure}**' for figure in total)} | |")
     lines += ["", "| survivor | change | why it stands |", "|---|---|---|"]
     for one in seen:
         for result in one.survivors:
@@ -67,3 +65,10 @@ def tables(seen: Sequence[Seen], reasons: Sequence[Mapping[str, Any]]) -> str:
             code = result.line.replace("|", "\\|")
             lines.append(f"| `{one.path}` `{code}` | {result.change} | {why} |")
     return "\n".join(lines) + "\n"
+
+
+def figures(one: Seen, reasons: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+    """Mutants, asked, killed, survived, explained, and how many of the asked were asked before a change."""
+    survivors, asked = one.survivors, len(one.results)
+    told = sum(bool(explained(reasons, one.path, result)) for result in survivors)
+    return one.planted, asked, asked - len(survivors), len(survivors), told, len(one.before)

@@ -3,8 +3,12 @@
 import ast
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from mutation_record import Record, Result
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -108,19 +112,77 @@ def test_living_functions_take_the_mutants_code() -> None:
 
 
 def test_the_report_tells_survivors_with_their_reasons() -> None:
-    from mutation_report import Result, Seen, explained, tables
+    from mutation_record import Result
+    from mutation_report import Seen, explained, tables
 
     kept = Result(3, "if a < b:", "Lt to LtE", "survived")
     open_one = Result(9, "return a | b", "BitOr to BitAnd", "survived")
-    seen = Seen("m.py", {"1": kept, "2": open_one, "3": Result(4, "x", "y", "killed")}, planted=7)
+    seen = Seen(
+        "m.py", {"1": kept, "2": open_one, "3": Result(4, "x", "y", "killed")}, planted=7, file="0123", before={"3"}
+    )
     reasons = [{"module": "m.py", "line": "if a < b:", "changes": ["Lt to LtE"], "why": "they are never equal"}]
     assert explained(reasons, "m.py", kept) == "they are never equal"
     assert explained(reasons, "other.py", kept) == ""
     text = tables([seen], reasons)
-    assert "| `m.py` | 7 | 3 | 1 | 2 | 1 |" in text
+    assert "| `m.py` | 7 | 3 | 1 | 2 | 1 | 1 | `0123` |" in text
+    assert "| **all** | **7** | **3** | **1** | **2** | **1** | **1** | |" in text
     assert "they are never equal" in text
     assert "return a \\| b" in text
     assert "**no test would miss it**" in text
+
+
+BOTH = """LIMIT = 3
+
+def one(x):
+    return x < LIMIT
+
+class Two:
+    def say(self, y):
+        return y > 0  # as it is
+"""
+
+
+def _asked(source: str, outcome: str) -> "dict[str, Result]":
+    from mutants import mutants, placed
+    from mutation_record import Result
+
+    every = list(mutants(source))
+    places = placed(source, every)
+    return {m.name: Result(m.line_no, m.line, m.change, outcome, places[m.name]) for m in every}
+
+
+def _believed(record: "Record", digest: str, source: str) -> set[str]:
+    from mutants import mutants, placed
+    from mutation_record import believed
+
+    return set(believed(record, digest, placed(source, list(mutants(source)))))
+
+
+def test_what_was_found_stands_while_its_function_is_the_same() -> None:
+    from mutation_record import Record
+
+    killed = Record("d", "f", _asked(BOTH, "killed"))
+    lived = Record("d", "f", _asked(BOTH, "survived"))
+    assert len(killed.results) > 5
+    assert _believed(killed, "d", BOTH) == _believed(lived, "d", BOTH) == set(killed.results)
+    assert _believed(killed, "other", BOTH) == set(killed.results), "a test that is added cannot revive the killed"
+    assert _believed(lived, "other", BOTH) == set(), "a survivor may fall to other tests"
+    moved = BOTH.replace("class Two:", "class Two:\n    # lower down").replace("  # as it is", "")
+    assert _believed(killed, "other", moved) == {n for n in killed.results if "as it is" not in n}
+    another = BOTH.replace("def one(x):", "def one(x, z=None):")
+    lost = set(killed.results) - _believed(killed, "other", another)
+    assert lost == {n for n in killed.results if n.startswith("return x")}
+
+
+def test_what_is_known_is_read_as_it_was_written(tmp_path: Path) -> None:
+    from mutation_record import EMPTY, Record, file_name, read, write
+
+    kept = tmp_path / "new" / "rules.json"
+    assert read(kept) == EMPTY
+    record = Record("d", file_name(BOTH), _asked(BOTH, "survived"))
+    write(kept, record)
+    assert read(kept) == record
+    assert file_name("hello\n") == "ce01362503", "as git names it"
 
 
 def test_every_mapped_module_and_test_exists(monkeypatch: pytest.MonkeyPatch) -> None:
