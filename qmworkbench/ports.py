@@ -135,8 +135,12 @@ class Bus(Protocol):
 
     def publish(self, seq: int, events: Sequence[Event]) -> None: ...
 
-    def follow(self, receiver: Callable[[int, Sequence[Event]], None]) -> Callable[[], None]:
-        """Register a receiver; the returned call unregisters it."""
+    def follow(
+        self, receiver: Callable[[int, Sequence[Event]], None], after_seq: int | None = None
+    ) -> Callable[[], None]:
+        """Register a receiver; the returned call unregisters it. It hears from the next publication on, or first what
+        was published after decision `after_seq`.
+        """
         ...
 
 

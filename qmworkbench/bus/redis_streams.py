@@ -15,8 +15,11 @@ from typing import Any, Final
 import msgspec
 import redis
 
-from qmworkbench.bus.in_process import BusHealth, InProcessBus, Receiver, ReceiverFailed
+from qmworkbench.bus.in_process import KEEP as HELD_HERE
+from qmworkbench.bus.in_process import BusHealth, Gap, InProcessBus, Receiver, ReceiverFailed, unread
 from qmworkbench.domain.events import Event, decode, encode
+
+__all__ = ["Gap", "GroupReader", "LiveState", "RedisBus", "RedisError", "client_of", "follow_stream", "stream_of"]
 
 RedisError = redis.RedisError
 KEEP: Final = 100_000  # entries a stream holds, about
@@ -27,17 +30,7 @@ _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 _BATCH: Final = 256
 _CLOSE_S: Final = 3.0
-
-
-class Gap(Exception):
-    """The stream no longer holds, or never got, what follows a reader's place: read it from the journal.
-
-    `after_seq` is the last decision that was read, `next_seq` the first that the stream still has.
-    """
-
-    def __init__(self, after_seq: int, next_seq: int) -> None:
-        super().__init__(f"decisions {after_seq + 1} to {next_seq - 1} are not on the bus: read them from the journal")
-        self.after_seq, self.next_seq = after_seq, next_seq
+_ASK_EVERY_S: Final = 1.0  # whether Redis is there, while nothing is published
 
 
 def stream_of(book: str, origin: str) -> str:
@@ -71,7 +64,7 @@ class RedisBus:
         on_failure: Callable[[ReceiverFailed], None] | None = None,
     ) -> None:
         self.stream = stream_of(book, origin)
-        self._here = InProcessBus(on_failure)
+        self._here = InProcessBus(on_failure, keep=min(keep, HELD_HERE))
         self._client = client_of(url)
         self._keep = keep
         self._limit = queue_limit
@@ -115,9 +108,9 @@ class RedisBus:
                 self._dropped += 1
             self._wake.notify()
 
-    def follow(self, receiver: Receiver) -> Callable[[], None]:
-        """Register a receiver in this process; see InProcessBus."""
-        return self._here.follow(receiver)
+    def follow(self, receiver: Receiver, after_seq: int | None = None) -> Callable[[], None]:
+        """Register a receiver in this process; see InProcessBus. Elsewhere: RedisFollower (redis_follower.py)."""
+        return self._here.follow(receiver, after_seq)
 
     @property
     def receivers(self) -> int:
@@ -150,13 +143,12 @@ class RedisBus:
         pause_s = _FIRST_PAUSE_S
         while True:
             with self._wake:
-                while not self._queue and not self._closing:
-                    self._wake.wait()
+                self._wake.wait_for(lambda: self._queue or self._closing, _ASK_EVERY_S)
                 if self._closing:
                     return
                 batch = [self._queue[place] for place in range(min(_BATCH, len(self._queue)))]
             try:
-                self._send(batch)
+                lost = self._send(batch) if batch else self._ask()
             except redis.RedisError as error:
                 self._away(error)
                 with self._wake:
@@ -164,9 +156,15 @@ class RedisBus:
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
                 continue
             pause_s = _FIRST_PAUSE_S
-            self._sent(batch)
+            self._sent(batch, lost)
 
-    def _send(self, batch: list[tuple[int, bytes]]) -> None:
+    def _ask(self) -> str:
+        """Whether Redis is there, and still has what it was sent; what is wrong, "" where nothing is."""
+        if self._client.exists(self.stream) or not self._sent_seq:
+            return ""
+        return f"Redis has lost what it held up to decision {self._sent_seq}: readers go back to the journal"
+
+    def _send(self, batch: list[tuple[int, bytes]]) -> str:
         """Add the entries. One whose number the stream has passed was sent before: its answer had been lost."""
         pipe = self._client.pipeline(transaction=False)
         for seq, packed in batch:
@@ -175,10 +173,13 @@ class RedisBus:
             already = isinstance(answer, redis.ResponseError) and "equal or smaller" in str(answer)
             if isinstance(answer, Exception) and not already:
                 raise answer
+        return ""
 
-    def _sent(self, batch: list[tuple[int, bytes]]) -> None:
+    def _sent(self, batch: list[tuple[int, bytes]], lost: str) -> None:
         with self._wake:
-            self._connected, self._detail, self._sent_seq = True, "", batch[-1][0]
+            self._connected, self._detail = True, lost
+            if batch:
+                self._sent_seq = batch[-1][0]
             for entry in batch:
                 # The queue may have been cut at this end meanwhile.
                 if self._queue and self._queue[0] is entry:
@@ -191,7 +192,7 @@ class RedisBus:
 
 
 def follow_stream(
-    client: "redis.Redis", stream: str, after_seq: int = 0, *, wait_s: float = 1.0, first_seq: int = 1
+    client: "redis.Redis", stream: str, after_seq: int = 0, *, wait_s: float = 1.0
 ) -> Iterator[tuple[int, list[Event]]]:
     """What was published after decision `after_seq`, publication by publication, then what comes, without end.
 
@@ -209,11 +210,7 @@ def follow_stream(
         for entry_id, fields in entries:
             seq = int(entry_id.split(b"-")[0])
             events = [decode(payload) for payload in msgspec.msgpack.decode(fields[b"e"], type=list[bytes])]
-            begins = seq - len(events) + 1
-            if begins > place + 1 and place + 1 >= first_seq:
-                raise Gap(place, begins)
-            # A publication that reaches back over the reader's place: what it has already is left out.
-            fresh = events[max(0, place + 1 - begins) :]
+            fresh = list(unread(place, seq, events))
             place = seq
             yield seq, fresh
 

@@ -1,11 +1,13 @@
 """Looking at the components of a running day: what each one's own traces say of it (§7)."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
 from qmworkbench.domain.events.market import FeedState
 from qmworkbench.domain.events.telemetry import HealthSampled
-from qmworkbench.service.health import ComponentHealth, HealthStatus
+from qmworkbench.service.health import ComponentHealth, HealthStatus, changed
+from qmworkbench.service.lease import uptime_s
 from qmworkbench.service.platform import Platform
 
 LOOP_LAG_LIMIT_MS: Final = 500.0
@@ -16,6 +18,9 @@ HEALTH_WITHIN_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0
 COMMIT_LIMIT_S: Final = 3.0
 ANSWER_LIMIT_S: Final = HEALTH_WITHIN_S - LOOK_EVERY_S
+SAMPLE_EVERY: Final = 10
+CLOCK_JUMP_S: Final = 0.5
+CLOCK_TOLD_S: Final = 60.0
 # After so many looks without a commit the store's own sample is written: a disk that is full or gone is found that way.
 QUIET_LOOKS: Final = 2
 
@@ -34,6 +39,8 @@ def look(platform: Platform, *, serving: bool, loop_lag_ms: float) -> None:
     away = platform.bus.health
     if not away.connected:
         board.degraded("bus", f"Redis does not answer ({away.detail}); {away.waiting} publications wait for it")
+    elif away.detail:
+        board.degraded("bus", away.detail)
     elif platform.bus.failures:
         failure = platform.bus.failures[-1]
         board.degraded("bus", f"{failure.receiver} no longer follows: {failure.error}")
@@ -87,17 +94,64 @@ def _analytics(platform: Platform, at: datetime) -> None:
         platform.board.succeeded("analytics", at, detail=f"{lag} behind")
 
 
-class QuietStore:
-    """Counts looks at a journal that has nothing to write: whether it still could is then asked by writing."""
+class HealthRounds:
+    """Looks at a platform round by round: what changed is sampled, all of it every tenth round.
 
-    def __init__(self) -> None:
-        self._commits, self._looks = -1, 0
+    A store that had nothing to write is asked whether it still could, by writing its own sample.
+    """
 
-    def due(self, commits: int) -> bool:
-        """Whether a record is due, now that the journal has made `commits` transactions."""
-        self._looks = self._looks + 1 if commits == self._commits else 0
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._known: dict[str, ComponentHealth] = {}
+        self._rounds = self._quiet = 0
+        self._commits = -1
+        self._clock = ClockWatch()
+
+    def once(self, *, serving: bool, loop_lag_ms: float) -> None:
+        """One look, and its telemetry; a journal that has failed takes none."""
+        platform = self._platform
+        look(platform, serving=serving, loop_lag_ms=loop_lag_ms)
+        if told := self._clock.look(platform.wall):
+            platform.board.degraded("market_data", told)
+        components = platform.board.components()
+        news = changed(self._known, components) if self._rounds % SAMPLE_EVERY else list(components)
+        if self._store_was_quiet() and not news:
+            news = [platform.board.of("store")]
+        platform.shell.telemetry([sample(component, platform.wall()) for component in news])
+        self._known = {component.component: component for component in components}
+        self._rounds += 1
+
+    def _store_was_quiet(self) -> bool:
+        commits = self._platform.journal.commits
+        self._quiet = self._quiet + 1 if commits == self._commits else 0
         self._commits = commits
-        return self._looks >= QUIET_LOOKS
+        return self._quiet >= QUIET_LOOKS
+
+
+class ClockWatch:
+    """Holds the time of day against a clock that cannot be set: no rule hangs on it, yet people compare by it.
+
+    A jump is told for CLOCK_TOLD_S; the time of day is then taken as it has become.
+    """
+
+    def __init__(self, uptime: Callable[[], float] = uptime_s) -> None:
+        self._uptime = uptime
+        self._apart_s: float | None = None
+        self._told, self._until_s = "", 0.0
+
+    def look(self, wall: Callable[[], datetime]) -> str:
+        """What happened to the time of day, "" where it went on as it should."""
+        up_s = self._uptime()
+        apart_s = wall().timestamp() - up_s
+        if self._uptime() - up_s > CLOCK_JUMP_S / 5:
+            return self._told if up_s < self._until_s else ""  # held up between the two: this look proves nothing
+        jumped_s = 0.0 if self._apart_s is None else apart_s - self._apart_s
+        self._apart_s = apart_s
+        if abs(jumped_s) > CLOCK_JUMP_S:
+            way = "back" if jumped_s < 0 else "forward"
+            self._told = f"the machine's clock was set {way} by {abs(jumped_s):.1f} s: compare times with care"
+            self._until_s = up_s + CLOCK_TOLD_S
+        return self._told if up_s < self._until_s else ""
 
 
 def sample(component: ComponentHealth, at: datetime) -> HealthSampled:

@@ -28,8 +28,7 @@ from qmworkbench.service.api_server import ApiAddress, ApiServer, remove_address
 from qmworkbench.service.blocking import BesideTheLoop
 from qmworkbench.service.core_service import CoreService, DirectEmergency
 from qmworkbench.service.day import Preflight, trading_day
-from qmworkbench.service.health import ComponentHealth, changed
-from qmworkbench.service.health_watch import LOOK_EVERY_S, QuietStore, look, sample
+from qmworkbench.service.health_watch import LOOK_EVERY_S, HealthRounds
 from qmworkbench.service.live_state import keep_live
 from qmworkbench.service.pacing import ReplayPace
 from qmworkbench.service.plan import DayPlan
@@ -39,7 +38,6 @@ from qmworkbench.service.shell import ShellStopped
 
 VIEW_EVERY_S: Final = 0.25
 HEALTH_EVERY_S: Final = LOOK_EVERY_S
-SAMPLE_EVERY: Final = 10
 TICK_EVERY_S: Final = 0.05
 HANGS_AFTER_S: Final = 1.0
 DIRECT_S: Final = 120.0
@@ -232,17 +230,9 @@ class LiveDay:
     async def _watch(self) -> None:
         """Look at the components' health; what changes is told, sampled and, where it decides, put on record."""
         platform = self.platform
-        known: dict[str, ComponentHealth] = {}
-        rounds, lag_ms, quiet = 0, 0.0, QuietStore()
+        rounds, lag_ms = HealthRounds(platform), 0.0
         while True:
-            look(platform, serving=self._serving, loop_lag_ms=lag_ms)
-            components = platform.board.components()
-            news = changed(known, components) if rounds % SAMPLE_EVERY else list(components)
-            if quiet.due(platform.journal.commits) and not news:
-                news = [platform.board.of("store")]
-            platform.shell.telemetry([sample(component, platform.wall()) for component in news])
-            known = {component.component: component for component in components}
-            rounds += 1
+            rounds.once(serving=self._serving, loop_lag_ms=lag_ms)
             await self._put_on_record()
             if fenced := platform.book_lease.fenced():
                 self.stop(fenced)  # whoever has the book now serves it; this one is only in the way
