@@ -7,8 +7,10 @@ from qmworkbench.domain.events.market import SignalIgnored
 from qmworkbench.domain.events.orders import OrderChanged
 from qmworkbench.domain.orders import Arc, Leg, OrdStatus
 from qmworkbench.domain.sessions import Priority, TradingState
-from qmworkbench.trading.rejections import RejectCode, classify
+from qmworkbench.trading.decision import Decision
+from qmworkbench.trading.rejections import RejectCode, after_rejection, classify, resting
 from qmworkbench.venue.orders import Refusal
+from tests.trading.oms_cases import desk
 from tests.trading.test_kernel_rules import entry, events, held, intents, opened
 from tests.trading.world import Faults, World
 
@@ -28,6 +30,7 @@ ALPACA = {
     '{"code":40310000,"message":"market is closed"}': RejectCode.MARKET_STATE,
     "opening of positions in XYZ is restricted; symbol is halted": RejectCode.BROKER_RULE,
     "code 40310000": RejectCode.RISK,
+    "rejected: insufficient buying power": RejectCode.RISK,
     "something nobody has seen before": RejectCode.UNKNOWN,
     "": RejectCode.UNKNOWN,
 }
@@ -150,3 +153,31 @@ def test_after_the_close_it_waits_for_the_next_open() -> None:
         world.tick(61)
     assert len(intents(world, Leg.EXIT)) == 1
     assert world.state.positions["test-1|AAA"].exit_wanted, "the wish stands"
+
+
+@pytest.mark.parametrize(("boundary", "rests"), [(5, True), (6, True), (7, False)])
+def test_the_symbol_rests_for_one_whole_boundary(boundary: int, rests: bool) -> None:
+    state = desk().state
+    state.day.rejected_at, state.day.boundary = {"test-1|AAA": 5}, boundary
+    assert bool(resting(state, "test-1", "AAA")) is rests
+    assert resting(state, "test-1", "BBB") == resting(state, "test-2", "AAA") == ""
+
+
+@pytest.mark.parametrize(
+    ("leg", "owner", "row", "priority", "stopped"),
+    [
+        (Leg.ENTRY, "test-1", 2, Priority.P2, False),
+        (Leg.ENTRY, "test-1", 3, Priority.P2, True),
+        (Leg.EXIT, "test-1", 9, Priority.P1, False),
+        (Leg.ENTRY, "EXTERNAL", 0, Priority.P2, False),
+    ],
+)
+def test_what_a_rejection_comes_to(leg: Leg, owner: str, row: int, priority: Priority, stopped: bool) -> None:
+    built = desk()
+    built.state.day.runs["test-1"].rejections = row
+    built.order.leg, built.order.strategy_id = leg, owner
+    decision = Decision(built.state, built.world.at())
+    after_rejection(decision, built.order, RejectCode.RISK, "why")
+    raised = {event.alert.kind: event.alert.priority for event in decision.events if isinstance(event, AlertRaised)}
+    assert raised == {"order_rejected": priority} | ({"repeated_rejection": Priority.P1} if stopped else {})
+    assert (built.state.trading_state("test-1") is TradingState.REDUCING) is stopped
