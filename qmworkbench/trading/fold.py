@@ -119,6 +119,7 @@ def _session_opened(state: State, event: session.SessionOpened) -> None:
     state.exec_ids = {}
     state.activity_ids = {}
     state.fills = {}
+    state.foreign_fills = {}
     state.reversed_ids = {}
     state.unproven = {}
     state.day.first_cursor = state.exec_cursor

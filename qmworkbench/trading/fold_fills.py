@@ -21,6 +21,8 @@ def _fill_recorded(state: State, event: FillRecorded) -> None:
         filled = order.cum_qty + event.last_qty
         order.avg_px = (order.avg_px * order.cum_qty + event.last_px * event.last_qty) / filled
         order.fees += event.fee
+    else:
+        state.foreign_fills[event.exec_id] = event.strategy_id
     day.realized_pnl += event.realized_pnl
     day.net_realized_pnl += event.realized_pnl if event.net_realized_pnl is None else event.net_realized_pnl
     day.fees += event.fee

@@ -7,21 +7,19 @@ The broker is right about exposure: even a fill that should not exist is held. C
 stop the strategy (the book, where nobody here owns the order).
 """
 
-from decimal import Decimal
 from typing import Final
 
-from qmworkbench.domain.events.orders import CancelObserved, ExecutionReported, FillReversed, SubmitObserved
+from qmworkbench.domain.events.orders import CancelObserved, ExecutionReported, SubmitObserved
 from qmworkbench.domain.execution import ExecType, ExecutionReport, SubmitOutcome
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import TERMINAL, Arc, IllegalArc, Leg, Order, OrdStatus
-from qmworkbench.domain.positions import Position
 from qmworkbench.domain.sessions import Priority
-from qmworkbench.trading import foreign, replacing, report_door
+from qmworkbench.trading import busts, foreign, replacing, report_door
 from qmworkbench.trading.booking import book_fill
 from qmworkbench.trading.contradictions import contradicts, quarantine
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.exits import request_exit
-from qmworkbench.trading.fold_orders import executed, report_digest
+from qmworkbench.trading.fold_orders import report_digest
 from qmworkbench.trading.leg_adoption import leg_of
 from qmworkbench.trading.order_life import Terms, walk
 from qmworkbench.trading.order_queries import on_query_answer
@@ -123,7 +121,7 @@ def on_execution(decision: Decision, event: ExecutionReported) -> None:
     if report.exec_type is ExecType.TRADE:
         _on_fill(decision, order, report)
     elif report.exec_type is ExecType.TRADE_CANCEL:
-        _on_bust(decision, order, report)
+        busts.on_bust(decision, report, order)
     elif report.exec_type in _REPLACES:
         replacing.on_replace_answer(decision, order, report)
     elif report.exec_type is not ExecType.ORDER_STATUS:
@@ -210,62 +208,6 @@ def _beyond(decision: Decision, order: Order, report: ExecutionReport) -> None:
     request_exit(decision, held, "flat", "an exit closed more than was held")
 
 
-def _on_bust(decision: Decision, order: Order, report: ExecutionReport) -> None:
-    """A bust takes one execution back, once; a correction is a bust and the fill as it should have been."""
-    state, ref = decision.state, report.ref_exec_id or ""
-    original = executed(state, ref)
-    if original is None:
-        contradicts(decision, report, "bust_of_unknown", f"takes back {report.ref_exec_id}, which is not in our books")
-        return
-    if ref in state.reversed_ids:
-        contradicts(decision, report, "bust_repeated", f"{ref} was taken back by {state.reversed_ids[ref]} already")
-        return
-    if report.last_qty and (report.last_qty, report.last_px) != original:
-        told = f"{report.last_qty} at {report.last_px} for {original[0]} at {original[1]}"
-        contradicts(decision, report, "bust_differs", f"takes back {told}")
-        return
-    held = state.position(order.strategy_id, order.symbol)
-    before = held.qty if held is not None else ZERO
-    decision.emit(
-        FillReversed(
-            at=decision.at,
-            exec_id=report.exec_id,
-            ref_exec_id=ref,
-            cl_ord_id=order.cl_ord_id,
-            strategy_id=order.strategy_id,
-            symbol=order.symbol,
-            side=order.side,
-            last_qty=original[0],
-            last_px=original[1],
-            fee=report.fee,
-        )
-    )
-    walk_or_not(decision, order, Arc.BUST)
-    decision.alarm(
-        "trade_busted",
-        report.exec_id,
-        Priority.P1,
-        f"{order.symbol}: the broker took back {original[0]} at {original[1]}",
-        "check the position against the broker; reconciliation will follow",
-    )
-    decision.want_reconciliation = True
-    _unprotected(decision, state.position(order.strategy_id, order.symbol), before)
-
-
-def walk_or_not(decision: Decision, order: Order, arc: Arc) -> None:
-    """An arc that changes no quantity, where the order's status has it."""
-    try:
-        walk(decision, order, arc)
-    except IllegalArc:
-        return
-
-
-def _unprotected(decision: Decision, held: Position | None, before: Decimal) -> None:
-    """What a bust brought back, or turned around, rests on no exits: it is closed."""
-    if held is not None and held.qty and before * held.qty <= 0:
-        request_exit(decision, held, "flat", "an execution was taken back")
-
-
 def _on_status(decision: Decision, order: Order, report: ExecutionReport) -> None:
     arc, was = _ARC[report.exec_type], order.order_qty
     ended = order.status in TERMINAL
@@ -318,7 +260,12 @@ def _back_from_the_dead(decision: Decision, order: Order) -> None:
 
 
 def _unknown_order(decision: Decision, report: ExecutionReport) -> None:
-    """News of an order nobody here sent. A fill of it is exposure: whoever's it is, it is held, and stops the book."""
+    """News of an order nobody here sent. A fill of it is exposure: whoever's it is, it is held, and stops the book. One
+    that is taken back leaves the books of whom it was held for.
+    """
+    if report.exec_type is ExecType.TRADE_CANCEL and report.ref_exec_id in decision.state.foreign_fills:
+        busts.on_bust(decision, report, None)
+        return
     if report.exec_type is ExecType.TRADE:
         finding = report_door.absurd(decision.state, None, report)
         if finding is not None:

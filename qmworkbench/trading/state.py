@@ -85,6 +85,8 @@ class State(msgspec.Struct, kw_only=True, dict=True):
     exec_ids: dict[str, str] = {}
     # This session's executions in our books, by the broker's id.
     fills: dict[str, str] = {}
+    # Those of them that no order of ours explains: in whose books they are.
+    foreign_fills: dict[str, str] = {}
     # Executions the broker took back this session, by their id: by which report.
     reversed_ids: dict[str, str] = {}
     exec_cursor: int = 0

@@ -20,7 +20,7 @@ from qmworkbench.domain.events.reconciliation import ReconciliationStarted
 from qmworkbench.domain.execution import ExecType, SubmitOutcome
 from qmworkbench.domain.orders import Arc, Leg, OrdStatus, Replacement, Side
 from qmworkbench.domain.sessions import Priority
-from qmworkbench.trading import oms
+from qmworkbench.trading import busts, oms
 from qmworkbench.trading.decision import Decision
 from tests.trading.oms_cases import D, Desk, desk, held, legs, submit_answer
 
@@ -401,9 +401,9 @@ def test_only_what_a_bust_brought_back_or_turned_around_is_closed(before: int, q
     assert position is not None
     position.qty = D(qty)
     decision = Decision(built.state, built.world.at())
-    oms._unprotected(decision, position, D(before))
+    busts._unprotected(decision, position, D(before))
     assert bool(of(decision.events, ExitRequested)) is closes
-    oms._unprotected(decision, None, D(before))
+    busts._unprotected(decision, None, D(before))
 
 
 def test_a_bust_of_a_part_leaves_the_rest_to_its_exits() -> None:
