@@ -38,9 +38,8 @@ def malformed(report: ExecutionReport) -> Finding | None:
     if report.transact_time.tzinfo is None:
         return "malformed", f"transact_time {report.transact_time} has no time zone"
     if not _in_bounds(report):
-        for px_or_qty in (report.order_qty, report.cum_qty, report.last_qty, report.last_px, report.avg_px):
-            if not px_or_qty.is_finite() or px_or_qty < ZERO or px_or_qty > _LARGEST:
-                return "malformed", f"{px_or_qty} is no quantity and no price"
+        told = f"order_qty {report.order_qty}, cum_qty {report.cum_qty}, last_qty {report.last_qty}"
+        return "malformed", f"{told}, last_px {report.last_px}, avg_px {report.avg_px} are not quantities and prices"
     fee, rate = report.fee, report.conversion_rate
     if not fee.is_finite() or not rate.is_finite() or not _SMALLEST < rate < _LARGEST:
         return "malformed", f"a fee of {fee} at a rate of {rate}"

@@ -10,8 +10,8 @@ from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import AlertCleared, AlertRaised
 from qmworkbench.domain.events.orders import CancelRequested, OrderChanged, OrderQueried, ReportQuarantined
 from qmworkbench.domain.execution import BrokerOrder, BrokerSnapshot, ExecType
-from qmworkbench.domain.orders import Arc, Leg, OrdStatus, Side
-from qmworkbench.domain.sessions import Priority
+from qmworkbench.domain.orders import Arc, Leg, OrdStatus, Replacement, Side
+from qmworkbench.domain.sessions import Priority, TradingState
 from qmworkbench.trading import duplicates, holdings, order_queries
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.leg_adoption import leg_of
@@ -362,3 +362,43 @@ def test_the_quantity_stays_where_an_order_ended_with_a_part_of_it_filled() -> N
     built.fill(40)
     answered(built, found=built.as_told(ord_status=OrdStatus.CANCELED, cum_qty=D(40), leaves_qty=D(0)))
     assert (built.order.status, built.order.order_qty) == (OrdStatus.CANCELED, 100)
+
+
+def test_an_answer_about_another_order_stops_its_owner_and_is_told() -> None:
+    built = desk()
+    built.state.alerts.clear()
+    decision = answered(built, found=built.as_told(symbol="BBB"))
+    assert [(e.alert.kind, e.alert.key) for e in of(decision.events, AlertRaised)] == [
+        ("query_contradicts", built.order.cl_ord_id)
+    ]
+    assert built.state.trading_state("test-1") is TradingState.REDUCING
+
+
+def test_an_order_that_has_ended_is_settled_by_no_absence() -> None:
+    built = unanswered(OrdStatus.CANCELED)
+    Decision(built.state, built.world.at()).alarm("failed_order_placement", built.order.cl_ord_id, Priority.P1, "", "")
+    assert [type(event) for event in answered(built).events] == [OrderQueried]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(0, 0), (40, 60), (0, 100), (60, 40)])
+def test_filled_is_no_end_while_the_fills_are_not_here(ours: int, theirs: int) -> None:
+    built = desk()
+    if ours:
+        built.fill(ours)
+    found = built.as_told(ord_status=OrdStatus.FILLED, cum_qty=D(theirs), leaves_qty=D(0))
+    decision = answered(built, found=found)
+    assert arcs(built, decision.events) == []
+    assert of(decision.events, ReportQuarantined) == []
+    assert built.order.is_open
+
+
+def test_an_end_that_cannot_be_is_set_aside() -> None:
+    """It was asked to go on as 60, which have filled: under that id it cannot have been cancelled."""
+    built = desk()
+    built.order.replacing = Replacement(cl_ord_id="later", order_qty=D(60))
+    built.fill(60)
+    found = built.as_told(cl_ord_id="later", ord_status=OrdStatus.CANCELED, order_qty=D(60), leaves_qty=D(0))
+    decision = answered(built, found=found)
+    assert (built.order.status, arcs(built, decision.events)) == (OrdStatus.FILLED, [Arc.REPLACE])
+    (odd,) = of(decision.events, ReportQuarantined)
+    assert odd.kind == "query_contradicts"

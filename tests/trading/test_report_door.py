@@ -80,6 +80,17 @@ def test_what_cannot_be_true_of_any_report(changes: dict[str, Any], found: str) 
     assert kind(report_door.malformed(report(**changes))) == found
 
 
+@pytest.mark.parametrize(
+    ("value", "may"), [(D(0), True), (TINY, True), (HUGE, True), (HUGE + 1, False), (-TINY, False)], ids=str
+)
+@pytest.mark.parametrize("name", ["order_qty", "cum_qty", "last_qty", "last_px", "avg_px"])
+def test_every_quantity_and_price_lies_within_reason(name: str, value: Decimal, may: bool) -> None:
+    found = report_door.malformed(report(exec_type=ExecType.NEW, **{name: value}))
+    assert (found is None) is may
+    if found is not None:
+        assert f"{name} {value}" in found[1]
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize("name", ["order_qty", "cum_qty", "last_qty", "last_px", "avg_px", "fee", "conversion_rate"])
 def test_no_number_of_a_report_is_none(name: str, number: str) -> None:
