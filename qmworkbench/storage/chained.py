@@ -11,12 +11,13 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from qmworkbench.domain.chain import GENESIS, Record, link
-from qmworkbench.domain.events import SCHEMA_VERSION, Event, decode, encode, wire_name
+from qmworkbench.domain.events import SCHEMA_VERSION, Event, decode, encode
 from qmworkbench.ports import JournalFailed
 from qmworkbench.storage import journal_file
 from qmworkbench.storage.group_commit import GroupCommit
 from qmworkbench.storage.journal_file import Row
-from qmworkbench.storage.times import stored_time
+from qmworkbench.storage.loop_waits import LoopWaits
+from qmworkbench.storage.times import demand_utc
 
 C = TypeVar("C")
 
@@ -33,6 +34,7 @@ class ChainedJournal(ABC, Generic[C]):
         self._chaining = threading.Lock()
         self._heads = dict(heads)
         self._writer = writer
+        self._loops = LoopWaits(writer)
 
     @abstractmethod
     def _rows(self, stream: str, after_seq: int, upto_seq: int) -> Iterator[Row]:
@@ -102,6 +104,10 @@ class ChainedJournal(ABC, Generic[C]):
         """Wait until every appended decision is on disk; returns durable_seq. Raises JournalFailed."""
         return self._writer.sync(self._heads["decisions"][0])
 
+    async def synced(self) -> int:
+        """As sync(), for a coroutine: no thread waits, and a commit wakes the loop once, however many wait for it."""
+        return await self._loops.reached(self._heads["decisions"][0])
+
     def sync_telemetry(self) -> None:
         """Wait until everything queued, telemetry as well, is on disk: for who ends. Raises JournalFailed."""
         self._writer.ask(lambda connection: None)  # the writer commits what is queued before it answers
@@ -154,13 +160,19 @@ class ChainedJournal(ABC, Generic[C]):
         with self._chaining:
             seq, digest = self._heads[stream]
             rows: list[Row] = []
+            kinds = journal_file.KINDS[stream]
             for event in events:
-                journal_file.belongs(event, stream)
-                at = stored_time(event.at)
+                kind = type(event)
+                if kind not in kinds:
+                    journal_file.belongs(event, stream)
                 payload = encode(event)
+                name, at_begins = journal_file.OPENINGS[kind]
+                at = payload[at_begins : payload.index(b'"', at_begins)].decode()
+                if at[-1] != "Z":
+                    demand_utc(event.at)
                 seq += 1
                 before, digest = digest, link(digest, seq, payload)
-                rows.append((seq, at, wire_name(event), SCHEMA_VERSION, payload, before, digest))
+                rows.append((seq, at, name, SCHEMA_VERSION, payload, before, digest))
             self._writer.put(stream, rows)
             self._heads[stream] = (seq, digest)
             return seq

@@ -52,8 +52,11 @@ class GroupCommit(Generic[C]):
         self._queued: dict[str, list[Row]] = {stream: [] for stream in STREAMS}
         self._asked: list[tuple[Future[Any], Callable[[C], Any]]] = []
         self._lock = threading.Lock()
-        self._wake = threading.Condition(self._lock)
-        self._done = threading.Condition(self._lock)
+        # Plain locks, not conditions: handing over and back costs a quarter, and every acknowledgement pays it.
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self._sleeping = False
+        self._waiting: list[tuple[int, Callable[[], None]]] = []
         self._wanted = False
         self._closing = False
         self._failure: JournalFailed | None = None
@@ -82,30 +85,50 @@ class GroupCommit(Generic[C]):
             raise JournalFailed(str(self._failure)) from self._failure.__cause__
 
     def put(self, stream: str, rows: list[Row]) -> None:
-        """Queue rows; wakes the writer only when there is enough to be worth it."""
+        """Queue rows; wakes the writer only when there is enough to be worth it. Waits where far too much is queued."""
         with self._lock:
             self.raise_if_failed()
             if self._closing:
                 raise JournalFailed(f"{self._name} is closed: nothing can be appended any more")
-            queue = self._queued[stream]
-            queue.extend(rows)
-            if len(queue) >= WAKE_ROWS:
-                self._wake.notify()
-                while len(queue) >= QUEUE_LIMIT and self._failure is None:
-                    self._done.wait()
-                    queue = self._queued[stream]
+            self._queued[stream].extend(rows)
+            full = self._rung_by(stream)
+        while full:
+            full.acquire()
+            with self._lock:
                 self.raise_if_failed()
+                full = self._rung_by(stream)
+
+    def want(self) -> None:
+        """Have what is queued written soon; nothing is waited for."""
+        # Seen without the lock: whoever has not yet taken the wish back has not yet taken the queue either.
+        if not self._wanted:
+            with self._lock:
+                self._wanted = True
+                self._ring()
+
+    def when_durable(self, target: int, tell: Callable[[], None]) -> bool:
+        """Have `tell` called once, when decision `target` is on disk or nothing will be any more; False, and no call,
+        where it is so already. It is called in the writer's thread: it must be short, and must not raise.
+        """
+        with self._lock:
+            if self._failure is not None or self._durable["decisions"][0] >= target:
+                return False
+            self._wanted = True
+            self._waiting.append((target, tell))
+            self._ring()
+            return True
 
     def sync(self, target: int) -> int:
         """Wait until decision `target` is on disk; returns the durable sequence. Raises JournalFailed."""
+        told = threading.Lock()
+        told.acquire()
+        if self.when_durable(target, told.release):
+            told.acquire()
         with self._lock:
             self.raise_if_failed()
-            if self._durable["decisions"][0] < target or self._queued["telemetry"]:
+            if self._queued["telemetry"]:
                 self._wanted = True
-                self._wake.notify()
-            while self._durable["decisions"][0] < target:
-                self._done.wait()
-                self.raise_if_failed()
+                self._ring()
             return self._durable["decisions"][0]
 
     def ask(self, question: Callable[[C], T]) -> T:
@@ -116,7 +139,7 @@ class GroupCommit(Generic[C]):
             if self._closing:
                 raise JournalFailed(f"{self._name} is closed")
             self._asked.append((answer, question))
-            self._wake.notify()
+            self._ring()
         return answer.result()
 
     def close(self) -> None:
@@ -126,7 +149,7 @@ class GroupCommit(Generic[C]):
                 return
             failed_before = self._failure is not None
             self._closing = True
-            self._wake.notify()
+            self._ring()
         self._thread.join()
         if not failed_before:
             self.raise_if_failed()
@@ -143,10 +166,8 @@ class GroupCommit(Generic[C]):
 
     def _turn(self) -> bool:
         """One wake: take everything, make it durable, tell those who wait. False once closing and empty."""
+        self._await_work()
         with self._lock:
-            while not (self._wanted or self._closing or self._asked or self._largest_queue() >= WAKE_ROWS):
-                if not self._wake.wait(IDLE_S) and self._largest_queue():
-                    break
             taken, self._queued = self._queued, {stream: [] for stream in STREAMS}
             asked, self._asked = self._asked, []
             self._wanted = False
@@ -158,21 +179,65 @@ class GroupCommit(Generic[C]):
             self._sink.write(taken)
             self.commits += 1
             self._writing_since_s = None
-        with self._lock:
-            for stream, rows in taken.items():
-                if rows:
-                    self._durable[stream] = (rows[-1][0], rows[-1][6])
-            self._done.notify_all()
+        self._tell(taken)
         for answer, question in asked:
             try:
                 answer.set_result(question(self._sink.connection))
             except Exception as error:  # belongs to the one who asked
                 answer.set_exception(error)
+        if not closing:
+            return True
         with self._lock:
-            return not (closing and not self._largest_queue() and not self._asked)
+            return bool(self._largest_queue() or self._asked)
+
+    def _await_work(self) -> None:
+        """Sleep until somebody wants something, enough has gathered, or rows have waited long enough."""
+        while True:
+            with self._lock:
+                if self._wanted or self._closing or self._asked or self._largest_queue() >= WAKE_ROWS:
+                    return
+                self._sleeping = True
+            rung = self._bell.acquire(timeout=IDLE_S)
+            with self._lock:
+                if not rung and not self._sleeping:
+                    self._bell.acquire()  # rung just after we stopped listening
+                self._sleeping = False
+                if not rung and self._largest_queue():
+                    return
+
+    def _tell(self, taken: dict[str, list[Row]]) -> None:
+        """Note what is durable, and tell those who waited for it."""
+        with self._lock:
+            for stream, rows in taken.items():
+                if rows:
+                    self._durable[stream] = (rows[-1][0], rows[-1][6])
+            reached = self._durable["decisions"][0]
+            told = [tell for target, tell in self._waiting if target <= reached]
+            if told:
+                self._waiting = [waiting for waiting in self._waiting if waiting[0] > reached]
+        for tell in told:
+            tell()
+
+    def _ring(self) -> None:
+        """Wake the writer; to be called with the lock held."""
+        if self._sleeping:
+            self._sleeping = False
+            self._bell.release()
+
+    def _rung_by(self, stream: str) -> "threading.Lock | None":
+        """Wake the writer where much is queued; where too much is, what can be had after its next commit. Lock held."""
+        queued = len(self._queued[stream])
+        if queued >= WAKE_ROWS:
+            self._ring()
+        if queued < QUEUE_LIMIT:
+            return None
+        told = threading.Lock()
+        told.acquire()
+        self._waiting.append((0, told.release))
+        return told
 
     def _largest_queue(self) -> int:
-        return max(len(queue) for queue in self._queued.values())
+        return max(map(len, self._queued.values()))
 
     def _poison(self, error: BaseException) -> None:
         told = " ".join(str(error).split())
@@ -186,6 +251,8 @@ class GroupCommit(Generic[C]):
             for queue in self._queued.values():
                 queue.clear()
             asked, self._asked = self._asked, []
-            self._done.notify_all()
+            waiting, self._waiting = self._waiting, []
+        for _target, tell in waiting:
+            tell()
         for answer, _question in asked:
             answer.set_exception(failure)

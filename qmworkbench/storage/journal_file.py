@@ -20,6 +20,11 @@ from qmworkbench.storage.times import stored_time
 LAYOUT: Final = 1  # counts changes of the tables below; SCHEMA_VERSION counts those of the events in them
 STREAMS: Final = ("decisions", "telemetry")
 KINDS: Final = {"decisions": frozenset(DECISION_TYPES), "telemetry": frozenset(TELEMETRY_TYPES)}
+# Of each kind of event, its wire name, and where in its payload the time begins: `at` is every event's first field.
+OPENINGS: Final = {
+    kind: (str(kind.__struct_config__.tag), len(f'{{"type":"{kind.__struct_config__.tag}","at":"'))
+    for kind in (*DECISION_TYPES, *TELEMETRY_TYPES)
+}
 TAIL_CHECKED: Final = 256
 _APPLICATION_ID: Final = 0x514D4A31  # "QMJ1": tells our file from any other SQLite file
 _PAGES_CHECKED_BYTES: Final = 256 * 1024 * 1024  # about a quarter of a second

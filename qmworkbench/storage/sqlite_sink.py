@@ -2,6 +2,8 @@
 
 import contextlib
 import sqlite3
+from functools import cache
+from itertools import chain
 from typing import Final
 
 from qmworkbench.storage.journal_file import Row
@@ -23,7 +25,7 @@ class SqliteSink:
         if len(statements) > 1:
             self.connection.execute("BEGIN IMMEDIATE")
         for stream, piece in statements:
-            self.connection.execute(_insert(stream, len(piece)), [value for row in piece for value in row])
+            self.connection.execute(_insert(stream, len(piece)), list(chain.from_iterable(piece)))
         if len(statements) > 1:
             self.connection.execute("COMMIT")
 
@@ -55,7 +57,9 @@ def _pieces(rows: list[Row]) -> list[list[Row]]:
     return pieces
 
 
+@cache
 def _insert(stream: str, count: int) -> str:
+    """The same text object each time: its hash, by which the driver finds the statement, is known."""
     return f"INSERT INTO {stream} (seq, at, type, v, payload, prev_hash, hash) VALUES " + ",".join(
         ["(?,?,?,?,?,?,?)"] * count
     )
