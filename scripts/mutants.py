@@ -50,6 +50,7 @@ _BREACHES = "tests/trading/test_breaches.py"
 _DENIALS = "tests/trading/test_denials.py"
 _KERNEL = "tests/trading/test_kernel_rules.py"
 _EDGES = "tests/trading/test_kernel_edges.py"
+_HANDS = "tests/trading/test_hands_on.py"
 _PEERS = "tests/trading/test_peers_reconciliation.py"
 _WHOLE = (_KERNEL, _EDGES, "tests/trading/test_shared_symbols.py")
 _OMS = (
@@ -97,10 +98,10 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
     "fold_fills": ("qmworkbench/trading/fold_fills.py", _OMS),
     "order_queries": ("qmworkbench/trading/order_queries.py", _OMS),
     "order_timeouts": ("qmworkbench/trading/order_timeouts.py", _OMS),
-    "order_control": ("qmworkbench/trading/order_control.py", _OMS),
+    "order_control": ("qmworkbench/trading/order_control.py", (_HANDS, "tests/trading/test_replacing.py")),
     "contradictions": ("qmworkbench/trading/contradictions.py", ("tests/trading/test_contradictions.py", *_OMS)),
     "coming": ("qmworkbench/trading/coming.py", (_RULES, _DENIALS)),
-    "rejections": ("qmworkbench/trading/rejections.py", _OMS),
+    "rejections": ("qmworkbench/trading/rejections.py", ("tests/trading/test_rejections.py", *_OMS)),
     "comparison": ("qmworkbench/trading/comparison.py", _BOOKS),
     "reconciliation": ("qmworkbench/trading/reconciliation.py", _BOOKS),
     "repairs": ("qmworkbench/trading/repairs.py", _BOOKS),

@@ -44,7 +44,7 @@ def _fill_recorded(state: State, event: FillRecorded) -> None:
         spent, cursor = event.last_px * opened * event.conversion_rate, str(state.exec_cursor)
         state.spent[cursor] = state.spent.get(cursor, ZERO) + spent
     flips = bool(opened and closed)
-    if opened and (held.qty == 0 or flips):
+    if held.qty == 0 or flips:
         held = _opened(state, event, held)
     held.qty, held.cost = event.position_qty, event.position_cost
     if flips:
@@ -121,7 +121,7 @@ def _trade_closed(state: State, event: TradeClosed) -> None:
     if event.strategy_id in day.runs:
         day.runs[event.strategy_id].trades += 1
     held = state.position(event.strategy_id, event.symbol)
-    if held is not None and held.qty == 0:
+    if held is not None:
         holdings.hold(state, held)
 
 

@@ -4,12 +4,16 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
-from qmworkbench.domain.events.orders import FillRecorded, FillReversed
-from qmworkbench.domain.events.reconciliation import BreakKind, RepairApplied
+from qmworkbench.domain.events.market import Mark
+from qmworkbench.domain.events.orders import FillRecorded, FillReversed, PositionsOffset, TradeClosed
+from qmworkbench.domain.events.reconciliation import BreakFound, BreakKind, RepairApplied
+from qmworkbench.domain.numbers import ONE
 from qmworkbench.domain.orders import Leg, Side
 from qmworkbench.domain.positions import NetPosition, Position
+from qmworkbench.domain.sessions import Priority
 from qmworkbench.trading.fold import apply
 from qmworkbench.trading.session_state import position_key
 from tests.trading.oms_cases import D, Desk, desk
@@ -126,6 +130,21 @@ def test_the_net_follows_its_only_holder_and_adds_up_several(built: Desk) -> Non
     assert (state.day.realized_pnl, state.day.net_realized_pnl) == (0, 5)
 
 
+def test_less_than_one_share_is_held_and_closed_like_any_other(built: Desk) -> None:
+    for side in (Side.BUY, Side.SELL):
+        built.state.positions.clear()
+        built.state.net.clear()
+        half = D("0.5") * side.sign
+        filled(built, side, 1, "20", (0, "0"), last_qty=D("0.5"), position_qty=half, position_cost=half * 20)
+        held = filled(built, side, 1, "22", (0, "0"), position_qty=3 * half, position_cost=half * 64)
+        assert (held.entry_qty, held.entry_value, held.exit_qty) == (D("1.5"), 32, 0), "what adds closes nothing"
+        held = filled(built, side.opposite, 1, "24", (0, "0"), position_qty=half, position_cost=half * 20)
+        held = filled(
+            built, side.opposite, 1, "24", (0, "0"), last_qty=D("0.25"), position_qty=half / 2, position_cost=half * 10
+        )
+        assert (held.entry_qty, held.exit_qty, held.exit_value) == (D("1.5"), D("1.25"), 30)
+
+
 # --- taken back --------------------------------------------------------------------------------------------------
 
 
@@ -175,6 +194,95 @@ def test_what_is_taken_back_from_nobody_is_held_the_other_way(built: Desk) -> No
     assert (held.qty, held.cost) == (5, 110)
 
 
+def abroad(built: Desk, rate: int | None) -> None:
+    """AAA is quoted in euros; one is worth `rate`, or nobody has told."""
+    day = built.state.day
+    day.instruments["AAA"] = msgspec.structs.replace(day.instruments["AAA"], currency="EUR")
+    if rate is not None:
+        built.state.marks["EURUSD"] = Mark(symbol="EURUSD", px=D(rate), at=built.world.at())
+
+
+@pytest.mark.parametrize(("rate", "counts"), [(2, 2), (None, 1)])
+def test_what_is_left_over_counts_in_the_accounts_money(built: Desk, rate: int | None, counts: int) -> None:
+    abroad(built, rate)
+    filled(built, Side.BUY, 10, "20", (10, "200"))
+    held = filled(built, Side.SELL, 5, "26", (5, "106"))
+    day = built.state.day
+    before = day.realized_pnl, day.net_realized_pnl
+    reversed_(built, Side.BUY, 5, "20")
+    assert (day.realized_pnl, day.net_realized_pnl) == (before[0] - 6 * counts, before[1] - 6 * counts)
+    assert held.realized_pnl == -6 * counts
+
+
+def test_an_instrument_that_is_not_of_this_session_counts_as_the_accounts_own(built: Desk) -> None:
+    del built.state.day.instruments["AAA"]
+    filled(built, Side.BUY, 10, "20", (10, "200"))
+    reversed_(built, Side.BUY, 10, "19")
+    assert built.state.day.realized_pnl == -10
+
+
+def test_while_anything_is_held_nothing_is_realized_by_it_neither_by_the_owner_nor_in_the_net(built: Desk) -> None:
+    filled(built, Side.BUY, 10, "20", (10, "200"))
+    other = Position(strategy_id="test-2", symbol="AAA", qty=D(4), cost=D(90))
+    built.state.positions[position_key("test-2", "AAA")] = other
+    built.state.net["AAA"] = NetPosition(qty=D(14), cost=D(290))
+    reversed_(built, Side.BUY, 10, "19")
+    assert (built.state.day.realized_pnl, built.state.day.net_realized_pnl) == (-10, 0)
+    assert (built.state.net["AAA"].qty, built.state.net["AAA"].cost) == (4, 100)
+
+
+# --- round trips, and parts that cancel out ------------------------------------------------------------------------
+
+
+def closed(built: Desk, owner: str = OWNER) -> None:
+    at = built.world.at()
+    numbers = dict.fromkeys(("qty", "entry_px", "exit_px", "gross_pnl", "fees", "net_pnl", "decision_px"), D(1))
+    words = {"trade_id": "t", "exit_reason": "", "signal_id": "", "strategy_id": owner, "symbol": "AAA"}
+    times = {"at": at, "opened_at": at, "closed_at": at}
+    told = {"side": Side.BUY, "exit_leg": Leg.EXIT, "bars_held": 1}
+    apply(built.state, TradeClosed(**(numbers | words | times | told)))
+
+
+def test_a_round_trip_counts_once_for_the_day_and_for_its_run(built: Desk) -> None:
+    day = built.state.day
+    closed(built)
+    assert (day.trades, day.runs[OWNER].trades) == (1, 1)
+    closed(built, "EXTERNAL")
+    assert (day.trades, day.runs[OWNER].trades) == (2, 1), "nobody's run"
+
+
+def test_the_end_of_a_round_trip_takes_a_flat_position_out_of_the_book_and_no_other(built: Desk) -> None:
+    filled(built, Side.BUY, 10, "20", (10, "200"))
+    closed(built)
+    assert position_key(OWNER, "AAA") in built.state.positions, "it was turned around: another began"
+    filled(built, Side.SELL, 10, "21", (0, "0"))
+    assert position_key(OWNER, "AAA") in built.state.positions, "its numbers are still to be told"
+    closed(built)
+    assert position_key(OWNER, "AAA") not in built.state.positions
+
+
+def test_parts_that_cancel_out_are_closed_at_one_price_each_with_what_it_made(built: Desk) -> None:
+    state = built.state
+    longs = Position(strategy_id=OWNER, symbol="AAA", qty=D(10), cost=D(200), realized_pnl=D(3), exit_qty=D(1))
+    shorts = Position(strategy_id="test-2", symbol="AAA", qty=D(-10), cost=D(-230), exit_value=D(4))
+    for part in (longs, shorts):
+        state.positions[position_key(part.strategy_id, "AAA")] = part
+    apply(
+        state,
+        PositionsOffset(
+            at=built.world.at(),
+            symbol="AAA",
+            px=D(21),
+            conversion_rate=D(2),
+            strategy_ids=("gone", OWNER, "test-2"),
+            reason="",
+        ),
+    )
+    assert (longs.qty, longs.cost, longs.realized_pnl, longs.exit_qty, longs.exit_value) == (0, 0, 23, 11, 210)
+    assert (shorts.qty, shorts.cost, shorts.realized_pnl, shorts.exit_qty, shorts.exit_value) == (0, 0, 40, 10, 214)
+    assert state.day.realized_pnl == 60
+
+
 # --- repairs -----------------------------------------------------------------------------------------------------
 
 
@@ -222,3 +330,26 @@ def test_realized_money_follows_the_broker_and_no_cash_has_moved(built: Desk) ->
 def test_other_repairs_and_those_that_were_explained_move_no_position(built: Desk, kind: BreakKind, qty: str) -> None:
     repaired(built, kind, qty=qty, avg_px="21" if qty else "")
     assert position_key(OWNER, "AAA") not in built.state.positions
+
+
+def test_a_repair_settles_its_break(built: Desk) -> None:
+    found = {"at": built.world.at(), "kind": BreakKind.CASH, "severity": Priority.P1, "symbol": ""}
+    told = {"before": "1", "after": "2", "cause": "", "authority": "broker"}
+    for name in ("b", "c"):
+        built.state.reconciliation.unresolved[name] = BreakFound(break_id=name, **found, **told)
+    repaired(built, BreakKind.CASH)
+    assert set(built.state.reconciliation.unresolved) == {"c"}
+
+
+@pytest.mark.parametrize("margin", [None, "1", "0.5"])
+def test_only_what_was_paid_in_full_restates_what_cash_is_worth(built: Desk, margin: str | None) -> None:
+    day = built.state.day
+    if margin is None:
+        del day.instruments["AAA"]
+    else:
+        rate = ONE if margin == "1" else D(margin)
+        day.instruments["AAA"] = msgspec.structs.replace(day.instruments["AAA"], margin_rate=rate)
+    repaired(built, BreakKind.POSITION_QTY, qty="10", avg_px="21")
+    assert day.repaired_cost == (210 if margin == "1" else 0)
+    repaired(built, BreakKind.POSITION_QTY, qty="10", avg_px="22")
+    assert day.repaired_cost == (220 if margin == "1" else 0), "what it cost before is counted already"
