@@ -25,12 +25,12 @@ RedisError = redis.RedisError
 KEEP: Final = 100_000  # entries a stream holds, about
 QUEUE_LIMIT: Final = 10_000  # publications that wait for Redis to come back
 READ_AT_ONCE: Final = 200
-_TIMEOUT_S: Final = 2.0
+TIMEOUT_S: Final = 2.0
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 _BATCH: Final = 256
 _CLOSE_S: Final = 3.0
-_ASK_EVERY_S: Final = 1.0  # whether Redis is there, while nothing is published
+ASK_EVERY_S: Final = 1.0  # whether Redis is there, while nothing is published
 
 
 def stream_of(book: str, origin: str) -> str:
@@ -43,7 +43,7 @@ def stream_of(book: str, origin: str) -> str:
 def client_of(url: str) -> "redis.Redis":
     """A client that gives up soon and never retries by itself: pauses are ours to choose."""
     return redis.Redis.from_url(
-        url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=None, health_check_interval=0
+        url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=None, health_check_interval=0
     )
 
 
@@ -143,7 +143,7 @@ class RedisBus:
         pause_s = _FIRST_PAUSE_S
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._queue or self._closing, _ASK_EVERY_S)
+                self._wake.wait_for(lambda: self._queue or self._closing, ASK_EVERY_S)
                 if self._closing:
                     return
                 batch = [self._queue[place] for place in range(min(_BATCH, len(self._queue)))]
