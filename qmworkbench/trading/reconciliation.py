@@ -153,8 +153,7 @@ def on_snapshot(decision: Decision, event: BrokerSnapshotObserved) -> None:
     for item in found:
         if item.break_id not in before:
             decision.emit(item)
-    if event.trigger is Trigger.EMERGENCY or emergency.running(state):
-        emergency.on_positions(decision, snapshot)
+    emergency.on_positions(decision, snapshot)
     settled = [
         repairs.repair(decision, item, snapshot, TOLERANCES, seen_before=item.break_id in before) for item in found
     ]

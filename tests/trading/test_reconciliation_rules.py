@@ -8,7 +8,9 @@ import pytest
 
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import AlertCleared, AlertRaised, TradingStateChanged
+from qmworkbench.domain.events.orders import FillRecorded, OrderIntended, PositionsOffset
 from qmworkbench.domain.events.reconciliation import (
+    AccountObserved,
     BreakFound,
     BreakKind,
     BrokerConnectionChanged,
@@ -17,12 +19,16 @@ from qmworkbench.domain.events.reconciliation import (
     ReconciliationResult,
     ReconciliationStarted,
     RepairApplied,
+    SessionEquitySet,
     Trigger,
 )
-from qmworkbench.domain.execution import BrokerPosition, BrokerSnapshot
+from qmworkbench.domain.execution import BrokerPosition, BrokerSnapshot, ExecType
+from qmworkbench.domain.orders import Leg
+from qmworkbench.domain.positions import Position
 from qmworkbench.domain.safety import MustHalt
 from qmworkbench.domain.sessions import Environment, Phase, Priority, TradingState
-from qmworkbench.trading import holdings, reconciliation
+from qmworkbench.trading import emergency, holdings, reconciliation
+from qmworkbench.trading.book_state import HaltCause
 from qmworkbench.trading.decision import Decision
 from tests.trading.oms_cases import D, Desk, desk, held
 
@@ -340,3 +346,129 @@ def test_the_worst_break_is_told_first() -> None:
     less = compared(only, account=cash)
     assert alarms(less) == {"reconciliation_mismatch": Priority.P1}
     assert of(less, TradingStateChanged) == []
+
+
+# --- what is done with a reading -----------------------------------------------------------------------------------
+
+
+def test_what_was_told_is_on_record_before_anything_follows_from_it() -> None:
+    built = looked()
+    account = built.state.account
+    assert account is not None
+    built.state.day.start_equity = None
+    decision = Decision(built.state, built.world.at())
+    statement = AccountObserved(at=decision.at, account=msgspec.structs.replace(account, equity=D(777)))
+    reconciliation.on_account(decision, statement)
+    assert [type(event) for event in decision.events] == [AccountObserved, SessionEquitySet]
+    assert (built.state.account, built.state.day.start_equity) == (statement.account, 777)
+    assert isinstance(connection(built, False)[0], BrokerConnectionChanged)
+    assert not built.state.connected
+    assert isinstance(compared(looked())[0], BrokerSnapshotObserved)
+
+
+def test_the_first_statement_of_a_reading_tells_what_the_day_begins_with() -> None:
+    built = looked()
+    seen = books(built)
+    built.state.day.start_equity = None
+    decision = Decision(built.state, built.world.at())
+    observed = BrokerSnapshotObserved(at=decision.at, trigger=Trigger.OPERATOR, snapshot=seen)
+    reconciliation.on_snapshot(decision, observed)
+    assert len(of(decision.events, SessionEquitySet)) == 1
+
+
+def test_a_broker_that_is_back_before_any_session_is_only_heard() -> None:
+    built = looked()
+    built.state.session, built.state.connected = None, False
+    assert [type(event) for event in connection(built, True)] == [BrokerConnectionChanged]
+
+
+@pytest.mark.parametrize(("ahead", "booked"), [(-1, True), (0, True), (1, False)])
+def test_what_the_stream_left_out_is_booked_and_what_it_has_yet_to_bring_is_not(ahead: int, booked: bool) -> None:
+    built = looked()
+    built.state.exec_cursor = built.state.day.first_cursor + 10
+    left_out = built.report(
+        ExecType.TRADE, cursor=built.state.exec_cursor + ahead, last_qty=D(10), last_px=D(20), cum_qty=D(10)
+    )
+    assert bool(of(compared(built, executions=(left_out,)), FillRecorded)) is booked
+
+
+def test_executions_are_compared_at_the_end_of_the_session_alone() -> None:
+    for trigger, kinds in ((Trigger.OPERATOR, []), (Trigger.END_OF_SESSION, [BreakKind.EXECUTION_MISSING_AT_BROKER])):
+        assert [event.kind for event in of(compared(held(), trigger), BreakFound)] == kinds
+
+
+def test_a_break_of_the_executions_is_on_record_once_though_the_reading_is_of_another_moment() -> None:
+    built = held()
+    later = {"cursor": built.state.heard_cursor + 1}
+    events = compared(built, Trigger.END_OF_SESSION, **later)
+    assert len(of(events, BreakFound)) == 1
+    assert ended(events) == (ReconciliationResult.INCOMPLETE, 1, 0, 1)
+    assert of(compared(built, Trigger.END_OF_SESSION, **later), BreakFound) == []
+
+
+def test_a_reading_that_failed_has_repaired_nothing() -> None:
+    assert ended(compared(held(), complete=False, error="502")) == (ReconciliationResult.INCOMPLETE, 0, 0, 0)
+
+
+def unresolved(built: Desk, kind: BreakKind, before: str = "1", after: str = "2") -> None:
+    """A break of an earlier reading stands."""
+    found = BreakFound(
+        at=built.world.at(),
+        break_id=f"earlier-{kind}",
+        kind=kind,
+        symbol="AAA",
+        severity=Priority.P1,
+        before=before,
+        after=after,
+        cause="",
+        authority="broker",
+    )
+    built.state.reconciliation.unresolved[found.break_id] = found
+
+
+@pytest.mark.parametrize(
+    ("kind", "explained"),
+    [(BreakKind.POSITION_QTY, 1), (BreakKind.ORDER_PX, 1), (BreakKind.CASH, 0), (BreakKind.REALIZED_PNL, 0)],
+)
+def test_what_news_may_settle_is_settled_by_it_and_money_that_agrees_again_just_does(
+    kind: BreakKind, explained: int
+) -> None:
+    built = held()
+    unresolved(built, kind)
+    events = compared(built)
+    result = ReconciliationResult.REPAIRED if explained else ReconciliationResult.CLEAN
+    assert ended(events) == (result, 0, explained, 0)
+    assert len(of(events, RepairApplied)) == explained
+    assert built.state.reconciliation.unresolved == {}
+
+
+def test_what_was_settled_now_and_what_is_gone_count_together() -> None:
+    built = held()
+    unresolved(built, BreakKind.ORDER_QTY)
+    more = tuple(msgspec.structs.replace(p, qty=p.qty + 5) for p in books(built).positions)
+    assert ended(compared(built, positions=more))[:3] == (ReconciliationResult.REPAIRED, 1, 2)
+
+
+def test_an_emergency_closes_what_any_reading_shows() -> None:
+    for begun in (False, True):
+        built = held()
+        if begun:
+            emergency.begin(Decision(built.state, built.world.at()), "op", "drill")
+        for order in built.state.working():
+            order.status = order.status.CANCELED
+            holdings.follow_status(built.state, order)
+        sent = of(compared(built), OrderIntended)
+        assert [event.leg for event in sent] == [Leg.LIQUIDATE] * begun
+
+
+def test_what_is_held_against_each_other_after_an_emergency_is_closed_in_the_books() -> None:
+    for cause, closed in ((emergency.CODE, 1), ("another", 0)):
+        built = looked()
+        state = built.state
+        for order in state.working():
+            order.status = order.status.CANCELED
+            holdings.follow_status(state, order)
+        for owner, sign in (("test-1", 1), ("test-2", -1)):
+            holdings.hold(state, Position(strategy_id=owner, symbol="AAA", qty=D(10 * sign), cost=D(200 * sign)))
+        state.halt.causes[cause] = HaltCause(reason="", by="", since=built.world.at())
+        assert len(of(compared(built), PositionsOffset)) == closed
