@@ -72,7 +72,7 @@ def test_what_is_published_again_is_there_once(url: str, client: redis.Redis, bo
     assert client.xlen(stream_of(book, "a")) == 1
     fresh = RedisBus(url, book=book, origin="b")
     fresh.publish(1, decisions(1))
-    assert fresh.flush()
+    assert fresh.flush(60.0)
     assert _read(client, fresh.stream, 0, 1) == decisions(1), "a new book of the same name begins anew"
     fresh.close()
 
@@ -202,8 +202,9 @@ def test_a_group_shares_the_work_and_takes_over_what_a_worker_left(url: str, cli
 
 
 def test_the_live_view_is_gone_soon_after_its_writer_is(client: redis.Redis, book: str) -> None:
-    live = LiveState(client, book, expires_s=0.1)
+    live = LiveState(client, book, expires_s=300)
     assert live.get() is None
     live.put(7, b"view")
     assert live.get() == (7, b"view")
+    LiveState(client, book, expires_s=0.05).put(8, b"view")
     _until(lambda: live.get() is None, "it expires")

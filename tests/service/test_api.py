@@ -3,11 +3,12 @@
 import asyncio
 import json
 import socket
+import ssl
 import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from qmworkbench.service.views import View, ViewBuilder
 from tests.service.fakes import NOON
 
 TOKEN = "a-token-of-this-test"
+PATIENCE_S = 120.0
 
 
 class FakePlatform:
@@ -39,11 +41,12 @@ class FakePlatform:
         for name in COMPONENTS:
             self.board.succeeded(name, NOON)
         self.shown = self._built({"phase": "market_session"})
+        self.taken: list[CommandRequest] = []
         self.executed: list[CommandRequest] = []
         self.answers: dict[str, CommandAnswer] = {}
         self.failing: Exception | None = None
-        self.slow_s = 0.0
-        self.desk = CommandDesk(self._execute, answered=self.answers.get, wall=lambda: datetime.now(UTC))
+        self.held: threading.Event | None = None
+        self.desk = CommandDesk(self._execute, answered=self.answers.get, wall=lambda: NOON)
 
     def _built(self, content: dict[str, Any]) -> View:
         built = self.builder.build(content, seq=1, wall_at=NOON)
@@ -60,13 +63,15 @@ class FakePlatform:
         return self.board.report(version="0", journal_seq=5, durable_seq=4, at=NOON)
 
     async def command(self, request: CommandRequest) -> CommandAnswer:
+        self.taken.append(request)
         return await self.desk.take(request)
 
     async def _execute(self, request: CommandRequest) -> CommandAnswer:
         self.executed.append(request)
         if self.failing is not None:
             raise self.failing
-        await asyncio.sleep(self.slow_s)
+        if self.held is not None:
+            await asyncio.to_thread(self.held.wait, PATIENCE_S)
         answer = CommandAnswer(accepted=True, command_id=request.command_id, effect=type(request.command).__name__)
         self.answers[request.command_id] = answer
         return answer
@@ -94,8 +99,12 @@ class Served:
         self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
-        assert self._started.wait(10)
-        self.client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10)
+        assert self._started.wait(PATIENCE_S)
+        plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the usual authorities take long to load
+        self.stranger = httpx.Client(base_url=self.url, timeout=PATIENCE_S, verify=plain)
+        self.client = httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=PATIENCE_S, verify=plain
+        )
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -107,8 +116,9 @@ class Served:
 
     def close(self) -> None:
         self.client.close()
+        self.stranger.close()
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
 
     def post(self, **changes: Any) -> httpx.Response:
         return self.client.post("/api/commands", json=command(**changes))
@@ -117,7 +127,7 @@ class Served:
 def command(**changes: Any) -> dict[str, Any]:
     body = {
         "command_id": "c1",
-        "client_ts": datetime.now(UTC).isoformat(),
+        "client_ts": NOON.isoformat(),
         "state_version": 1,
         "operator": "ana",
         "origin": "page",
@@ -148,17 +158,17 @@ def api(served: Served) -> Served:
 def test_nothing_is_told_without_the_token(api: Served, authorization: str | None, path: str) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
     method = "POST" if path == "/api/commands" else "GET"
-    response = httpx.request(method, api.url + path, headers=headers, json=command() if method == "POST" else None)
+    response = api.stranger.request(method, path, headers=headers, json=command() if method == "POST" else None)
     assert response.status_code == 401
     assert "api.json" in response.json()["remedy"]
     assert api.platform.executed == []
 
 
 def test_a_prober_without_token_learns_the_status_code_alone(api: Served) -> None:
-    response = httpx.get(api.url + "/api/health")
+    response = api.stranger.get("/api/health")
     assert (response.status_code, response.json()) == (200, {})
     api.platform.board.failed("store", "the disk is full")
-    assert httpx.get(api.url + "/api/health").status_code == 503
+    assert api.stranger.get("/api/health").status_code == 503
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "192.0.2.7", "[::2]", ""])
@@ -245,11 +255,14 @@ def test_a_command_is_carried_out_with_who_and_why(api: Served) -> None:
 
 
 def test_the_same_command_id_is_one_command_even_when_both_are_under_way(api: Served) -> None:
-    api.platform.slow_s = 0.2
+    held = api.platform.held = threading.Event()
     answers: list[Any] = []
     senders = [threading.Thread(target=lambda: answers.append(api.post().json())) for _ in range(4)]
     for sender in senders:
         sender.start()
+    while len(api.platform.taken) < 4:
+        time.sleep(0.005)
+    held.set()
     for sender in senders:
         sender.join()
     assert len(api.platform.executed) == 1
@@ -258,7 +271,7 @@ def test_the_same_command_id_is_one_command_even_when_both_are_under_way(api: Se
 
 
 def test_a_command_that_waited_in_a_hung_page_is_refused_and_an_emergency_is_not(api: Served) -> None:
-    old = (datetime.now(UTC) - timedelta(seconds=8)).isoformat()
+    old = (NOON - timedelta(seconds=8)).isoformat()
     response = api.post(client_ts=old)
     assert response.status_code == 409
     assert "8.0 s old" in response.json()["reason"]
@@ -269,7 +282,7 @@ def test_a_command_that_waited_in_a_hung_page_is_refused_and_an_emergency_is_not
 
 
 def test_a_command_from_the_future_is_refused(api: Served) -> None:
-    response = api.post(client_ts=(datetime.now(UTC) + timedelta(seconds=60)).isoformat())
+    response = api.post(client_ts=(NOON + timedelta(seconds=60)).isoformat())
     assert response.status_code == 409
     assert "ahead" in response.json()["reason"]
 
@@ -313,13 +326,14 @@ def test_a_page_that_stops_reading_and_a_slow_command_hold_nobody_up(api: Served
     host, port = api.url.removeprefix("http://").split(":")
     mute = socket.create_connection((host, int(port)))
     mute.sendall(b"GET /api/snapshot HTTP/1.1\r\nHost: localhost\r\n")  # and never finishes its request
-    api.platform.slow_s = 1.0
+    held = api.platform.held = threading.Event()
     slow = threading.Thread(target=api.post)
     slow.start()
     while not api.platform.executed:
         time.sleep(0.005)
     assert api.client.get("/api/snapshot").status_code == 200
     assert slow.is_alive(), "the snapshot was answered while the command was still being carried out"
+    held.set()
     slow.join()
     mute.close()
 
