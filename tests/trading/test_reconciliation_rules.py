@@ -472,3 +472,21 @@ def test_what_is_held_against_each_other_after_an_emergency_is_closed_in_the_boo
             holdings.hold(state, Position(strategy_id=owner, symbol="AAA", qty=D(10 * sign), cost=D(200 * sign)))
         state.halt.causes[cause] = HaltCause(reason="", by="", since=built.world.at())
         assert len(of(compared(built), PositionsOffset)) == closed
+
+
+def test_a_reading_of_this_moment_is_never_behind_however_often_it_was_taken() -> None:
+    built = looked(tries=9)
+    events = compared(built)
+    assert ended(events)[0] is ReconciliationResult.CLEAN
+    assert "broker_cursor" not in alarms(events)
+
+
+def test_an_emergency_acts_on_a_reading_that_is_ahead_of_our_news() -> None:
+    built = held()
+    emergency.begin(Decision(built.state, built.world.at()), "op", "drill")
+    for order in built.state.working():
+        order.status = order.status.CANCELED
+        holdings.follow_status(built.state, order)
+    events = compared(built, cursor=built.state.heard_cursor + 1)
+    assert ended(events)[0] is ReconciliationResult.INCOMPLETE
+    assert [event.leg for event in of(events, OrderIntended)] == [Leg.LIQUIDATE]
