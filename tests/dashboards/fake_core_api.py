@@ -1,6 +1,7 @@
 """A Core API on loopback that says what a test scripts: snapshots, health, events, answers, and ways to fail."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ class FakeCoreApi:
         self.mode = "ok"
         self.token = TOKEN
         self.port = 0
+        self.known: int | None = None  # the version that the last reader to ask has
+        self._kept: socket.socket | None = None
         self._server: ThreadingHTTPServer | None = None
         self.start()
 
@@ -88,16 +91,30 @@ class FakeCoreApi:
             block_on_close = False
             allow_reuse_address = True
 
+        self._let_port_go()
         self._server = Server(("127.0.0.1", self.port), Handler)
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:
-        """Nothing listens any more; kept-alive connections end with their next answer."""
+        """Nothing listens any more; kept-alive connections end with their next answer. The port stays ours."""
         server, self._server = self._server, None
         if server is not None:
             server.shutdown()
             server.server_close()
+            self._kept = socket.socket()
+            self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._kept.bind(("127.0.0.1", self.port))
+
+    def close(self) -> None:
+        """For good."""
+        self.stop()
+        self._let_port_go()
+
+    def _let_port_go(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     def get(self, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
         refusal = self._refusal(headers)
@@ -107,6 +124,7 @@ class FakeCoreApi:
         given = parse_qs(parts.query)
         if parts.path == "/api/snapshot":
             if given.get("since") == [str(self.snapshot["version"])]:
+                self.known = self.snapshot["version"]
                 return 200, json.dumps({"version": self.snapshot["version"], "unchanged": True}).encode()
             return 200, json.dumps(self.snapshot).encode()
         if parts.path == "/api/health":

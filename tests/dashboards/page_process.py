@@ -46,14 +46,14 @@ class PageProcess:
     def stop(self) -> int:
         """End it in order; returns its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout=20)
+        code = self.process.wait(timeout=120)
         self._close()
         return code
 
     def kill(self) -> None:
         """End it as a crash would."""
         self.process.kill()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=120)
         self._close()
 
     def _close(self) -> None:

@@ -25,7 +25,7 @@ from tests.dashboards.fake_core_api import TOKEN, FakeCoreApi
 def fake() -> Iterator[FakeCoreApi]:
     served = FakeCoreApi(scenarios.day(), scenarios.health())
     yield served
-    served.stop()
+    served.close()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def fake(tmp_path: Path) -> Iterator[FakeCoreApi]:
     served = FakeCoreApi(scenarios.daily_loss(), scenarios.health())
     served.write_api_json(tmp_path)
     yield served
-    served.stop()
+    served.close()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The one producer: what it keeps, what it notices, and that a reading never changes."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ def fake(tmp_path: Path) -> Iterator[FakeCoreApi]:
     served = FakeCoreApi(scenarios.day(), scenarios.health())
     served.write_api_json(tmp_path)
     yield served
-    served.stop()
+    served.close()
 
 
 @pytest.fixture
@@ -166,10 +167,10 @@ def test_the_thread_polls_until_it_is_stopped(fake: FakeCoreApi, tmp_path: Path)
     source = SnapshotSource(api, poll_s=0.01)
     source.start()
     while source.latest().revision == 0:
-        pass
+        time.sleep(0.002)
     fake.show(scenarios.daily_loss())
     while (source.latest().snapshot or {}).get("version") != 41:
-        pass
+        time.sleep(0.002)
     source.stop()
     asked = len(fake.headers)
     api.close()
