@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
 from qmworkbench.cli import (
+    archive,
     audit,
     backtest,
     backup,
@@ -46,6 +46,7 @@ from qmworkbench.cli import (
 from qmworkbench.cli.day_options import WithBareReports
 from qmworkbench.cli.exit_codes import EPILOG
 from qmworkbench.cli.failures import guarded
+from qmworkbench.cli.given_once import GivenOnce
 
 app = typer.Typer(
     name="qm",
@@ -59,15 +60,15 @@ app = typer.Typer(
 )
 
 
-def _add(name: str, command: Callable[..., Any], kind: type[TyperCommand] | None = None) -> None:
+def _add(name: str, command: Callable[..., Any], kind: type[GivenOnce] = GivenOnce) -> None:
     """A command of its own; what stops it becomes a block of words and an exit code."""
     app.command(name, cls=kind, epilog=EPILOG)(guarded(command))
 
 
 def _add_group(name: str, group: typer.Typer) -> None:
-    """Commands under one name; each says its exit codes."""
+    """Commands under one name; each says its exit codes and takes each option once."""
     for command in group.registered_commands:
-        command.epilog = command.epilog or EPILOG
+        command.epilog, command.cls = command.epilog or EPILOG, GivenOnce
     app.add_typer(group, name=name, epilog=EPILOG)
 
 
@@ -108,6 +109,7 @@ _add("backtest", backtest.backtest)
 _add_group("runs", runs.app)
 _add_group("venue", venue.app)
 _add_group("broker", broker.app)
+_add_group("archive", archive.app)
 _add_group("retention", retention.app)
 _add_group("services", services.app)
 _add("simulate", simulate.simulate)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from qmworkbench.cli.failures import Cannot
+from qmworkbench.cli.given_once import GivenOnce
 
 DataFile = Annotated[
     Path | None,
@@ -56,7 +56,7 @@ Reports = Annotated[
 NoReports = Annotated[bool, typer.Option("--no-reports", help="Make no reports: the same as --reports none.")]
 
 
-class WithBareReports(TyperCommand):
+class WithBareReports(GivenOnce):
     """A command whose `--reports` may stand alone, meaning all of them."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

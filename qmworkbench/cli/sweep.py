@@ -40,8 +40,12 @@ _SHOWN: Final = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate",
 def sweep(
     strategy: Annotated[str, typer.Argument(help="A catalog id, or sma-plain, which has no stop.", show_default=False)],
     grid: Annotated[
-        str,
-        typer.Option("--grid", metavar="GRID", help="fast=5:50:5,slow=20:200:10: ranges with both ends, or lists."),
+        list[str],
+        typer.Option(
+            "--grid",
+            metavar="GRID",
+            help="fast=5:50:5,slow=20:200:10: ranges with both ends, or lists; may be repeated.",
+        ),
     ],
     data: Data = DEFAULT_DATA,
     symbols: Symbols = None,
@@ -93,7 +97,7 @@ def sweep(
     out = begin(json=json)
     definition = definition_of(strategy)
     fixed = parsed(definition, values or [])
-    made = grid_given(grid, definition)
+    made = grid_given(",".join(grid), definition)
     # Refused before any bar is read: a grid that is too large, or of which nothing can be run.
     asked = Asked(made, fixed, random, search, seed, by)
     known_combinations(asked, definition)
