@@ -27,7 +27,7 @@ from qmworkbench.domain.events.orders import OrderChanged, OrderQueryRequested
 from qmworkbench.domain.events.reconciliation import BreakFound, BreakKind, RepairApplied
 from qmworkbench.domain.execution import BrokerOrder, BrokerPosition, BrokerSnapshot
 from qmworkbench.domain.numbers import ZERO
-from qmworkbench.domain.orders import Arc, IllegalArc, Order, OrdStatus, next_status
+from qmworkbench.domain.orders import Arc, Order, OrdStatus, next_status
 from qmworkbench.domain.positions import Position
 from qmworkbench.trading import absence, foreign, oms
 from qmworkbench.trading.comparison import Tolerances, compare_executions, ours_by_their_id
@@ -177,26 +177,18 @@ def _missing_order(decision: Decision, item: BreakFound) -> bool:
         return False
     if told.status:
         arc = _ENDED_BY.get(OrdStatus(told.status)) if told.cum_qty == order.cum_qty else None
-        if arc is None or not _ends(decision, order, arc, f"the broker has it as {told.status}"):
+        if arc is None:
             _ask_for(decision, item)  # it works there, or has fills we lack: the list alone ends nothing
             return False
+        oms.walk(decision, order, arc, reason=f"the broker has it as {told.status}")
         note(decision, item, after=f"{told.status} in our books", cause="asked for by its id")
         return True
     first = state.reconciliation.unresolved.get(item.break_id, item)
     if not (absence.asked_often_enough(state, order.cl_ord_id) and absence.grace_is_over(state, first.at)):
         _ask_for(decision, item)
         return False
-    if not _ends(decision, order, Arc.CANCEL, "not at the broker: not in its list, not by its id"):
-        return False
+    oms.walk(decision, order, Arc.CANCEL, reason="not at the broker: not in its list, not by its id")
     note(decision, item, after="canceled in our books")
-    return True
-
-
-def _ends(decision: Decision, order: Order, arc: Arc, reason: str) -> bool:
-    try:
-        oms.walk(decision, order, arc, reason=reason)
-    except IllegalArc:
-        return False
     return True
 
 
@@ -230,10 +222,7 @@ def _terms(decision: Decision, item: BreakFound, snapshot: BrokerSnapshot) -> bo
     theirs = next((o for o in snapshot.open_orders if o.cl_ord_id in names), None)
     if order is None or theirs is None or theirs.cum_qty != order.cum_qty:
         return False
-    try:
-        status = next_status(order.status, Arc.RESTATE, order_qty=theirs.order_qty, cum_qty=order.cum_qty)
-    except IllegalArc:
-        return False
+    status = next_status(order.status, Arc.RESTATE, order_qty=theirs.order_qty, cum_qty=order.cum_qty)
     decision.emit(
         OrderChanged(
             at=decision.at,

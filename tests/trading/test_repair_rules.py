@@ -18,7 +18,6 @@ from qmworkbench.trading import holdings, repairs
 from qmworkbench.trading.book_state import Asked
 from qmworkbench.trading.comparison import Tolerances
 from qmworkbench.trading.decision import Decision
-from qmworkbench.trading.session_state import position_key
 from qmworkbench.trading.state import EXTERNAL
 from tests.trading.oms_cases import D, Desk, desk, held, legs
 
@@ -127,11 +126,16 @@ def test_exits_go_where_what_they_close_is_gone_or_turned(kind: BreakKind, after
     assert built.state.net_qty("AAA") == qty
 
 
-def test_an_average_price_releases_nothing_even_of_what_only_the_net_holds() -> None:
+def test_an_average_price_releases_nothing_of_externals_though_it_holds_none_of_it() -> None:
     built = held()
-    del built.state.positions[position_key("test-1", "AAA")]
-    _, events = repaired(built, item(built, BreakKind.AVG_PX, "20", "21"), books(built, there(qty=0)))
-    assert of(events, CancelRequested) == []
+    state = built.state
+    holdings.hold(state, Position(strategy_id="test-2", symbol="AAA", qty=D(30), cost=D(600)))
+    state.net["AAA"] = NetPosition(qty=D(130), cost=D(2600))
+    strange = msgspec.structs.replace(leg(built, Leg.STOP), cl_ord_id="by-hand", strategy_id=EXTERNAL)
+    holdings.admit(state, strange)
+    _, events = repaired(built, item(built, BreakKind.AVG_PX, "20", "21"), books(built, there(qty=130, avg_px=21)))
+    (note,) = of(events, RepairApplied)
+    assert (note.strategy_id, note.qty, of(events, CancelRequested)) == (EXTERNAL, "0", [])
 
 
 def test_where_several_hold_it_theirs_stay_and_the_rest_is_held_outside() -> None:
@@ -199,9 +203,9 @@ def test_what_was_realized_follows_the_broker_where_all_else_agrees_twice(
     decision = Decision(built.state, built.world.at())
     before = {one.break_id for one in found} if again else set()
     assert repairs.realized(decision, found, seen, before) is settled
-    assert [(note.kind, note.after) for note in of(decision.events, RepairApplied)] == [
-        (BreakKind.REALIZED_PNL, "9")
-    ] * settled
+    notes = [(note.kind, note.after, note.cause) for note in of(decision.events, RepairApplied)]
+    why = "booked in another order; positions, executions and cash agree"
+    assert notes == [(BreakKind.REALIZED_PNL, "9", why)] * settled
 
 
 # --- orders that are missing ---------------------------------------------------------------------------------------
