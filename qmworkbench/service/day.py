@@ -74,13 +74,15 @@ async def open_or_resume(platform: Platform) -> None:
         platform.audit.begin(platform.state)
     platform.notes += filter(None, [rooted_elsewhere(platform.journal, platform.plan.paths.fallback)])
     taken_over = await import_fallback(platform.shell, platform.plan.paths.fallback)
-    if taken_over:
-        platform.notes.append(f"{taken_over} records of a direct emergency were taken over from the fallback log")
     if resumes:
         await resume.resume(platform)
     else:
         at = max(platform.plan.starts_at, platform.state.now or platform.plan.starts_at)
         await platform.shell.feed(platform.plan.opened(at))
+        # An empty journal has no time to date it by before: its first record is the opening.
+        taken_over += await import_fallback(platform.shell, platform.plan.paths.fallback)
+    if taken_over:
+        platform.notes.append(f"{taken_over} records of a direct emergency were taken over from the fallback log")
     gc.collect()
     gc.freeze()  # what is alive now stays for the day: the collector need not look at it again
 

@@ -20,7 +20,7 @@ from typing import Final
 
 from qmworkbench.domain.events.control import EmergencyCompleted, EmergencyStarted, EmergencyStepTaken
 from qmworkbench.domain.events.orders import CancelRequested
-from qmworkbench.domain.events.reconciliation import Trigger
+from qmworkbench.domain.events.reconciliation import FallbackImported, Trigger
 from qmworkbench.domain.execution import BrokerPosition, BrokerSnapshot
 from qmworkbench.domain.ids import content_id
 from qmworkbench.domain.numbers import ZERO
@@ -105,8 +105,8 @@ def progress(decision: Decision) -> None:
     """One look at every symbol: is it time to read the broker's position again?"""
     state = decision.state
     current = state.emergency
-    if current is None:
-        return
+    if current is None or (decision.events and type(decision.events[0]) is FallbackImported):
+        return  # a log is taken over record by record: what is to be done is known once all of it is
     if not current.running:
         _late_fills(decision, current)
         return
@@ -147,11 +147,14 @@ def _late_fills(decision: Decision, current: Emergency) -> None:
     state = decision.state
     if not state.net or CODE not in state.halt.causes or state.halt.state is not TradingState.HALTED:
         return
-    for symbol in sorted(state.net):
+    # A direct emergency's close that was taken over is not heard of whole yet: until then it is what it closes.
+    late = [s for s in sorted(state.net) if not any(o.leg is Leg.LIQUIDATE for o in state.working_in(s))]
+    for symbol in late:
         held = f"{state.net_qty(symbol)} held after everything was flat: a late fill"
         _note(decision, current.emergency_id, symbol, "late_fill", held)
         cancel_all(decision, [o for o in state.working_in(symbol) if o.leg is not Leg.LIQUIDATE], CODE)
-    _read(decision)
+    if late:
+        _read(decision)
 
 
 def _overdue(decision: Decision, current: Emergency) -> None:

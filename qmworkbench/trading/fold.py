@@ -11,7 +11,14 @@ from typing import Any, Final, TypeVar
 from qmworkbench.domain.events import DECISION_TYPES, Event, analytics, control, market, orders, session
 from qmworkbench.domain.events.market import WatchState
 from qmworkbench.domain.sessions import BlockScope
-from qmworkbench.trading import fold_control, fold_fills, fold_orders, fold_overnight, fold_reconciliation
+from qmworkbench.trading import (
+    fold_control,
+    fold_fills,
+    fold_imports,
+    fold_orders,
+    fold_overnight,
+    fold_reconciliation,
+)
 from qmworkbench.trading.coming import KEPT
 from qmworkbench.trading.state import (
     Assignment,
@@ -27,6 +34,7 @@ E = TypeVar("E", bound=Event)
 _APPLY: dict[type[Event], Callable[[State, Any], None]] = {
     **fold_orders.APPLY,
     **fold_fills.APPLY,
+    **fold_imports.APPLY,
     **fold_control.APPLY,
     **fold_overnight.APPLY,
     **fold_reconciliation.APPLY,

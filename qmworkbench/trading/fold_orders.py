@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from qmworkbench.domain.events import Event, imported
+from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.orders import (
     CancelObserved,
     CancelRequested,
@@ -21,7 +21,6 @@ from qmworkbench.domain.events.orders import (
     OrderQueryRequested,
     ReplaceRequested,
 )
-from qmworkbench.domain.events.reconciliation import FallbackImported
 from qmworkbench.domain.execution import ExecutionReport, OrderRequest, SubmitOutcome
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import TERMINAL, Arc, Leg, Order, OrdStatus, PositionEffect, Replacement
@@ -93,17 +92,6 @@ def _order_intended(state: State, event: OrderIntended) -> None:
         day.entries_intended += 1
     del day.submits[: bisect_right(day.submits, event.at - _SUBMIT_MEMORY)]
     day.submits.append(event.at)
-
-
-def _imported(state: State, event: FallbackImported) -> None:
-    """A close that a direct emergency sent is an order of ours like any other: its fills must find it."""
-    original = imported(event)
-    if not isinstance(original, OrderIntended) or state.session is None:
-        return
-    if original.request.cl_ord_id not in state.orders:
-        owner = event.strategy_id or original.strategy_id
-        # Dated when it was taken over: it happened on the wall's clock, and the session may run on the bars'.
-        _order_intended(state, msgspec.structs.replace(original, at=event.at, strategy_id=owner))
 
 
 def _admit(state: State, order: Order) -> None:
@@ -270,7 +258,6 @@ def _proven(state: State, name: str, qty: Decimal) -> None:
 
 
 APPLY: dict[type[Event], Callable[[State, Any], None]] = {
-    FallbackImported: _imported,
     OrderIntended: _order_intended,
     OrderDenied: _order_denied,
     CancelRequested: _cancel_requested,

@@ -9,7 +9,7 @@ from qmworkbench.trading.decision import Decision
 
 def on_imported(decision: Decision, event: FallbackImported) -> None:
     """Take the record over. The book is as halted as if the emergency had gone through the kernel, until a person
-    resumes.
+    resumes; and what is not flat yet is closed from here (fold_imports.py, emergency.py).
     """
     decision.emit(event)
     original = imported(event)

@@ -4,11 +4,14 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.domain.events import decode
-from qmworkbench.domain.events.control import EmergencyStarted
+from qmworkbench.domain.events.control import ClockTicked, EmergencyCompleted, EmergencyStarted
 from qmworkbench.domain.events.orders import CancelRequested
-from qmworkbench.domain.events.reconciliation import FallbackImported
+from qmworkbench.domain.events.reconciliation import FallbackImported, ReconciliationStarted, Trigger
+from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.service.blocking import complete
 from qmworkbench.service.recovery import import_fallback, restore, rooted_elsewhere
@@ -78,6 +81,24 @@ def test_a_process_that_dies_half_way_takes_over_the_rest(tmp_path: Path) -> Non
     assert complete(import_fallback(again, path)) == 3 - len(first)
     assert imports(journal) == [1, 2, 3]
     assert state_hash(restore(journal, None).state) == state_hash(again.state)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_an_emergency_that_did_not_come_to_its_end_goes_on_here(tmp_path: Path, ended: bool) -> None:
+    world, journal, shell = trading()
+    path, at = tmp_path / "fallback.jsonl", world.at() + timedelta(seconds=5)
+    with FallbackLog(path, journal.head) as log:
+        log.append([EmergencyStarted(at=at, emergency_id="e-1", by="ann", reason="the disk is full", deadline_s=180)])
+        if ended:
+            log.append([EmergencyCompleted(at=at, emergency_id="e-1", symbols=0, realized_pnl=ZERO)])
+    complete(import_fallback(shell, path))
+    emergency = world.state.emergency
+    assert emergency is not None
+    assert (emergency.emergency_id, emergency.by, emergency.running) == ("e-1", "ann", not ended)
+    assert not [e for _, e in journal.read() if isinstance(e, ReconciliationStarted) and e.trigger is Trigger.EMERGENCY]
+    shell.decide(ClockTicked(at=shell.now()))
+    asked = [e for _, e in journal.read() if isinstance(e, ReconciliationStarted)]
+    assert (asked[-1].trigger is Trigger.EMERGENCY) is not ended, "what the broker holds is read, to be closed"
 
 
 def test_a_log_that_follows_a_record_the_journal_lacks_is_told(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from qmworkbench.domain.chain import GENESIS
 from qmworkbench.domain.checks import Check, CheckStatus, Verdict
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.control import EmergencyStarted
@@ -26,6 +27,7 @@ from qmworkbench.domain.orders import PositionEffect
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.operations.recovery import RecoveryEvidence
 from qmworkbench.service import day
+from qmworkbench.service.blocking import complete
 from qmworkbench.service.direct_emergency import liquidate_direct
 from qmworkbench.service.direct_record import DirectRecord
 from qmworkbench.service.direct_report import Patience
@@ -323,3 +325,15 @@ def test_a_damaged_fallback_log_is_named_and_nothing_is_taken_from_it(short_plan
     with pytest.raises(Exception, match="line 2 was changed"):
         run_headless(short_plan, all_good)
     assert not [event for event in events_of(short_plan) if isinstance(event, FallbackImported)]
+
+
+def test_a_log_beside_an_empty_journal_is_taken_over_as_the_session_opens(short_plan: DayPlan) -> None:
+    """The database was lost with the emergency's reason: the new one must not trade as though there had been none."""
+    short_plan.paths.root.mkdir(parents=True, exist_ok=True)
+    with FallbackLog(short_plan.paths.fallback, (0, GENESIS)) as log:
+        log.append([EmergencyStarted(at=datetime.now(UTC), emergency_id="e", by="ana", reason="r", deadline_s=1)])
+    with open_platform(short_plan) as platform:
+        complete(day.open_or_resume(platform))
+        assert (platform.state.halt.state, platform.state.halt.by) == (TradingState.HALTED, "ana")
+        assert any("1 records of a direct emergency" in note for note in platform.notes)
+    assert not short_plan.paths.fallback.exists()
