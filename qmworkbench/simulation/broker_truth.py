@@ -13,9 +13,10 @@ ZERO: Final = Decimal(0)
 class TrueOrder:
     """An order at the broker."""
 
-    __slots__ = ("filled", "live", "qty", "sign", "symbol")
+    __slots__ = ("filled", "live", "qty", "sign", "since_ms", "symbol")
 
-    def __init__(self, report: ExecutionReport) -> None:
+    def __init__(self, report: ExecutionReport, since_ms: int) -> None:
+        self.since_ms = since_ms
         self.symbol = report.symbol
         self.sign = 1 if report.side == "buy" else -1
         self.qty = report.order_qty
@@ -54,7 +55,7 @@ class BrokerTruth:
             if order is None:
                 if report.exec_type in (ExecType.REPLACE_REJECTED, ExecType.CANCEL_REJECTED):
                     continue
-                order = self.orders[report.cl_ord_id] = TrueOrder(report)
+                order = self.orders[report.cl_ord_id] = TrueOrder(report, self.now_ms)
             if report.exec_type is ExecType.NEW:
                 self.accepted[report.cl_ord_id] = self.accepted.get(report.cl_ord_id, 0) + 1
             elif report.exec_type is ExecType.RESTATED:

@@ -14,7 +14,7 @@ from typing import Final
 from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS, Record, link
 from qmworkbench.domain.events import Event, decode, encode, wire_name
-from qmworkbench.ports import JournalFailed
+from qmworkbench.ports import HeadMoved, JournalFailed
 from qmworkbench.storage.checkpoints import Checkpoint
 
 _HEAD: Final = Struct(">II")  # bytes that follow, their checksum
@@ -75,10 +75,14 @@ class SimJournal:
     def durable_seq(self) -> int:
         return self._durable
 
-    def append(self, events: Sequence[Event]) -> int:
-        """Queue decisions in order; returns the last sequence. Raises JournalFailed once poisoned."""
+    def append(self, events: Sequence[Event], *, expected: int | None = None) -> int:
+        """Queue decisions in order; returns the last sequence. Raises HeadMoved where the head is not at `expected`,
+        JournalFailed once poisoned.
+        """
         self._demand_sound()
         seq, digest = self._head
+        if expected is not None and expected != seq:
+            raise HeadMoved(seq, expected)
         body: list[bytes] = []
         for event in events:
             payload = encode(event)

@@ -18,7 +18,7 @@ from qmworkbench.domain.events.orders import (
     OrderIntended,
     RiskDecided,
 )
-from qmworkbench.domain.events.reconciliation import BreakFound, RepairApplied
+from qmworkbench.domain.events.reconciliation import BreakFound, FallbackImported, RepairApplied
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.orders import OrdStatus
 from qmworkbench.simulation.broker_truth import BrokerTruth
@@ -115,6 +115,9 @@ class Checker:
                 self._ended(event)  # type: ignore[arg-type]
             elif kind is RepairApplied:
                 self._repaired(event, state, events)  # type: ignore[arg-type]
+            elif kind is FallbackImported:
+                told = (event.n, event.record)  # type: ignore[attr-defined]
+                self.demand(told not in self.ledger.imported, 11, f"record {told[0]} was taken over twice")
             symbol = self.ledger.take(event)
             if symbol:
                 moved[symbol] = None

@@ -62,6 +62,7 @@ class Ledger:
         self.seen: set[str] = set()
         self.heard_of: set[str] = set()  # orders that some report was about
         self.busted: set[str] = set()
+        self.imported: set[tuple[int, str]] = set()  # records of a fallback log that were taken over
         self.cancelled: set[str] = set()  # orders a cancel was asked for
         self.halted: dict[str, str] = {}
         self.awaiting_release = False
@@ -122,7 +123,10 @@ class Ledger:
             )
 
     def _imported(self, event: FallbackImported) -> None:
+        self.imported.add((event.n, event.record))
         original = decode(event.record.encode())
+        if isinstance(original, EmergencyStarted):
+            self.emergency_since = True
         if isinstance(original, OrderIntended) and original.request.cl_ord_id not in self.orders:
             self._intended(original, event.strategy_id or original.strategy_id)
 

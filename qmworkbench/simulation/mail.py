@@ -1,11 +1,15 @@
 """What goes over the line, and in which state it arrives: names of requests, and reports doubled, shuffled or late."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
 
 import msgspec
 
-from qmworkbench.domain.execution import ExecType, ExecutionReport
+from qmworkbench.brokers.simulated import SimulatedBroker
+from qmworkbench.domain.events import Input
+from qmworkbench.domain.events.orders import CancelObserved, ReplaceObserved, SubmitObserved
+from qmworkbench.domain.execution import ExecType, ExecutionReport, SubmitOutcome
 from qmworkbench.domain.orders import OrdStatus
 from qmworkbench.simulation.loop import SECOND
 from qmworkbench.simulation.plan import Faults
@@ -27,6 +31,27 @@ def subject(effect: Effect) -> str:
 def working_id(effect: CancelOrder | QueryOrder) -> str:
     """The id the broker knows the order by."""
     return getattr(effect, "working_id", "") or effect.cl_ord_id
+
+
+def request(
+    effect: Effect, broker: SimulatedBroker, now: Callable[[], datetime]
+) -> tuple[Callable[[], None], Callable[[SubmitOutcome, str], Input]]:
+    """What a request does at the broker when it arrives, and what makes an input of its outcome."""
+    if isinstance(effect, SubmitOrder):
+        asked = effect.request
+        return lambda: broker.submit(asked), lambda outcome, detail: SubmitObserved(
+            at=now(), cl_ord_id=asked.cl_ord_id, outcome=outcome, detail=detail
+        )
+    if isinstance(effect, CancelOrder):
+        name, called = effect.cl_ord_id, working_id(effect)
+        return lambda: broker.cancel(called), lambda outcome, detail: CancelObserved(
+            at=now(), cl_ord_id=name, outcome=outcome, detail=detail
+        )
+    assert isinstance(effect, ReplaceOrder)
+    replace, order = effect.request, effect.order
+    return lambda: broker.replace(replace), lambda outcome, detail: ReplaceObserved(
+        at=now(), order=order, cl_ord_id=replace.cl_ord_id, outcome=outcome, detail=detail
+    )
 
 
 def delivery(

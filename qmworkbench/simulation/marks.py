@@ -84,7 +84,8 @@ _MARKERS: Final[dict[type[Event], Any]] = {
 _EXPECTED: Final = frozenset(
     """
     crash crash.in_emergency crash.with_orders_in_doubt
-    direct.flat restart.torn_record restart.from_checkpoint restart.from_genesis
+    direct.flat direct.killed direct.carried_on direct.recorded direct.unrecorded restart.took_over
+    restart.torn_fallback restart.torn_record restart.from_checkpoint restart.from_genesis
     query.failed query.absent query.found
     order.abandon.canceled order.ack.canceled order.ack.filled order.ack.pending_cancel order.bust.canceled
     order.bust.filled order.cancel.canceled order.cancel_reject.accepted order.cancel_reject.canceled

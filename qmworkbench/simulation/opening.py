@@ -9,6 +9,7 @@ from qmworkbench.domain.events.reconciliation import BrokerConnectionChanged
 from qmworkbench.domain.events.session import HealthObserved, PreflightRecorded, RunSpec, ServiceReady, SessionOpened
 from qmworkbench.domain.orders import OrderStyle, OrdType, TimeInForce
 from qmworkbench.domain.sessions import Environment, Phase, SessionWindow
+from qmworkbench.simulation import fallback
 from qmworkbench.simulation.loop import MINUTE, OPEN, at
 from qmworkbench.simulation.process import Process
 from qmworkbench.trading.phases import STARTUP_ORDER
@@ -26,6 +27,7 @@ def step(sim: "SimSession", process: Process, rounds: int) -> None:
     go = {"verdict": Verdict.GO, "checks_hash": "", "confirmed_by": "policy:unattended"}
     if state.session is None:
         process.decide(_opened(sim, process))
+        fallback.take_over(sim, process)  # beside an empty journal it had to wait for this
         return
     day = state.day
     if not state.connected:

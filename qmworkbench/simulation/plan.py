@@ -61,6 +61,9 @@ KINDS: Final[dict[str, float]] = {
     "fsync_lost": 0.02,
     "disk_full": 0.01,
     "component_down": 0.03,
+    "emergency_disk_full": 0.15,
+    "fallback_full": 0.05,
+    "direct_killed": 0.04,
     # people
     "command": 0.25,
     "replace_asked": 0.30,

@@ -21,11 +21,8 @@ from qmworkbench.brokers.simulated import SimulatedBroker
 from qmworkbench.brokers.snapshot import snapshot
 from qmworkbench.domain.events import Event, Input
 from qmworkbench.domain.events.orders import (
-    CancelObserved,
     ExecutionReported,
     OrderQueried,
-    ReplaceObserved,
-    SubmitObserved,
 )
 from qmworkbench.domain.events.reconciliation import (
     AccountObserved,
@@ -137,7 +134,7 @@ class Process:
         events = self.kernel.step(given)
         if not events:
             return events
-        if self.faults.strikes("disk_full", "journal"):
+        if self.faults.strikes("disk_full", "journal") or self._fails_in_emergency():
             self.unrecorded = True
             self._poisoned("no space left on device")
             return []
@@ -151,6 +148,10 @@ class Process:
                 self._lanes["send" if isinstance(effect, _SENDS) else "read"].append((seq, effect))
         self._pump()
         return events
+
+    def _fails_in_emergency(self) -> bool:
+        emergency = self.kernel.state.emergency
+        return emergency is not None and emergency.running and self.faults.strikes("emergency_disk_full", "journal")
 
     def _poisoned(self, why: str) -> None:
         """Nothing is decided or sent any more: the journal no longer holds what the kernel knows."""
@@ -179,17 +180,26 @@ class Process:
         if self.works:
             self._sync()
 
+    def sync_at_once(self) -> None:
+        """Wait for the disk before anything else goes on, as a start does that takes over a fallback log."""
+        if self.works:
+            self._begin_sync()
+            self._synced()
+
     def _sync(self) -> None:
         if self._syncing:
             return
-        if self.faults.strikes("crash_before_fsync", "journal"):
-            raise Crash
-        self._syncing = True
-        self.journal.sync_begins()
+        self._begin_sync()
         takes_ms = self.faults.chance.whole("fsync", str(self.journal.head[0]), 1, 12)
         if self.faults.strikes("fsync_slow", "journal"):
             takes_ms = self.faults.chance.whole("fsync_slow/ms", self.faults.last_key(), SECOND, 40 * SECOND)
         self.loop.call(takes_ms, self._synced)
+
+    def _begin_sync(self) -> None:
+        if self.faults.strikes("crash_before_fsync", "journal"):
+            raise Crash
+        self._syncing = True
+        self.journal.sync_begins()
 
     def _synced(self) -> None:
         if not self.works:
@@ -221,36 +231,18 @@ class Process:
         subject = mail.subject(effect)
         if isinstance(effect, SubmitOrder) and (why := withheld(self.state, effect.request)):
             self.network.dropped(subject)
-            self._done(lane, self._request(effect)[1](SubmitOutcome.WITHHELD, why))
+            _, answer = mail.request(effect, self.broker, self.now)
+            self._done(lane, answer(SubmitOutcome.WITHHELD, why))
             return
         if self.faults.strikes("crash_before_send", subject):
             raise Crash
         self.watcher.sending(effect, self.journal.truly_durable())
-        perform, answer = self._request(effect)
+        perform, answer = mail.request(effect, self.broker, self.now)
         self.network.request(
             subject, perform, lambda outcome, detail: self._done(lane, answer(outcome, detail)) if self.works else None
         )
         if self.faults.strikes("crash_after_send", subject):
             raise Crash
-
-    def _request(self, effect: Effect) -> tuple[Callable[[], None], Callable[[SubmitOutcome, str], Input]]:
-        broker = self.broker
-        if isinstance(effect, SubmitOrder):
-            request = effect.request
-            return lambda: broker.submit(request), lambda outcome, detail: SubmitObserved(
-                at=self.now(), cl_ord_id=request.cl_ord_id, outcome=outcome, detail=detail
-            )
-        if isinstance(effect, CancelOrder):
-            name = effect.cl_ord_id
-            called = mail.working_id(effect)
-            return lambda: broker.cancel(called), lambda outcome, detail: CancelObserved(
-                at=self.now(), cl_ord_id=name, outcome=outcome, detail=detail
-            )
-        assert isinstance(effect, ReplaceOrder)
-        asked, order = effect.request, effect.order
-        return lambda: broker.replace(asked), lambda outcome, detail: ReplaceObserved(
-            at=self.now(), order=order, cl_ord_id=asked.cl_ord_id, outcome=outcome, detail=detail
-        )
 
     # --- reading --------------------------------------------------------------------------------------------
 

@@ -9,10 +9,11 @@ from qmworkbench.brokers.simulated import SimulatedBroker
 from qmworkbench.domain.events.reconciliation import BrokerConnectionChanged, SessionRecovered
 from qmworkbench.domain.limits import Limits
 from qmworkbench.service.recovery import restore
-from qmworkbench.simulation import direct, whole_books
+from qmworkbench.simulation import direct, fallback, whole_books
 from qmworkbench.simulation.broker_truth import BrokerTruth
 from qmworkbench.simulation.day import Day
 from qmworkbench.simulation.device import Device, SimCheckpoints, SimJournal
+from qmworkbench.simulation.direct_checks import DirectChecks
 from qmworkbench.simulation.invariants import Checker, Violated, Violation
 from qmworkbench.simulation.loop import MINUTE, SECOND, Loop
 from qmworkbench.simulation.market import Market
@@ -81,10 +82,12 @@ class SimSession:
         self.checker = Checker(self.limits, self.truth)
         self.network.dropped, self.network.arrived = self.checker.dropped, self.look_at_the_venue
         self.checker.under_way = lambda name: self.network.under_way(f"submit {name}")
+        self.direct = DirectChecks(self.checker)
         self.marks = Marks()
         self.operators = Operators()
         self.device = Device()
         self.checkpoints = SimCheckpoints()
+        self.fallback = fallback.SimFile(self.faults)
         self.crashes = 0
         self.clock_ahead_ms = 0
         self.process = self._new_process(SimJournal(self.device), Kernel())
@@ -176,11 +179,16 @@ class SimSession:
     def broken(self) -> None:
         """The journal has failed: a person frees the disk and starts again, maybe out of the market by then."""
         dead = self.process
-        if dead.state.session is None or not self.faults.strikes("direct_emergency", str(self.crashes)):
+        emergency = dead.state.emergency
+        under_way = emergency is not None and emergency.running
+        asked = dead.state.session is not None and self.faults.strikes("direct_emergency", str(self.crashes))
+        if not under_way and not asked:
             self.crash()
             return
         sure = self.die()
-        direct.liquidate(self, dead.state)
+        if under_way:
+            self.marks.hit.add("direct.carried_on")
+        direct.liquidate(self, dead, "goes on without the journal" if under_way else "the database is down")
         self.loop.call(SECOND, self.boot, dead, sure)
 
     def boot(self, dead: Process, sure: int) -> None:
@@ -196,6 +204,10 @@ class SimSession:
         self.marks.restored(journal, restored.from_checkpoint)
         self.note(f"restart at record {journal.head[0]}, from checkpoint {restored.from_checkpoint}")
         process = self.process = self._new_process(journal, Kernel(restored.state))
+        log = self.fallback.text()
+        fallback.take_over(self, process)
+        if process.works and process.state.now is not None:
+            self.direct.taken_over(log, process.state, self.loop.now)
         if restored.unfinished:
             in_doubt = sum(order.is_in_doubt for order in process.state.working())
             process.decide(SessionRecovered(at=process.now(), from_seq=restored.seq, in_doubt=in_doubt))
