@@ -104,7 +104,7 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
     "order_timeouts": ("qmworkbench/trading/order_timeouts.py", _OMS),
     "order_control": ("qmworkbench/trading/order_control.py", ("tests/trading/test_order_control_rules.py", _HANDS)),
     "contradictions": ("qmworkbench/trading/contradictions.py", ("tests/trading/test_contradictions.py", *_OMS)),
-    "coming": ("qmworkbench/trading/coming.py", (_RULES, _DENIALS)),
+    "coming": ("qmworkbench/trading/coming.py", ("tests/trading/test_coming_rules.py", _RULES, _DENIALS)),
     "rejections": ("qmworkbench/trading/rejections.py", ("tests/trading/test_rejections.py", *_OMS)),
     "comparison": ("qmworkbench/trading/comparison.py", _BOOKS),
     "reconciliation": ("qmworkbench/trading/reconciliation.py", _BOOKS),
