@@ -213,9 +213,9 @@ def checked_count(config: "Config", count: int | None) -> int | None:
         if count > MOST_SYMBOLS:
             raise Cannot(f"--symbols {count}: the demo market has {MOST_SYMBOLS} names", f"give 1 to {MOST_SYMBOLS}")
         return count
-    from qmworkbench.market.schema import open_parquet
+    from qmworkbench.market.store.reading import open_bar_path
 
-    held = len(open_parquet(config.data_file).symbols())
+    held = len(open_bar_path(config.data_file).symbols())
     if count > held:
         raise Cannot(f"--symbols {count}: {config.data_file} has {held}", f"give 1 to {held}")
     return count

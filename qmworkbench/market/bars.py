@@ -17,8 +17,9 @@ from qmworkbench.market.framing import frames_of, reference_of, regular, warmup_
 from qmworkbench.market.grid import AFTER_CLOSE, moment
 from qmworkbench.market.inspection import Inspection, inspect
 from qmworkbench.market.observations import observe, stopped_symbols
-from qmworkbench.market.schema import COLUMNS, BarSource, nearest_dates, open_frame, open_parquet
+from qmworkbench.market.schema import COLUMNS, BarSource, nearest_dates, open_frame
 from qmworkbench.market.session import SessionData
+from qmworkbench.market.store.reading import open_bar_path
 from qmworkbench.trading.frames import Universe
 
 __all__ = [
@@ -46,16 +47,17 @@ def load_session(
     interval_s: int | None = None,
     actions: Sequence[CorporateAction] = (),
 ) -> SessionData:
-    """The session of `day` from a Parquet file, with up to `history_days` sessions before it.
+    """The session of `day` from a Parquet file or a bar store, with up to `history_days` sessions before it.
 
     Only the rows of these sessions are read. The calendar is that of the file's symbols; `interval_s` None:
-    inferred from the bars. With corporate `actions` the bars are raw, and the history is told in the day's shares.
+    inferred from the bars. With corporate `actions` (none: those that come with the bars) the bars are raw, and the
+    history is told in the day's shares.
     Raises DataRefused, its findings naming the fault, the file and the remedy, when no session can be made of
     it.
     """
     path = Path(path)
     return session_from_source(
-        open_parquet(path),
+        open_bar_path(path),
         f"file:{path.name}",
         day,
         history_days=history_days,
@@ -95,6 +97,7 @@ def session_from_source(
         raise ValueError(f"history_days is {history_days}; give 0 or more")
     if interval_s is not None and interval_s < 1:
         raise ValueError(f"interval_s is {interval_s}; give the bar interval in whole seconds, or None to infer it")
+    actions = actions or source.actions
     market = source.market()
     windows = windows_of(market, day, history_days, source.file)
     end = market.session_window(market.next_session(day)).day_starts_at

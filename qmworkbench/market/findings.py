@@ -104,7 +104,7 @@ ROW_FAULTS: Final[dict[str, tuple[str, str]]] = {
 # What refuses the whole file: code -> remedy. The message is made where the fault is seen.
 REFUSALS: Final[dict[str, str]] = {
     "file_missing": "Check the path, and that the disk it lies on is mounted.",
-    "is_directory": "Name one Parquet file; to join several, concatenate them into one first.",
+    "is_directory": "Name one Parquet file, or make a store of those there are: qm data add DIR --store NAME.",
     "not_parquet": "Convert it, such as polars.read_csv(FILE, try_parse_dates=True).write_parquet(NEW).",
     "unreadable": "Copy the file again and compare its size and hash with the source.",
     "empty_file": "Export again; the file has the right columns and not one row.",

@@ -18,7 +18,7 @@ from qmworkbench.market.checks import Sifted, sift
 from qmworkbench.market.findings import DataRefused, refusal
 from qmworkbench.market.grid import REGULAR, moment
 from qmworkbench.market.inspection import session_batches
-from qmworkbench.market.schema import open_parquet
+from qmworkbench.market.store.reading import open_bar_path
 
 LEAST_S: Final = 900
 
@@ -72,7 +72,7 @@ def find_gaps(path: str | Path, *, symbol: str | None = None, least_bars: int | 
 
     Raises DataRefused for a file that no session can be made of, and for a symbol that is not in it.
     """
-    source = open_parquet(path)
+    source = open_bar_path(path)
     try:
         calendar = source.market()
         dates = source.trading_dates(calendar)

@@ -48,7 +48,7 @@ class BarPeriod:
         self.name = name
         self.market: SessionCalendar = source.market()
         self._history_days = history_days
-        self._actions = actions
+        self._actions = actions or source.actions
         self._block_rows = block_rows
         self._block: _Block | None = None
 

@@ -12,14 +12,15 @@ Rows are in order of (symbol, ts) or (ts, symbol). Further columns are allowed. 
 ignored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import polars as pl
 
+from qmworkbench.domain.corporate_actions import CorporateAction
 from qmworkbench.domain.instruments import instrument_for
 from qmworkbench.market.calendars import FOREX, SessionCalendar
 from qmworkbench.market.findings import DataRefused, Finding, listed, note, refusal
@@ -28,6 +29,9 @@ COLUMNS: Final = ("symbol", "ts", "open", "high", "low", "close", "volume")
 VALUES: Final = ("open", "high", "low", "close", "volume")
 TS_TYPE: Final = pl.Datetime("us", "UTC")
 _PARQUET_MAGIC: Final = b"PAR1"
+Engine = Literal["in-memory", "streaming"]
+# Counts and distinct names are whole and sorted afterwards: they may be taken piece by piece, in a fifth of the memory.
+_COUNTING: Final[Engine] = "streaming"
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class BarSource:
     """Bars whose structure is sound, not yet read. `file` is the name that findings use.
 
     What `read` returns has the columns of COLUMNS in exactly their types, and `spread` (Float64, price units)
-    where the source knows quotes.
+    where the source knows quotes. `actions` are corporate actions that come with the bars and are not in their prices.
     """
 
     file: str
@@ -43,15 +47,26 @@ class BarSource:
     ts: pl.Expr
     selection: tuple[pl.Expr, ...]
     notes: tuple[Finding, ...]
+    actions: tuple[CorporateAction, ...] = ()
 
-    def read(self, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
-        """The rows that open in [start, end), in the source's order. Raises DataRefused for damaged pages."""
+    def scan(self, start: datetime | None = None, end: datetime | None = None) -> pl.LazyFrame:
+        """The rows that open in [start, end), in the source's order, not yet read."""
         lazy = self.lazy
         if start is not None:
             lazy = lazy.filter(self.ts >= start)
         if end is not None:
             lazy = lazy.filter(self.ts < end)
-        return self._collect(lazy.select(self.selection))
+        return lazy.select(self.selection)
+
+    def read(self, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
+        """What `scan` gives, read. Raises DataRefused for damaged pages."""
+        return self._collect(self.scan(start, end))
+
+    def blocks(self, rows: int) -> Iterator[pl.DataFrame]:
+        """All rows in the source's order, so many at a time: a file larger than memory can be gone through."""
+        total = self._collect(self.lazy.select(pl.len())).item()
+        for start in range(0, total, rows):
+            yield self._collect(self.lazy.slice(start, rows).select(self.selection))
 
     def only(self, symbols: Sequence[str]) -> "BarSource":
         """The same bars, those of `symbols` alone."""
@@ -59,13 +74,12 @@ class BarSource:
 
     def symbols(self) -> list[str]:
         """Every symbol there is a row of, in alphabetical order."""
-        return self._collect(self.lazy.select(pl.col("symbol").cast(pl.String).unique().drop_nulls().sort()))[
-            "symbol"
-        ].to_list()
+        names = self.lazy.select(pl.col("symbol").cast(pl.String).unique().drop_nulls())
+        return self._collect(names, _COUNTING)["symbol"].sort().to_list()
 
     def rows_without_time(self) -> pl.DataFrame:
         """The rows whose time is null; they belong to no session."""
-        count = self._collect(self.lazy.select(pl.col("ts").null_count())).item()
+        count = self._collect(self.lazy.select(pl.col("ts").null_count()), _COUNTING).item()
         lazy = self.lazy.filter(pl.col("ts").is_null()) if count else self.lazy.clear()
         return self._collect(lazy.select(self.selection))
 
@@ -76,19 +90,25 @@ class BarSource:
 
     def trading_dates(self, calendar: SessionCalendar) -> pl.DataFrame:
         """Columns `date` (trading date, ascending) and `rows`; dates of closed markets are included."""
-        moments = self._collect(self.lazy.select(self.ts.alias("ts")).drop_nulls().group_by("ts").len("rows"))
-        local = pl.col("ts").dt.convert_time_zone(str(calendar.time_zone)).dt.replace_time_zone(None)
-        if calendar.name == FOREX:
-            local = local + pl.duration(hours=7)  # 17:00 becomes midnight, so the date is that of the session's end
-        return moments.group_by(local.dt.date().alias("date")).agg(pl.col("rows").sum()).sort("date")
+        counted = self.lazy.select(self.ts.alias("ts")).drop_nulls().group_by("ts").len("rows")
+        moments = self._collect(counted, _COUNTING)
+        return moments.group_by(trading_date(calendar).alias("date")).agg(pl.col("rows").sum()).sort("date")
 
-    def _collect(self, lazy: pl.LazyFrame) -> pl.DataFrame:
+    def _collect(self, lazy: pl.LazyFrame, engine: Engine = "in-memory") -> pl.DataFrame:
         try:
-            return lazy.collect(engine="in-memory")
+            return lazy.collect(engine=engine)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise DataRefused(
                 [refusal("unreadable", f"its pages cannot be read: {_first_line(error)}.", self.file)]
             ) from None
+
+
+def trading_date(calendar: SessionCalendar) -> pl.Expr:
+    """The trading date of the column `ts` (UTC): the exchange's local date; forex rolls at 17:00 New York."""
+    local = pl.col("ts").dt.convert_time_zone(str(calendar.time_zone)).dt.replace_time_zone(None)
+    if calendar.name == FOREX:
+        local = local + pl.duration(hours=7)  # 17:00 becomes midnight, so the date is that of the session's end
+    return local.dt.date()
 
 
 def open_parquet(path: str | Path) -> BarSource:

@@ -1,4 +1,4 @@
-"""Bars by the name a person gives them: a file, the shelf, the demo market, a data package, a recorded session (§5)."""
+"""Bars by the name a person gives them: file, store, shelf, demo market, data package, recorded session (§5)."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -8,14 +8,17 @@ from typing import Final
 import polars as pl
 
 from qmworkbench.market.findings import DataRefused, Finding, Severity
-from qmworkbench.market.schema import COLUMNS, BarSource, open_frame, open_parquet
+from qmworkbench.market.schema import COLUMNS, BarSource, open_frame
+from qmworkbench.market.store.reading import open_bar_path
 from qmworkbench.service.data_shelf import Shelf
 
 # The demo market where no period is asked for: a month that ends with its usual Friday.
 DEMO_PERIOD: Final = (date(2024, 2, 9), date(2024, 3, 8))
 DEMO_SYMBOLS: Final = 30
 _DEMO_HISTORY: Final = 10
-_KINDS: Final = "a Parquet file, a name on the shelf (`qm data list`), demo:SEED, demo:SEED:SYMBOLS or package:NAME"
+_KINDS: Final = (
+    "a Parquet file, a bar store, a name on the shelf (`qm data list`), demo:SEED, demo:SEED:SYMBOLS or package:NAME"
+)
 
 
 def open_bars(
@@ -25,8 +28,9 @@ def open_bars(
     period: tuple[date | None, date | None] = (None, None),
     symbols: Sequence[str] = (),
 ) -> BarSource:
-    """The bars that `given` means: a Parquet file, a name on the shelf below `data`, `demo:SEED[:SYMBOLS]` (made-up
-    minutes; `symbols` of it where any are named) or `package:NAME` (bars an installed package carries).
+    """The bars that `given` means: a Parquet file or a bar store, a name on the shelf below `data`,
+    `demo:SEED[:SYMBOLS]` (made-up minutes; `symbols` of it where any are named) or `package:NAME` (bars an installed
+    package carries).
 
     The demo market is made for `period`, DEMO_PERIOD where an end is open, and ten sessions before it. Raises
     DataRefused, PackageMissing, ShelfRefused.
@@ -47,7 +51,7 @@ def open_bars(
                 "source_unknown", f"nothing is called that; the shelf has {names}.", given, f"Give {_KINDS}."
             )
         path = shelved
-    return open_parquet(path)
+    return open_bar_path(path)
 
 
 def recorded_bars(bars: pl.DataFrame, name: str) -> BarSource:

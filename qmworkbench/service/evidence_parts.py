@@ -7,6 +7,8 @@ import polars as pl
 from qmworkbench.domain.execution import Account
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import BlockScope, Environment
+from qmworkbench.market.findings import DataRefused
+from qmworkbench.market.store.reading import open_bar_path
 from qmworkbench.operations import evidence as seen
 from qmworkbench.operations.lines import Signatures
 from qmworkbench.ports import BrokerUnreachable
@@ -59,8 +61,8 @@ def _first_bar_ms(config: Config) -> float | None:
     began = time.perf_counter()
     if config.data_file is not None:
         try:
-            pl.read_parquet(config.data_file, n_rows=1)
-        except (OSError, pl.exceptions.PolarsError):
+            open_bar_path(config.data_file).lazy.head(1).collect(engine="in-memory")
+        except (DataRefused, OSError, pl.exceptions.PolarsError):
             return None
     return (time.perf_counter() - began) * 1e3
 

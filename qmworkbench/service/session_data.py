@@ -16,8 +16,9 @@ from qmworkbench.market.corporate_actions import load_actions
 from qmworkbench.market.demo import DEMO_SYMBOLS, demo_actions, demo_bars, demo_session, demo_symbols
 from qmworkbench.market.findings import DataRefused, Finding, Severity, listed, refusal
 from qmworkbench.market.period import BarPeriod
-from qmworkbench.market.schema import BarSource, open_parquet
+from qmworkbench.market.schema import BarSource
 from qmworkbench.market.session import SessionData
+from qmworkbench.market.store.reading import open_bar_path
 from qmworkbench.service.config import Config
 
 # The demo market's day where none is given: a plain full Friday.
@@ -54,7 +55,7 @@ class Sessions(Protocol):
 
 
 class FileSessions:
-    """The sessions of a bar file; `symbols` are those to trade among, empty for all."""
+    """The sessions of a bar file or a bar store; `symbols` are those to trade among, empty for all."""
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class FileSessions:
         symbols: Sequence[str] = (),
         actions: Sequence[CorporateAction] = (),
     ) -> None:
-        source = open_parquet(path)  # refuses what is no bar file before anything of it is read
+        source = open_bar_path(path)  # refuses what is no bar file before anything of it is read
         missing = sorted(set(symbols) - set(source.symbols())) if symbols else []
         if missing:
             raise DataRefused([_no_such(missing, str(path))])
@@ -131,7 +132,7 @@ def open_sessions(config: Config, *, count: int | None = None) -> Sessions:
         return DemoSessions(chosen.seed, history_days=chosen.history_days, symbols=count or chosen.symbols)
     symbols = chosen.symbols
     if count is not None:
-        symbols = tuple(open_parquet(config.data_file).symbols()[:count])
+        symbols = tuple(open_bar_path(config.data_file).symbols()[:count])
     actions = () if told is None else load_actions(told)
     return FileSessions(config.data_file, history_days=chosen.history_days, symbols=symbols, actions=actions)
 

@@ -13,8 +13,8 @@ import polars as pl
 
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.market.bars import HISTORY_DAYS, load_session
-from qmworkbench.market.schema import open_parquet
 from qmworkbench.market.session import SessionData
+from qmworkbench.market.store.reading import open_bar_path
 from qmworkbench.research.lookahead.strategy_code import stale_examination
 from qmworkbench.service.frames import raw_bars
 from qmworkbench.service.session_data import last_session
@@ -55,7 +55,7 @@ class CheckedSet(msgspec.Struct, frozen=True, kw_only=True):
 
 def bars_of(file: Path, day: date | None, history_days: int = HISTORY_DAYS) -> Bars:
     """The file's session of that date (None: its last) and those before it. Raises DataRefused, NotASession."""
-    day = day or last_session(open_parquet(file))
+    day = day or last_session(open_bar_path(file))
     data = load_session(file, day, history_days=history_days)
     symbols = _liveliest(data)
     kept = pl.col("symbol").is_in(symbols)

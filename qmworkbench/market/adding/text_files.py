@@ -8,6 +8,8 @@ a header, separated by semicolons, in New York standard time all year. Times wit
 import gzip
 import io
 import re
+import zlib
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Final, Literal
@@ -55,36 +57,62 @@ def read_text(path: Path, *, kind: Kind = "auto", symbol: str | None = None, zon
     `symbol` names the instrument of a file that does not; `zone` the zone of times that carry none. Raises DataRefused
     with a finding that names the file, the line or column, and the remedy.
     """
-    file, content = str(path), _content(path)
-    histdata = kind == "histdata" or (kind == "auto" and _HISTDATA_LINE.match(content) is not None)
-    raw = _histdata(content, file) if histdata else _plain(content, file)
-    if "symbol" not in raw.columns:
-        if not symbol:
-            raise DataRefused([refusal("symbol_wanted", "no column names the instrument.", file)])
-        raw = raw.with_columns(pl.lit(symbol).alias("symbol"))
-    values = [_number(raw, name, file) for name in VALUES]
-    ts = _times(raw, _HISTDATA_ZONE if histdata else zone, file)
-    bars = raw.select(pl.col("symbol").cast(pl.String).str.strip_chars()).with_columns(ts, *values)
-    return bars.select(COLUMNS).sort("symbol", "ts")
+    return pl.concat(text_blocks(path, kind=kind, symbol=symbol, zone=zone, block_bytes=-1)).sort("symbol", "ts")
 
 
-def _content(path: Path) -> bytes:
+def text_blocks(
+    path: Path, *, kind: Kind = "auto", symbol: str | None = None, zone: str | None = None, block_bytes: int = 1 << 26
+) -> Iterator[pl.DataFrame]:
+    """The bars of a text file as `read_text` gives them, in the file's order, about `block_bytes` of text at a time
+    (-1: all at once), so that a file larger than memory can be gone through.
+    """
+    file = str(path)
+    header, row = b"", 0
+    for content in _contents(path, block_bytes):
+        histdata = kind == "histdata" or (kind == "auto" and _HISTDATA_LINE.match(header or content) is not None)
+        raw = _histdata(content, file) if histdata else _plain(header + content, file)
+        if "symbol" not in raw.columns:
+            if not symbol:
+                raise DataRefused([refusal("symbol_wanted", "no column names the instrument.", file)])
+            raw = raw.with_columns(pl.lit(symbol).alias("symbol"))
+        values = [_number(raw, name, file, row) for name in VALUES]
+        ts = _times(raw, _HISTDATA_ZONE if histdata else zone, file, row)
+        bars = raw.select(pl.col("symbol").cast(pl.String).str.strip_chars()).with_columns(ts, *values)
+        yield bars.select(COLUMNS)
+        row += raw.height
+        header = header or content[: content.find(b"\n") + 1]
+
+
+def _contents(path: Path, block_bytes: int) -> Iterator[bytes]:
+    """The file's text, unpacked, in pieces that end with a line."""
     file = str(path)
     if not path.exists():
         raise DataRefused([refusal("file_missing", "there is no such file.", file)])
     if path.is_dir():
         raise DataRefused([refusal("is_directory", "this is a directory, not a file.", file)])
+    first = True
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-    except (OSError, EOFError) as error:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as stream:
+            while content := stream.read(block_bytes):
+                content += stream.readline() if block_bytes > 0 else b""
+                if first:
+                    _demand_text(content, file)
+                first = False
+                if content.strip():
+                    yield content
+    except (OSError, EOFError, zlib.error) as error:
         raise DataRefused([refusal("unreadable", f"it cannot be read: {error}.", file)]) from None
+    if first:
+        raise DataRefused([refusal("empty_file", "it has no content.", file)])
+
+
+def _demand_text(content: bytes, file: str) -> None:
     if not content.strip():
         raise DataRefused([refusal("empty_file", "it has no content.", file)])
     if b"\x00" in content[:4096]:
         raise DataRefused([refusal("not_text", f"it starts with {content[:4]!r}, which is no text.", file)])
-    return content
 
 
 def _histdata(content: bytes, file: str) -> pl.DataFrame:
@@ -124,22 +152,22 @@ def _csv(content: bytes, file: str, **how: object) -> pl.DataFrame:
         raise DataRefused([refusal("not_text", f"it cannot be read as a table of text: {said}.", file)]) from None
 
 
-def _number(raw: pl.DataFrame, name: str, file: str) -> pl.Series:
+def _number(raw: pl.DataFrame, name: str, file: str, before: int) -> pl.Series:
     text = raw[name].str.strip_chars()
     values = text.cast(pl.Float64, strict=False)
     wrong = values.is_null() & text.is_not_null() & (text != "")
     if wrong.any():
         row = int(wrong.arg_true()[0])
-        message = f"row {row + 1} has {name} {text[row]!r}, which is no number."
+        message = f"row {before + row + 1} has {name} {text[row]!r}, which is no number."
         raise DataRefused([refusal("unreadable_line", message, file, rows=int(wrong.sum()))])
     return values.alias(name)
 
 
-def _times(raw: pl.DataFrame, zone: str | None, file: str) -> pl.Series:
+def _times(raw: pl.DataFrame, zone: str | None, file: str, before: int) -> pl.Series:
     text = raw["ts"].str.strip_chars()
     sample = next((value for value in text if value), "")
     if _DATE_ONLY.match(sample):
-        return _session_opens(raw, text, file)
+        return _session_opens(raw, text, file, before)
     zoned = text.str.to_datetime(time_unit="us", time_zone="UTC", strict=False, format="%Y-%m-%dT%H:%M:%S%.f%#z")
     if zoned.null_count() == text.null_count():
         return zoned.alias("ts")
@@ -153,7 +181,7 @@ def _times(raw: pl.DataFrame, zone: str | None, file: str) -> pl.Series:
     wrong = naive.is_null() & text.is_not_null()
     if wrong.any():
         row = int(wrong.arg_true()[0])
-        message = f"row {row + 1} has the time {text[row]!r}, unlike the rows before."
+        message = f"row {before + row + 1} has the time {text[row]!r}, unlike the rows before."
         raise DataRefused([refusal("unreadable_line", message, file, rows=int(wrong.sum()))])
     if zone is None:
         raise DataRefused([refusal("zone_wanted", f"its times, such as {sample!r}, carry no zone.", file)])
@@ -174,7 +202,7 @@ def _first_fitting(text: pl.Series) -> pl.Series | None:
     return None
 
 
-def _session_opens(raw: pl.DataFrame, text: pl.Series, file: str) -> pl.Series:
+def _session_opens(raw: pl.DataFrame, text: pl.Series, file: str, before: int) -> pl.Series:
     """A date's bar counts from its session's open; a date without a session keeps 09:30 New York, for the checks to
     find.
     """
@@ -183,7 +211,7 @@ def _session_opens(raw: pl.DataFrame, text: pl.Series, file: str) -> pl.Series:
     wrong = days.is_null() & text.is_not_null()
     if wrong.any():
         row = int(wrong.arg_true()[0])
-        message = f"row {row + 1} has the date {text[row]!r}, which is none."
+        message = f"row {before + row + 1} has the date {text[row]!r}, which is none."
         raise DataRefused([refusal("unreadable_line", message, file, rows=int(wrong.sum()))])
     calendar = SessionCalendar(instrument_for(str(raw["symbol"][0]).strip()).calendar)
     first, last = days.min(), days.max()

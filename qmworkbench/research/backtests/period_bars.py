@@ -125,6 +125,7 @@ def read_period(
     opens that fit a split no action tells of (`as_printed` takes them as they are, and notes it).
     """
     source = _chosen(source, symbols)
+    actions = actions or source.actions
     market = source.market()
     windows, history = _windows(source, market, period, history_sessions)
     end = market.session_window(market.next_session(windows[-1].date)).day_starts_at
