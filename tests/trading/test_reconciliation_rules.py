@@ -330,6 +330,7 @@ def test_a_break_that_only_adds_exposure_is_repaired_in_the_first_look() -> None
     (repair,) = of(events, RepairApplied)
     assert (repair.kind, repair.qty) == (BreakKind.POSITION_QTY, "105")
     assert triggers(events) == [], "nothing needs a second look"
+    assert ended(events)[:3] == (ReconciliationResult.REPAIRED, 1, 1)
 
 
 def test_the_worst_break_is_told_first() -> None:
@@ -490,3 +491,14 @@ def test_an_emergency_acts_on_a_reading_that_is_ahead_of_our_news() -> None:
     events = compared(built, cursor=built.state.heard_cursor + 1)
     assert ended(events)[0] is ReconciliationResult.INCOMPLETE
     assert [event.leg for event in of(events, OrderIntended)] == [Leg.LIQUIDATE]
+
+
+def test_books_that_were_read_whole_and_agree_answer_both_alarms() -> None:
+    for account, left in ((D(0), set()), (D(7), {"reconciliation_mismatch"})):
+        built = looked()
+        for kind, key in (("reconciliation_incomplete", "broker"), ("reconciliation_mismatch", "book")):
+            Decision(built.state, built.world.at()).alarm(kind, key, Priority.P1, "", "")
+        seen = books(built).account
+        assert seen is not None
+        compared(built, account=msgspec.structs.replace(seen, cash=seen.cash + account))
+        assert {alert.kind for alert in built.state.alerts.values()} == left
