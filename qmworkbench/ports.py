@@ -25,6 +25,16 @@ class JournalFailed(Exception):
     """An append or sync did not become durable. The writer is poisoned: every later call raises this too."""
 
 
+class HeadMoved(Exception):
+    """Somebody appended since the caller last looked: nothing was queued. `head` is where the journal ends now."""
+
+    def __init__(self, head: int, expected: int) -> None:
+        super().__init__(
+            f"the journal ends at {head} and the append was to follow {expected}: read what is new, and decide again"
+        )
+        self.head, self.expected = head, expected
+
+
 class OutcomeUnknown(Exception):
     """A request to the broker got no usable answer (timeout, disconnect, 5xx): it may have taken effect."""
 
@@ -61,8 +71,10 @@ class Journal(Protocol):
         """The newest decision that is surely on disk."""
         ...
 
-    def append(self, events: Sequence[Event]) -> int:
-        """Queue decisions in order; returns the last sequence. Effects must wait for sync()."""
+    def append(self, events: Sequence[Event], *, expected: int | None = None) -> int:
+        """Queue decisions in order; returns the last sequence. Effects must wait for sync(). `expected` is the sequence
+        they are to follow: raises HeadMoved where the head is elsewhere.
+        """
         ...
 
     def append_telemetry(self, events: Sequence[Event]) -> None:

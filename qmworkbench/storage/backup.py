@@ -21,6 +21,7 @@ from qmworkbench.domain.chain import ChainBroken
 from qmworkbench.storage import journal_file
 from qmworkbench.storage.atomic import sync_directory, sync_file, write_whole
 from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.storage.journal_select import STREAMS, Row
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissing
 from qmworkbench.storage.sqlite import connect_readonly, connect_writer
@@ -132,14 +133,14 @@ def _copy_journal(paths: BookPaths, target: Path) -> None:
     with open_reader(paths) as reader, closing(connect_writer(target)) as connection:
         journal_file.create(connection, reader.book)
         sink = SqliteSink(connection)
-        for stream in journal_file.STREAMS:
+        for stream in STREAMS:
             for rows in _batches(reader.rows(stream)):
                 sink.write({stream: rows})
         connection.execute("PRAGMA journal_mode=DELETE")
     sync_file(target)
 
 
-def _batches(rows: Iterator[journal_file.Row]) -> Iterator[list[journal_file.Row]]:
+def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
     while batch := list(islice(rows, _ROWS_AT_ONCE)):
         yield batch
 

@@ -7,15 +7,16 @@ makes it durable. A store adds how it is opened, and how rows are read back.
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import starmap
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from qmworkbench.domain.chain import GENESIS, Record, link
-from qmworkbench.domain.events import SCHEMA_VERSION, Event, decode, encode
-from qmworkbench.ports import JournalFailed
+from qmworkbench.domain.events import SCHEMA_VERSION, Event, encode
+from qmworkbench.ports import HeadMoved, JournalFailed
 from qmworkbench.storage import journal_file
 from qmworkbench.storage.group_commit import GroupCommit
-from qmworkbench.storage.journal_file import Row
+from qmworkbench.storage.journal_select import PAYLOAD, RECORD, ROW, STREAMS, Row
 from qmworkbench.storage.loop_waits import LoopWaits
 from qmworkbench.storage.times import demand_utc
 
@@ -27,6 +28,8 @@ class ChainedJournal(ABC, Generic[C]):
 
     book: str
     meta: dict[str, str]
+    # Counts those who have opened this book for writing: a record of an earlier one is not taken any more.
+    epoch: int
     # The schema revision the tables had when they were opened, "" where it was the newest.
     upgraded_from: str = ""
 
@@ -37,8 +40,12 @@ class ChainedJournal(ABC, Generic[C]):
         self._loops = LoopWaits(writer)
 
     @abstractmethod
-    def _rows(self, stream: str, after_seq: int, upto_seq: int) -> Iterator[Row]:
-        """Durable rows of a stream after one sequence and up to another, in order."""
+    def _selected(
+        self, columns: str, stream: str, after_seq: int, upto_seq: int, types: frozenset[str] | None = None
+    ) -> Iterator[Any]:
+        """Columns (journal_select.py) of a stream's durable rows after one sequence and up to another, in order; of the
+        types named where any are.
+        """
 
     @abstractmethod
     def hash_at(self, seq: int) -> str | None:
@@ -89,12 +96,12 @@ class ChainedJournal(ABC, Generic[C]):
         """
         self._writer.before_commit = action
 
-    def append(self, events: Sequence[Event]) -> int:
-        """Queue decisions in order; returns the last sequence. Effects await sync(). Raises
-        JournalFailed, and ValueError for a time that is not aware UTC or an event of the other stream; then
+    def append(self, events: Sequence[Event], *, expected: int | None = None) -> int:
+        """Queue decisions in order; returns the last sequence. Effects await sync(). Raises HeadMoved where the head is
+        not at `expected`, JournalFailed, and ValueError for a time that is not aware UTC or an event of the other stream; then
         nothing was queued.
         """
-        return self._append("decisions", events)
+        return self._append("decisions", events, expected)
 
     def append_telemetry(self, events: Sequence[Event]) -> None:
         """Queue telemetry; durable with the next commit, never waited for. Raises as append() does."""
@@ -120,17 +127,18 @@ class ChainedJournal(ABC, Generic[C]):
         self, types: Iterable[str] | None = None, after_seq: int = 0, *, stream: str = "decisions"
     ) -> Iterator[tuple[int, Event]]:
         """Events of a stream after `after_seq`, those whose wire names are in `types` where given."""
-        stored = self._stored(stream, after_seq, None if types is None else frozenset(types))
-        return ((row[0], decode(row[4])) for row in stored)
+        wanted = None if types is None else frozenset(types)
+        return journal_file.decoded(self._stored(PAYLOAD, stream, after_seq, wanted))
 
     def records(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[Record]:
         """Stored records for verification and export, up to the head as it is now."""
-        return map(journal_file.record_of, self._stored(stream, after_seq))
+        return starmap(Record, self._stored(RECORD, stream, after_seq))
 
-    def durable_events(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, Event]]:
-        """Events that are on disk already, after `after_seq`: nothing is waited for, a failed journal answers too."""
-        stored = self._rows(stream, after_seq, self._writer.durable(stream)[0])
-        return ((row[0], decode(row[4])) for row in stored)
+    def durable_payloads(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, bytes]]:
+        """Sequence and bytes of what is on disk already, after `after_seq`: nothing is waited for, a failed journal
+        answers too.
+        """
+        return self._selected(PAYLOAD, stream, after_seq, self._writer.durable(stream)[0])
 
     def verify(self, proven: Mapping[str, tuple[int, str]] | None = None) -> dict[str, tuple[int, str]]:
         """Walk both chains; returns each stream's head. Raises ChainBroken.
@@ -138,9 +146,9 @@ class ChainedJournal(ABC, Generic[C]):
         From their beginning, or on from the heads in `proven`, which a walk of this process gave earlier.
         """
         begun = proven or {}
-        heads = {stream: begun.get(stream, (0, GENESIS)) for stream in journal_file.STREAMS}
+        heads = {stream: begun.get(stream, (0, GENESIS)) for stream in STREAMS}
         return {
-            stream: journal_file.verify_rows(self._stored(stream, head[0]), after=head)
+            stream: journal_file.verify_rows(self._stored(ROW, stream, head[0]), after=head)
             for stream, head in heads.items()
         }
 
@@ -156,9 +164,11 @@ class ChainedJournal(ABC, Generic[C]):
     ) -> None:
         self.close()
 
-    def _append(self, stream: str, events: Sequence[Event]) -> int:
+    def _append(self, stream: str, events: Sequence[Event], expected: int | None = None) -> int:
         with self._chaining:
             seq, digest = self._heads[stream]
+            if expected is not None and expected != seq:
+                raise HeadMoved(seq, expected)
             rows: list[Row] = []
             kinds = journal_file.KINDS[stream]
             for event in events:
@@ -177,11 +187,7 @@ class ChainedJournal(ABC, Generic[C]):
             self._heads[stream] = (seq, digest)
             return seq
 
-    def _rows_of(self, stream: str, after_seq: int, upto_seq: int, types: frozenset[str]) -> Iterator[Row]:
-        """As _rows, of some types alone; a store that can find them by itself does."""
-        return (row for row in self._rows(stream, after_seq, upto_seq) if row[2] in types)
-
-    def _stored(self, stream: str, after_seq: int, types: frozenset[str] | None = None) -> Iterator[Row]:
+    def _stored(self, columns: str, stream: str, after_seq: int, types: frozenset[str] | None = None) -> Iterator[Any]:
         """Rows up to the head as it is at this call, not at the first step; the queue is written first."""
         if stream == "decisions":
             self.sync()
@@ -189,5 +195,4 @@ class ChainedJournal(ABC, Generic[C]):
             self.sync_telemetry()
         else:
             raise ValueError(f"a journal has no stream {stream!r}: give one of {', '.join(self._heads)}")
-        head = self._heads[stream][0]
-        return self._rows(stream, after_seq, head) if types is None else self._rows_of(stream, after_seq, head, types)
+        return self._selected(columns, stream, after_seq, self._heads[stream][0], types)

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from qmworkbench.ports import JournalFailed
-from qmworkbench.storage.journal_file import STREAMS, Row
+from qmworkbench.storage.journal_select import STREAMS, Row
 
 T = TypeVar("T")
 C = TypeVar("C")

@@ -4,13 +4,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from qmworkbench.storage import journal_file
+from qmworkbench.storage import journal_file, writer_row
 from qmworkbench.storage.atomic import sync_directory
 from qmworkbench.storage.chained import ChainedJournal
 from qmworkbench.storage.group_commit import GroupCommit
-from qmworkbench.storage.journal_file import Row
+from qmworkbench.storage.journal_select import STREAMS, selected
 from qmworkbench.storage.refused import StorageRefused, StoreMissing
 from qmworkbench.storage.sqlite import connect_readonly, connect_writer, durable_settings
 from qmworkbench.storage.sqlite_sink import REMEDY, SqliteSink
@@ -43,7 +43,8 @@ class SqliteJournal(ChainedJournal[sqlite3.Connection]):
                         "give each book its own directory"
                     )
                 self.book = self.meta["book"]
-                heads = {stream: journal_file.head(connection, stream) for stream in journal_file.STREAMS}
+                self.epoch = writer_row.take(connection)
+                heads = {stream: journal_file.head(connection, stream) for stream in STREAMS}
             except BaseException:
                 connection.close()
                 raise
@@ -75,13 +76,11 @@ class SqliteJournal(ChainedJournal[sqlite3.Connection]):
         finally:
             self._lock.release()
 
-    def _rows(self, stream: str, after_seq: int, upto_seq: int) -> Iterator[Row]:
+    def _selected(
+        self, columns: str, stream: str, after_seq: int, upto_seq: int, types: frozenset[str] | None = None
+    ) -> Iterator[Any]:
         with closing(connect_readonly(self.path, any_thread=True)) as connection:
-            yield from journal_file.rows(connection, stream, after_seq, upto_seq)
-
-    def _rows_of(self, stream: str, after_seq: int, upto_seq: int, types: frozenset[str]) -> Iterator[Row]:
-        with closing(connect_readonly(self.path, any_thread=True)) as connection:
-            yield from journal_file.rows(connection, stream, after_seq, upto_seq, types)
+            yield from selected(connection, columns, stream, after_seq, upto_seq, types)
 
 
 def _look_before(path: Path) -> dict[str, str]:

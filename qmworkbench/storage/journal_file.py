@@ -1,9 +1,10 @@
 """The journal's file: tables, triggers, opening checks and plain reading of both streams (§21)."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,14 +12,32 @@ import msgspec
 
 from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS, ChainBroken, Record
-from qmworkbench.domain.events import DECISION_TYPES, SCHEMA_VERSION, TELEMETRY_TYPES, Event, decode, wire_name
-from qmworkbench.storage import migrations
+from qmworkbench.domain.events import (
+    DECISION_TYPES,
+    SCHEMA_VERSION,
+    TELEMETRY_TYPES,
+    Event,
+    decode,
+    decode_raw,
+    wire_name,
+)
+from qmworkbench.storage import migrations, writer_row
+from qmworkbench.storage.journal_select import (
+    PAYLOAD,
+    RECORD,
+    ROW,
+    SESSIONS_IN_SQL,
+    STREAMS,
+    Row,
+    known,
+    last_seq,
+    selected,
+)
 from qmworkbench.storage.refused import StoreDamaged, StoreNewer
 from qmworkbench.storage.sqlite import READ_ERRORS, RESTORE, refusal
 from qmworkbench.storage.times import stored_time
 
 LAYOUT: Final = 1  # counts changes of the tables below; SCHEMA_VERSION counts those of the events in them
-STREAMS: Final = ("decisions", "telemetry")
 KINDS: Final = {"decisions": frozenset(DECISION_TYPES), "telemetry": frozenset(TELEMETRY_TYPES)}
 # Of each kind of event, its wire name, and where in its payload the time begins: `at` is every event's first field.
 OPENINGS: Final = {
@@ -26,14 +45,10 @@ OPENINGS: Final = {
     for kind in (*DECISION_TYPES, *TELEMETRY_TYPES)
 }
 TAIL_CHECKED: Final = 256
+_ADDED: Final = {"writer": "0003"}  # what revisions brought: an older book has it once it is opened for writing
 _APPLICATION_ID: Final = 0x514D4A31  # "QMJ1": tells our file from any other SQLite file
 _PAGES_CHECKED_BYTES: Final = 256 * 1024 * 1024  # about a quarter of a second
-_CHUNK: Final = 2000
 _SCHEMA: Final = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
-# Rows of these types are found without walking the whole journal; the list is part of the layout.
-SESSION_TYPES: Final = ("session.opened", "session.recovered", "session.summarized", "session.closed")
-_SESSION_NAMES: Final = frozenset(("session.opened", "session.recovered", "session.summarized", "session.closed"))
-_SESSION_TYPES: Final = "('session.opened', 'session.recovered', 'session.summarized', 'session.closed')"
 
 # The chain trigger demands what no plain constraint can: the next number and the hash before it. It also
 # stops INSERT OR REPLACE, which UPDATE and DELETE triggers alone would let through.
@@ -53,8 +68,10 @@ _DDL: Final = (
     "BEGIN IMMEDIATE;"
     + "".join(_STREAM_DDL.format(t=t, genesis=GENESIS) for t in STREAMS)
     + f"""
-CREATE INDEX decisions_sessions ON decisions (type, seq) WHERE type IN {_SESSION_TYPES};
+CREATE INDEX decisions_sessions ON decisions (type, seq) WHERE type IN {SESSIONS_IN_SQL};
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+{writer_row.DDL};
+{writer_row.FIRST_ROW};
 {migrations.VERSION_DDL};
 INSERT INTO {migrations.VERSION_TABLE} VALUES ('{migrations.HEAD}');
 PRAGMA application_id = {_APPLICATION_ID};
@@ -136,7 +153,7 @@ def check(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
         _check_guards(connection, path)
         _check_pages(connection, path)
         for stream in STREAMS:
-            last = _last_seq(connection, stream)
+            last = last_seq(connection, stream)
             verify_rows(rows(connection, stream, max(0, last - TAIL_CHECKED)), anchored=last <= TAIL_CHECKED)
     except ChainBroken as error:
         raise StoreDamaged(f"{path} was changed after it was written: {error}. {RESTORE}") from error
@@ -153,6 +170,8 @@ def _check_guards(connection: sqlite3.Connection, path: Path) -> None:
     found = dict(connection.execute(_SCHEMA).fetchall())
     odd = sorted(name for name in ours.keys() | found.keys() if ours.get(name) != found.get(name))
     odd = [name for name in odd if name != migrations.VERSION_TABLE]  # older books have none, or Alembic's own
+    since = {name: revision for name, revision in _ADDED.items() if name not in found}
+    odd = [name for name in odd if (revision_of(connection) or migrations.FIRST) >= since.get(name, "")]
     if odd:
         raise StoreDamaged(f"{path} has been altered: {', '.join(odd)} missing or not as made; {RESTORE}")
 
@@ -185,54 +204,28 @@ def _check_versions(connection: sqlite3.Connection, path: Path, meta: dict[str, 
             )
 
 
-Row = tuple[int, str, str, int, bytes, str, str]
-
-
 def head(connection: sqlite3.Connection, stream: str = "decisions") -> tuple[int, str]:
     """Sequence and hash of the newest stored record; (0, genesis) when there is none."""
-    row = connection.execute(f"SELECT seq, hash FROM {_known(stream)} ORDER BY seq DESC LIMIT 1").fetchone()
+    row = connection.execute(f"SELECT seq, hash FROM {known(stream)} ORDER BY seq DESC LIMIT 1").fetchone()
     return (0, GENESIS) if row is None else (int(row[0]), str(row[1]))
 
 
 def hash_at(connection: sqlite3.Connection, seq: int, stream: str = "decisions") -> str | None:
     """The hash stored for record `seq`, None where there is none."""
-    row = connection.execute(f"SELECT hash FROM {_known(stream)} WHERE seq = ?", (seq,)).fetchone()
+    row = connection.execute(f"SELECT hash FROM {known(stream)} WHERE seq = ?", (seq,)).fetchone()
     return None if row is None else str(row[0])
 
 
-def rows(
-    connection: sqlite3.Connection,
-    stream: str,
-    after_seq: int = 0,
-    upto_seq: int | None = None,
-    types: Collection[str] | None = None,
-) -> Iterator[Row]:
-    """Stored rows after `after_seq`, in order, up to `upto_seq` or what was the end when asked; of all types or those
-    named.
-
-    Read in short statements: a long open one would keep the write-ahead log from being reused.
-    """
-    table = _known(stream)
-    end = _last_seq(connection, table) if upto_seq is None else upto_seq
-    columns = "seq, at, type, v, payload, prev_hash, hash"
-    wanted = sorted(types or ())
-    of_types = f"AND type IN ({','.join('?' * len(wanted))})" if types is not None else ""
-    if wanted and set(wanted) <= _SESSION_NAMES:
-        of_types += f" AND type IN {_SESSION_TYPES}"  # said as the index says it, or it would not be used
-    query = f"SELECT {columns} FROM {table} WHERE seq > ? AND seq <= ? {of_types} ORDER BY seq LIMIT {_CHUNK}"
-    while after_seq < end:
-        chunk = connection.execute(query, (after_seq, end, *wanted)).fetchall()
-        yield from chunk
-        if len(chunk) < _CHUNK:
-            return
-        after_seq = int(chunk[-1][0])
+def rows(connection: sqlite3.Connection, stream: str, after_seq: int = 0, upto_seq: int | None = None) -> Iterator[Row]:
+    """Stored rows after `after_seq`, in order, up to `upto_seq` or what was the end when asked."""
+    return selected(connection, ROW, stream, after_seq, upto_seq)
 
 
 def records(
     connection: sqlite3.Connection, stream: str, after_seq: int = 0, upto_seq: int | None = None
 ) -> Iterator[Record]:
     """Stored records as the chain knows them."""
-    return map(record_of, rows(connection, stream, after_seq, upto_seq))
+    return starmap(Record, selected(connection, RECORD, stream, after_seq, upto_seq))
 
 
 def belongs(event: Event, stream: str) -> None:
@@ -255,12 +248,17 @@ def events(
 ) -> Iterator[tuple[int, Event]]:
     """Decoded events after `after_seq`, of all types or those whose wire names are given."""
     wanted = None if types is None else frozenset(types)
-    return ((row[0], decode(row[4])) for row in rows(connection, stream, after_seq, upto_seq, wanted))
+    return decoded(selected(connection, PAYLOAD, stream, after_seq, upto_seq, wanted))
+
+
+def decoded(payloads: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Event]]:
+    """The events of payloads that are not proven: what one holds must still be an event of ours."""
+    return ((seq, decode_raw(payload)) for seq, payload in payloads)
 
 
 def session_events(connection: sqlite3.Connection) -> Iterator[tuple[int, Event]]:
     """Opened, recovered, summarized and closed, of every session in the book, found by index."""
-    query = f"SELECT seq, payload FROM decisions WHERE type IN {_SESSION_TYPES} ORDER BY seq"
+    query = f"SELECT seq, payload FROM decisions WHERE type IN {SESSIONS_IN_SQL} ORDER BY seq"
     for seq, payload in connection.execute(query).fetchall():
         yield seq, decode(payload)
 
@@ -295,13 +293,3 @@ def verify_rows(
 def _has_types(row: tuple[Any, ...]) -> bool:
     """SQLite stores any type in any column; an edited file may hold what a Row never does."""
     return type(row[3]) is int and type(row[4]) is bytes
-
-
-def _last_seq(connection: sqlite3.Connection, stream: str) -> int:
-    return int(connection.execute(f"SELECT coalesce(max(seq), 0) FROM {stream}").fetchone()[0])
-
-
-def _known(stream: str) -> str:
-    if stream not in STREAMS:
-        raise ValueError(f"a journal has no stream {stream!r}: give one of {', '.join(STREAMS)}")
-    return stream

@@ -8,6 +8,7 @@ from typing import Self
 from qmworkbench.domain.chain import Record
 from qmworkbench.domain.events import Event
 from qmworkbench.storage import journal_file
+from qmworkbench.storage.journal_select import PAYLOAD, STREAMS, Row, selected
 from qmworkbench.storage.sqlite import READ_ERRORS, connect_readonly, refusal
 
 
@@ -59,9 +60,9 @@ class JournalReader:
         end = self.head(stream)[0] if upto_seq is None else upto_seq
         return journal_file.events(self._connection, stream, after_seq, types, upto_seq=end)
 
-    def durable_events(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, Event]]:
-        """Every event after `after_seq`: what projections are made from."""
-        return self.events(after_seq=after_seq, stream=stream)
+    def durable_payloads(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, bytes]]:
+        """Sequence and bytes of every record after `after_seq`: what projections are made from."""
+        return selected(self._connection, PAYLOAD, stream, after_seq, self.head(stream)[0])
 
     def session_events(self) -> Iterator[tuple[int, Event]]:
         """Opened, recovered, summarized and closed of every session, found without walking the journal."""
@@ -73,16 +74,13 @@ class JournalReader:
         """Stored records, up to `upto_seq` or the end: for export, and for folding."""
         return journal_file.records(self._connection, stream, after_seq, upto_seq)
 
-    def rows(self, stream: str = "decisions") -> Iterator[journal_file.Row]:
+    def rows(self, stream: str = "decisions") -> Iterator[Row]:
         """Records with their columns, as stored."""
         return journal_file.rows(self._connection, stream)
 
     def verify(self) -> dict[str, tuple[int, str]]:
         """Walk both chains from their beginning; returns each stream's head. Raises ChainBroken."""
-        return {
-            stream: journal_file.verify_rows(journal_file.rows(self._connection, stream))
-            for stream in journal_file.STREAMS
-        }
+        return {stream: journal_file.verify_rows(journal_file.rows(self._connection, stream)) for stream in STREAMS}
 
     def close(self) -> None:
         self._connection.close()

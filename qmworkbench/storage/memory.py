@@ -6,7 +6,9 @@ from datetime import UTC
 from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS, Record, link
 from qmworkbench.domain.events import Event, encode, wire_name
-from qmworkbench.storage.journal_file import KINDS, STREAMS, belongs
+from qmworkbench.ports import HeadMoved
+from qmworkbench.storage.journal_file import KINDS, belongs
+from qmworkbench.storage.journal_select import STREAMS
 from qmworkbench.storage.times import demand_utc, stored_time
 
 
@@ -15,6 +17,7 @@ class MemoryJournal:
 
     def __init__(self, *, book: str = "memory") -> None:
         self.book = book
+        self.epoch = 1  # nobody else can write it
         self._records: dict[str, list[Record]] = {stream: [] for stream in STREAMS}
         self._events: dict[str, list[Event]] = {stream: [] for stream in STREAMS}
 
@@ -35,8 +38,11 @@ class MemoryJournal:
     def durable_head(self) -> tuple[int, str]:
         return self.head
 
-    def append(self, events: Sequence[Event]) -> int:
-        """Chain decisions in order; returns the last sequence. Raises ValueError for a time not in UTC."""
+    def append(self, events: Sequence[Event], *, expected: int | None = None) -> int:
+        """Chain decisions in order; returns the last sequence. Raises HeadMoved where the head is not at `expected`,
+        ValueError for a time not in UTC.
+        """
+        _demand_head(self.head[0], expected)
         return self._append("decisions", events)
 
     def append_telemetry(self, events: Sequence[Event]) -> None:
@@ -61,9 +67,9 @@ class MemoryJournal:
     def records(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[Record]:
         return iter(self._records[_known(stream)][after_seq:])
 
-    def durable_events(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, Event]]:
-        """As events_by: everything here counts as durable."""
-        return self.events_by(after_seq=after_seq, stream=stream)
+    def durable_payloads(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, bytes]]:
+        """Sequence and bytes of everything after `after_seq`: all of it counts as durable here."""
+        return ((record.seq, record.payload) for record in self._records[_known(stream)][after_seq:])
 
     def hash_at(self, seq: int) -> str | None:
         """The hash of decision `seq`, None where there is no such record."""
@@ -96,6 +102,11 @@ class MemoryJournal:
         return seq
 
 
+def _demand_head(seq: int, expected: int | None) -> None:
+    if expected is not None and expected != seq:
+        raise HeadMoved(seq, expected)
+
+
 def _known(stream: str) -> str:
     if stream not in STREAMS:
         raise ValueError(f"a journal has no stream {stream!r}: give one of {', '.join(STREAMS)}")
@@ -121,8 +132,11 @@ class HeadJournal:
     def durable_seq(self) -> int:
         return self.head[0]
 
-    def append(self, events: Sequence[Event]) -> int:
-        """Chain decisions in order; returns the last sequence. Raises ValueError for a time not in UTC."""
+    def append(self, events: Sequence[Event], *, expected: int | None = None) -> int:
+        """Chain decisions in order; returns the last sequence. Raises HeadMoved where the head is not at `expected`,
+        ValueError for a time not in UTC.
+        """
+        _demand_head(self.head[0], expected)
         seq = self._chain("decisions", events)
         if self._listen is not None:
             self._listen(events)

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Dialect, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Table, select
+
+from qmworkbench.storage.row_writing import statements
 
 Key = tuple[Any, ...]
 Values = dict[str, Any]
-_INSERT: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+KEPT_ROWS: Final = 250_000  # beyond so many, rows are read again when they are asked for
 
 
 class Rows:
@@ -18,124 +20,185 @@ class Rows:
 
     Rows are read from the database when first touched, changed here, and written by `flush`. A row put again
     replaces the columns given and keeps the others, so applying the same events always ends in the same rows.
+    `empty` says that the tables hold nothing yet: what is not here is nowhere then, and is not looked for.
     """
 
-    def __init__(self, connection: Connection, session_id: str) -> None:
+    def __init__(self, connection: Connection, session_id: str, *, empty: bool = False) -> None:
         self.connection = connection
         self.session_id = session_id
-        self._rows: dict[Table, dict[Key, Values | None]] = {}  # None: looked for and not there
-        self._touched: dict[Table, dict[Key, None]] = {}
+        self.examined = 0  # rows that `matching` looked at, for whoever wants to know its work
+        self._kept = _AllKept(connection, whole=empty)
 
     def put(self, table: Table, *key: Any, **values: Any) -> Values:
         """Make or change the row of `key`, its primary key in column order; returns the whole row."""
-        row = self.find(table, *key)
+        kept = self._kept[table]
+        row = kept.rows.get(key)
         if row is None:
-            row = dict(zip(_key_names(table), key, strict=True))
-            self._rows.setdefault(table, {})[key] = row
+            row = kept.found(key)
+            if row is None:
+                row = kept.rows[key] = kept.blank | dict(zip(kept.key_names, key, strict=True))
         row.update(values)
-        self._touched.setdefault(table, {})[key] = None
+        kept.touched[key] = None
+        if kept.indexes:
+            kept.filed(key, row)
         return row
 
     def add(self, table: Table, *key: Any, **values: Any) -> None:
         """Put a row that no earlier event can have made: nothing is looked up."""
-        values.update(zip(_key_names(table), key, strict=True))
-        self._rows.setdefault(table, {})[key] = values
-        self._touched.setdefault(table, {})[key] = None
+        kept = self._kept[table]
+        values.update(zip(kept.key_names, key, strict=True))
+        row = kept.rows[key] = kept.blank | values
+        kept.touched[key] = None
+        if kept.indexes:
+            kept.filed(key, row)
 
     def change(self, table: Table, *key: Any, **values: Any) -> Values | None:
         """Change the row of `key` where there is one; None where there is none."""
-        return None if self.find(table, *key) is None else self.put(table, *key, **values)
+        kept = self._kept[table]
+        row = kept.rows.get(key)
+        if row is None:
+            row = kept.found(key)
+            if row is None:
+                return None
+        row.update(values)
+        kept.touched[key] = None
+        if kept.indexes:
+            kept.filed(key, row)
+        return row
 
     def find(self, table: Table, *key: Any) -> Values | None:
         """The row of `key` as it stands, or None."""
-        known = self._rows.setdefault(table, {})
-        if key in known:
-            return known[key]
-        condition = [column == value for column, value in zip(table.primary_key.columns, key, strict=True)]
-        found = self.connection.execute(select(table).where(*condition)).mappings().first()
-        known[key] = None if found is None else dict(found)
-        return known[key]
+        kept = self._kept[table]
+        row = kept.rows.get(key)
+        return row if row is not None else kept.found(key)
 
     def matching(self, table: Table, **values: Any) -> Iterator[Values]:
-        """Rows whose columns hold `values`, in key order, changes of this batch included."""
-        # A truth value would be written as the database's own; a flag is a number there.
-        condition = [
-            table.c[name] == (int(value) if isinstance(value, bool) else value) for name, value in values.items()
-        ]
-        for found in self.connection.execute(select(table).where(*condition)).mappings().all():
-            self._rows.setdefault(table, {}).setdefault(tuple(found[n] for n in _key_names(table)), dict(found))
-        for key in sorted(self._rows.get(table, {})):
-            row = self._rows[table][key]
-            if row is not None and all(row.get(name) == value for name, value in values.items()):
+        """Rows whose columns hold `values`, in key order, changes of this batch included.
+
+        Those that may be it are known by their values: neither the table nor the rows kept are gone through. It counts
+        on changes made by `put`; a row that `put` gave must not be changed in a column that is asked for here.
+        """
+        kept = self._kept[table]
+        keys = kept.having(values)
+        for key in sorted(keys):
+            self.examined += 1
+            row = kept.rows.get(key)
+            if row is not None and all(row[name] == value for name, value in values.items()):
                 yield row
+            else:
+                keys.pop(key, None)
 
     def put_row(self, table: Table, row: Mapping[str, Any], **values: Any) -> None:
-        """Change a row that `matching` gave."""
-        self.put(table, *(row[name] for name in _key_names(table)), **values)
+        """Change a row that `matching` or `find` gave."""
+        self.put(table, *self._kept[table].key_of(row), **values)
 
     def flush(self) -> int:
         """Write what was touched, within the caller's transaction; returns how many rows."""
-        written = 0
-        for table, keys in self._touched.items():
-            upsert = _upsert(table, self.connection.dialect)
-            rows = self._rows[table]
-            put = [row for row in (rows[key] for key in keys) if row is not None]
-            values = [tuple(map(row.get, upsert.names)) for row in put]
-            if upsert.positional:
-                self.connection.exec_driver_sql(upsert.sql, values)
-            else:
-                named = [dict(zip(upsert.names, map(_flag, row), strict=True)) for row in values]
-                self.connection.exec_driver_sql(upsert.sql, named)
-            written += len(values)
-        self._touched = {}
+        written = total = 0
+        for kept in self._kept.values():
+            if kept.touched:
+                written += kept.flush()
+            total += len(kept.rows)
+        if total > KEPT_ROWS:
+            self.forget()
         return written
 
     def forget(self) -> None:
         """Drop rows kept for later batches: once a session has ended little touches them any more."""
-        self._rows = {table: {key: self._rows[table][key] for key in keys} for table, keys in self._touched.items()}
+        for kept in self._kept.values():
+            kept.forget()
 
 
-class _Upsert(msgspec.Struct, frozen=True):
-    """A statement in one database's words, and the names of its parameters."""
+class _Kept:
+    """The rows of one table that are known."""
 
-    sql: str
-    names: tuple[str, ...]
-    positional: bool
+    def __init__(self, connection: Connection, table: Table, *, whole: bool) -> None:
+        self.rows: dict[Key, Values | None] = {}  # None: looked for and not there
+        self.touched: dict[Key, None] = {}
+        self.indexes: dict[tuple[str, ...], dict[Key, dict[Key, None]]] = {}
+        self._connection = connection
+        self._table = table
+        self._whole = whole
+        self._asked: set[tuple[tuple[str, ...], Key]] = set()
+        self._statements = statements(table, connection.dialect)
+        self._names = tuple(column.name for column in table.columns)
+        self.key_names = tuple(column.name for column in table.primary_key.columns)
+        self.blank: Values = dict.fromkeys(self._names)  # a row of which nothing is known
+        self._values = itemgetter(*self._names)
+
+    def key_of(self, row: Mapping[str, Any]) -> Key:
+        return tuple([row[name] for name in self.key_names])
+
+    def found(self, key: Key) -> Values | None:
+        """The row of a key that is not here, read from the database once."""
+        if self._whole or key in self.rows:
+            return None
+        stored = self._statements.find(self._connection, key)
+        row = self.rows[key] = None if stored is None else dict(zip(self._names, stored, strict=True))
+        if row is not None and self.indexes:
+            self.filed(key, row)
+        return row
+
+    def filed(self, key: Key, row: Values) -> None:
+        """Note a row under the values it has now; under those it had it is passed over when it is met there."""
+        for names, index in self.indexes.items():
+            index.setdefault(tuple([row[name] for name in names]), {})[key] = None
+
+    def having(self, values: Mapping[str, Any]) -> dict[Key, None]:
+        """The keys of all rows that have these values, and of some that had them."""
+        names, wanted = tuple(values), tuple(values.values())
+        index = self.indexes.get(names)
+        if index is None:
+            index = self.indexes[names] = {}
+            for key, row in self.rows.items():
+                if row is not None:
+                    index.setdefault(tuple([row[name] for name in names]), {})[key] = None
+        if not self._whole and (names, wanted) not in self._asked:
+            self._asked.add((names, wanted))
+            self._read(values)
+        return index.setdefault(wanted, {})
+
+    def _read(self, values: Mapping[str, Any]) -> None:
+        """Take in the stored rows that have these values; rows that are here already are newer."""
+        # A truth value would be written as the database's own; a flag is a number there.
+        plain = {name: int(value) if isinstance(value, bool) else value for name, value in values.items()}
+        condition = [self._table.c[name] == value for name, value in plain.items()]
+        for stored in self._connection.execute(select(self._table).where(*condition)):
+            row = dict(zip(self._names, stored, strict=True))
+            key = self.key_of(row)
+            if key not in self.rows:
+                self.rows[key] = row
+                self.filed(key, row)
+
+    def flush(self) -> int:
+        """Write the rows that were touched."""
+        known = self.rows
+        rows = [self._values(row) for row in (known[key] for key in self.touched) if row is not None]
+        self._statements.put(self._connection, rows)
+        self.touched = {}
+        return len(rows)
+
+    def forget(self) -> None:
+        """Keep what is not written yet, and nothing else."""
+        if len(self.rows) > len(self.touched):
+            self._whole = False
+        self.rows = {key: self.rows[key] for key in self.touched}
+        self.indexes, self._asked = {}, set()
+
+
+class _AllKept(dict[Table, _Kept]):
+    """Every table that was asked for."""
+
+    def __init__(self, connection: Connection, *, whole: bool) -> None:
+        self._connection = connection
+        self._whole = whole
+
+    def __missing__(self, table: Table) -> _Kept:
+        made = self[table] = _Kept(self._connection, table, whole=self._whole)
+        return made
 
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
-_upserts: dict[tuple[str, str], _Upsert] = {}
-_names: dict[Table, tuple[str, ...]] = {}
-
-
-def _key_names(table: Table) -> tuple[str, ...]:
-    names = _names.get(table)
-    if names is None:
-        names = _names[table] = tuple(column.name for column in table.primary_key.columns)
-    return names
-
-
-def _upsert(table: Table, dialect: Dialect) -> _Upsert:
-    """The statement that puts a whole row.
-
-    Compiled once: SQLAlchemy's own handling of a row's parameters costs more than SQLite's writing it.
-    """
-    made = _upserts.get((table.name, dialect.name))
-    if made is None:
-        insert = _INSERT[dialect.name](table)
-        names = tuple(column.name for column in table.columns)
-        others = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
-        compiled = insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=others).compile(
-            dialect=dialect, column_keys=names
-        )
-        order = tuple(compiled.positiontup) if compiled.positional else names
-        made = _upserts[table.name, dialect.name] = _Upsert(str(compiled), order, compiled.positional)
-    return made
-
-
-def _flag(value: Any) -> Any:
-    """A truth value as the number it is stored as: PostgreSQL tells the two apart."""
-    return int(value) if value is True or value is False else value
 
 
 def exact(value: Decimal | None) -> str | None:

@@ -101,6 +101,8 @@ def prepared(home: Home, engine: Engine, *, anew: bool = False) -> str:
             connection.exec_driver_sql(migrations.VERSION_DDL)
             _stamp(connection, found)
         migrations.upgrade(connection, migrations.PROJECTIONS, home.where)
+        if connection.execute(text("SELECT count(*) FROM watermarks")).scalar_one():
+            return ""  # what is there stays, and is gone on from
         return f"{home.where} had schema revision {found}, this version writes {migrations.HEAD}"
 
 

@@ -3,9 +3,9 @@
 No safety rule reads a projection. It may lag, and can be thrown away and made again at any time.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection, delete, select
 
 from qmworkbench.domain.chain import GENESIS
-from qmworkbench.domain.events import Event, imported
+from qmworkbench.domain.events import DECISION_TYPES, TELEMETRY_TYPES, Event, decode_raw, imported
 from qmworkbench.domain.events.orders import OrderIntended
 from qmworkbench.domain.events.reconciliation import FallbackImported
 from qmworkbench.domain.events.session import SessionClosed
@@ -26,7 +26,7 @@ from qmworkbench.storage import (
     projected_session,
     tables,
 )
-from qmworkbench.storage.journal_file import STREAMS
+from qmworkbench.storage.journal_select import STREAMS
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.projected_rows import Rows
 from qmworkbench.storage.projection_home import Home, SqliteHome, home_of, made_anew, opened
@@ -58,6 +58,11 @@ PROJECT: Final[Mapping[type[Event], Callable[[Rows, int, Any], None]]] = {
     **projected_control.PROJECT,
     FallbackImported: _fallback_imported,
 }
+# What no table asks for, by the name that its payload opens with: it is not decoded.
+_PASSED_OVER: Final = frozenset(
+    str(kind.__struct_config__.tag).encode() for kind in (*DECISION_TYPES, *TELEMETRY_TYPES) if kind not in PROJECT
+)
+_NAME_BEGINS: Final = len('{"type":"')
 
 
 class Source(Protocol):
@@ -66,7 +71,7 @@ class Source(Protocol):
     @property
     def durable_seq(self) -> int: ...
 
-    def durable_events(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, Event]]: ...
+    def durable_payloads(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, bytes]]: ...
 
     def hash_at(self, seq: int) -> str | None: ...
 
@@ -102,7 +107,7 @@ class Projector:
             self._engine.dispose()
             self._let_go()
             raise
-        self._rows = Rows(self._connection, self._marks["decisions"].session)
+        self._rows = self._fresh_rows()
 
     def watermark(self, stream: str = "decisions") -> Watermark:
         return self._marks[stream]
@@ -127,25 +132,7 @@ class Projector:
         fresh = events[max(0, mark.seq - first + 1) :]
         if not fresh:
             return 0
-        ended = False
-        try:
-            for number, found in enumerate(fresh, seq - len(fresh) + 1):
-                project = PROJECT.get(type(found))
-                if project is not None:
-                    project(self._rows, number, found)
-                ended = ended or isinstance(found, SessionClosed)
-            at = stored_time(datetime.now(UTC))
-            self._mark(stream, Watermark(seq, head_hash, self._rows.session_id, at))
-            written = self._rows.flush()
-            self._connection.commit()
-        except BaseException:
-            self._connection.rollback()
-            self._rows = Rows(self._connection, mark.session)
-            raise
-        self._marks[stream] = Watermark(seq, head_hash, self._rows.session_id, at)
-        if ended:
-            self._rows.forget()
-        return written
+        return self._put(stream, seq, head_hash, zip(count(seq - len(fresh) + 1), fresh, strict=False))
 
     def catch_up(self, source: Source) -> int:
         """Project everything durable that is not projected yet, in batches; returns how many records.
@@ -158,11 +145,11 @@ class Projector:
             self._empty()
         done = 0
         for stream in STREAMS:
-            fresh = source.durable_events(self._marks[stream].seq, stream=stream)
+            fresh = source.durable_payloads(self._marks[stream].seq, stream=stream)
             while batch := list(islice(fresh, BATCH)):
                 last = batch[-1][0]
                 head_hash = (source.hash_at(last) or GENESIS) if stream == "decisions" else ""
-                self.apply(last, [found for _seq, found in batch], stream=stream, head_hash=head_hash)
+                self._put(stream, last, head_hash, _asked_for(batch))
                 done += len(batch)
         return done
 
@@ -177,13 +164,41 @@ class Projector:
         self._engine.dispose()
         self._let_go()
 
+    def _put(self, stream: str, seq: int, head_hash: str, events: Iterable[tuple[int, Event]]) -> int:
+        """Project numbered events, and move the watermark to `seq`, in one transaction; returns the rows written."""
+        rows, ended = self._rows, False
+        try:
+            for number, found in events:
+                kind = type(found)
+                project = PROJECT.get(kind)
+                if project is not None:
+                    project(rows, number, found)
+                ended = ended or kind is SessionClosed
+            at = stored_time(datetime.now(UTC))
+            self._mark(stream, Watermark(seq, head_hash, rows.session_id, at))
+            written = rows.flush()
+            self._connection.commit()
+        except BaseException:
+            self._connection.rollback()
+            self._rows = self._fresh_rows()
+            raise
+        self._marks[stream] = Watermark(seq, head_hash, rows.session_id, at)
+        if ended:
+            rows.forget()
+        return written
+
     def _empty(self) -> None:
         self._connection.rollback()
         for table in tables.METADATA.sorted_tables:
             self._connection.execute(delete(table))
         self._connection.commit()
         self._marks = {stream: self._read_mark(stream) for stream in STREAMS}
-        self._rows = Rows(self._connection, "")
+        self._rows = self._fresh_rows()
+
+    def _fresh_rows(self) -> Rows:
+        """Rows of which none is known yet; where nothing was ever projected there are none to be known."""
+        empty = not any(mark.seq for mark in self._marks.values())
+        return Rows(self._connection, self._marks["decisions"].session, empty=empty)
 
     def _read_mark(self, stream: str) -> Watermark:
         query = select(tables.WATERMARKS).where(tables.WATERMARKS.c.stream == stream)
@@ -202,6 +217,14 @@ class Projector:
             session=mark.session,
             at=mark.at,
         )
+
+
+def _asked_for(payloads: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Event]]:
+    """The events that a table asks for. Raises msgspec.ValidationError for what is no event of ours."""
+    for seq, payload in payloads:
+        name = payload[_NAME_BEGINS : payload.index(b'"', _NAME_BEGINS)]
+        if name not in _PASSED_OVER:
+            yield seq, decode_raw(payload)
 
 
 def rebuild_book(book: BookPaths) -> int:

@@ -6,7 +6,7 @@ from functools import cache
 from itertools import chain
 from typing import Final
 
-from qmworkbench.storage.journal_file import Row
+from qmworkbench.storage.journal_select import Row
 
 REMEDY: Final = "free disk space or repair the disk, then restart: recovery reconciles with the broker"
 _EXACT: Final = 64

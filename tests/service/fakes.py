@@ -115,10 +115,10 @@ class SlowJournal(MemoryJournal):
     def durable_seq(self) -> int:
         return self.synced
 
-    def append(self, events: Sequence[Event]) -> int:
+    def append(self, events: Sequence[Event], *, expected: int | None = None) -> int:
         if self.break_at == "append":
             raise JournalFailed("the disk is full")
-        return super().append(events)
+        return super().append(events, expected=expected)
 
     def sync(self) -> int:
         if self.break_at == "sync":

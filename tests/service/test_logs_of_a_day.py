@@ -57,7 +57,7 @@ def test_a_day_leaves_every_kind_of_line_and_no_secret(tmp_path: Path) -> None:
     assert _SECRET not in text
     assert MASK in text
     with JournalReader(plan.paths.journal) as journal:
-        recorded = [(seq, event.__struct_config__.tag) for seq, event in journal.durable_events()]
+        recorded = [(seq, event.__struct_config__.tag) for seq, event in journal.events()]
         assert any(_SECRET.encode() in record.payload for record in journal.records()), "it was said, and is on record"
     assert [(line["seq"], line["event"]) for line in lines if "seq" in line] == recorded
     assert Counter(line["process_id"] for line in lines) == {"p1": len(lines)}

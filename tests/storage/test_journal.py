@@ -21,6 +21,7 @@ from qmworkbench.domain.events import SCHEMA_VERSION, encode
 from qmworkbench.ports import JournalFailed
 from qmworkbench.storage import journal_file
 from qmworkbench.storage.journal import SqliteJournal
+from qmworkbench.storage.journal_select import SESSIONS_IN_SQL, STREAMS
 from qmworkbench.storage.refused import (
     StorageRefused,
     StoreDamaged,
@@ -146,7 +147,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("recursive", ["ON", "OFF"])
-@pytest.mark.parametrize("stream", journal_file.STREAMS)
+@pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("edit", sorted(EDITS))
 def test_no_statement_changes_what_is_written(copied: Path, edit: str, stream: str, recursive: str) -> None:
     with closing(raw(copied)) as connection:
@@ -163,7 +164,7 @@ def test_no_statement_changes_what_is_written(copied: Path, edit: str, stream: s
 @given(data=st.data())
 def test_any_change_of_a_record_is_found(closed: Path, fresh: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = Path(shutil.copy(closed, fresh.mktemp("edited") / "journal.db"))
-    stream = data.draw(st.sampled_from(journal_file.STREAMS))
+    stream = data.draw(st.sampled_from(STREAMS))
     seq = data.draw(st.integers(1, 12 if stream == "decisions" else 3))
     column = data.draw(st.sampled_from(["seq", "at", "type", "v", "payload", "prev_hash", "hash"]))
     with closing(raw(path)) as connection:
@@ -366,7 +367,8 @@ def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path: Path) 
 def test_a_second_writer_is_refused_in_the_same_process(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     with SqliteJournal(path, book="test") as journal:
-        with pytest.raises(StoreInUse, match=f"written by process {os.getpid()}: stop that session"):
+        told = rf"written by process {os.getpid()} on .+ since 20\S+Z: stop that session"
+        with pytest.raises(StoreInUse, match=told):
             SqliteJournal.open(path)
         journal.append(decisions(1))
         assert journal.sync() == 1
@@ -480,8 +482,7 @@ def test_events_are_found_by_type_and_sessions_by_index(tmp_path: Path) -> None:
         journal.sync()
         with closing(connect_readonly(journal.path)) as connection:
             plan = connection.execute(
-                "EXPLAIN QUERY PLAN SELECT seq, payload FROM decisions "
-                f"WHERE type IN {journal_file._SESSION_TYPES} ORDER BY seq"
+                f"EXPLAIN QUERY PLAN SELECT seq, payload FROM decisions WHERE type IN {SESSIONS_IN_SQL} ORDER BY seq"
             ).fetchall()
         assert "decisions_sessions" in str(plan)
 

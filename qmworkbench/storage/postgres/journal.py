@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, Final, Self
@@ -15,7 +15,8 @@ from qmworkbench.domain.events import SCHEMA_VERSION
 from qmworkbench.storage import journal_file, migrations
 from qmworkbench.storage.chained import ChainedJournal
 from qmworkbench.storage.group_commit import GroupCommit
-from qmworkbench.storage.journal_file import LAYOUT, STREAMS, TAIL_CHECKED, Row
+from qmworkbench.storage.journal_file import LAYOUT, TAIL_CHECKED
+from qmworkbench.storage.journal_select import ROW, STREAMS, Row
 from qmworkbench.storage.postgres import lease, schema
 from qmworkbench.storage.postgres.connection import Connection, connected, demand_durable, durable_settings, shown
 from qmworkbench.storage.postgres.lease import Terms
@@ -25,7 +26,6 @@ from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissi
 from qmworkbench.storage.times import stored_time
 
 _CHUNK: Final = 2000
-_COLUMNS: Final = sql.SQL("seq, at, type, v, payload, prev_hash, hash")
 
 
 class PostgresJournal(ChainedJournal[Connection]):
@@ -84,9 +84,11 @@ class PostgresJournal(ChainedJournal[Connection]):
         """What the writing connection runs with, asked from the server now."""
         return self._writer.ask(durable_settings)
 
-    def _rows(self, stream: str, after_seq: int, upto_seq: int) -> Iterator[Row]:
+    def _selected(
+        self, columns: str, stream: str, after_seq: int, upto_seq: int, types: frozenset[str] | None = None
+    ) -> Iterator[Any]:
         with closing(connected(self._dsn, readonly=True)) as connection:
-            yield from rows(connection, self.place, stream, after_seq, upto_seq)
+            yield from selected(connection, self.place, columns, stream, after_seq, upto_seq, types)
 
 
 def _table(place: str, stream: str) -> sql.Composable:
@@ -112,21 +114,39 @@ def hash_at(connection: Connection, place: str, seq: int) -> str | None:
     return None if row is None else str(row[0])
 
 
-def rows(
-    connection: Connection, place: str, stream: str, after_seq: int = 0, upto_seq: int | None = None
-) -> Iterator[Row]:
-    """Stored rows after `after_seq`, in order, up to `upto_seq` or what was the end when asked."""
+def selected(
+    connection: Connection,
+    place: str,
+    columns: str,
+    stream: str,
+    after_seq: int = 0,
+    upto_seq: int | None = None,
+    types: Collection[str] | None = None,
+) -> Iterator[Any]:
+    """Columns (journal_select.py) of the rows after `after_seq`, in order, up to `upto_seq` or what was the end when
+    asked; of the types named where any are.
+    """
     end = head(connection, place, stream)[0] if upto_seq is None else upto_seq
-    query = sql.SQL("SELECT {} FROM {} WHERE seq > %s AND seq <= %s ORDER BY seq LIMIT {}").format(
-        _COLUMNS, _table(place, stream), sql.Literal(_CHUNK)
+    names = sql.SQL(", ").join(map(sql.Identifier, columns.split(", ")))
+    of_types = sql.SQL("AND type = ANY(%s)" if types is not None else "")
+    query = sql.SQL("SELECT {} FROM {} WHERE seq > %s AND seq <= %s {} ORDER BY seq LIMIT {}").format(
+        names, _table(place, stream), of_types, sql.Literal(_CHUNK)
     )
+    named = [] if types is None else [sorted(types)]
     while after_seq < end:
         with connection.cursor(binary=True) as cursor:
-            chunk: list[Any] = cursor.execute(query, (after_seq, end)).fetchall()
+            chunk: list[Any] = cursor.execute(query, (after_seq, end, *named)).fetchall()
         yield from chunk
         if len(chunk) < _CHUNK:
             return
         after_seq = int(chunk[-1][0])
+
+
+def rows(
+    connection: Connection, place: str, stream: str, after_seq: int = 0, upto_seq: int | None = None
+) -> Iterator[Row]:
+    """Stored rows after `after_seq`, in order, up to `upto_seq` or what was the end when asked."""
+    return selected(connection, place, ROW, stream, after_seq, upto_seq)
 
 
 def check(connection: Connection, place: str, book: str, where: str) -> dict[str, str]:

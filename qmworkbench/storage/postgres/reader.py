@@ -1,6 +1,7 @@
 """A journal in PostgreSQL opened for reading alone: beside a live writer, or after a kill (§19, §21)."""
 
 from collections.abc import Iterable, Iterator
+from itertools import starmap
 from types import TracebackType
 from typing import Final, Self
 
@@ -9,7 +10,7 @@ from psycopg import sql
 from qmworkbench.domain.chain import Record
 from qmworkbench.domain.events import Event, decode
 from qmworkbench.storage import journal_file
-from qmworkbench.storage.journal_file import SESSION_TYPES, STREAMS
+from qmworkbench.storage.journal_select import PAYLOAD, RECORD, SESSION_TYPES, STREAMS, Row
 from qmworkbench.storage.postgres import journal as stored
 from qmworkbench.storage.postgres import schema
 from qmworkbench.storage.postgres.connection import connected, shown
@@ -67,12 +68,13 @@ class PostgresReader:
         """Events after `after_seq` up to `upto_seq` (None: the head as it is now), of the wire names in `types`."""
         end = self.head(stream)[0] if upto_seq is None else upto_seq
         wanted = None if types is None else frozenset(types)
-        found = stored.rows(self._connection, self.place, stream, after_seq, end)
-        return ((row[0], decode(row[4])) for row in found if wanted is None or row[2] in wanted)
+        return journal_file.decoded(
+            stored.selected(self._connection, self.place, PAYLOAD, stream, after_seq, end, wanted)
+        )
 
-    def durable_events(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, Event]]:
-        """Every event after `after_seq`: what projections are made from."""
-        return self.events(after_seq=after_seq, stream=stream)
+    def durable_payloads(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, bytes]]:
+        """Sequence and bytes of every record after `after_seq`: what projections are made from."""
+        return stored.selected(self._connection, self.place, PAYLOAD, stream, after_seq, self.head(stream)[0])
 
     def session_events(self) -> Iterator[tuple[int, Event]]:
         """Opened, recovered, summarized and closed of every session, found without walking the journal."""
@@ -87,9 +89,9 @@ class PostgresReader:
     ) -> Iterator[Record]:
         """Stored records, for export."""
         end = self.head(stream)[0] if upto_seq is None else upto_seq
-        return map(journal_file.record_of, stored.rows(self._connection, self.place, stream, after_seq, end))
+        return starmap(Record, stored.selected(self._connection, self.place, RECORD, stream, after_seq, end))
 
-    def rows(self, stream: str = "decisions") -> Iterator[journal_file.Row]:
+    def rows(self, stream: str = "decisions") -> Iterator[Row]:
         """Records with their columns, as stored."""
         return stored.rows(self._connection, self.place, stream)
 

@@ -16,7 +16,8 @@ from psycopg import sql
 
 from qmworkbench.domain.chain import GENESIS
 from qmworkbench.storage import migrations
-from qmworkbench.storage.journal_file import LAYOUT, SESSION_TYPES, STREAMS
+from qmworkbench.storage.journal_file import LAYOUT
+from qmworkbench.storage.journal_select import SESSION_TYPES, STREAMS
 from qmworkbench.storage.postgres.connection import Connection, server_of
 from qmworkbench.storage.refused import StoreDamaged
 

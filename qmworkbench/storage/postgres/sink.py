@@ -4,7 +4,7 @@ from typing import Final
 
 from psycopg import sql
 
-from qmworkbench.storage.journal_file import Row
+from qmworkbench.storage.journal_select import Row
 from qmworkbench.storage.postgres.connection import Connection
 from qmworkbench.storage.postgres.schema import name_of
 
