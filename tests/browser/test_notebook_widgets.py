@@ -13,7 +13,8 @@ from tests.reporting.test_sweep_explorer_report import kept
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
+expect.set_options(timeout=PATIENCE_MS)
 Serve = Callable[[str, Path], str]
 
 # A chart's title is drawn, not written: what is on the page is asked of the drawing library.
@@ -36,7 +37,7 @@ def serve() -> Iterator[Serve]:
     yield start
     for process in started:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
         assert process.stdout is not None
         process.stdout.close()
 
@@ -49,10 +50,11 @@ def test_a_click_on_the_map_of_a_sweep_draws_the_equity_behind_the_point(
     page: Page, serve: Serve, tmp_path: Path
 ) -> None:
     home = kept(tmp_path / "sweep", lambda fast, slow: 0.002 if fast <= 10 and slow <= 100 else 0.0)
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(serve("sweep", home))
     titled(page, "sharpe")
     plots = page.locator(".bk-Figure")
-    expect(plots).to_have_count(2, timeout=PATIENCE_MS)
+    expect(plots).to_have_count(2)
     before = page.evaluate(f"({TITLES})()")
     assert not any("fast 40, slow 200" in text for text in before)
     box = plots.first.bounding_box()
@@ -63,10 +65,11 @@ def test_a_click_on_the_map_of_a_sweep_draws_the_equity_behind_the_point(
 
 
 def test_another_strategy_is_run_where_the_widgets_say_so(page: Page, serve: Serve, tmp_path: Path) -> None:
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(serve("backtest", tmp_path))
     titled(page, "sma-cross on GOOG")
     page.locator("select").first.select_option("rsi-reversion")
     titled(page, "rsi-reversion on GOOG")
     page.get_by_label("parameters", exact=False).fill("flat=sideways")
     page.get_by_label("parameters", exact=False).press("Enter")
-    expect(page.get_by_text("sideways", exact=False).last).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("sideways", exact=False).last).to_be_visible()
