@@ -5,6 +5,7 @@ Fixtures: ``shared_data``, ``chromium_path``, ``browser``, ``page``, ``page_faul
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -45,6 +46,9 @@ def _own_home() -> str:
 
 
 _HOME = _own_home()
+# What is started in the background by a script is deaf to Ctrl-C, and so are its children; tests press it on theirs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from hypothesis import HealthCheck, settings  # noqa: E402  (reads its storage directory when imported)
 

@@ -123,7 +123,10 @@ def test_an_interrupt_exits_130(closed_home: Path) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        try:
+            _, said = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == Exit.INTERRUPTED
     assert b"interrupted" in said
     assert b"Traceback" not in said
