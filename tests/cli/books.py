@@ -23,10 +23,12 @@ from qmworkbench.service.lease import is_held
 from qmworkbench.service.live import serve_day
 from qmworkbench.service.platform import Platform, StopRequested
 from qmworkbench.storage.paths import BookPaths
+from qmworkbench.trading.frames import BarFrame
 from tests.service.day_process import DEMO_DAY, DEMO_SEED, all_good, plan_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SYMBOLS = 100
+_QUICK = 14_400.0  # market seconds per wall second
 SESSION = f"main-{DEMO_DAY.isoformat()}"
 _CALL = "from qmworkbench.cli import main; main()"
 
@@ -38,7 +40,7 @@ def book_in(home: Path) -> BookPaths:
 
 def run_day(home: Path, *, stop_after_fills: int | None = None) -> None:
     """Run a demo day in `home`'s book to its close, or until so many fills are on record."""
-    plan = plan_for(home / "data", demo_session(DEMO_DAY, DEMO_SEED, SYMBOLS))
+    plan = plan_for(home / "data", demo_session(DEMO_DAY, DEMO_SEED, SYMBOLS), compute="one-pass")
 
     def opened(platform: Platform) -> None:
         def look(delivery: object) -> None:
@@ -96,7 +98,7 @@ def qm_process(home: Path, *arguments: str, **environ: str) -> subprocess.Comple
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -109,10 +111,12 @@ def answer(done: Done | subprocess.CompletedProcess[str]) -> Any:
 
 
 @contextmanager
-def platform_running(home: Path, *, speed: float) -> Iterator[subprocess.Popen[bytes]]:
-    """A platform in a process of its own, its API up and its first fills made."""
+def platform_running(home: Path, *, boundary_s: float = 0.2) -> Iterator[subprocess.Popen[bytes]]:
+    """A platform in a process of its own, its API up and its first fills made; from then on each boundary takes so
+    long that its day is not over before the test is.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.cli.books", str(home), str(speed)], cwd=ROOT, stderr=subprocess.PIPE
+        [sys.executable, "-m", "tests.cli.books", str(home), str(boundary_s)], cwd=ROOT, stderr=subprocess.PIPE
     )
     try:
         _wait_for_positions(process, home)
@@ -127,7 +131,7 @@ def platform_running(home: Path, *, speed: float) -> Iterator[subprocess.Popen[b
 def _wait_for_positions(process: subprocess.Popen[bytes], home: Path) -> None:
     from qmworkbench.service.client import ApiError, CoreApi
 
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[1].decode()
         with suppress(ApiError), CoreApi(book_in(home)) as api:
@@ -139,15 +143,28 @@ def _wait_for_positions(process: subprocess.Popen[bytes], home: Path) -> None:
 
 def wait_until_free(home: Path) -> None:
     """Until nobody holds the book."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while is_held(book_in(home).lease):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def _serve(home: Path, speed: float) -> None:
-    plan = plan_for(home / "data", demo_session(DEMO_DAY, DEMO_SEED, SYMBOLS), speed=speed)
-    asyncio.run(serve_day(plan, all_good, stay=True))
+def _serve(home: Path, boundary_s: float) -> None:
+    """Quickly to the first position, slowly from there: a boundary's bars are then long in being taken in."""
+    data = demo_session(DEMO_DAY, DEMO_SEED, SYMBOLS)
+    plan = plan_for(home / "data", data, speed=_QUICK, compute="one-pass")
+
+    def opened(platform: Platform) -> None:
+        append = platform.bars.append
+
+        def slowly(frame: BarFrame) -> None:
+            if platform.state.positions:
+                time.sleep(boundary_s)
+            append(frame)
+
+        platform.bars.append = slowly  # type: ignore[method-assign]
+
+    asyncio.run(serve_day(plan, all_good, stay=True, on_open=opened))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def typed(home: Path, arguments: list[str], answers: list[tuple[str, str]]) -> t
         start_new_session=True,
     )
     os.close(theirs)
-    shown, waiting, deadline = "", list(answers), time.monotonic() + 90
+    shown, waiting, deadline = "", list(answers), time.monotonic() + 300
     while time.monotonic() < deadline:
         if not select.select([terminal], [], [], 1.0)[0]:
             continue
@@ -42,7 +42,7 @@ def typed(home: Path, arguments: list[str], answers: list[tuple[str, str]]) -> t
             os.write(terminal, f"{waiting.pop(0)[1]}\n".encode())
     os.close(terminal)
     assert not waiting, f"never asked: {waiting}\n{shown}"
-    return process.wait(timeout=30), shown
+    return process.wait(timeout=120), shown
 
 
 def test_resume_asks_what_the_flags_do_not_say(closed_home: Path) -> None:

@@ -14,15 +14,8 @@ import pytest
 
 from qmworkbench.domain.orders import TimeInForce
 from qmworkbench.venue.wire.address import note_of, read_note
+from tests.cli.books import ROOT, Done, qm
 from tests.venue.worlds import World
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def qm(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-c", "from qmworkbench.cli import main; main()", *arguments]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("QM_")} | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=120, env=env, check=False)
 
 
 @pytest.fixture
@@ -54,11 +47,11 @@ def serving(book: Path) -> Iterator[Path]:
         yield book
     finally:
         started.send_signal(signal.SIGTERM)
-        assert started.wait(30) == 0
+        assert started.wait(120) == 0
         assert not note_of(db).exists(), "nobody is sent to a venue that has ended"
 
 
-def told(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def told(ended: Done) -> dict[str, Any]:
     assert ended.returncode == 0, ended.stderr
     found: dict[str, Any] = json.loads(ended.stdout)
     return found
@@ -73,7 +66,6 @@ def looked_at(folder: Path) -> None:
     assert [(r["cl_ord_id"], r["last_qty"]) for r in past["reports"]] == [("in", "100")]
 
 
-@pytest.mark.slow
 def test_the_venues_file_is_read_without_kernel_or_journal(book: Path) -> None:
     looked_at(book)
     assert not (book / "data/books/local/main/journal.db").exists()
@@ -84,7 +76,6 @@ def test_a_venue_that_is_served_is_asked_over_its_wire(serving: Path) -> None:
     looked_at(serving)
 
 
-@pytest.mark.slow
 def test_without_a_venue_it_says_so_and_what_to_do(tmp_path: Path) -> None:
     for what in ("positions", "orders", "history"):
         ended = qm(tmp_path, "broker", what)

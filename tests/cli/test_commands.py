@@ -1,21 +1,13 @@
 """`qm` as it is typed: exit codes, the one JSON object, and errors that name thing, value and remedy."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-QM = [sys.executable, "-W", "error", "-c", "from qmworkbench.cli import main; main()"]
-
-
-def qm(cwd: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("QM_")}
-    return subprocess.run(
-        [*QM, *arguments], cwd=cwd, env=kept | environ, capture_output=True, text=True, timeout=120, check=False
-    )
+from tests.cli.books import qm, qm_process
 
 
 def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -27,7 +19,7 @@ def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> N
     ).split():
         assert f"  {name}" in said.stdout, name
     loaded = subprocess.run(
-        [sys.executable, "-c", "import sys, qmworkbench.cli.app; print(*sys.modules)"],
+        [sys.executable, "-W", "error", "-c", "import sys, qmworkbench.cli.app; print(*sys.modules)"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     heavy = {"polars", "numpy", "fastapi", "pydantic", "papermill", "httpx", "rich.table"}
@@ -121,7 +113,7 @@ def test_a_day_runs_once_and_again_alike_in_a_fresh_book(tmp_path: Path) -> None
     assert again.returncode == 1
     assert "--fresh" in json.loads(again.stdout)["error"]["message"]
 
-    fresh = qm(tmp_path, *day, "--fresh", PYTHONHASHSEED="7")
+    fresh = qm_process(tmp_path, *day, "--fresh", PYTHONHASHSEED="7")
     assert json.loads(fresh.stdout)["decision_head"] == answer["decision_head"]
     kept = tmp_path / "data" / "books" / "local" / "main.before-1"
     assert str(kept) in fresh.stderr

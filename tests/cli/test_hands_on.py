@@ -17,7 +17,7 @@ def snapshot(home: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_what_a_person_may_lay_hands_on(tmp_path: Path) -> None:
-    with platform_running(tmp_path, speed=120.0):
+    with platform_running(tmp_path, boundary_s=0.5):
         held = snapshot(tmp_path)["positions"][0]
         symbol, name = held["symbol"], held["strategy_id"]
         told = qm(tmp_path, "strategy", "status", name)
@@ -47,7 +47,7 @@ def test_what_a_person_may_lay_hands_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_resume_says_first_how_each_line_stands_and_refuses_by_name(tmp_path: Path) -> None:
-    with platform_running(tmp_path, speed=120.0):
+    with platform_running(tmp_path, boundary_s=0.5):
         assert qm(tmp_path, "pause", "--reason", "odd prints").returncode == Exit.OK
         refused = qm(tmp_path, "resume", "--reason", "go", "--incident", "odd prints", "--cause-understood")
         assert refused.returncode == Exit.NO_GO

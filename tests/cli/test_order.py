@@ -61,7 +61,7 @@ def test_an_order_at_the_broker_that_nobody_here_sent_differs(cut_off_home: Path
 
 
 def test_inspect_while_a_platform_runs_asks_the_platform(tmp_path: Path) -> None:
-    with platform_running(tmp_path, speed=300.0):
+    with platform_running(tmp_path):
         name = first_entry(tmp_path).request.cl_ord_id
         done = qm(tmp_path, "order", "inspect", name, "--json")
         found = answer(done)

@@ -40,7 +40,7 @@ def test_up_stays_after_the_close_until_it_is_ended(tmp_path: Path) -> None:
         address = json.loads((tmp_path / "data/books/local/main/api.json").read_text())
         assert address["url"].startswith("http://127.0.0.1:")
         running.send_signal(signal.SIGINT)
-        assert running.wait(30) == Exit.OK
+        assert running.wait(120) == Exit.OK
     finally:
         running.kill()
         running.communicate()
@@ -63,7 +63,7 @@ def test_watch_says_what_it_sees_and_where_it_cannot_look(tmp_path: Path) -> Non
         assert "watching book nobodys of local, which no platform shows yet" in said(running, "watching book")
         assert (tmp_path / "data/watch/local/nobodys/api.json").exists()
         running.send_signal(signal.SIGTERM)
-        assert running.wait(30) == Exit.OK
+        assert running.wait(120) == Exit.OK
         assert not (tmp_path / "data/watch/local/nobodys/api.json").exists()
     finally:
         running.kill()
