@@ -106,6 +106,15 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
     "contradictions": ("qmworkbench/trading/contradictions.py", ("tests/trading/test_contradictions.py", *_OMS)),
     "coming": ("qmworkbench/trading/coming.py", ("tests/trading/test_coming_rules.py", _RULES, _DENIALS)),
     "rejections": ("qmworkbench/trading/rejections.py", ("tests/trading/test_rejections.py", *_OMS)),
+    "exits": (
+        "qmworkbench/trading/exits.py",
+        ("tests/trading/test_exit_rules.py", _KERNEL, "tests/trading/test_rejections.py"),
+    ),
+    "intents": (
+        "qmworkbench/trading/intents.py",
+        ("tests/trading/test_intent_rules.py", _KERNEL, "tests/trading/test_order_styles.py"),
+    ),
+    "booking": ("qmworkbench/trading/booking.py", ("tests/trading/test_booking_rules.py", *_OMS)),
     "comparison": ("qmworkbench/trading/comparison.py", _BOOKS),
     "reconciliation": ("qmworkbench/trading/reconciliation.py", _BOOKS),
     "repairs": ("qmworkbench/trading/repairs.py", _BOOKS),

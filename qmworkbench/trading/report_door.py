@@ -94,7 +94,7 @@ def absurd(state: State, order: Order | None, report: ExecutionReport) -> Findin
     near = mark is None or _near(px, mark.px)
     if not near and order is not None:
         own = (order.decision_px, order.limit_px, order.stop_px, order.avg_px)
-        near = any(_near(px, known) for known in own if known is not None and known > ZERO)
+        near = any(_near(px, known) for known in own if known is not None)
     if not near:
         return "absurd_px", f"a fill at {px}, ten times away from every price known of {report.symbol}"
     if order is not None and report.last_qty > _FACTOR * max(order.order_qty, report.order_qty):
