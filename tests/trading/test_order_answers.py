@@ -13,6 +13,7 @@ from qmworkbench.domain.execution import BrokerOrder, BrokerSnapshot, ExecType
 from qmworkbench.domain.orders import Arc, Leg, OrdStatus, Replacement, Side
 from qmworkbench.domain.sessions import Priority, TradingState
 from qmworkbench.trading import duplicates, holdings, order_queries
+from qmworkbench.trading.book_state import Asked
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.leg_adoption import leg_of
 from tests.trading.oms_cases import D, Desk, desk, held, legs
@@ -376,6 +377,8 @@ def test_an_answer_about_another_order_stops_its_owner_and_is_told() -> None:
 
 def test_an_order_that_has_ended_is_settled_by_no_absence() -> None:
     built = unanswered(OrdStatus.CANCELED)
+    holdings.follow_status(built.state, built.order)
+    built.state.reconciliation.asked[built.order.cl_ord_id] = Asked(at=built.state.clock(), absent=9)
     Decision(built.state, built.world.at()).alarm("failed_order_placement", built.order.cl_ord_id, Priority.P1, "", "")
     assert [type(event) for event in answered(built).events] == [OrderQueried]
 
