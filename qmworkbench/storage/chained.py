@@ -16,7 +16,7 @@ from qmworkbench.domain.events import SCHEMA_VERSION, Event, encode
 from qmworkbench.ports import HeadMoved, JournalFailed
 from qmworkbench.storage import journal_file
 from qmworkbench.storage.group_commit import GroupCommit
-from qmworkbench.storage.journal_select import PAYLOAD, RECORD, ROW, STREAMS, Row
+from qmworkbench.storage.journal_select import PAYLOAD, RECORD, ROW, SESSION_TYPES, STREAMS, Row
 from qmworkbench.storage.loop_waits import LoopWaits
 from qmworkbench.storage.times import demand_utc
 
@@ -129,6 +129,10 @@ class ChainedJournal(ABC, Generic[C]):
         """Events of a stream after `after_seq`, those whose wire names are in `types` where given."""
         wanted = None if types is None else frozenset(types)
         return journal_file.decoded(self._stored(PAYLOAD, stream, after_seq, wanted))
+
+    def session_events(self) -> Iterator[tuple[int, Event]]:
+        """Opened, recovered, summarized and closed of every session, in order."""
+        return self.events_by(SESSION_TYPES)
 
     def records(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[Record]:
         """Stored records for verification and export, up to the head as it is now."""

@@ -8,7 +8,7 @@ from qmworkbench.domain.chain import GENESIS, Record, link
 from qmworkbench.domain.events import Event, encode, wire_name
 from qmworkbench.ports import HeadMoved
 from qmworkbench.storage.journal_file import KINDS, belongs
-from qmworkbench.storage.journal_select import STREAMS
+from qmworkbench.storage.journal_select import SESSION_TYPES, STREAMS
 from qmworkbench.storage.times import demand_utc, stored_time
 
 
@@ -63,6 +63,10 @@ class MemoryJournal:
         asked = self._events[_known(stream)][after_seq:]
         numbered = enumerate(asked, after_seq + 1)
         return ((seq, event) for seq, event in numbered if wanted is None or wire_name(event) in wanted)
+
+    def session_events(self) -> Iterator[tuple[int, Event]]:
+        """Opened, recovered, summarized and closed of every session, in order."""
+        return self.events_by(SESSION_TYPES)
 
     def records(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[Record]:
         return iter(self._records[_known(stream)][after_seq:])

@@ -1,25 +1,37 @@
 """What every journal promises (ports.Journal), whatever it is stored in; a new store joins in STORES."""
 
 import hashlib
+import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmworkbench.domain import chain
-from qmworkbench.domain.chain import GENESIS
+from qmworkbench.domain.chain import GENESIS, Record
 from qmworkbench.domain.events import Event, encode, wire_name
 from qmworkbench.domain.events.control import EntriesHeld
-from qmworkbench.ports import Journal
+from qmworkbench.domain.events.orders import ReplaceRequested
+from qmworkbench.domain.events.reconciliation import FallbackImported
+from qmworkbench.domain.events.session import SessionClosed, SessionOpened
+from qmworkbench.domain.execution import ReplaceRequest
+from qmworkbench.ports import HeadMoved, Journal, JournalFailed
 from qmworkbench.storage.journal import SqliteJournal
 from qmworkbench.storage.memory import HeadJournal, MemoryJournal
 from qmworkbench.storage.postgres.journal import PostgresJournal
+from qmworkbench.storage.refused import StoreMissing
+from qmworkbench.storage.selection import Selection, chosen, followed
 from tests import servers
-from tests.storage.events import decision, decisions, timing
+from tests.storage.days import day
+from tests.storage.events import decision, decisions, intended, reported, timing
 
 NEW_YORK = ZoneInfo("America/New_York")
 Opener = Callable[[Path], Journal]
@@ -103,6 +115,128 @@ def test_reading_stops_at_the_head_of_the_moment_it_was_asked(journal: Journal) 
     reading = journal.read()
     journal.append(decisions(2, first=4))
     assert [seq for seq, _event in reading] == [1, 2, 3]
+
+
+def test_an_append_may_say_what_it_follows(journal: Journal) -> None:
+    assert journal.append(decisions(2), expected=0) == 2
+    before = journal.head
+    with pytest.raises(
+        HeadMoved, match="the journal ends at 2 and the append was to follow 1: read what is new"
+    ) as moved:
+        journal.append(decisions(1, first=2), expected=1)
+    assert (moved.value.head, journal.head) == (2, before), "nothing of it was queued"
+    assert journal.append(decisions(1, first=3), expected=2) == 3
+    assert [event for _seq, event in journal.read()] == decisions(3)
+
+
+@pytest.mark.parametrize("name", REOPENED)
+def test_every_writer_has_an_epoch_of_its_own_and_an_earlier_one_is_fenced(name: str, tmp_path: Path) -> None:
+    stale = STORES[name](tmp_path)
+    stale.append(decisions(2))
+    stale.sync()
+    take_the_lock_from(stale)
+    newer = STORES[name](tmp_path)
+    assert newer.epoch == stale.epoch + 1
+    stale.append(decisions(1, first=3))
+    with pytest.raises(JournalFailed, match=r"fenced: another process writes this book .*epoch"):
+        stale.sync()
+    newer.append(decisions(1, first=3), expected=2)
+    assert newer.sync() == 3
+    with pytest.raises(JournalFailed):
+        stale.append(decisions(1, first=4))
+    stale.close()
+    assert newer.verify()["decisions"] == newer.head
+    newer.close()
+
+
+def take_the_lock_from(journal: Any) -> None:
+    """The worst a network can leave behind: a writer that believes to be the one, and has no lock any more."""
+    if isinstance(journal, SqliteJournal):
+        journal.path.with_name("journal.db.writer").unlink()
+    else:
+        journal._writer.ask(lambda connection: connection.execute("RESET ROLE; SELECT pg_advisory_unlock_all()"))
+
+
+def seqs(records: Iterator[Record]) -> list[int]:
+    return [record.seq for record in records]
+
+
+@pytest.fixture
+def two_days(journal: Any) -> Any:
+    """Two sessions, one closed; an order that is replaced twice, and others."""
+    journal.append([*(opened("one"), *decisions(2)), closed("one"), decision(9), opened("two")])
+    journal.append([intended("qm-a"), intended("qm-b"), replaced("qm-a", "qm-a2"), reported("qm-a2")])
+    journal.append([replaced("qm-a", "qm-a3"), reported("qm-a3", 2), *decisions(1), imported("qm-b")])
+    return journal
+
+
+def test_it_is_read_from_any_sequence_by_session_kind_and_order(two_days: Any) -> None:
+    everything = list(two_days.records())
+    assert list(chosen(two_days)) == everything
+    assert seqs(chosen(two_days, Selection(after_seq=9))) == list(range(10, len(everything) + 1))
+    assert seqs(chosen(two_days, Selection(session="one"))) == [1, 2, 3, 4]
+    assert seqs(chosen(two_days, Selection(session="two"))) == list(range(6, len(everything) + 1))
+    assert seqs(chosen(two_days, Selection(session="two", after_seq=11))) == [12, 13, 14]
+    kinds = frozenset(("order.intended", "session.closed"))
+    assert seqs(chosen(two_days, Selection(types=kinds))) == [4, 7, 8]
+    assert seqs(chosen(two_days, Selection(types=kinds, session="two"))) == [7, 8]
+    for name in ("qm-a", "qm-a2", "qm-a3"):
+        assert seqs(chosen(two_days, Selection(order=name))) == [7, 9, 10, 11, 12], "any of its ids leads to all of it"
+    assert seqs(chosen(two_days, Selection(order="qm-b"))) == [8, 14], "within an imported record as well"
+    assert seqs(chosen(two_days, Selection(order="qm-"))) == []
+    with pytest.raises(StoreMissing, match="there is no session 'three' on record; there are one, two"):
+        list(chosen(two_days, Selection(session="three")))
+    two_days.append_telemetry([timing(1), timing(2)])
+    assert seqs(chosen(two_days, Selection(after_seq=1), stream="telemetry")) == [2]
+    with pytest.raises(ValueError, match="'telemetry' knows no session"):
+        list(chosen(two_days, Selection(session="one"), stream="telemetry"))
+
+
+def test_it_is_followed_live_until_the_session_is_closed(two_days: Any) -> None:
+    heard: list[int] = []
+    asked = Selection(session="three", order="qm-c")
+
+    def listen() -> None:
+        for record in followed(two_days, asked, poll_s=0.001):
+            heard.append(record.seq)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    two_days.append([opened("three"), intended("qm-c"), decision(1)])
+    until(lambda: heard == [16])
+    two_days.append([replaced("qm-c", "qm-c2")])
+    until(lambda: heard == [16, 18])
+    two_days.append([reported("qm-c2", 3), closed("three"), reported("qm-c2", 4)])
+    listener.join(60)
+    assert heard == [16, 18, 19], "a replaced order goes on, and what follows the close is no part of the session"
+    after = followed(two_days, Selection(after_seq=20), stop=lambda: True)
+    assert seqs(after) == [21], "what was there when it was stopped is told"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def opened(session: str) -> SessionOpened:
+    told = next(event for event in day() if isinstance(event, SessionOpened))
+    return msgspec.structs.replace(told, session_id=session, at=decision(0).at)
+
+
+def closed(session: str) -> SessionClosed:
+    return SessionClosed(at=decision(0).at, session_id=session)
+
+
+def replaced(order: str, goes_on_as: str) -> ReplaceRequested:
+    request = ReplaceRequest(cl_ord_id=goes_on_as, orig_cl_ord_id=order, order_qty=Decimal(90))
+    return ReplaceRequested(at=decision(0).at, order=order, request=request, reason="a smaller one")
+
+
+def imported(order: str) -> FallbackImported:
+    text = encode(intended(order)).decode()
+    return FallbackImported(at=decision(0).at, file_hash="f", n=1, original_at=decision(0).at, record=text)
 
 
 def test_the_hash_depends_on_nothing_but_the_events(tmp_path: Path) -> None:
