@@ -1,8 +1,6 @@
 """Coming back: state from checkpoint and journal, the fallback log, radar and signals from the bar store (§19)."""
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
@@ -19,6 +17,7 @@ from qmworkbench.domain.events.session import SessionOpened
 from qmworkbench.domain.sessions import Phase
 from qmworkbench.service.shell import Shell
 from qmworkbench.storage.checkpoints import Checkpoint
+from qmworkbench.storage.collector import collector_paused
 from qmworkbench.storage.fallback_file import FallbackContents, begun, read_fallback, retire
 from qmworkbench.trading.fold_records import fold_verified
 from qmworkbench.trading.state import EXTERNAL, State, decode_state, state_hash
@@ -91,21 +90,9 @@ def restore(journal: ReadableJournal, checkpoints: CheckpointStore | None) -> Re
             state, after = restored, (found.seq, found.head_hash)
         else:
             notes.append(restored)
-    with _collector_paused():
+    with collector_paused():
         seq, _ = fold_verified(journal.records(after[0]), state, after)
     return Restored(state=state, seq=seq, from_checkpoint=after[0], notes=tuple(notes), unfinished=_unfinished(state))
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Folding makes many things and no cycles: looking for those costs a third of it."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _unfinished(state: State) -> str:

@@ -12,6 +12,7 @@ from qmworkbench.storage import tables
 from qmworkbench.storage.projected_rows import Rows, codes, document, exact
 from qmworkbench.storage.times import stored_time
 
+_ENDED: Final = frozenset(status.value for status in TERMINAL)  # told by text: an Enum's hash is slow
 _POSITION_BREAKS: Final = (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX)
 
 
@@ -128,24 +129,27 @@ def _cancel_observed(rows: Rows, seq: int, event: orders.CancelObserved) -> None
 
 
 def _order_changed(rows: Rows, seq: int, event: orders.OrderChanged) -> None:
-    at = stored_time(event.at)
-    ended = event.status in TERMINAL
-    row = rows.change(
-        tables.ORDERS,
-        event.cl_ord_id,
-        status=event.status.value,
-        cum_qty=str(event.cum_qty),
-        order_qty=str(event.order_qty),
-        leaves_qty=str(ZERO if ended else event.order_qty - event.cum_qty),
-        last_at=at,
-    )
+    row = rows.change(tables.ORDERS, event.cl_ord_id)
     if row is None:
         return
-    told = {"order_id": event.order_id, "reason": event.reason, "limit_px": event.limit_px, "stop_px": event.stop_px}
-    row.update({name: str(value) for name, value in told.items() if value})
+    at, status = stored_time(event.at), event.status.value
+    ended = status in _ENDED
+    row["status"] = status
+    row["cum_qty"] = str(event.cum_qty)
+    row["order_qty"] = str(event.order_qty)
+    row["leaves_qty"] = "0" if ended else str(event.order_qty - event.cum_qty)
+    row["last_at"] = at
+    if event.order_id:
+        row["order_id"] = event.order_id
+    if event.reason:
+        row["reason"] = event.reason
+    if event.limit_px:
+        row["limit_px"] = str(event.limit_px)
+    if event.stop_px:
+        row["stop_px"] = str(event.stop_px)
     if event.arc is Arc.SUBMIT:
         row["submitted_at"] = at
-    row["ended_at"] = (row.get("ended_at") or at) if ended else None
+    row["ended_at"] = (row["ended_at"] or at) if ended else None
 
 
 def _fill_recorded(rows: Rows, seq: int, event: orders.FillRecorded) -> None:
@@ -170,40 +174,35 @@ def _fill_recorded(rows: Rows, seq: int, event: orders.FillRecorded) -> None:
         at=stored_time(event.at),
         seq=seq,
     )
-    order = rows.find(tables.ORDERS, event.cl_ord_id)
+    order = rows.change(tables.ORDERS, event.cl_ord_id)
     if order is not None:
-        filled = Decimal(order.get("cum_qty") or 0)  # the order's own record follows
-        value = Decimal(order.get("avg_px") or 0) * filled + event.last_px * event.last_qty
-        fees = Decimal(order.get("fees") or 0) + event.fee
-        rows.put_row(tables.ORDERS, order, avg_px=_average(filled + event.last_qty, value), fees=str(fees))
+        filled = Decimal(order["cum_qty"] or 0)  # the order's own record follows
+        value = Decimal(order["avg_px"] or 0) * filled + event.last_px * event.last_qty
+        order["avg_px"] = _average(filled + event.last_qty, value)
+        order["fees"] = str(Decimal(order["fees"] or 0) + event.fee)
     _position_filled(rows, seq, event)
 
 
 def _position_filled(rows: Rows, seq: int, event: orders.FillRecorded) -> None:
     """P&L and fees count since the position was opened from flat; a fill through zero opens a new one."""
-    held = rows.find(tables.POSITIONS, event.strategy_id, event.symbol) or {}
-    was, now = Decimal(held.get("qty") or 0), event.position_qty
+    held = rows.put(tables.POSITIONS, event.strategy_id, event.symbol)
+    was, now = Decimal(held["qty"] or 0), event.position_qty
     flips = was != 0 and now != 0 and (was > 0) != (now > 0)
-    opened = was == 0 or flips
     pnl, fees = event.realized_pnl, event.fee
     if flips:
         pnl, fees = ZERO, event.fee * abs(now) / event.last_qty
-    elif not opened:
-        pnl, fees = pnl + Decimal(held.get("realized_pnl") or 0), fees + Decimal(held.get("fees") or 0)
-    rows.put(
-        tables.POSITIONS,
-        event.strategy_id,
-        event.symbol,
-        session_id=rows.session_id,
-        qty=str(now),
-        cost=str(event.position_cost),
-        avg_px=_average(now, event.position_cost),
-        realized_pnl=str(pnl),
-        fees=str(fees),
-        opened_at=stored_time(event.transact_time) if opened else held.get("opened_at"),
-        last_at=stored_time(event.at),
-        seq=seq,
-    )
+    elif was:
+        pnl, fees = pnl + Decimal(held["realized_pnl"] or 0), fees + Decimal(held["fees"] or 0)
+    if flips or not was:
+        held["opened_at"] = stored_time(event.transact_time)
+    held["session_id"] = rows.session_id
+    held["qty"] = str(now)
+    held["cost"] = str(event.position_cost)
+    held["avg_px"] = _average(now, event.position_cost)
+    held["realized_pnl"] = str(pnl)
+    held["fees"] = str(fees)
+    held["last_at"] = stored_time(event.at)
+    held["seq"] = seq
 
 
 def _fill_reversed(rows: Rows, seq: int, event: orders.FillReversed) -> None:

@@ -26,6 +26,7 @@ from qmworkbench.storage import (
     projected_session,
     tables,
 )
+from qmworkbench.storage.collector import collector_paused
 from qmworkbench.storage.journal_select import STREAMS
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.projected_rows import Rows
@@ -33,7 +34,7 @@ from qmworkbench.storage.projection_home import Home, SqliteHome, home_of, made_
 from qmworkbench.storage.stores import open_reader
 from qmworkbench.storage.times import stored_time
 
-BATCH: Final = 5000
+BATCH: Final = 20_000
 
 
 def _fallback_imported(rows: Rows, seq: int, event: FallbackImported) -> None:
@@ -237,7 +238,8 @@ def rebuild_book(book: BookPaths) -> int:
         made_anew(home)
         projector = Projector(home)
         try:
-            return projector.catch_up(journal)
+            with collector_paused():
+                return projector.catch_up(journal)
         finally:
             projector.close()
 
@@ -250,7 +252,8 @@ def catch_up_book(book: BookPaths) -> tuple[int, str]:
     with open_reader(book) as journal:
         projector = Projector(home_of(book))
         try:
-            return projector.catch_up(journal), projector.rebuilt_because
+            with collector_paused():
+                return projector.catch_up(journal), projector.rebuilt_because
         finally:
             projector.close()
 
