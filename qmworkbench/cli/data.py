@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qmworkbench.cli import data_shelf
+from qmworkbench.cli.data_store import progress
 from qmworkbench.cli.day_options import Day, day_of
 from qmworkbench.cli.exit_codes import Exit
 from qmworkbench.cli.failures import guarded
@@ -22,7 +23,8 @@ app.command("list")(data_shelf.list_)
 app.command("remove")(data_shelf.remove)
 _NEWEST = 20
 BarFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="Parquet file of bars, or a name on the shelf.", show_default=False)
+    Path,
+    typer.Argument(metavar="FILE", help="Parquet file or store of bars, or a name on the shelf.", show_default=False),
 ]
 
 
@@ -45,7 +47,9 @@ def check(
     date: Day = None,
     json: AsJson = False,
 ) -> None:
-    """What a bar file holds and everything that is wrong with it; with --date, one session as it would be loaded.
+    """What a bar file or store holds and everything wrong with it; with --date, one session as it would be loaded.
+
+    Of a store every part is held against its hash first.
 
     Exit code 0: it can be traded on. 1: it is refused, with the reason and the remedy.
     """
@@ -71,7 +75,7 @@ def gaps(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Where a bar file has holes: missing sessions, absent symbols, silences.
+    """Where a bar file or store has holes: missing sessions, absent symbols, silences.
 
     Exit code 0: none but symbols' own silences, which mean no trade. 1: a session is missing, or all symbols are silent
     at once.
@@ -79,7 +83,8 @@ def gaps(
     from qmworkbench.market.gaps import find_gaps
 
     out = begin(json=json)
-    found = find_gaps(bar_file(file), symbol=symbol, least_bars=least)
+    with progress(out) as told:
+        found = find_gaps(bar_file(file), symbol=symbol, least_bars=least, progress=told)
 
     def human() -> None:
         share = found.held / found.expected
@@ -95,7 +100,7 @@ def gaps(
                 [s.symbol or "(all)", str(s.date), f"{s.begins:%m-%d %H:%M}", f"{s.ends:%m-%d %H:%M}", f"{s.bars:,}"]
                 for s in shown
             ]
-            title = f"the longest {len(shown)} of {len(found.silences):,} silences of {found.least_bars} bars and more"
+            title = f"the longest {len(shown)} of {found.silences_found:,} silences of {found.least_bars} bars and more"
             out.table(columns, rows, title=title)
         else:
             out.line(f"no silence of {found.least_bars} bars or more")
@@ -119,7 +124,8 @@ def _missing(out: Output, sessions: "Sequence[object]", absent: "Mapping[str, Se
 def _whole_file(out: Output, file: Path) -> bool:
     from qmworkbench.market.bars import inspect
 
-    found = inspect(file)
+    with progress(out) as told:
+        found = inspect(file, told)
 
     def human() -> None:
         out.line(

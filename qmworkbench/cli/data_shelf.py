@@ -1,10 +1,11 @@
-"""`qm data add`, `list`, `remove`: the shelf of market data from elsewhere, with its provenance (§5 Data Check)."""
+"""`qm data add`, `list`, `remove`: the shelf of bar files and bar stores, with their provenance (§5 Data Check)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qmworkbench.cli.data_store import add_to_store, listed_store, terms_of
 from qmworkbench.cli.failures import Cannot, guarded
 from qmworkbench.cli.options import AsJson, ConfigFile, config_of
 from qmworkbench.cli.output import begin
@@ -12,6 +13,7 @@ from qmworkbench.cli.output import begin
 if TYPE_CHECKING:
     import polars as pl
 
+    from qmworkbench.service.bar_store.incoming import TextReading
     from qmworkbench.service.data_shelf import Added, Provenance, Shelf
 
 _PACKAGE = "package:"
@@ -29,14 +31,23 @@ def shelf_of(config: Path | None) -> "Shelf":
 def add(
     given: Annotated[
         str,
-        typer.Argument(metavar="FILE|package:NAME", help="CSV or Parquet file, or a data package.", show_default=False),
+        typer.Argument(
+            metavar="FILE|DIR|package:NAME",
+            help="CSV or Parquet file, a directory of them, or a data package.",
+            show_default=False,
+        ),
     ],
     name: Annotated[
         str | None, typer.Option("--name", help="What to call it; else after the file.", show_default=False)
     ] = None,
     symbol: Annotated[
         str | None,
-        typer.Option("--symbol", metavar="NAME", help="The instrument, where no column says.", show_default=False),
+        typer.Option(
+            "--symbol",
+            metavar="NAME",
+            help="The instrument, where no column says; @file: the file's name.",
+            show_default=False,
+        ),
     ] = None,
     zone: Annotated[
         str | None, typer.Option("--zone", metavar="ZONE", help="The zone of times without one.", show_default=False)
@@ -46,10 +57,31 @@ def add(
     ] = "auto",
     source: Annotated[str, typer.Option("--source", help="Where it comes from, for the record.")] = "",
     licence: Annotated[str, typer.Option("--licence", help="Under which terms, for the record.")] = "",
+    store: Annotated[
+        str | None,
+        typer.Option("--store", metavar="NAME", help="Add to this bar store, or begin it.", show_default=False),
+    ] = None,
+    cut: Annotated[
+        str | None,
+        typer.Option("--by", metavar="SPAN", help="Of a new store: parts by day, month or year.", show_default=False),
+    ] = None,
+    prices: Annotated[
+        str | None,
+        typer.Option("--prices", metavar="KIND", help="Of a new store: 'as printed' or adjusted.", show_default=False),
+    ] = None,
+    actions: Annotated[
+        Path | None,
+        typer.Option("--actions", metavar="FILE", help="Splits and renames to keep in the store.", show_default=False),
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Where bars differ, the new ones are right.")] = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
     """Make bars from elsewhere into a bar file on the shelf: DATA/added/NAME.parquet, with source, licence and hash.
+
+    With --store, or for a directory, they go into a bar store instead: DATA/added/NAME/, parts by date, which takes
+    any number of files larger than memory. The same again changes nothing; a bar that differs refuses the whole
+    addition.
 
     Data packages: package:bokeh-sampledata (five US shares, daily), and where the package backtesting is installed
     package:backtesting-goog (daily) and package:backtesting-eurusd (hourly).
@@ -58,6 +90,17 @@ def add(
 
     out = begin(json=json)
     shelf = shelf_of(config)
+    if store is not None or Path(given).is_dir():
+        if given.startswith(_PACKAGE) or name is not None:
+            raise Cannot("--store takes files and directories, and names itself", "leave --name and packages out")
+        text = _text_reading(kind, symbol, zone)
+        terms = terms_of(
+            cut=cut, prices=prices, actions=actions, replace=replace, source=source, licence=licence, text=text
+        )
+        add_to_store(out, shelf, store or _called(Path(given)), Path(given), terms)
+        return
+    if cut or prices or actions or replace:
+        raise Cannot("--by, --prices, --actions and --replace are for a store", "name it with --store NAME")
     if given.startswith(_PACKAGE):
         if symbol or zone or source or licence:
             raise Cannot("a data package says its symbols, times, source and licence itself", "leave these options out")
@@ -65,7 +108,7 @@ def add(
         called = name or given.removeprefix(_PACKAGE)
     else:
         bars, origin = _from_file(Path(given), symbol, zone, kind, source, licence)
-        called = name or Path(given).name.split(".")[0].lower().replace(" ", "-")
+        called = name or _called(Path(given))
     with out.working(f"adding {called}"):
         added = shelf.add(called, bars, origin, now())
     path = shelf.folder / added.line.file
@@ -75,6 +118,19 @@ def add(
         _told(added, path)
 
     out.result(content, human)
+
+
+def _called(path: Path) -> str:
+    """What data is called after its file or directory."""
+    return path.resolve().name.split(".")[0].lower().replace(" ", "-")
+
+
+def _text_reading(kind: str, symbol: str | None, zone: str | None) -> "TextReading":
+    from qmworkbench.service.bar_store.incoming import TextReading
+
+    if kind not in _FORMATS:
+        raise Cannot(f"--format {kind} is not known", f"give one of {', '.join(_FORMATS)}")
+    return TextReading(kind=kind, symbol=symbol, zone=zone)  # type: ignore[arg-type]
 
 
 def _from_package(name: str) -> "tuple[pl.DataFrame, Provenance]":
@@ -90,6 +146,7 @@ def _from_file(
 ) -> "tuple[pl.DataFrame, Provenance]":
     from qmworkbench.market.adding.text_files import read_text
     from qmworkbench.market.schema import COLUMNS, open_parquet
+    from qmworkbench.service.bar_store.incoming import symbol_of
     from qmworkbench.service.data_shelf import Provenance, file_hash
 
     if kind not in _FORMATS:
@@ -97,6 +154,7 @@ def _from_file(
     if path.suffix == ".parquet":
         bars = open_parquet(path).read().select(COLUMNS)
     else:
+        symbol = symbol_of(path, symbol)
         bars = read_text(path, kind=kind, symbol=symbol, zone=zone)  # type: ignore[arg-type]
     origin = Provenance(
         source=source or f"file {path.name}",
@@ -125,14 +183,18 @@ def _told(added: "Added", path: Path) -> None:
 
 @guarded
 def list_(config: ConfigFile = None, json: AsJson = False) -> None:
-    """What is on the shelf, with source and licence, and whether each file is as it was added."""
+    """What is on the shelf, with source and licence, and whether each file and store is as it was added.
+
+    Of a store the parts' sizes are looked at; `qm data check NAME` reads every byte.
+    """
     out = begin(json=json)
     shelf = shelf_of(config)
     lines = shelf.lines()
     wrong = {line.name: shelf.changed(line) for line in lines}
+    stores = [listed_store(shelf, name) for name in shelf.stores()]
 
     def human() -> None:
-        if not lines:
+        if not lines and not stores:
             out.line(f"nothing is on the shelf ({shelf.folder}): add some with `qm data add`")
             return
         rows = [
@@ -143,10 +205,12 @@ def list_(config: ConfigFile = None, json: AsJson = False) -> None:
             ]
             for line in lines
         ]  # fmt: skip
+        rows += [cells for _, cells in stores]
         columns = ["name", "market", ">bar s", ">bars", ">symbols", "from", "to", "source", "licence", "state"]
         out.table(columns, rows)
 
-    out.result([{"line": line, "state": wrong[line.name] or "as added"} for line in lines], human)
+    files: list[dict[str, object]] = [{"line": line, "state": wrong[line.name] or "as added"} for line in lines]
+    out.result([*files, *(data for data, _ in stores)], human)
 
 
 @guarded
@@ -155,7 +219,7 @@ def remove(
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
-    """Take a file off the shelf."""
+    """Take a file or a store off the shelf."""
     out = begin(json=json)
     gone = shelf_of(config).remove(name)
-    out.result({"removed": gone.name}, lambda: out.line(f"{gone.name} is off the shelf"))
+    out.result({"removed": gone}, lambda: out.line(f"{gone} is off the shelf"))

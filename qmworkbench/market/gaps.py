@@ -17,10 +17,12 @@ from qmworkbench.market.calendars import CalendarUnknown, MarketHours
 from qmworkbench.market.checks import Sifted, sift
 from qmworkbench.market.findings import DataRefused, refusal
 from qmworkbench.market.grid import REGULAR, moment
-from qmworkbench.market.inspection import session_batches
+from qmworkbench.market.inspection import Progress, session_batches, unseen
 from qmworkbench.market.store.reading import open_bar_path
 
 LEAST_S: Final = 900
+# So many silences of single symbols are kept, the longest: ten thousand symbols of a year have millions.
+_KEPT: Final = 10_000
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +39,8 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gaps(msgspec.Struct, frozen=True, kw_only=True):
-    """The holes of a bar file. `silences` are those of at least `least_bars` bars, the longest first.
+    """The holes of bars. `silences` are those of at least `least_bars` bars, the longest first: every one of the
+    recording's own, and of single symbols the longest; `silences_found` counts all.
 
     `missing_sessions`: sessions within the span without a single bar. `absent`: by symbol the sessions between its
     first and its last without a bar, though others traded. `expected` and `held` count regular bars of symbols on the
@@ -53,6 +56,7 @@ class Gaps(msgspec.Struct, frozen=True, kw_only=True):
     missing_sessions: tuple[date, ...]
     absent: dict[str, tuple[date, ...]]
     silences: tuple[Silence, ...]
+    silences_found: int
     expected: int
     held: int
 
@@ -67,10 +71,17 @@ class Gaps(msgspec.Struct, frozen=True, kw_only=True):
         return not self.missing_sessions and not self.recording_holes
 
 
-def find_gaps(path: str | Path, *, symbol: str | None = None, least_bars: int | None = None) -> Gaps:
-    """Every hole of the file, or of one symbol in it. `least_bars` None: what makes a quarter of an hour, at least 2.
+def find_gaps(
+    path: str | Path,
+    *,
+    symbol: str | None = None,
+    least_bars: int | None = None,
+    progress: Progress = unseen,
+) -> Gaps:
+    """Every hole of a bar file or store, or of one symbol in it. `least_bars` None: a quarter of an hour, at least 2.
 
-    Raises DataRefused for a file that no session can be made of, and for a symbol that is not in it.
+    Some sessions are held at a time. Raises DataRefused for a file that no session can be made of, and for a symbol
+    that is not in it.
     """
     source = open_bar_path(path)
     try:
@@ -79,19 +90,23 @@ def find_gaps(path: str | Path, *, symbol: str | None = None, least_bars: int | 
     except CalendarUnknown as error:
         raise DataRefused([refusal("calendar_unknown", f"{error}.", str(path))]) from None
     seen: list[pl.DataFrame] = []
-    silences: list[Silence] = []
+    longest = _Longest()
     interval_s: int | None = None
+    total = int(dates["rows"].sum())
+    done = 0
     for days in session_batches(calendar, dates):
+        progress(f"looking for gaps, {days[0]}", done, total)
         windows = [calendar.session_window(day) for day in days]
         end = calendar.session_window(calendar.next_session(days[-1])).day_starts_at
         rows = source.read(windows[0].day_starts_at, end)
         if rows.is_empty():
             continue
+        done += rows.height
         sifted = sift(rows, windows, source.file, interval_s=interval_s)
         interval_s = sifted.grid.interval_s
         regular = sifted.good.filter(pl.col("part") == REGULAR).select("symbol", "session_no", "slot")
         least = _least(least_bars, interval_s)
-        silences += _silences(regular, windows, sifted, least, symbol)
+        longest.take(_silences(regular, windows, sifted, least, symbol))
         seen.append(_held(regular, windows, sifted))
     held = pl.concat(seen) if seen else pl.DataFrame()
     if held.is_empty() or interval_s is None:
@@ -113,10 +128,32 @@ def find_gaps(path: str | Path, *, symbol: str | None = None, least_bars: int | 
         least_bars=_least(least_bars, interval_s),
         missing_sessions=tuple(missing),
         absent=_absent(mine, traded),
-        silences=tuple(sorted(silences, key=lambda s: (-s.bars, s.symbol, s.begins))),
+        silences=longest.silences(),
+        silences_found=longest.found,
         expected=int(mine["boundaries"].sum()),
         held=int(mine["bars"].sum()),
     )
+
+
+class _Longest:
+    """Silences as they are found: all are counted, and of single symbols the longest are kept."""
+
+    def __init__(self) -> None:
+        self.found = 0
+        self._holes: list[Silence] = []
+        self._kept: list[Silence] = []
+
+    def take(self, silences: Sequence[Silence]) -> None:
+        self.found += len(silences)
+        self._holes += [silence for silence in silences if not silence.symbol]
+        self._kept = sorted([*self._kept, *(s for s in silences if s.symbol)], key=_longest_first)[:_KEPT]
+
+    def silences(self) -> tuple[Silence, ...]:
+        return tuple(sorted([*self._holes, *self._kept], key=_longest_first))
+
+
+def _longest_first(silence: Silence) -> tuple[int, str, datetime]:
+    return -silence.bars, silence.symbol, silence.begins
 
 
 def _least(asked: int | None, interval_s: int) -> int:
@@ -140,10 +177,11 @@ def _absent(held: pl.DataFrame, traded: Sequence[date]) -> dict[str, tuple[date,
         pl.col("date").min().alias("first"), pl.col("date").max().alias("last"), n=pl.len()
     )
     absent: dict[str, tuple[date, ...]] = {}
+    by_symbol = held.partition_by("symbol", as_dict=True)
     for symbol, first, last, count in spans.sort("symbol").rows():
         span = traded[numbers[first] : numbers[last] + 1]
         if len(span) > count:
-            there = set(held.filter(pl.col("symbol") == symbol)["date"].to_list())
+            there = set(by_symbol[(symbol,)]["date"].to_list())
             absent[symbol] = tuple(day for day in span if day not in there)
     return absent
 

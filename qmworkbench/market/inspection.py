@@ -1,6 +1,6 @@
 """A whole bar file looked at: what it holds and what is wrong with it (§5 Data Check)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,7 @@ import polars as pl
 from qmworkbench.market.calendars import CalendarUnknown, MarketHours, SessionCalendar
 from qmworkbench.market.checks import Sifted, sift
 from qmworkbench.market.findings import (
+    SAMPLE_ROWS,
     DataRefused,
     Finding,
     Severity,
@@ -21,12 +22,20 @@ from qmworkbench.market.findings import (
 )
 from qmworkbench.market.grid import AFTER_CLOSE, PRE_OPEN, REGULAR
 from qmworkbench.market.observations import stopped_symbols
-from qmworkbench.market.schema import BarSource, open_parquet
+from qmworkbench.market.schema import BarSource
 from qmworkbench.market.series_checks import Series
+from qmworkbench.market.store.reading import StoreSource, open_bar_path
 
 # Sessions are looked at in batches of about this many rows, so that a file larger than memory can be
 # inspected.
 _BATCH_ROWS: Final = 4_000_000
+_SAMPLE: Final = 10
+# How far something long is: what it does, how much of it is done, and of how much.
+Progress = Callable[[str, int, int], None]
+
+
+def unseen(_what: str, _done: int, _of: int) -> None:
+    """Progress that nobody looks at."""
 
 
 class SessionCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +82,7 @@ class _Tally:
         self.notes: dict[str, Finding] = {}
         self.last_seen: dict[str, date] = {}
         self.stops: list[str] = []
+        self.stopped = 0
         self.uneven: list[str] = []
         self.rows = 0
         self.first_ts: datetime | None = None
@@ -82,15 +92,22 @@ class _Tally:
         self.quotes = False
 
 
-def inspect(path: str | Path) -> Inspection:
-    """Looks at every row of a bar file. Never raises for what the file holds: a refusal is a finding too."""
+def inspect(path: str | Path, progress: Progress = unseen) -> Inspection:
+    """Looks at every row of a bar file or store. Never raises for what it holds: a refusal is a finding too.
+
+    A store's parts are held against their hashes first, and a damaged one refuses it.
+    """
     tally, calendar = _Tally(), None
     try:
-        source = open_parquet(path)
+        source = open_bar_path(path)
         calendar = source.market()
+        if isinstance(source, StoreSource):
+            _demand_whole(source, progress)
         _take_timeless(source, tally)
         dates = source.trading_dates(calendar)
+        total = int(dates["rows"].sum())
         for batch in session_batches(calendar, dates):
+            progress(f"checking {batch[0]}", tally.rows, total)
             _take_batch(source, calendar, batch, tally)
         held = dates["date"].to_list()
         findings = [*source.notes, *tally.notes.values(), *_aside(tally, source.file)]
@@ -111,6 +128,21 @@ def inspect(path: str | Path) -> Inspection:
         sessions=tuple(tally.counts),
         findings=tuple(findings),
     )
+
+
+def _demand_whole(store: StoreSource, progress: Progress) -> None:
+    """Every part and its manifest as they were written, or DataRefused that names each that is not."""
+    faults: list[Finding] = []
+    for number, part in enumerate(store.manifest.parts):
+        progress(f"hashing {part.key}", number, len(store.manifest.parts))
+        fault = store.fault(part)
+        try:
+            store.part_manifest(part)
+        except DataRefused as error:
+            faults += error.findings
+        faults += [fault] if fault is not None else []
+    if faults:
+        raise DataRefused(faults)
 
 
 def session_batches(calendar: SessionCalendar, dates: pl.DataFrame) -> Iterable[list[date]]:
@@ -195,7 +227,9 @@ def _count(sifted: Sifted, windows: Sequence[MarketHours], tally: _Tally) -> Non
             tally.uneven.append(str(hours.date))
         if (number,) in regular:
             stops = stopped_symbols(regular[(number,)], sifted.grid, hours)
-            tally.stops += [f"{symbol} on {hours.date} at {at:%H:%M} UTC" for symbol, at in sorted(stops.items())]
+            tally.stopped += len(stops)
+            named = [f"{symbol} on {hours.date} at {at:%H:%M} UTC" for symbol, at in sorted(stops.items())]
+            tally.stops += named[: _SAMPLE - len(tally.stops)]
     last_seen = sifted.good.group_by("symbol").agg(pl.col("session_no").max())
     for symbol, number in last_seen.iter_rows():
         tally.last_seen[symbol] = windows[number].date
@@ -227,8 +261,10 @@ def _notes(calendar: SessionCalendar, tally: _Tally, dates: Sequence[date], file
             message = f"{len(missing)} sessions within its span have no bar in regular hours: {listed(missing)}."
             found.append(note("empty_day", message, file, remedy="Fetch these days again if you want to trade them."))
     if tally.stops:
-        message = f"{len(tally.stops)} times a symbol stopped in mid-session: {listed(tally.stops)}."
-        found.append(note("symbol_stops", message, file, sample=tally.stops[:10]))
+        more = tally.stopped - len(tally.stops[:SAMPLE_ROWS])
+        named = f"{listed(tally.stops[:SAMPLE_ROWS])}{f' and {more:,} more' if more else ''}"
+        message = f"{tally.stopped} times a symbol stopped in mid-session: {named}."
+        found.append(note("symbol_stops", message, file, sample=tally.stops))
     if dates and tally.last_seen:
         end = max(tally.last_seen.values())
         ended = [f"{symbol} after {day}" for symbol, day in sorted(tally.last_seen.items()) if day < end]

@@ -172,7 +172,7 @@ def gaps(checked: DataChecked) -> Html:
     names = [column.key for column in columns]
     rows: list[dict[str, Any]] = [{name: getattr(one, name) for name in names} for one in found.silences[:_LONGEST]]
     listed = table(rows, columns, empty=f"No silence of {found.least_bars} bars or more.")
-    count = f"{len(found.silences):,} silences of {found.least_bars} bars and more; the longest first."
+    count = f"{found.silences_found:,} silences of {found.least_bars} bars and more; the longest first."
     return section("Gaps", said, listed, note=count)
 
 

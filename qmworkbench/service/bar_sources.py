@@ -46,7 +46,7 @@ def open_bars(
     if not (path.exists() or path.suffix or len(path.parts) > 1):
         shelved = Shelf(data).find(given)
         if shelved is None:
-            names = ", ".join(line.name for line in Shelf(data).lines()) or "nothing yet"
+            names = ", ".join(Shelf(data).names()) or "nothing yet"
             raise _refused(
                 "source_unknown", f"nothing is called that; the shelf has {names}.", given, f"Give {_KINDS}."
             )

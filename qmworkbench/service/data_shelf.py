@@ -1,10 +1,12 @@
-"""The shelf of added market data: bar files under DATA/added, each with source, licence and hash on record (§5).
+"""The shelf of added market data: bar files and bar stores under DATA/added, with source, licence and hash (§5).
 
-A file appears whole, then its line in the catalog; a name is never given to other content. Git ignores the shelf.
+A file appears whole, then its line in the catalog; a name is never given to other content. A store is a directory with
+a manifest of its own. Git ignores the shelf.
 """
 
 import hashlib
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +22,7 @@ from qmworkbench.market.bars import inspect
 from qmworkbench.market.findings import DataRefused
 from qmworkbench.market.inspection import Inspection
 from qmworkbench.market.schema import COLUMNS
+from qmworkbench.market.store.manifest import MANIFEST, is_store
 from qmworkbench.storage.atomic import appearing, write_whole
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
@@ -90,8 +93,28 @@ class Shelf:
             ) from None
 
     def find(self, name: str) -> Path | None:
-        """The bar file of that name, None where there is none."""
+        """The bar file or bar store of that name, None where there is none."""
+        if _NAME.fullmatch(name) and is_store(self.folder / name):
+            return self.folder / name
         return next((self.folder / line.file for line in self.lines() if line.name == name), None)
+
+    def stores(self) -> tuple[str, ...]:
+        """The names of the bar stores, in alphabetical order."""
+        inside = self.folder.iterdir() if self.folder.is_dir() else ()
+        return tuple(sorted(entry.name for entry in inside if is_store(entry)))
+
+    def names(self) -> tuple[str, ...]:
+        """Everything on the shelf by name."""
+        return tuple(sorted([*self.stores(), *(line.name for line in self.lines())]))
+
+    def place_of_store(self, name: str) -> Path:
+        """Where the bar store of that name lies or will lie. Raises ShelfRefused for a name that is none or is taken
+        by a file.
+        """
+        self._demand_name(name)
+        if any(line.name == name for line in self.lines()):
+            raise ShelfRefused(f"{name} is a file on the shelf, not a store: choose another name for the store")
+        return self.folder / name
 
     def add(self, name: str, bars: pl.DataFrame, origin: Provenance, at: datetime) -> Added:
         """Put bars on the shelf. The same content under its name again changes nothing.
@@ -99,8 +122,9 @@ class Shelf:
         Raises ShelfRefused for a name that is no name or bears other content, DataRefused for bars that no session can
         be made of; then nothing is left behind.
         """
-        if not _NAME.fullmatch(name):
-            raise ShelfRefused(f"{name!r} is no name for data: use 1 to 60 of a-z 0-9 . _ - and start with a letter")
+        self._demand_name(name)
+        if is_store(self.folder / name):
+            raise ShelfRefused(f"{name} is a bar store: add to it with --store {name}, or choose another --name")
         known = {line.name: line for line in self.lines()}
         packed = _packed(bars)
         digest = hashlib.sha256(packed).hexdigest()
@@ -125,16 +149,20 @@ class Shelf:
             self._keep({**known, name: line})
         return Added(line=line, found=found, already=there is not None)
 
-    def remove(self, name: str) -> Shelved:
-        """Take a file off the shelf. Raises ShelfRefused where there is none of that name."""
+    def remove(self, name: str) -> str:
+        """Take a file or a store off the shelf. Raises ShelfRefused where there is none of that name."""
         known = {line.name: line for line in self.lines()}
+        if name in self.stores():
+            (self.folder / name / MANIFEST).unlink()  # first: without it the rest counts for nothing
+            shutil.rmtree(self.folder / name)
+            return name
         if name not in known:
-            raise ShelfRefused(f"{name!r} is not on the shelf: it has {', '.join(sorted(known)) or 'nothing'}")
+            raise ShelfRefused(f"{name!r} is not on the shelf: it has {', '.join(self.names()) or 'nothing'}")
         line = known.pop(name)
         # The catalog first: a line without its file would promise what is not there.
         self._keep(known)
         (self.folder / line.file).unlink(missing_ok=True)
-        return line
+        return name
 
     def changed(self, line: Shelved) -> str:
         """What is wrong with a file on the shelf; "" where it is as it was added."""
@@ -142,6 +170,11 @@ class Shelf:
         if not path.exists():
             return "the file is gone"
         return "" if file_hash(path) == line.sha256 else "the file was changed since it was added"
+
+    @staticmethod
+    def _demand_name(name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise ShelfRefused(f"{name!r} is no name for data: use 1 to 60 of a-z 0-9 . _ - and start with a letter")
 
     def _keep(self, lines: dict[str, Shelved]) -> None:
         ordered = [lines[name] for name in sorted(lines)]

@@ -151,6 +151,10 @@ class StoreSource(BarSource):
             self._verified.add(part.file)
         return fault
 
+    def missed(self) -> list[Finding]:
+        """What a look at the directory shows: parts that are gone, or of another size."""
+        return [fault for part in self.manifest.parts if (fault := self._misses(part)) is not None]
+
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _of(self, parts: Iterable[Part]) -> pl.LazyFrame:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -16,6 +16,7 @@ import polars as pl
 from qmworkbench.market.calendars import CalendarUnknown, SessionCalendar
 from qmworkbench.market.checks import sift
 from qmworkbench.market.findings import DataRefused, refusal
+from qmworkbench.market.inspection import Progress, unseen
 from qmworkbench.market.schema import trading_date
 from qmworkbench.market.store.manifest import (
     MANIFEST,
@@ -42,8 +43,6 @@ from qmworkbench.storage.atomic import sync_directory, write_whole
 from qmworkbench.storage.refused import StoreInUse
 from qmworkbench.storage.writer_lock import WriterLock
 
-# How far an addition is: what it does, how much of it is done, and of how much.
-Progress = Callable[[str, int, int], None]
 _ADDING: Final = ".adding"
 _PART_FILE: Final = re.compile(r"(\d{4}(-\d\d){0,2}|actions)-[0-9a-f]{12}\.(parquet|json)")
 
@@ -81,7 +80,7 @@ class Outcome:
     actions: bool
 
 
-def add(path: Path, given: Path, terms: Terms, at: datetime, progress: Progress = lambda *_: None) -> Outcome:
+def add(path: Path, given: Path, terms: Terms, at: datetime, progress: Progress = unseen) -> Outcome:
     """Add a bar file, or every bar file of a directory, to the store at `path`, which begins with its first addition.
 
     Memory is bounded by a block of rows and one part, whatever the files' size. Until the store's manifest is replaced,

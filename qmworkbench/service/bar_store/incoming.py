@@ -43,6 +43,11 @@ def bar_files(given: Path) -> list[Path]:
     return inside
 
 
+def symbol_of(path: Path, asked: str | None) -> str | None:
+    """The instrument of a text file that names none: as asked for, or the file's own name up to its first dot."""
+    return path.name.partition(".")[0] if asked == BY_FILE_NAME else asked
+
+
 def blocks_of(path: Path, reading: TextReading) -> Iterator[pl.DataFrame]:
     """A file's rows in the documented schema, in its order, a block at a time; `spread` where it knows quotes.
 
@@ -51,7 +56,7 @@ def blocks_of(path: Path, reading: TextReading) -> Iterator[pl.DataFrame]:
     if path.suffix == ".parquet":
         found = open_parquet(path).blocks(BLOCK_ROWS)
     else:
-        symbol = path.name.partition(".")[0] if reading.symbol == BY_FILE_NAME else reading.symbol
+        symbol = symbol_of(path, reading.symbol)
         found = text_blocks(path, kind=reading.kind, symbol=symbol, zone=reading.zone)
     for rows in found:
         lost = rows.filter(pl.col("symbol").is_null() | pl.col("ts").is_null() | (pl.col("symbol") == ""))

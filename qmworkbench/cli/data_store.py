@@ -1,0 +1,148 @@
+"""`qm data add --store`, and how `qm data` tells of a bar store and of how far it is (§5 Data Check)."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qmworkbench.cli.failures import Cannot
+from qmworkbench.cli.output import Output
+
+if TYPE_CHECKING:
+    from qmworkbench.market.store.manifest import Manifest
+    from qmworkbench.service.bar_store.adding import Outcome, Terms
+    from qmworkbench.service.data_shelf import Shelf
+
+_PIPED_STEPS = 10
+
+
+@contextmanager
+def progress(out: Output) -> Iterator[Callable[[str, int, int], None]]:
+    """How far something long is: a bar where people look, a line each tenth where they do not."""
+    if not sys.stderr.isatty():
+        said = ""
+
+        def line(what: str, done: int, of: int) -> None:
+            nonlocal said
+            step = f"{what.split(' ', maxsplit=1)[0]} {done * _PIPED_STEPS // max(of, 1) * 100 // _PIPED_STEPS} %"
+            if step != said:
+                out.say(f"{step}: {what} …")
+            said = step
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as shown:
+        task = shown.add_task("", total=None)
+        yield lambda what, done, of: shown.update(task, description=what, completed=done, total=of)
+
+
+def terms_of(
+    *, cut: str | None, prices: str | None, actions: Path | None, replace: bool, source: str, licence: str, text: Any
+) -> "Terms":
+    """The terms of an addition as they were typed. Raises Cannot."""
+    from qmworkbench.market.store.manifest import Cut, Prices
+    from qmworkbench.service.bar_store.adding import Terms
+
+    def one_of(kind: Any, given: str | None, flag: str) -> Any:
+        known = [str(member.value) for member in kind]
+        if given is not None and given not in known:
+            raise Cannot(f"{flag} {given} is not known", f"give one of {', '.join(known)}")
+        return None if given is None else kind(given)
+
+    return Terms(
+        cut=one_of(Cut, cut, "--by"),
+        prices=one_of(Prices, prices, "--prices"),
+        source=source,
+        licence=licence,
+        replace=replace,
+        actions=actions,
+        text=text,
+    )
+
+
+def add_to_store(out: Output, shelf: "Shelf", name: str, given: Path, terms: "Terms") -> None:
+    """Add files to the store of that name on the shelf, and tell what became of it."""
+    from qmworkbench.service.bar_store.adding import add, described
+    from qmworkbench.service.data_shelf import now
+
+    path = shelf.place_of_store(name)
+    with progress(out) as told:
+        outcome = add(path, given, terms, now(), told)
+    out.result({"store": name, "path": path, **described(outcome)}, lambda: _told(out, name, path, outcome))
+
+
+def _told(out: Output, name: str, path: Path, outcome: "Outcome") -> None:
+    manifest, addition = outcome.manifest, outcome.addition
+    if addition is None:
+        out.line(f"{name} has all of it already: nothing was changed")
+    else:
+        replaced = f", {addition.replaced:,} replaced" if addition.replaced else ""
+        out.line(
+            f"{name}: {addition.new_rows:,} new bars{replaced} of {sum(file.rows for file in addition.files):,} read "
+            f"from {len(addition.files):,} files, {len(outcome.parts):,} parts written"
+        )
+    if outcome.known and addition is not None:
+        out.line(f"  {len(outcome.known):,} files were added before")
+    if outcome.actions and manifest.actions is not None:
+        out.line(f"  {manifest.actions.rows:,} corporate actions are kept with it; no price was changed")
+    out.line(f"  {summary(manifest)}")
+    out.line(f"  {path}")
+    if manifest.parts:
+        out.line(f"trade on it: qm day --data {name} --date {max(manifest.parts[-1].dates)}")
+
+
+def summary(manifest: "Manifest") -> str:
+    """A store in one line."""
+    span = f"{manifest.parts[0].first_ts:%Y-%m-%d} to {manifest.parts[-1].last_ts:%Y-%m-%d}" if manifest.parts else "–"
+    most = max((part.symbols for part in manifest.parts), default=0)
+    return (
+        f"{manifest.rows:,} bars of {manifest.interval_s} s in {len(manifest.parts):,} parts by {manifest.cut.value}, "
+        f"{span}, up to {most:,} symbols, {manifest.market}, prices {manifest.prices.value}, "
+        f"{manifest.bytes / 1e6:,.1f} MB"
+    )
+
+
+def listed_store(shelf: "Shelf", name: str) -> tuple[dict[str, Any], list[str]]:
+    """A store's line in `qm data list`, as data and as cells. Sizes are looked at; hashes are `qm data check`'s."""
+    from qmworkbench.market.findings import DataRefused
+    from qmworkbench.market.store.reading import open_store
+
+    path = shelf.folder / name
+    try:
+        store = open_store(path)
+    except DataRefused as error:
+        state = error.findings[0].message
+        return {"store": name, "state": state}, [name, "", "", "", "", "", "", "", "", state]
+    manifest = store.manifest
+    wrong = store.missed()
+    state = f"{len(wrong)} parts are gone or cut short: qm data check {name}" if wrong else "as added, by size"
+    sources = sorted({addition.source for addition in manifest.additions})
+    licences = sorted({addition.licence for addition in manifest.additions if addition.licence})
+    most = max((part.symbols for part in manifest.parts), default=0)
+    first, last = (manifest.parts[0].first_ts, manifest.parts[-1].last_ts) if manifest.parts else (None, None)
+    data = {
+        "store": name,
+        "market": manifest.market,
+        "interval_s": manifest.interval_s,
+        "rows": manifest.rows,
+        "bytes": manifest.bytes,
+        "parts": len(manifest.parts),
+        "cut": manifest.cut,
+        "prices": manifest.prices,
+        "actions": manifest.actions.rows if manifest.actions else 0,
+        "most_symbols": most,
+        "first_ts": first,
+        "last_ts": last,
+        "additions": manifest.additions,
+        "state": state,
+    }
+    cells = [
+        name, manifest.market, str(manifest.interval_s), f"{manifest.rows:,}", f"{most:,}", f"{first:%Y-%m-%d}" if first
+        else "", f"{last:%Y-%m-%d}" if last else "", "; ".join(sources), "; ".join(licences) or "not said", state,
+    ]  # fmt: skip
+    return data, cells
