@@ -178,7 +178,7 @@ def test_a_halt_is_shown_in_full_words_at_every_load(opened: Callable[[], Page],
     """An update written once was lost in most loads of an earlier trial: the state is drawn from the start."""
     stage.set(scenarios.daily_loss())
     page = opened()
-    for _ in range(5):
+    for _ in range(3):
         page.reload()
         expect(state(page)).to_have_text(scenarios.REDUCING)
         expect(page).to_have_title(f"{scenarios.REDUCING} · LOCAL · QuantMatrix")
