@@ -100,6 +100,7 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
     "leg_adoption": ("qmworkbench/trading/leg_adoption.py", _OMS),
     "duplicates": ("qmworkbench/trading/duplicates.py", _OMS),
     "fold_fills": ("qmworkbench/trading/fold_fills.py", _OMS),
+    "fold_orders": ("qmworkbench/trading/fold_orders.py", ("tests/trading/test_fold_orders.py", *_OMS)),
     "order_queries": ("qmworkbench/trading/order_queries.py", _OMS),
     "order_timeouts": ("qmworkbench/trading/order_timeouts.py", _OMS),
     "order_control": ("qmworkbench/trading/order_control.py", ("tests/trading/test_order_control_rules.py", _HANDS)),
