@@ -33,9 +33,10 @@ def cancel(decision: Decision, event: CommandReceived, command: commands.CancelO
         )
     exits.cancel_all(decision, [order], f"{event.operator}: {command.reason}")
     held = state.position(order.strategy_id, order.symbol)
-    bare = order.leg is Leg.STOP and held is not None
-    warning = f"; {order.symbol} {held.qty} is held without that stop" if bare and held is not None else ""
-    return f"{order.cl_ord_id} ({order.leg} {order.symbol}) asked to cancel{warning}"
+    said = f"{order.cl_ord_id} ({order.leg} {order.symbol}) asked to cancel"
+    if order.leg is Leg.STOP and held is not None:
+        said += f"; {order.symbol} {held.qty} is held without that stop"
+    return said
 
 
 def replace(decision: Decision, event: CommandReceived, command: commands.ReplaceOrder) -> str:
@@ -104,7 +105,7 @@ def _working(state: State, cl_ord_id: str) -> Order:
 def _held(state: State, strategy_id: str, symbol: str) -> Position:
     demand_session(state)
     held = state.position(strategy_id, symbol)
-    if held is not None and held.qty != 0:
+    if held is not None:
         return held
     owners = [p.strategy_id for p in state.holders(symbol)]
     who = f"it is held by {', '.join(owners)}" if owners else "nobody holds it here"
