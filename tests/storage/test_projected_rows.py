@@ -28,12 +28,12 @@ def projector(tmp_path: Path) -> Iterator[Projector]:
 
 def _many_blocks(count: int) -> list[Event]:
     """Every symbol is blocked, then every one is blocked for another reason, then every second one is let go."""
-    told = {"scope": BlockScope.PERMANENT, "by": "ann"}
+    forever = BlockScope.PERMANENT
     symbols = [f"S{n:05d}" for n in range(count)]
     at = OPEN + timedelta(minutes=1)
     return [
-        *(SymbolBlocked(at=OPEN, symbol=symbol, reason="odd", **told) for symbol in symbols),
-        *(SymbolBlocked(at=at, symbol=symbol, reason="odder", **told) for symbol in symbols),
+        *(SymbolBlocked(at=OPEN, symbol=symbol, reason="odd", scope=forever, by="ann") for symbol in symbols),
+        *(SymbolBlocked(at=at, symbol=symbol, reason="odder", scope=forever, by="ann") for symbol in symbols),
         *(SymbolUnblocked(at=at, symbol=symbol, by="ann", reason="fine") for symbol in symbols[::2]),
     ]
 
