@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qmworkbench.cli.day_options import Kept, store_flags
 from qmworkbench.cli.failures import CommandRefused
 from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, config_of
 from qmworkbench.cli.output import begin
@@ -40,13 +41,16 @@ def backup(
 def restore(
     given: Given,
     check: Annotated[bool, typer.Option("--check", help="Only say whether the backup is whole.")] = False,
+    store: Kept = None,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
     """Make the book of a backup anew, where no book of that name is; the backup is checked first, file by file.
 
-    The broker has gone on since: the next start recovers and reconciles before any entry.
+    Its journal then lies where a new book's would, whichever store the backup was taken from. The broker has gone on
+    since: the next start recovers and reconciles before any entry.
     """
+    from qmworkbench.service.stores import store_of
     from qmworkbench.storage import backup as backups
     from qmworkbench.storage.paths import BookPaths
 
@@ -59,11 +63,12 @@ def restore(
         if wrong:
             raise CommandRefused(f"{given} is not whole: {'; '.join(wrong[:3])}", "use another backup")
         return
-    settings = config_of(manifest.book, manifest.environment, config)
+    settings = config_of(manifest.book, manifest.environment, config, store_flags(store, None))
     paths = BookPaths.under(settings.resolved("paths.data"), manifest.environment, manifest.book)
     with out.working("restoring"):
-        backups.restore(given, paths)
-    text = f"{paths.root}: {_said(manifest)}; the next start reconciles with the broker before any entry"
+        backups.restore(given, paths, store=store_of(settings))
+    where = f"{paths.root}, journal in {settings.settings.store.kind}"
+    text = f"{where}: {_said(manifest)}; the next start reconciles with the broker before any entry"
     out.result({"book": paths.root, "manifest": manifest}, lambda: out.line(text))
 
 

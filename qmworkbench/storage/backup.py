@@ -26,7 +26,7 @@ from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissing
 from qmworkbench.storage.sqlite import connect_readonly, connect_writer
 from qmworkbench.storage.sqlite_sink import SqliteSink
-from qmworkbench.storage.stores import open_reader, store_of
+from qmworkbench.storage.stores import SQLITE, Store, open_journal, open_reader, shown, store_of
 
 MANIFEST: Final = "manifest.json"
 LAYOUT: Final = 1
@@ -227,11 +227,14 @@ def _differs(backup: Path, expected: Kept) -> str:
     return "" if found == expected else f"is not what was copied ({found.size} bytes, {expected.size} were)"
 
 
-def restore(backup: Path, paths: BookPaths, *, progress: Progress = lambda n, of: None) -> Manifest:
+def restore(
+    backup: Path, paths: BookPaths, *, store: Store = SQLITE, progress: Progress = lambda n, of: None
+) -> Manifest:
     """Make the book anew from a backup, where no book is; all of it or nothing. Returns what was restored.
 
-    The broker has gone on since: the next start recovers and reconciles before any entry. Raises StorageRefused where a
-    book is there already, StoreMissing, StoreDamaged.
+    Its journal lies in `store` from then on, wherever it lay before: the same records in the same chain, which is
+    walked once more where they were put into a database. The broker has gone on since: the next start recovers and
+    reconciles before any entry. Raises StorageRefused where a book is there already, StoreMissing, StoreDamaged.
     """
     manifest, wrong = check(backup)
     if wrong:
@@ -241,7 +244,11 @@ def restore(backup: Path, paths: BookPaths, *, progress: Progress = lambda n, of
     unfinished = paths.root.with_name(paths.root.name + ".unfinished")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
-        _laid_out(backup, unfinished, manifest.files, progress)
+        into_database = store.kind != "sqlite"
+        files = [one for one in manifest.files if not (into_database and one.path == "journal.db")]
+        _laid_out(backup, unfinished, files, progress)
+        if into_database:
+            _adopted(backup / "journal.db", BookPaths(unfinished), store, manifest)
         if paths.root.exists():
             paths.root.rmdir()
         unfinished.rename(paths.root)
@@ -249,7 +256,22 @@ def restore(backup: Path, paths: BookPaths, *, progress: Progress = lambda n, of
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise StorageRefused(f"{paths.root} cannot be written ({error.strerror or error}): make room for it") from error
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     return manifest
+
+
+def _adopted(source: Path, paths: BookPaths, store: Store, manifest: Manifest) -> None:
+    """The backup's records in a new place of a database, proved to be what the backup held. Raises StoreDamaged."""
+    with JournalReader(source) as reader, open_journal(paths, book=manifest.book, store=store) as journal:
+        for stream in STREAMS:
+            for rows in _batches(reader.rows(stream)):
+                journal.adopt(stream, rows)
+        journal.sync_telemetry()
+        found = journal.verify()
+    if found != manifest.heads:
+        raise StoreDamaged(f"{shown(paths)} ends at {found} and the backup says {manifest.heads}: try again")
 
 
 def _laid_out(backup: Path, into: Path, files: Sequence[Kept], progress: Progress) -> None:

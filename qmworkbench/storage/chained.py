@@ -11,6 +11,7 @@ from itertools import starmap
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from qmworkbench.domain import chain
 from qmworkbench.domain.chain import GENESIS, Record, link
 from qmworkbench.domain.events import SCHEMA_VERSION, Event, encode
 from qmworkbench.ports import HeadMoved, JournalFailed
@@ -98,14 +99,24 @@ class ChainedJournal(ABC, Generic[C]):
 
     def append(self, events: Sequence[Event], *, expected: int | None = None) -> int:
         """Queue decisions in order; returns the last sequence. Effects await sync(). Raises HeadMoved where the head is
-        not at `expected`, JournalFailed, and ValueError for a time that is not aware UTC or an event of the other stream; then
-        nothing was queued.
+        not at `expected`, JournalFailed, and ValueError for a time that is not aware UTC or an event of the other
+        stream; then nothing was queued.
         """
         return self._append("decisions", events, expected)
 
     def append_telemetry(self, events: Sequence[Event]) -> None:
         """Queue telemetry; durable with the next commit, never waited for. Raises as append() does."""
         self._append("telemetry", events)
+
+    def adopt(self, stream: str, rows: Sequence[Row]) -> None:
+        """Queue records of another store as they are stored there, at the tail: for a book that is made anew. Raises
+        ChainBroken where they do not follow, JournalFailed.
+        """
+        with self._chaining:
+            self._heads[stream] = chain.verify(
+                map(journal_file.record_of, rows), prev_seq=self._heads[stream][0], prev_hash=self._heads[stream][1]
+            )
+            self._writer.put(stream, list(rows))
 
     def sync(self) -> int:
         """Wait until every appended decision is on disk; returns durable_seq. Raises JournalFailed."""

@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 from qmworkbench.cli.exit_codes import Exit
-from tests.cli.books import answer, book_in, qm
+from qmworkbench.storage.stores import store_of
+from tests import servers
+from tests.cli.books import SESSION, answer, book_in, qm
 
 
 def test_a_closed_book_is_backed_up_checked_and_comes_back(closed_home: Path) -> None:
@@ -29,6 +31,30 @@ def test_a_closed_book_is_backed_up_checked_and_comes_back(closed_home: Path) ->
     spoilt = qm(closed_home, "restore", str(made), "--check")
     assert spoilt.returncode == Exit.NO_GO
     assert "journal.db cannot be read" in spoilt.stderr
+
+
+def test_a_book_moves_into_postgres_and_back_by_its_backup_with_every_journal_command(closed_home: Path) -> None:
+    """`qm journal verify|tail|export|anchor`, `qm backup`: they ask for a book, not for where it lies."""
+    signed = qm(closed_home, "journal", "anchor", "--sign")
+    assert signed.returncode == Exit.OK, signed.stderr
+    at_first = told_of(closed_home)
+    assert at_first[1].count("\n") == 3
+    for store in ("postgres", "sqlite"):
+        made = answer(qm(closed_home, "backup", "--to", str(closed_home / f"before-{store}"), "--json"))["backup"]
+        shutil.rmtree(book_in(closed_home).root)
+        back = qm(closed_home, "restore", made, "--store", store, QM_SERVERS__POSTGRES=servers.postgres().dsn())
+        assert back.returncode == Exit.OK, back.stderr
+        assert f"journal in {store}" in back.stdout
+        assert store_of(book_in(closed_home)).kind == store
+        assert told_of(closed_home) == at_first
+        assert "the journal holds what was anchored at" in qm(closed_home, "journal", "anchor").stdout
+
+
+def told_of(home: Path) -> tuple[object, str, str]:
+    """What a book's record says: its heads, proved, its last fills, and every line of it."""
+    tail = ("journal", "tail", "-n", "3", "--type", "fill.recorded", "--session", SESSION)
+    heads = answer(qm(home, "journal", "verify", "--json"))["heads"]
+    return heads, qm(home, *tail).stdout, qm(home, "journal", "export").stdout
 
 
 def test_a_directory_that_is_no_backup_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from qmworkbench.cli.exit_codes import Exit
-from tests.cli.books import answer, book_in, qm
+from tests.cli.books import SESSION, answer, book_in, qm
 
 
 def test_a_journal_verifies_with_both_heads(closed_home: Path) -> None:
@@ -65,6 +65,18 @@ def test_the_tail_is_the_newest_records_or_those_of_a_kind(closed_home: Path) ->
     assert "session.closed" in newest[-1]
     phases = qm(closed_home, "journal", "tail", "--type", "session.phase_entered", "--json").stdout.splitlines()
     assert [json.loads(line)["event"]["phase"] for line in phases][-2:] == ["review", "closed"]
+    filled = json.loads(qm(closed_home, "journal", "tail", "-n", "1", "--type", "fill.recorded", "--json").stdout)
+    order = filled["event"]["cl_ord_id"]
+    story = qm(closed_home, "journal", "export", "--order", order).stdout.splitlines()
+    assert all(order in line for line in story)
+    kinds = [json.loads(line)["type"] for line in story]
+    assert {"order.intended", "fill.recorded"} <= set(kinds)
+    late = qm(closed_home, "journal", "export", "--order", order, "--after", str(filled["seq"] - 1)).stdout.splitlines()
+    assert late == story[-len(late) :]
+    assert json.loads(late[0])["seq"] == filled["seq"]
+    nobody = qm(closed_home, "journal", "tail", "--session", "main-1999-01-04")
+    assert nobody.returncode == Exit.FAILED
+    assert f"there is no session 'main-1999-01-04' on record; there are {SESSION}" in nobody.stderr
     wrong = qm(closed_home, "journal", "tail", "--stream", "river")
     assert wrong.returncode == Exit.FAILED
     assert "decisions or telemetry" in wrong.stderr
