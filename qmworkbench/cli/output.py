@@ -77,6 +77,26 @@ class Output:
         with Console(file=sys.stderr).status(what):
             yield
 
+    @contextmanager
+    def steps(self, what: str) -> Iterator[Callable[[int, int, str], None]]:
+        """Show how far something long has come: a bar where people look, a line where they do not.
+
+        Yields what is to be told of steps done, steps in all, and what is done next.
+        """
+        if not sys.stderr.isatty():
+            self.say(f"{what} …")
+            yield lambda done, of, next_one: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, of, next_one: bar.update(
+                task, completed=done, total=of, description=f"{what} {next_one}".rstrip()
+            )
+
 
 _outputs: list[Output] = [Output()]
 

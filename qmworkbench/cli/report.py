@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qmworkbench.cli.archive import place_of
 from qmworkbench.cli.exit_codes import Exit
 from qmworkbench.cli.failures import Cannot
 from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, Session, config_of, session_of
 from qmworkbench.cli.output import Output, begin
-from qmworkbench.cli.retention import let_go
+from qmworkbench.cli.retention import let_go, sentence
 
 if TYPE_CHECKING:
     from qmworkbench.reporting.runner import ReportResult
@@ -63,8 +64,8 @@ def nightly(
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
-    """Do what follows a session: verify the journal, compare with the backtest, make the reports, and let go of what is
-    older than its keep.
+    """Do what follows a session: verify the journal, compare with the backtest, make the reports, archive what has
+    closed, and let go of what is older than its keep.
 
     Exit code: the worst of them.
     """
@@ -88,23 +89,46 @@ def nightly(
         requests = [ReportRequest(name=name, parameters=told) for name in ("post_session", "trade_review")]
         made = _made(lambda: run_reports(requests, out_root=found.reports_directory, secrets=found.secrets))
     # Nothing is let go of while the record is in doubt.
-    freed = 0 if broken else let_go(found)
+    kept = "nothing archived or let go of: the record is in doubt" if broken else _keep(found, out)
     code = max(int(Exit.NO_GO) if broken or parity["unexplained_share"] else 0, worst(made))
 
     def human() -> None:
         out.line(f"journal {'does not verify: ' + broken if broken else 'verifies'}")
         out.line(f"against its backtest: {parity['sentence']}")
         _tell(out, made)
-        out.line(f"{freed / 1e6:,.1f} MB of old sessions' bulk let go of ({found.retention().sentence()})")
+        out.line(kept if isinstance(kept, str) else kept["sentence"])
 
     content = {
         "session": chosen, "journal": heads, "journal_broken": broken, "parity": parity, "reports": made,
-        "freed_bytes": freed,
+        "archive": kept,
+        "freed_bytes": 0 if isinstance(kept, str) else kept["freed_bytes"],
         "exit_code": code,
     }  # fmt: skip
     out.result(content, human)
     if code:
         raise typer.Exit(code)
+
+
+def _keep(settings: "Config", out: Output) -> dict[str, Any] | str:
+    """Archive closed sessions and let go of what has aged out; what stands in the way is said, and no more."""
+    from qmworkbench.cli.failures import CommandRefused
+    from qmworkbench.service.lease import LeaseTaken
+    from qmworkbench.storage.refused import StorageRefused
+
+    try:
+        place = place_of(settings, None)
+        archived, done = let_go(settings, place, out, verify=False)
+    except (StorageRefused, CommandRefused, LeaseTaken) as error:
+        return f"nothing archived or let go of: {error}"
+    told = f"{len(archived)} session(s) archived at {place}; {sentence(done, settings.retention().sentence())}"
+    return {
+        "place": str(place),
+        "archived": [one.session_id for one in archived],
+        "kept": done.kept,
+        "freed_bytes": done.freed_bytes,
+        "rows": done.rows,
+        "sentence": told,
+    }
 
 
 def _parity(paths: "BookPaths", session_id: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from qmworkbench.service.config_sources import (
 )
 from qmworkbench.service.config_strategies import left_out_of, strategy_problems
 from qmworkbench.storage.paths import BookPaths
-from qmworkbench.storage.retention import Retention
+from qmworkbench.storage.retention_rules import Retention
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue.costs import VenueModel
 from qmworkbench.venue.financing import Financing
@@ -121,14 +121,30 @@ class Config:
         return below / self.environment.value / f"{self.book}.jsonl"
 
     @property
+    def archive(self) -> str:
+        """Where closed sessions are archived to: a directory, or an object store's address."""
+        place = self.settings.archive.place
+        if place is None:
+            return str(self.resolved("paths.data") / "archive")
+        return place if "://" in place else str(self.resolved("archive.place"))
+
+    @property
     def reports_directory(self) -> Path:
         """Where reports are written, by date and book."""
         return self.resolved("paths.reports")
 
     @property
     def data_file(self) -> Path | None:
-        """The market data file; None: the demo market."""
-        return None if self.settings.data.file is None else self.resolved("data.file")
+        """The market data file or bar store; None: the demo market. A bare name that is no file is one on the shelf."""
+        named = self.settings.data.file
+        if named is None:
+            return None
+        path = self.resolved("data.file")
+        if path.exists() or named.suffix or len(named.parts) > 1:
+            return path
+        from qmworkbench.service.data_shelf import Shelf
+
+        return Shelf(self.resolved("paths.data")).find(str(named)) or path
 
     @property
     def actions_file(self) -> Path | None:

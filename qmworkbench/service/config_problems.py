@@ -1,6 +1,7 @@
 """What is wrong with a configuration, as data: key, value, where it was set, and what to do (§5 Environment Check)."""
 
 import difflib
+import re
 import types
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -18,6 +19,8 @@ from qmworkbench.domain.checks import Check, CheckStatus
 Path_ = tuple[str | int, ...]
 OFF: Final = "off"  # how None is written where a file or an environment has no word for it
 _SHOWN: Final = 60
+_NAMED: Final = re.compile(r"(://)[^/\s]*@")
+_SIGNED: Final = re.compile(r"(://[^?\s]*)\?.+")
 
 
 class ConfigProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,12 +86,17 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | Path):
-        text = f'"{value}"'
+        text = f'"{_plain(str(value))}"'
     elif isinstance(value, list | tuple):
         text = "[" + ", ".join(shown(part) for part in value) + "]"
     else:
         text = str(value).removesuffix(".0") if isinstance(value, float) else str(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _plain(text: str) -> str:
+    """An address without what it should not hold: a user, a password, a signature."""
+    return _SIGNED.sub(r"\1?********", _NAMED.sub(r"\1********@", text))
 
 
 def refusal(problem: str, remedy: str) -> PydanticCustomError:

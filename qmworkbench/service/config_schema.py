@@ -25,6 +25,7 @@ from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.sessions import Environment
 from qmworkbench.service.config_broker import BrokerSection
 from qmworkbench.service.config_halt import HaltSection
+from qmworkbench.service.config_keeping import ArchiveSection, RetentionSection
 from qmworkbench.service.config_orders import OrdersSection
 from qmworkbench.service.config_problems import refusal
 from qmworkbench.service.config_reconciliation import ReconciliationSection
@@ -32,7 +33,6 @@ from qmworkbench.service.config_section import Section, read_value, section_of
 from qmworkbench.service.config_servers import ServersSection, StoreSection
 from qmworkbench.service.config_shorts import ShortsSection
 from qmworkbench.service.redaction import SHORTEST_SECRET
-from qmworkbench.storage.retention import DEFAULT_DAYS
 from qmworkbench.trading.scanner_settings import ScanSettings
 from qmworkbench.venue import costs
 from qmworkbench.venue.financing import Financing
@@ -193,15 +193,6 @@ class FeedSection(Section):
     compute: Literal["incremental", "one-pass"] = "incremental"
 
 
-class RetentionSection(Section):
-    """How many days the bulk of past sessions is kept, by kind; 0 keeps it for good, as the journal always is."""
-
-    radar: int = Field(default=DEFAULT_DAYS["radar"], ge=0)
-    logs: int = Field(default=DEFAULT_DAYS["logs"], ge=0)
-    bars: int = Field(default=DEFAULT_DAYS["bars"], ge=0)
-    quarantine: int = Field(default=DEFAULT_DAYS["quarantine"], ge=0)
-
-
 class ReportsSection(Section):
     """Whether a session makes its reports when it ends."""
 
@@ -247,6 +238,7 @@ class Settings(BaseSettings):
     reconciliation: ReconciliationSection = Field(default_factory=ReconciliationSection)
     analytics: AnalyticsSection = Field(default_factory=AnalyticsSection)
     retention: RetentionSection = Field(default_factory=RetentionSection)
+    archive: ArchiveSection = Field(default_factory=ArchiveSection)
     reports: ReportsSection = Field(default_factory=ReportsSection)
     servers: ServersSection = Field(default_factory=ServersSection)
     store: StoreSection = Field(default_factory=StoreSection)

@@ -8,6 +8,7 @@ It may stand open while a session runs, and opens what a killed process left beh
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -143,8 +144,11 @@ class BookReader:
         """The names of the projected tables (docs/schema.md says what they hold)."""
         return self._tables.names()
 
-    def table(self, name: str, session: str | None = None, *, exact: bool = False) -> pl.DataFrame:
-        """A projected table, of one session where given, in key order.
+    def table(
+        self, name: str, session: str | None = None, *, records: tuple[int, int] | None = None, exact: bool = False
+    ) -> pl.DataFrame:
+        """A projected table in key order: of one session, or made by the records from one number to another, where
+        given.
 
         Decimals become Float64, or stay text with every digit when `exact`. Times are UTC datetimes. Telemetry
         (boundaries, health_samples, processes) is cut to a session by time. The tables follow the journal with a
@@ -156,10 +160,19 @@ class BookReader:
             raise ValueError(f"no table {name!r}; there are {', '.join(self.tables())}")
         migrations.demand_known(self._tables.revision(), f"the tables of {self.paths.root}")
         where, values = self._of_session(name, session)
+        if records is not None:
+            where, values = " WHERE seq BETWEEN ? AND ?", records
         keys = sorted((place, column) for column, _type, place in columns if place)
         order = ", ".join(f'"{column}"' for _place, column in keys)
         rows = self._tables.select(f'SELECT * FROM "{name}"{where} ORDER BY {order}', values)[1]
         return _frame(rows, [(column, kind) for column, kind, _place in columns], exact=exact)
+
+    def together(self) -> AbstractContextManager[None]:
+        """What is read of the tables within is read over one connection: for whoever reads many of them.
+
+        Raises StoreMissing before anything was projected.
+        """
+        return self._tables.together()
 
     def sql(self, query: str, *values: Any) -> pl.DataFrame:
         """Any SELECT over the projected tables, as stored: Decimals and times are text. Writing is refused.

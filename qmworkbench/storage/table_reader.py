@@ -2,8 +2,8 @@
 
 import re
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -51,6 +51,10 @@ class TableReader(Protocol):
         """A connection (DB-API) that can only read, the caller's to close."""
         ...
 
+    def together(self) -> AbstractContextManager[None]:
+        """What is read within is read over one connection: for whoever reads many tables."""
+        ...
+
 
 def tables_of_book(paths: BookPaths) -> TableReader:
     """The reader for wherever a book's tables lie. Raises StoreDamaged."""
@@ -58,7 +62,34 @@ def tables_of_book(paths: BookPaths) -> TableReader:
     return SqliteTables(paths.projections) if lies is None else PostgresTables(*lies)
 
 
-class SqliteTables:
+class _Connected:
+    """A connection for each question, or one for many."""
+
+    _held: Any = None
+
+    def connection(self) -> Any:
+        raise NotImplementedError
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is read within is read over one connection: for whoever reads many tables."""
+        with closing(self.connection()) as connection:
+            self._held = connection
+            try:
+                yield
+            finally:
+                self._held = None
+
+    @contextmanager
+    def _asked(self) -> Iterator[Any]:
+        if self._held is not None:
+            yield self._held
+            return
+        with closing(self.connection()) as connection:
+            yield connection
+
+
+class SqliteTables(_Connected):
     """TableReader on the projections' own file."""
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +107,7 @@ class SqliteTables:
         return [(str(row[1]), str(row[2]), int(row[5])) for row in self._rows(f'PRAGMA table_info("{table}")')]
 
     def select(self, query: str, values: Sequence[Any] = ()) -> tuple[list[str], Rows]:
-        with closing(self.connection()) as connection:
+        with self._asked() as connection:
             try:
                 cursor = connection.execute(query, tuple(values))
                 if cursor.description is None:
@@ -99,11 +130,12 @@ class SqliteTables:
         return [str(row[0]) for row in found]
 
     def _rows(self, query: str) -> Rows:
-        with closing(self.connection()) as connection:
+        with self._asked() as connection:
             try:
-                return connection.execute(query).fetchall()
+                found: Rows = connection.execute(query).fetchall()
             except READ_ERRORS as error:
                 raise refusal(self._path, error) from error
+        return found
 
 
 # A domain's name is the type's; the plain ones have names of PostgreSQL's own.
@@ -116,7 +148,7 @@ WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped ORDER 
 """
 
 
-class PostgresTables:
+class PostgresTables(_Connected):
     """TableReader on the schema beside the journal's."""
 
     def __init__(self, address: str, place: str) -> None:
@@ -139,7 +171,7 @@ class PostgresTables:
     def select(self, query: str, values: Sequence[Any] = ()) -> tuple[list[str], Rows]:
         import psycopg
 
-        with closing(self.connection()) as connection:
+        with self._asked() as connection:
             try:
                 cursor = connection.execute(_marked(query), tuple(values))
                 if cursor.description is None:

@@ -1,0 +1,145 @@
+"""Where an archive lies: a directory, or an object store that polars itself reads and writes (§17, §21).
+
+No credential is ever part of an address: polars takes them from the environment (AWS_ACCESS_KEY_ID and its kin).
+"""
+
+import io
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import polars as pl
+
+from qmworkbench.storage.atomic import write_whole
+from qmworkbench.storage.refused import StorageRefused, StoreMissing
+
+WRITABLE: Final = ("s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss")
+READABLE: Final = (*WRITABLE, "http", "https")
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_SECRET_NAMES: Final = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_SHORTEST_SECRET: Final = 8
+_LEVEL: Final = 9
+_WHERE_FROM: Final = "credentials come from the environment alone (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY …)"
+_FAULTS: Final = (OSError, pl.exceptions.PolarsError)
+
+
+class Place:
+    """A directory, or an address such as s3://bucket/archive, below which Parquet files lie.
+
+    Raises StorageRefused for an address that polars cannot reach, or that carries credentials.
+    """
+
+    def __init__(self, where: str | Path) -> None:
+        text = str(where).strip()
+        scheme = _SCHEME.match(text)
+        kind = scheme[1].lower() if scheme is not None else ""
+        if not text:
+            raise StorageRefused("an archive needs a place: give a directory, or an address such as s3://bucket/path")
+        if kind == "file":
+            text, kind = urlsplit(text).path, ""
+        elif kind and kind not in READABLE:
+            raise StorageRefused(f"{kind}:// is no address of an archive: give a directory, or {', '.join(READABLE)}")
+        if kind:
+            _demand_plain(text)
+        self.kind = kind
+        self.directory = Path(text).absolute() if not kind else None
+        self._base = text.rstrip("/") if kind else str(self.directory)
+
+    def __str__(self) -> str:
+        return self._base
+
+    def below(self, name: str) -> "Place":
+        """A place within this one."""
+        return Place(self.at(name))
+
+    def at(self, name: str) -> str:
+        """The full address of a file by its name here."""
+        return f"{self._base}/{name}" if name else self._base
+
+    def demand_writable(self) -> None:
+        """Raise StorageRefused where nothing can be put."""
+        if self.kind in ("http", "https"):
+            raise StorageRefused(
+                f"{self} can be read and not written: archive to a directory or an object store "
+                f"({', '.join(WRITABLE[:1] + WRITABLE[2:3] + WRITABLE[4:5])}://…)"
+            )
+
+    def write(self, name: str, frame: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> int:
+        """Put a table, whole or not at all; returns its size in bytes. Raises StorageRefused."""
+        content = io.BytesIO()
+        told = dict(metadata or {}) or None
+        frame.write_parquet(content, compression="zstd", compression_level=_LEVEL, metadata=told)
+        try:
+            if self.directory is not None:
+                path = self.directory / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, content.getvalue())
+            else:
+                frame.write_parquet(self.at(name), compression="zstd", compression_level=_LEVEL, metadata=told)
+        except _FAULTS as error:
+            raise StorageRefused(
+                f"{self.at(name)} cannot be written ({said(error)}): make room, or see to the right to write"
+                + ("" if self.directory is not None else f"; {_WHERE_FROM}")
+            ) from error
+        return content.getbuffer().nbytes
+
+    def read(self, name: str) -> pl.DataFrame:
+        """A whole table. Raises StoreMissing where there is none, StorageRefused where it cannot be read."""
+        found: pl.DataFrame = self._tried(
+            name, lambda: pl.read_parquet(self.at(name), glob=False, hive_partitioning=False)
+        )
+        return found
+
+    def metadata(self, name: str) -> dict[str, str]:
+        """What was put beside a table's columns. Raises StoreMissing, StorageRefused."""
+        found: dict[str, str] = self._tried(name, lambda: pl.read_parquet_metadata(self.at(name)))
+        return found
+
+    def matching(self, pattern: str) -> pl.DataFrame:
+        """Every table that fits, as one; `*` stands for a directory's name. Raises StoreMissing, StorageRefused."""
+        found: pl.DataFrame = self._tried(
+            pattern,
+            lambda: pl.scan_parquet(
+                self.at(pattern), hive_partitioning=False, missing_columns="insert", extra_columns="ignore"
+            ).collect(engine="in-memory"),
+        )
+        return found
+
+    def _tried(self, name: str, read: Any) -> Any:
+        try:
+            return read()
+        except FileNotFoundError:
+            raise StoreMissing(f"there is no {self.at(name)}: check the place of the archive") from None
+        except _FAULTS as error:
+            if "expanded paths were empty" in str(error):
+                raise StoreMissing(f"there is no {self.at(name)}: check the place of the archive") from None
+            remedy = "the file may be damaged" if self.directory is not None else f"see that it answers; {_WHERE_FROM}"
+            raise StorageRefused(f"{self.at(name)} cannot be read ({said(error)}): {remedy}") from error
+
+
+def said(error: Exception) -> str:
+    """What an error says, in one line, without the value of anything in the environment that is a secret."""
+    text = " ".join(str(error).split())
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST_SECRET and _SECRET_NAMES.search(name):
+            text = text.replace(value, "********")
+    return text[:400]
+
+
+def _demand_plain(text: str) -> None:
+    """No user, password, query or fragment: what is in an address is printed, logged and kept."""
+    parts = urlsplit(text)
+    if "@" in parts.netloc and not parts.scheme.lower().startswith("abfs"):
+        raise StorageRefused(
+            f"the address of an archive at {parts.hostname} holds a user or password: leave it out, {_WHERE_FROM}"
+        )
+    if parts.query or parts.fragment:
+        raise StorageRefused(
+            f"{parts.scheme}://{parts.hostname}{parts.path} was given with more behind it: leave out what follows "
+            f"? or #, {_WHERE_FROM}"
+        )
+    if not parts.netloc:
+        raise StorageRefused(f"{text} names no bucket or host: give one, such as s3://bucket/archive")
