@@ -4,7 +4,7 @@
 # The interpreter is chosen by PYTHON: make day PYTHON=python3.13
 
 .DEFAULT_GOAL := help
-.PHONY: help day test check kill crashes sweep mutants bench lab clean distclean setup
+.PHONY: help day test check kill crashes takeover sweep mutants bench lab clean distclean setup
 
 BIN := .venv/bin
 ARGS ?=
@@ -27,6 +27,9 @@ check: setup ## format, lint, types and the floors between the packages
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+takeover: setup ## kill a platform beside its standby: how long until the book is recovered, at most 30 s
+	$(BIN)/python scripts/takeover.py $(ARGS)
 
 sweep: setup ## every recorded day there is: no break, and GO
 	$(BIN)/python scripts/sweep.py $(ARGS)
