@@ -107,6 +107,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _quick_python(made: Path) -> str:
+    """A python3 like this one, whose `-m venv` copies one that was made before instead of unpacking pip again."""
+    copied = (
+        "import shutil, sys; shutil.copytree(sys.argv[1], sys.argv[2], symlinks=True, "
+        "ignore=shutil.ignore_patterns('.made-from', 'qm', 'qmworkbench.pth'))"
+    )
+    return (
+        f'if [ "$1 $2" = "-m venv" ]; then exec "{sys.executable}" -c "{copied}" "{made / ".venv"}" "$3"; fi\n'
+        f'exec "{sys.executable}" "$@"'
+    )
+
+
 def test_help_is_the_default_and_names_every_target(checkout: Path, tmp_path: Path) -> None:
     told = _make(checkout, PATH=_tools(tmp_path / "tools"))
     assert told.returncode == 0, told.stderr
@@ -152,8 +164,7 @@ def test_a_venv_that_is_not_right_is_made_anew(
     (folder / ".venv/.made-from").write_text((made / ".venv/.made-from").read_text().replace(str(made), str(folder)))
     (folder / ".venv/lib/leftover").write_text("of the old one")
     spoil(folder)
-    path = _tools(tmp_path / "tools", python3=f'exec "{sys.executable}" "$@"')
-    done = _make(folder, "day", PATH=path)
+    done = _make(folder, "day", PATH=_tools(tmp_path / "tools", python3=_quick_python(made)))
     assert done.returncode == 0, f"{mistake}: {done.stderr}"
     assert "making .venv" in done.stderr
     assert done.stdout.splitlines()[-1] == "qm day"
@@ -169,7 +180,7 @@ def test_a_lock_left_by_a_killed_make_is_taken_over(made: Path, tmp_path: Path) 
     (folder / ".venv/.made-from").unlink()
     (folder / ".venv.lock").mkdir()
     (folder / ".venv.lock/pid").write_text(f"{gone.pid}\n")
-    done = _make(folder, "setup", PATH=_tools(tmp_path / "tools", python3=f'exec "{sys.executable}" "$@"'))
+    done = _make(folder, "setup", PATH=_tools(tmp_path / "tools", python3=_quick_python(made)))
     assert done.returncode == 0, done.stderr
     assert not (folder / ".venv.lock").exists()
 
@@ -199,8 +210,8 @@ def test_a_chosen_python_that_is_too_old_is_named(checkout: Path, tmp_path: Path
     assert f"PYTHON={tools}/python39: found version: 3.9.6" in done.stderr
 
 
-def test_a_newer_python_on_the_path_is_found_behind_an_old_python3(checkout: Path, tmp_path: Path) -> None:
-    scripts = {"python3": OLD_PYTHON, "python3.12": f'exec "{sys.executable}" "$@"'}
+def test_a_newer_python_on_the_path_is_found_behind_an_old_python3(made: Path, checkout: Path, tmp_path: Path) -> None:
+    scripts = {"python3": OLD_PYTHON, "python3.12": _quick_python(made)}
     done = _make(checkout, "setup", PATH=_tools(tmp_path / "tools", **scripts))
     assert done.returncode == 0, done.stderr
     assert "python3.12" in done.stderr
@@ -215,10 +226,10 @@ def test_a_python_without_venv_is_told_with_its_remedy(checkout: Path, tmp_path:
     assert ".venv is not complete; run make again" in done.stderr
 
 
-def test_uv_does_it_when_it_is_there_and_pip_when_uv_fails(checkout: Path, tmp_path: Path) -> None:
+def test_uv_does_it_when_it_is_there_and_pip_when_uv_fails(made: Path, checkout: Path, tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     uv = f'echo "$@" >>"{asked}"; [ "$1" = --version ] && echo "uv 9.9"; [ "$1" != pip ]'
-    done = _make(checkout, "setup", PATH=_tools(tmp_path / "tools", python3=f'exec "{sys.executable}" "$@"', uv=uv))
+    done = _make(checkout, "setup", PATH=_tools(tmp_path / "tools", python3=_quick_python(made), uv=uv))
     assert done.returncode == 0, done.stderr
     assert "pip install --quiet --python" in asked.read_text()
     assert "--require-hashes -r requirements.lock" in asked.read_text()
