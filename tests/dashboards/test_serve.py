@@ -3,6 +3,8 @@
 import logging
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from dashboards import serve
 from dashboards.core_api import page_key
 from tests.dashboards import scenarios
 from tests.dashboards.fake_core_api import TOKEN, FakeCoreApi
-from tests.dashboards.page_process import PageProcess
+from tests.dashboards.page_process import ROOT, PageProcess
 
 
 @pytest.fixture(scope="module")
@@ -125,14 +127,18 @@ def test_a_browser_that_leaves_is_no_news() -> None:
     assert serve._is_news(logging.LogRecord("asyncio", logging.ERROR, "", 0, "no exception", (), None))
 
 
-def test_a_taken_port_is_named(
-    served: PageProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(serve.logging, "basicConfig", lambda **_: None)  # this process has logging of its own
-    assert serve.main(["--book-dir", str(tmp_path), "--port", str(served.port)]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.strip().endswith(
+def test_a_taken_port_is_named(served: PageProcess, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dashboards.serve", "--book-dir", str(tmp_path), "--port", str(served.port)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.strip().endswith(
         f"port {served.port} cannot be used (Address already in use): give another --port, or 0"
     )
 
