@@ -328,6 +328,9 @@ def main() -> int:
                 print(f"{MAPPED[name][0]}:{mutant.line_no}: {mutant.change}: {mutant.line}")
         return 0
     reasons = tomllib.loads(EQUIVALENT.read_text())["equivalent"] if EQUIVALENT.is_file() else []
+    for reason in reasons:
+        if reason["line"] not in (ROOT / reason["module"]).read_text():
+            print(f"{EQUIVALENT.name}: {reason['module']} has no line any more: {reason['line']}")
     if given.report:
         write_report([on_record(subject(name, ROOT)) for name in names], reasons)
         return 0

@@ -36,11 +36,11 @@ def on_bust(decision: Decision, report: ExecutionReport, order: Order | None) ->
         told = f"{report.last_qty} at {report.last_px} for {original[0]} at {original[1]}"
         contradicts(decision, report, "bust_differs", f"takes back {told}")
         return
-    if order is None and not state.fills[ref].startswith(f"{report.symbol} {report.side} "):
+    if not state.fills[ref].startswith(f"{report.symbol} {report.side} "):
         told = f"takes back a {report.side} of {report.symbol} for {state.fills[ref]}"
         contradicts(decision, report, "bust_differs", told)
         return
-    owner = state.foreign_fills.get(ref) or (order.strategy_id if order is not None else EXTERNAL)
+    owner = state.foreign_fills.get(ref, order.strategy_id if order is not None else EXTERNAL)
     held = state.position(owner, report.symbol)
     before = held.qty if held is not None else ZERO
     decision.emit(
