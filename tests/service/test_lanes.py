@@ -67,7 +67,7 @@ class HangingBroker(DiaryBroker):
         super()._note(what, which)
         if f"{what} {which}" in self.hangs:
             self.reached.set()
-            assert self.let_go.wait(20)
+            assert self.let_go.wait(300)
             self.done.append(f"{what} {which}")
             raise BrokerUnreachable("timed out") if what == "order" else OutcomeUnknown("timed out")
 
@@ -91,7 +91,7 @@ class Rig:
 
     async def until_sent(self, *wanted: str) -> None:
         """Wait, for as long as it takes within reason, until these have left."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             while not set(wanted) <= set(self.sent):  # noqa: ASYNC110  (the broker is in other threads)
                 await asyncio.sleep(0.002)
 

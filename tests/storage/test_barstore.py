@@ -281,11 +281,13 @@ def test_a_killed_writer_loses_nothing_it_had_synced(tmp_path: Path) -> None:
         writer = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
         assert writer.stdout.readline() == "begun\n"
-        time.sleep(instants.uniform(0, 0.06))
+        heard = [writer.stdout.readline() for _ in range(instants.randint(1, 4))]
+        time.sleep(instants.uniform(0, 0.01))
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         with writer.stdout as said:
-            told = [int(line) for line in said.read().splitlines(keepends=True) if line.endswith("\n")]
+            heard += said.read().splitlines(keepends=True)
+        told = [int(line) for line in heard if line.endswith("\n")]
         found = list(BarStore(tmp_path).frames())
         assert len(found) >= max([known, *(n + 1 for n in told)])
         known = len(found)

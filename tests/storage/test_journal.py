@@ -415,15 +415,16 @@ def test_a_second_writer_is_refused_across_processes(tmp_path: Path, writer: sub
 
 
 def test_reading_while_another_process_writes(tmp_path: Path, writer: subprocess.Popen[str]) -> None:
-    heads = []
-    for _ in range(5):
+    heads: list[int] = []
+    deadline = time.monotonic() + 120
+    while len(heads) < 5 or heads[-1] == heads[0]:
+        assert time.monotonic() < deadline, "the writer wrote nothing more"
         with closing(connect_readonly(tmp_path / "journal.db")) as connection:
             rows = list(journal_file.rows(connection, "decisions"))
         seq, _digest = journal_file.verify_rows(rows)
         heads.append(seq)
-        time.sleep(0.02)
     assert heads == sorted(heads)
-    assert heads[-1] > heads[0] >= 3
+    assert heads[0] >= 3
 
 
 @pytest.mark.slow
@@ -431,14 +432,16 @@ def test_nothing_acknowledged_is_lost_however_often_it_is_killed(tmp_path: Path)
     path = tmp_path / "journal.db"
     instants = random.Random(20180302)
     known = 0
-    for _ in range(12):
+    for _ in range(8):
         writer = start_writer(path, group=instants.choice([1, 3, 40]))
         assert writer.stdout is not None
         assert writer.stdout.readline().startswith("open")
-        time.sleep(instants.uniform(0, 0.12))
+        # So many commits, and a moment: how far it is by then says nothing about how quick the machine is.
+        said = [int(writer.stdout.readline()) for _ in range(instants.randint(1, 30))][-1]
+        time.sleep(instants.uniform(0, 0.02))
         writer.send_signal(signal.SIGKILL)
         writer.wait()
-        said = acknowledged(writer)
+        said = max(said, acknowledged(writer))
         # The dead process's log is still there, and is read through without being folded in.
         assert wal_of(path).exists()
         with closing(connect_readonly(path)) as connection:
