@@ -64,7 +64,7 @@ class Venue:
             )
 
     def _await(self) -> VenueAddress:
-        gives_up = time.monotonic() + 60
+        gives_up = time.monotonic() + 300
         while True:
             noted = read_note(self.db)
             if noted is not None and noted.pid == self._process.pid:
@@ -89,7 +89,7 @@ class Venue:
     def end(self) -> None:
         """In order, once the session is over."""
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(120)
 
 
 @dataclass

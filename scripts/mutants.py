@@ -63,6 +63,7 @@ _OMS = (
     "tests/trading/test_order_timeout*.py",
     "tests/trading/test_rejections.py",
     "tests/trading/test_replacing*.py",
+    "tests/trading/test_bust_rules.py",
     "tests/trading/test_busts.py",
     *_WHOLE,
 )

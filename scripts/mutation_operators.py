@@ -43,6 +43,7 @@ class Mutant:
     """`line` is the source line's text, `change` what becomes of it, `nth` counts equal changes of equal lines.
 
     `tree` is the whole module with it. `inside` a function: what it does when it is called, not when it is imported.
+    `statement` are the lines of the statement it is in (of one with a body, its head): who runs one of them runs it.
     """
 
     line_no: int
@@ -51,6 +52,7 @@ class Mutant:
     nth: int
     tree: ast.Module
     inside: bool
+    statement: range
 
     @property
     def name(self) -> str:
@@ -62,12 +64,21 @@ def mutants(source: str) -> Iterator[Mutant]:
     tree, lines = ast.parse(source), source.splitlines()
     seen: Counter[tuple[str, str]] = Counter()
     bodies = [range(f.body[0].lineno, (f.end_lineno or 0) + 1) for f in ast.walk(tree) if isinstance(f, _FUNCTIONS)]
+    statements = [_head(node) for node in ast.walk(tree) if isinstance(node, ast.stmt)]
     for at, (node, *_) in enumerate(_sites(tree)):
         inside = any(node.lineno in body for body in bodies)
+        around = min((told for told in statements if node.lineno in told), key=len)
         for which, (change, _) in enumerate(_changes(node)):
             line = lines[node.lineno - 1].strip()
             seen[line, change] += 1
-            yield Mutant(node.lineno, line, change, seen[line, change], _with(tree, at, which), inside)
+            yield Mutant(node.lineno, line, change, seen[line, change], _with(tree, at, which), inside, around)
+
+
+def _head(node: ast.stmt) -> range:
+    """The lines of a statement without those of its body."""
+    body = getattr(node, "body", None)
+    last = body[0].lineno - 1 if body else node.end_lineno or node.lineno
+    return range(node.lineno, max(last, node.lineno) + 1)
 
 
 def _with(tree: ast.Module, at: int, which: int) -> ast.Module:

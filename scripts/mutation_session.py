@@ -1,6 +1,6 @@
 """Mutants inside functions, asked quickly: the tests are collected once, and each mutant is a fork of that moment.
 
-A fork swaps the code of the functions that the mutant changes and runs the tests that reach its line, the quickest
+A fork swaps the code of the functions that the mutant changes and runs the tests that reach its statement, the quickest
 first, until one fails. What a module computes when it is imported cannot be changed so: such mutants are asked in a
 process that imports everything anew (scripts/mutants.py).
 """
@@ -63,7 +63,7 @@ class Planting:
         functions = functions_of(path)
         gc.freeze()
         for mutant in self._todo:
-            reached = [(at, session.items[at]) for at in self._in_order(mutant.line_no)]
+            reached = [(at, session.items[at]) for at in self._in_order(mutant.statement)]
             outcome = self._asked(lambda tree=mutant.tree: swap(functions, path, tree), reached, limit_s)
             if not self._told(mutant, outcome):
                 break
@@ -94,10 +94,11 @@ class Planting:
         for line in reached:
             self._lines.setdefault(line, []).append(at)
 
-    def _in_order(self, line_no: int) -> list[int]:
-        """The tests that reach the line: first those that killed lately, then the quickest."""
+    def _in_order(self, lines: range) -> list[int]:
+        """The tests that reach any of the lines: first those that killed lately, then the quickest."""
         lately = {at: place for place, at in enumerate(self._killers)}
-        return sorted(self._lines.get(line_no, ()), key=lambda at: (lately.get(at, len(lately)), self._cost[at], at))
+        reached = {at for line_no in lines for at in self._lines.get(line_no, ())}
+        return sorted(reached, key=lambda at: (lately.get(at, len(lately)), self._cost[at], at))
 
     def _asked(self, plant: Callable[[], int], items: Sequence[tuple[int, pytest.Item]], limit_s: float) -> str:
         if not items:

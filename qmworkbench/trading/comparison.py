@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from qmworkbench.domain.events.reconciliation import BreakFound, BreakKind
-from qmworkbench.domain.execution import BrokerOrder, BrokerSnapshot, ExecType
+from qmworkbench.domain.execution import Account, BrokerOrder, BrokerSnapshot, ExecType
 from qmworkbench.domain.ids import content_id
 from qmworkbench.domain.numbers import ONE, ZERO, cents
 from qmworkbench.domain.orders import Order, OrdStatus
@@ -150,8 +150,8 @@ def _terms(state: State, mine: Order, other: BrokerOrder) -> list[BreakFound]:
 
 def _money(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -> list[BreakFound]:
     """Realized P&L and fees of the day against the account statement; only when both cover the same executions."""
-    account = snapshot.account
-    if account is None or account.cursor < state.heard_cursor or state.day.start_equity is None:
+    account, start_equity = snapshot.account, state.day.start_equity
+    if account is None or account.cursor < state.heard_cursor or start_equity is None:
         return []
     breaks: list[BreakFound] = []
     ours, theirs = state.day.net_realized_pnl, account.realized_pnl
@@ -171,17 +171,15 @@ def _money(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -> li
         breaks.append(
             _break(state, BreakKind.CASH, "", Priority.P1, state.day.fees, account.fees, "fees of the day differ")
         )
-    return breaks + _cash(state, snapshot, tolerances)
+    return breaks + _cash(state, account, start_equity, tolerances)
 
 
-def _cash(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -> list[BreakFound]:
+def _cash(state: State, account: Account, start_equity: Decimal, tolerances: Tolerances) -> list[BreakFound]:
     """Cash must be what the day began with, plus what came in: realized, less fees, plus what activities moved, less
     what is tied up in what is held and paid for. Where that cannot be told, equity stands for it.
     """
-    account, day = snapshot.account, state.day
-    if account is None or day.start_equity is None:
-        return []
-    earned = day.start_equity - day.start_unrealized + day.net_realized_pnl - day.fees + day.activity_pnl
+    day = state.day
+    earned = start_equity - day.start_unrealized + day.net_realized_pnl - day.fees + day.activity_pnl
     tied_up = _paid_for(state)
     if tied_up is not None:
         # A repair moves no cash: what it made positions cost more or less was never paid.

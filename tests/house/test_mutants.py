@@ -93,6 +93,17 @@ def test_only_what_runs_when_called_counts_as_inside() -> None:
     assert inside == {8, 10, 11, 12}
 
 
+def test_a_mutant_is_reached_by_whoever_runs_any_line_of_its_statement() -> None:
+    from mutation_operators import mutants
+
+    lines = ["def told(x):", "    if (", "        x", "        > 3", "    ):", "        return (", "            1"]
+    source = "\n".join([*lines, "            + x", "        )", "    return 5", ""])
+    reached = {(m.change, m.line_no): (m.statement.start, m.statement.stop) for m in mutants(source)}
+    assert reached["Gt to GtE", 3] == reached["if True", 2] == (2, 6)
+    assert reached["1 to 2", 7] == reached["Add to Sub", 7] == (6, 10)
+    assert reached["5 to 6", 10] == (10, 11)
+
+
 def test_living_functions_take_the_mutants_code() -> None:
     from mutation_operators import mutants
     from mutation_session import functions_of, swap

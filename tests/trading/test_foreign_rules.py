@@ -47,6 +47,13 @@ def test_what_only_makes_a_position_smaller_is_its_owners(qty: int, side: Side, 
     assert foreign.owner_of(built.state, built.report(side=side, last_qty=D(filled))) == owner
 
 
+@pytest.mark.parametrize(("side", "owner"), [(Side.SELL, "test-1"), (Side.BUY, EXTERNAL)])
+def test_less_than_a_share_shrinks_like_any_other(side: Side, owner: str) -> None:
+    built = held()
+    built.state.positions[position_key("test-1", "AAA")].qty = D("0.5")
+    assert foreign.owner_of(built.state, built.report(side=side, last_qty=D("0.5"))) == owner
+
+
 def test_where_nobody_or_several_hold_it_is_nobodys() -> None:
     built = desk()
     assert foreign.owner_of(built.state, built.report(side=Side.SELL, last_qty=D(1))) == EXTERNAL
@@ -71,6 +78,7 @@ def theirs(built: Desk, **changes: Any) -> BrokerOrder:
         ({"stop_px": D(11)}, 99),
         ({}, None),
         ({"leaves_qty": D(4), "limit_px": D(10)}, 40),
+        ({"leaves_qty": D(1), "limit_px": D(10)}, 10),
         ({"symbol": "nowhere"}, 0),
     ],
 )
@@ -156,6 +164,14 @@ def test_a_fill_that_nobody_here_ordered_halts_the_book_and_is_said_once() -> No
     (halt,) = of(events, TradingStateChanged)
     assert (halt.after, halt.code) == (TradingState.REDUCING, MustHalt.POSITION_MISMATCH.value)
     assert of(events, CancelRequested) == [], "what its exits are for is still held"
+    assert watched(built, fill(built, strategy_id="test-1")) == []
+
+
+def test_a_fill_that_was_told_does_not_halt_a_book_that_was_resumed_since() -> None:
+    built = held()
+    watched(built, fill(built, strategy_id="test-1"))
+    built.state.halt.state = TradingState.ACTIVE
+    built.state.halt.causes.clear()
     assert watched(built, fill(built, strategy_id="test-1")) == []
 
 

@@ -236,6 +236,8 @@ def test_cash_is_what_the_day_began_with_and_every_flow_since(state: State, read
     assert compare(state, account(read, cash=cash + 5), EXACT) == [], "a dividend is expected"
     state.day.repaired_cost += 7
     assert compare(state, account(read, cash=cash + 12), EXACT) == [], "what a repair restated was never paid"
+    state.day.start_unrealized += 3
+    assert compare(state, account(read, cash=cash + 9), EXACT) == [], "what was open at the start is in no cash"
 
 
 def test_equity_stands_for_cash_where_cash_cannot_be_told(state: State, read: BrokerSnapshot) -> None:
