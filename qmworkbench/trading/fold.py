@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from qmworkbench.domain.events import DECISION_TYPES, Event, analytics, control, market, orders, session
 from qmworkbench.domain.events.market import WatchState
-from qmworkbench.domain.sessions import BlockScope
+from qmworkbench.domain.sessions import BlockScope, TradingState
 from qmworkbench.trading import (
     fold_control,
     fold_fills,
@@ -95,6 +95,21 @@ def _on(kind: type[E]) -> Callable[[Callable[[State, E], None]], Callable[[State
     return register
 
 
+def _run(state: State, event: session.SessionOpened, spec: session.RunSpec) -> Run:
+    """The instance's run of the new session. What stopped it in the last one stops it still, until a person restarts
+    it. A fault ended with its run; where nobody attends, refusals of the broker end with the day.
+    """
+    run = Run(run_id=f"{event.session_id}/{spec.strategy_id}", spec=spec)
+    before = state.session.runs.get(spec.strategy_id) if state.session is not None else None
+    if before is None or before.state is TradingState.ACTIVE or before.state_code == "strategy_fault":
+        return run
+    if event.unattended and before.state_code == "repeated_rejection":
+        return run
+    run.state, run.state_code, run.state_by = before.state, before.state_code, before.state_by
+    run.state_reason, run.state_since = before.state_reason.removeprefix(f"{before.state}: "), before.state_since
+    return run
+
+
 @_on(session.SessionOpened)
 def _session_opened(state: State, event: session.SessionOpened) -> None:
     state.book = event.book
@@ -114,7 +129,7 @@ def _session_opened(state: State, event: session.SessionOpened) -> None:
         shared_symbols=event.shared_symbols,
         scan_settings=event.scan_settings,
         instruments={instrument.symbol: instrument for instrument in event.instruments},
-        runs={spec.strategy_id: Run(run_id=f"{event.session_id}/{spec.strategy_id}", spec=spec) for spec in event.runs},
+        runs={spec.strategy_id: _run(state, event, spec) for spec in event.runs},
         reconciliation=event.reconciliation,
         halt_policies=event.halt_policies,
         halt_settings=event.halt_settings,
