@@ -55,7 +55,7 @@ class EmergencyLine(msgspec.Struct, kw_only=True):
 
 
 class Emergency(msgspec.Struct, kw_only=True):
-    """An Emergency Liquidate & Halt under way, a line for each symbol; `reads` counts broker reads at one moment.
+    """An Emergency Liquidate & Halt under way, a line for each symbol; `reads` counts broker reads since `reads_from`.
 
     `strangers` are orders at the broker that we do not hold open, by their id, and when their cancel was last asked
     for. `again_at` is when a late fill began it again after it had been flat, `behind_since` when the broker's books
@@ -74,6 +74,7 @@ class Emergency(msgspec.Struct, kw_only=True):
     overdue_at: datetime | None = None
     read_at: datetime | None = None
     reads: int = 0
+    reads_from: datetime | None = None
     completed_at: datetime | None = None
 
     @property

@@ -29,6 +29,7 @@ from qmworkbench.domain.sessions import Phase, Priority, TradingState
 from qmworkbench.trading.booking import book_offset
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.exits import cancel_all, cancel_entries
+from qmworkbench.trading.fold_reconciliation import READS_WITHIN
 from qmworkbench.trading.intents import intend_liquidation
 from qmworkbench.trading.state import EXTERNAL, Emergency, EmergencyLine, State
 
@@ -93,11 +94,16 @@ def _note(decision: Decision, name: str, symbol: str, step: str, detail: str) ->
 
 
 def _read(decision: Decision) -> None:
-    """Ask for the broker's books, a few times per moment at most; a failed read is asked again at the next tick."""
-    current = decision.state.emergency
-    if current is not None and current.read_at == decision.at and current.reads >= MAX_READS_AT_ONCE:
+    """Ask for the broker's books, a few times a second at most, and once a second after a row of answers that said
+    nothing: a broker that cannot be reached says so at once, and asking on without a pause would use up what it lets
+    through. The next tick asks again.
+    """
+    current, last = decision.state.emergency, decision.state.reconciliation
+    begun = current.reads_from if current is not None else None
+    often = current is not None and max(current.reads, last.tries) >= MAX_READS_AT_ONCE
+    if often and begun is not None and decision.at - begun < READS_WITHIN:
         return
-    if decision.state.reconciliation.pending is None:
+    if last.pending is None:
         decision.ask_broker(Trigger.EMERGENCY)
 
 

@@ -16,6 +16,8 @@ from qmworkbench.trading.state import Asked, State
 
 # A fill that got lost has an older number than the newest heard: after trouble the whole day's executions are read.
 WHOLE_DAY: Final = frozenset({Trigger.END_OF_SESSION, Trigger.ORDER_INCIDENT, Trigger.RECONNECT, Trigger.RECOVERY})
+# An emergency reads the broker's books so many times within this long, whatever it answers (emergency.py).
+READS_WITHIN: Final = timedelta(seconds=1)
 _A_MOMENT: Final = timedelta(microseconds=1)
 
 
@@ -53,7 +55,10 @@ def _reconciliation_started(state: State, event: reconciliation.ReconciliationSt
     state.halt.compared = "asked" if state.halt.state is not TradingState.ACTIVE else ""
     emergency = state.emergency
     if emergency is not None and event.trigger is Trigger.EMERGENCY:
-        emergency.reads = emergency.reads + 1 if emergency.read_at == event.at else 1
+        begun = emergency.reads_from
+        if begun is None or event.at - begun >= READS_WITHIN:
+            emergency.reads, emergency.reads_from = 0, event.at
+        emergency.reads += 1
         emergency.read_at = event.at
 
 

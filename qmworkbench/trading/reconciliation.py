@@ -197,8 +197,11 @@ def _out_of_step(decision: Decision, event: BrokerSnapshotObserved, found: list[
 
 
 def _look_again(decision: Decision, trigger: Trigger) -> None:
-    """At once where that may help; else the watch comes back to it."""
-    if decision.state.reconciliation.reads < MAX_READS_AT_ONCE:
+    """At once where that may help, a few times in a row; else the watch comes back to it, at a pace. A broker whose
+    books never come into step with its news would be read without end.
+    """
+    last = decision.state.reconciliation
+    if max(last.reads, last.tries) < MAX_READS_AT_ONCE:
         start(decision, trigger)
 
 

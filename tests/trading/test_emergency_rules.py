@@ -253,14 +253,27 @@ def test_a_symbol_that_is_flat_wants_no_reading_until_all_are() -> None:
     assert reads(empty.progress(1)) == 1, "no symbol is known: only the broker can tell"
 
 
-def test_it_reads_four_times_a_moment_at_most_and_never_beside_a_reading_under_way() -> None:
+def test_it_reads_four_times_a_second_at_most_and_never_beside_a_reading_under_way() -> None:
     made = drill()
     made.end_exits()
-    for expected in (1, 1, 1, 1, 0):
-        assert reads(made.progress()) == expected
+    for seconds, expected in ((0, 1), (0, 1), (0.3, 1), (0.3, 1), (0.3, 0), (0.099, 0)):
+        assert reads(made.progress(seconds)) == expected
         made.state.reconciliation.pending = None
-    assert reads(made.progress(1)) == 1, "a moment later again"
+    assert reads(made.progress(0.001)) == 1, "a second after the first of them again"
     assert reads(made.progress(1)) == 0, "one is on its way"
+
+
+def test_after_a_row_of_answers_that_say_nothing_it_reads_once_a_second() -> None:
+    """A broker that cannot be reached says so at once: it was asked twenty times a second (alpaca-py #740)."""
+    made = drill()
+    made.end_exits()
+    asked = []
+    for _ in range(100):
+        asked.append(reads(made.progress(0.05)))
+        last = made.state.reconciliation
+        last.pending, last.tries = None, last.tries + asked[-1]
+    assert asked[:4] == [1, 1, 1, 1]
+    assert sum(asked) == 4 + 4, "five seconds, the first of which began with the row"
 
 
 def test_before_it_begins_nothing_is_read() -> None:
