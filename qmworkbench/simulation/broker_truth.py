@@ -1,11 +1,12 @@
 """What really happened at the broker, by plain arithmetic on its own reports: nobody else's books are asked (§14)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
-from qmworkbench.domain.execution import ExecType, ExecutionReport
+from qmworkbench.domain.execution import AccountActivity, ExecType, ExecutionReport
 from qmworkbench.domain.orders import TERMINAL
+from qmworkbench.simulation.margin import Costs, on_margin
 
 ZERO: Final = Decimal(0)
 
@@ -42,6 +43,22 @@ class BrokerTruth:
         self.accepted: dict[str, int] = {}
         self.past: dict[str, list[tuple[int, Decimal]]] = {}  # positions by symbol, each since when, in ms
         self.now_ms = 0
+        self.activity_cursor = 0
+        self.costs = Costs()
+
+    def overnight(self, activities: Iterable[AccountActivity], restated: Mapping[str, Decimal]) -> None:
+        """What the broker booked without an order; `restated` are the quantities its resting orders go on with."""
+        for activity in activities:
+            self.activity_cursor = activity.cursor
+            self.cash += activity.amount
+            if activity.qty_after != activity.qty_before:
+                self.positions.pop(activity.symbol, None)
+                if activity.qty_after:
+                    self.positions[activity.symbol] = activity.qty_after
+                self.past.setdefault(activity.symbol, []).append((self.now_ms, activity.qty_after))
+        for name, qty in restated.items():
+            if name in self.orders:
+                self.orders[name].qty = qty
 
     def take(self, reports: Iterable[ExecutionReport]) -> list[str]:
         """Take in what the broker has said; returns what cannot be, in words."""
@@ -108,4 +125,8 @@ class BrokerTruth:
         else:
             self.positions.pop(report.symbol, None)
         self.past.setdefault(report.symbol, []).append((self.now_ms, held))
-        self.cash -= order.sign * qty * report.last_px * report.conversion_rate + times * report.fee
+        if on_margin(report.symbol):
+            realized = self.costs.fill(report.symbol, order.sign * qty, report.last_px)
+            self.cash += realized * report.conversion_rate - times * report.fee
+        else:
+            self.cash -= order.sign * qty * report.last_px * report.conversion_rate + times * report.fee

@@ -14,9 +14,9 @@ from qmworkbench.domain.events.session import (
     SessionSummarized,
 )
 from qmworkbench.domain.sessions import Phase, TradingState
-from qmworkbench.simulation import opening, operators, whole_books
+from qmworkbench.simulation import opening, operators, overnight, whole_books
 from qmworkbench.simulation.ledger import EXTERNAL
-from qmworkbench.simulation.loop import MINUTE, SECOND, at
+from qmworkbench.simulation.loop import DAY_MINUTES, MINUTE, SECOND, at
 from qmworkbench.simulation.market import frame_of
 from qmworkbench.simulation.process import Process
 from qmworkbench.simulation.troubles import Troubles
@@ -29,15 +29,23 @@ _SETTLE_ROUNDS: Final = 60
 
 
 class Day:
-    """Drives a session from before the open to its end. `over` is set once everything has been compared."""
+    """Drives a session from before the open to its end. `over` is set once everything has been compared.
 
-    def __init__(self, sim: "SimSession") -> None:
+    `first` is the minute of its open, counted from the first day's, `last` the one of its last boundary.
+    """
+
+    def __init__(self, sim: "SimSession", index: int = 0) -> None:
         self.sim = sim
+        self.index = index
+        self.first = index * DAY_MINUTES
+        self.session_id = f"sim-{at(self.first * MINUTE):%Y-%m-%d}"
+        self.last_dropped = bool(index) and sim.faults.strikes("run_dropped", str(index))
         self.over = False
         self.closed = False
         self.opening = True
         world = sim.plan.world
-        self.last = world.boundaries + world.healing
+        self.under_fire = self.first + world.boundaries
+        self.last = self.under_fire + world.healing
         self.troubles = Troubles(sim)
         self._rounds = 0
         self._asked = 0
@@ -49,9 +57,9 @@ class Day:
     def begin(self) -> None:
         """Everything that is due at a known time."""
         loop = self.sim.loop
-        self.sim.exchange.open_session(opening.SESSION_ID, at(loop.now))
+        overnight.open_the_venue(self.sim)
         loop.call(0, self.open_up)
-        for number in range(1, self.last + 1):
+        for number in range(self.first + 1, self.last + 1):
             loop.call(number * MINUTE - loop.now, self.boundary, number)
         loop.call(_TICK_MS, self.tick)
 
@@ -64,7 +72,7 @@ class Day:
             return
         day = process.state.day
         if day.boundary and day.boundary_at != day.frame_at:
-            self.computed(process, day.boundary)
+            self.computed(process, self.first + day.boundary)
 
     # --- before the open --------------------------------------------------------------------------------------
 
@@ -72,7 +80,8 @@ class Day:
         """The next thing on the way to the market session; again a moment later until it is reached."""
         process = self.process
         state = process.state
-        self.opening = not self.closed and (state.session is None or state.day.phase in opening.BEFORE)
+        begun = state.session is not None and state.day.session_id == self.session_id
+        self.opening = not self.closed and (not begun or state.day.phase in opening.BEFORE)
         if not self.opening:
             return
         self.sim.loop.call(SECOND, self.open_up)
@@ -90,7 +99,7 @@ class Day:
         frame = sim.market.bar(number)
         sim.exchange.on_frame(frame, sim.market.universe)
         sim.look_at_the_venue()
-        if number > sim.plan.world.boundaries:
+        if number > self.under_fire:
             self.heal()
         self.troubles.at_boundary(number)
         if number % 4 == 0:
@@ -106,13 +115,17 @@ class Day:
     def told(self, number: int) -> None:
         """The feed's bars arrive; what they come to is computed a moment later."""
         sim, process = self.sim, self.process
-        if not process.works or process.state.session is None or process.state.day.phase in opening.BEFORE:
+        if not process.works or self.opening or process.state.session is None:
+            return
+        if process.state.day.phase in opening.BEFORE:
             return
         if process.state.feed is not FeedState.GOOD:
             process.decide(FeedChanged(at=process.now(), state=FeedState.GOOD, detail="bars arrive again"))
         frame = sim.market.frames[number]
         process.decide(
-            BoundaryClosed(at=process.now(), frame_hash=frame.content_hash, rows=len(frame), boundary=number)
+            BoundaryClosed(
+                at=process.now(), frame_hash=frame.content_hash, rows=len(frame), boundary=number - self.first
+            )
         )
         late = sim.faults.strikes("frame_late", str(number))
         sim.loop.call(70 * SECOND if late else 250, self.computed, process, number)
@@ -124,9 +137,13 @@ class Day:
             return
         stale = sim.faults.strikes("quotes_stale", str(number))
         as_of = number * MINUTE - (10 * MINUTE if stale else 0)
-        signals = number <= sim.plan.world.boundaries
-        frame_hash = sim.market.frames[number].content_hash
-        fields = sim.market.computed(number, as_of, frame_hash, signals=signals)
+        # Before a night strategies go on to the last, so that something is carried through it.
+        wishes = number <= self.under_fire or self.index + 1 < sim.plan.world.days
+        speaking = overnight.running(sim) if wishes else ()
+        frame_hash, unmarked = sim.market.frames[number].content_hash, ""
+        if sim.faults.strikes("mark_missing", str(number)):
+            unmarked = sim.faults.chance.one_of("mark_missing/which", str(number), sim.market.symbols)
+        fields = sim.market.computed(number, as_of, frame_hash, speaking, unmarked)
         process.decide(frame_of(process.now(), fields, process.state.day.boundary_at))
 
     def routine(self) -> None:
@@ -148,6 +165,8 @@ class Day:
     def tick(self) -> None:
         """Time passes where something waits for it; the broker is asked what it has said."""
         process, sim = self.process, self.sim
+        if self.over:
+            return
         sim.loop.call(_TICK_MS if not self.closed else SECOND, self.tick)
         if not process.works:
             if process.alive:
@@ -247,3 +266,5 @@ class Day:
         sim.checker.now_ms = sim.loop.now
         whole_books.at_the_end(sim.checker, process.state, process.journal, sim.exchange, carry=sim.plan.world.carry)
         self.over = True
+        if self.index + 1 < sim.plan.world.days:
+            sim.next_day()

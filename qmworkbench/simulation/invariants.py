@@ -13,16 +13,19 @@ import msgspec
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.market import SignalIgnored, SignalRaised
 from qmworkbench.domain.events.orders import (
+    CancelRequested,
     OrderChanged,
     OrderDenied,
     OrderIntended,
+    OrderQueryRequested,
     RiskDecided,
 )
-from qmworkbench.domain.events.reconciliation import BreakFound, FallbackImported, RepairApplied
+from qmworkbench.domain.events.reconciliation import BreakFound, FallbackImported, ReconciliationStarted, RepairApplied
 from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.orders import OrdStatus
 from qmworkbench.simulation.broker_truth import BrokerTruth
 from qmworkbench.simulation.ledger import BOOK, ZERO, Ledger
+from qmworkbench.simulation.loop import MINUTE
 from qmworkbench.trading.effects import CancelOrder, Effect, ReplaceOrder, SubmitOrder
 from qmworkbench.trading.state import State
 
@@ -46,6 +49,13 @@ INVARIANTS: Final[dict[int, str]] = {
 _ENDED: Final = frozenset({OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED})
 # Within this time an answer of the broker may still be on its way.
 _BELIEVABLE_MS: Final = 60_000
+_ASKS: Final[dict[type[Event], str]] = {
+    ReconciliationStarted: "comparisons",
+    OrderQueryRequested: "queries",
+    CancelRequested: "cancels",
+}
+# A minute, of the whole book or of one order. A person asks for a comparison once a second before the open.
+_AT_MOST: Final[dict[type[Event], int]] = {ReconciliationStarted: 150, OrderQueryRequested: 20, CancelRequested: 15}
 
 
 class Violation(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +91,7 @@ class Checker:
         self._events: list[Event] = []
         self._intent_seq: dict[str, int] = {}
         self._sent: dict[str, int] = {}
+        self._asked: dict[tuple[int, str, str], int] = {}
         self._dead: set[str] = set()
         self._open_at: dict[tuple[str, str], dict[str, None]] = {}
         self._entered_on: dict[tuple[str, str], str] = {}
@@ -113,6 +124,8 @@ class Checker:
                 unanswered.pop(event.signal_id, None)  # type: ignore[attr-defined]
             elif kind is OrderChanged and event.status in _ENDED:  # type: ignore[attr-defined]
                 self._ended(event)  # type: ignore[arg-type]
+            elif kind in _ASKS:
+                self._asks(kind, getattr(event, "cl_ord_id", ""))
             elif kind is RepairApplied:
                 self._repaired(event, state, events)  # type: ignore[arg-type]
             elif kind is FallbackImported:
@@ -125,6 +138,13 @@ class Checker:
         self.demand(not unanswered, 11, f"entry signals without intent, denial or reason: {unanswered}")
         for symbol in moved:
             self._position(symbol, state)
+
+    def _asks(self, kind: type[Event], name: str) -> None:
+        """The broker is asked for something: never without a pause, whatever it answers."""
+        about = (self.now_ms // MINUTE, _ASKS[kind], name)
+        count = self._asked[about] = self._asked.get(about, 0) + 1
+        most = _AT_MOST[kind]
+        self.demand(count <= most, 0, f"more than {most} {_ASKS[kind]} {name} within a minute: asked without a pause")
 
     def _intended(self, seq: int, event: OrderIntended, judged: dict[str, RiskDecided]) -> None:
         request, ledger = event.request, self.ledger
@@ -294,7 +314,8 @@ class Checker:
         if limits.max_position_qty is not None:
             text = f"{name}: {worst} {order.symbol} may come to be held, the limit is {limits.max_position_qty}"
             self.demand(worst <= limits.max_position_qty, 5, text)
-        notional = worst * order.decision_px
+        self.demand(order.rate is not None, 5, f"{name}: nobody knew what the currency of {order.symbol} is worth")
+        notional = worst * order.decision_px * (order.rate or ZERO)
         text = f"{name}: {order.symbol} may come to {notional}, the limit is {limits.max_position_notional}"
         self.demand(notional <= limits.max_position_notional, 5, text)
         others = {s for s in held if s != order.symbol}

@@ -19,9 +19,12 @@ from qmworkbench.domain.events.orders import (
     PositionsOffset,
     ReplaceRequested,
 )
+from qmworkbench.domain.events.overnight import OrderRestated, PositionRestated
 from qmworkbench.domain.events.reconciliation import FallbackImported, RepairApplied, SessionRecovered
+from qmworkbench.domain.events.session import SessionOpened
 from qmworkbench.domain.execution import ExecType, ExecutionReport
 from qmworkbench.simulation.mail import HOSTILE
+from qmworkbench.simulation.margin import Costs, on_margin, rate
 
 ZERO: Final = Decimal(0)
 EXTERNAL: Final = "EXTERNAL"
@@ -39,6 +42,7 @@ class OurOrder(msgspec.Struct, kw_only=True):
     entry: bool
     decision_px: Decimal
     signal_id: str
+    rate: Decimal | None = None
     parent: str = ""
     filled: Decimal = ZERO
 
@@ -65,12 +69,15 @@ class Ledger:
         self.imported: set[tuple[int, str]] = set()  # records of a fallback log that were taken over
         self.cancelled: set[str] = set()  # orders a cancel was asked for
         self.halted: dict[str, str] = {}
+        self._halted_by: dict[str, str] = {}
         self.awaiting_release = False
         self.emergency_since = False
         self.adjusted = False
+        self.carried = False  # the session began with something held
         self.entries = 0
         self.cash = ZERO
         self.marks: dict[str, Decimal] = {}
+        self.costs = Costs()
         self._on: dict[type[Event], Any] = {
             OrderIntended: self._intended,
             FallbackImported: self._imported,
@@ -81,6 +88,9 @@ class Ledger:
             TradingStateChanged: self._state,
             EmergencyStarted: self._emergency,
             CancelRequested: self._cancel,
+            SessionOpened: self._opened,
+            PositionRestated: self._restated,
+            OrderRestated: self._order_restated,
             SessionRecovered: self._recovered,
             EntriesReleased: self._released,
             FrameComputed: self._frame,
@@ -108,6 +118,7 @@ class Ledger:
             entry=entry,
             decision_px=event.decision_px,
             signal_id=event.signal_id,
+            rate=rate(request.symbol, self.marks),
         )
         for leg in request.legs:
             self.orders[leg.cl_ord_id] = OurOrder(
@@ -161,7 +172,10 @@ class Ledger:
         sign = 1 if report.side == "buy" else -1
         owner = order.owner if order is not None else EXTERNAL
         qty = sign * report.last_qty
-        cash = -(qty * report.last_px * report.conversion_rate) - report.fee
+        if on_margin(report.symbol):
+            cash = self.costs.fill((owner, report.symbol), qty, report.last_px) * report.conversion_rate - report.fee
+        else:
+            cash = -(qty * report.last_px * report.conversion_rate) - report.fee
         self.executions[report.exec_id] = Execution(owner=owner, symbol=report.symbol, qty=qty, cash=cash)
         self.cash += cash
         if order is not None:
@@ -174,6 +188,7 @@ class Ledger:
         if done is None or report.ref_exec_id in self.busted:
             return ""
         self.busted.add(report.ref_exec_id or "")
+        self.adjusted |= on_margin(done.symbol)  # what is realized comes out otherwise then
         self.cash -= done.cash
         order = self.orders.get(report.cl_ord_id)
         if order is not None:
@@ -188,7 +203,26 @@ class Ledger:
         self._move(event.strategy_id, event.symbol, Decimal(event.qty) - self.of(event.strategy_id, event.symbol))
         return event.symbol
 
+    def _opened(self, event: SessionOpened) -> None:
+        """Another day: what is held stays, what is counted by the day begins anew."""
+        self.entries, self.cash, self.marks = 0, ZERO, {}
+        self.carried = bool(self.held)
+        ended = {"strategy_fault"} | ({"repeated_rejection"} if event.unattended else set())
+        for scope in [scope for scope, code in self._halted_by.items() if code in ended and scope != BOOK]:
+            self.halted.pop(scope, None)
+
+    def _restated(self, event: PositionRestated) -> str:
+        self.held.pop((event.strategy_id, event.symbol), None)
+        self._move(event.strategy_id, event.new_symbol or event.symbol, event.qty_after)
+        return event.new_symbol or event.symbol
+
+    def _order_restated(self, event: OrderRestated) -> None:
+        order = self.orders.get(event.cl_ord_id)
+        if order is not None:
+            order.qty = event.order_qty
+
     def _offset(self, event: PositionsOffset) -> str:
+        self.adjusted |= on_margin(event.symbol)  # each part realizes against its own cost
         for owner in event.strategy_ids:
             self.held.pop((owner, event.symbol), None)
         return event.symbol
@@ -197,25 +231,23 @@ class Ledger:
         """What one owner holds of a symbol."""
         return self.held.get((owner, symbol), ZERO)
 
-    def net(self) -> dict[str, Decimal]:
-        """What all owners hold together, by symbol; flat ones are absent."""
-        total: dict[str, Decimal] = {}
-        for (_, symbol), qty in self.held.items():
-            total[symbol] = total.get(symbol, ZERO) + qty
-        return {symbol: qty for symbol, qty in total.items() if qty}
-
     def day_pnl(self) -> Decimal | None:
-        """What the session made, at the last marks; None where a mark is missing."""
+        """What the session made, at the last marks; None where a mark is missing, or something was carried into it."""
+        if self.carried:
+            return None
         total = self.cash
-        for symbol, qty in self.net().items():
-            if symbol not in self.marks:
+        for (owner, symbol), qty in self.held.items():
+            worth = rate(symbol, self.marks)
+            if symbol not in self.marks or worth is None:
                 return None
-            total += qty * self.marks[symbol]
+            px = self.marks[symbol]
+            total += (self.costs.unrealized((owner, symbol), px) if on_margin(symbol) else qty * px) * worth
         return total
 
     # --- who may enter ----------------------------------------------------------------------------------
 
     def _state(self, event: TradingStateChanged) -> None:
+        self._halted_by[event.scope] = event.code
         if event.after == "active":
             self.halted.pop(event.scope, None)
         else:

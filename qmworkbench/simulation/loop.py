@@ -12,6 +12,7 @@ from typing import Any, Final
 OPEN: Final = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 SECOND: Final = 1_000
 MINUTE: Final = 60_000
+DAY_MINUTES: Final = 1_440  # from one open to the next
 _TICK: Final = timedelta(milliseconds=1)
 
 

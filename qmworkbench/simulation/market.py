@@ -11,36 +11,50 @@ import numpy as np
 
 from qmworkbench.domain.candidates import Candidate
 from qmworkbench.domain.events.market import FrameComputed, Mark, SignalRow
-from qmworkbench.domain.instruments import Instrument, us_equity
+from qmworkbench.domain.instruments import Instrument, instrument_for
 from qmworkbench.simulation.chance import Chance
-from qmworkbench.simulation.loop import MINUTE, at
+from qmworkbench.simulation.loop import DAY_MINUTES, MINUTE, at
 from qmworkbench.simulation.plan import World
 from qmworkbench.trading.frames import BarFrame, Universe
 
 SYMBOLS: Final = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH")
-_CENT: Final = Decimal("0.01")
+# Where they begin, in ticks, and how much farther they move than a share: a pair's tick is a tenth of a pip.
+PAIRS: Final = {
+    "EURUSD": 110_000,
+    "USDJPY": 150_000,
+    "EURJPY": 165_000,
+    "GBPUSD": 130_000,
+    "AUDUSD": 65_000,
+    "USDCHF": 90_000,
+    "USDCAD": 137_000,
+    "NZDUSD": 60_000,
+}
+_FARTHER: Final = 20
 _HOLDS: Final = (None, None, 3, 8)
 
 
 class Market:
-    """Prices in whole cents, so that nothing depends on how floats are added."""
+    """Prices in whole ticks, so that nothing depends on how floats are added."""
 
     def __init__(self, world: World, chance: Chance) -> None:
         self.world = world
         self.chance = chance
-        self.symbols = SYMBOLS[: world.symbols]
+        self.symbols = tuple(sorted((tuple(PAIRS) if world.forex else SYMBOLS)[: world.symbols]))
         self.universe = Universe(self.symbols)
-        self.instruments: tuple[Instrument, ...] = tuple(us_equity(symbol) for symbol in self.symbols)
+        self.instruments: tuple[Instrument, ...] = tuple(instrument_for(symbol) for symbol in self.symbols)
+        self.tick = {instrument.symbol: instrument.tick_size for instrument in self.instruments}
+        self.farther = _FARTHER if world.forex else 1
         self.strategies = tuple(f"sim-{number}" for number in range(1, world.strategies + 1))
         self.frames: dict[int, BarFrame] = {}
-        self.cents: dict[str, int] = {symbol: 2_000 + 1_000 * i for i, symbol in enumerate(self.symbols)}
+        self.ticks: dict[str, int] = {s: PAIRS.get(s, 2_000 + 1_000 * i) for i, s in enumerate(self.symbols)}
         self.closes: dict[int, dict[str, Decimal]] = {}
 
     def bar(self, number: int) -> BarFrame:
         """The bars that close at boundary `number`, from 1; made once, in order."""
         rows = [self._row(symbol, number) for symbol in self.symbols]
-        self.closes[number] = {symbol: row[3] * _CENT for symbol, row in zip(self.symbols, rows, strict=True)}
-        table = np.array(rows, dtype=np.float64) / 100.0
+        self.closes[number] = {s: row[3] * self.tick[s] for s, row in zip(self.symbols, rows, strict=True)}
+        to_one = np.array([[float(1 / self.tick[symbol])] for symbol in self.symbols])
+        table = np.array(rows, dtype=np.float64) / to_one
         frame = BarFrame(
             as_of=at(number * MINUTE),
             index=np.arange(len(rows), dtype=np.int32),
@@ -55,24 +69,29 @@ class Market:
 
     def _is_thin(self, number: int) -> bool:
         """Little is traded, so that orders fill in part; never while everything has to come right again."""
-        return number <= self.world.boundaries and self.chance.unit("volume", str(number)) < 0.3
+        return number % DAY_MINUTES <= self.world.boundaries and self.chance.unit("volume", str(number)) < 0.3
 
     def _row(self, symbol: str, number: int) -> tuple[int, int, int, int]:
         first, last, above, below, *_ = self.chance.units("bar", f"{symbol} {number}")
-        reach = self.world.volatility
-        opened = max(500, self.cents[symbol] + int((2 * first - 1) * reach))
+        reach = self.world.volatility * self.farther
+        gap = 6 if number % DAY_MINUTES == 1 and number > 1 else 1  # what a night brings goes through stops
+        opened = max(500, self.ticks[symbol] + int((2 * first - 1) * reach * gap))
         close = max(500, opened + int((2 * last - 1) * reach))
         high = max(opened, close) + int(above * reach)
         low = max(400, min(opened, close) - int(below * reach))
-        self.cents[symbol] = close
+        self.ticks[symbol] = close
         return opened, high, low, close
 
-    def computed(self, number: int, as_of_ms: int, frame_hash: str, *, signals: bool) -> dict[str, object]:
-        """The fields of the frame at boundary `number`, but for the times the process dates it with."""
+    def computed(
+        self, number: int, as_of_ms: int, frame_hash: str, speaking: tuple[str, ...], unmarked: str
+    ) -> dict[str, object]:
+        """The fields of the frame at boundary `number`, but for the times the process dates it with. `speaking` are the
+        instances whose signals are asked for; `unmarked` has no price this time ("": every symbol has one).
+        """
         closes = self.closes[number]
         rows = tuple(
             row
-            for strategy in self.strategies
+            for strategy in speaking
             for symbol in self.symbols
             if (row := self._signal(strategy, symbol, number, closes[symbol])) is not None
         )
@@ -81,8 +100,8 @@ class Market:
             "radar_hash": "",
             "candidates": tuple(self._candidate(i, s, closes[s]) for i, s in enumerate(self.symbols, start=1)),
             "near_misses": (),
-            "signals": rows if signals else (),
-            "marks": tuple(Mark(symbol=s, px=px, at=at(as_of_ms)) for s, px in closes.items()),
+            "signals": rows,
+            "marks": tuple(Mark(symbol=s, px=px, at=at(as_of_ms)) for s, px in closes.items() if s != unmarked),
         }
 
     @staticmethod
@@ -106,7 +125,8 @@ class Market:
         if speaks >= self.world.signal_rate:
             return None
         long = side < 0.5
-        reach = int(5 + away * 2 * self.world.volatility) * _CENT * (1 if long else -1)
+        far = int(5 + away * 2 * self.world.volatility) * self.farther
+        reach = far * self.tick[symbol] * (1 if long else -1)
         return SignalRow(
             strategy_id=strategy,
             symbol=symbol,

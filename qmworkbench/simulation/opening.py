@@ -9,15 +9,14 @@ from qmworkbench.domain.events.reconciliation import BrokerConnectionChanged
 from qmworkbench.domain.events.session import HealthObserved, PreflightRecorded, RunSpec, ServiceReady, SessionOpened
 from qmworkbench.domain.orders import OrderStyle, OrdType, TimeInForce
 from qmworkbench.domain.sessions import Environment, Phase, SessionWindow
-from qmworkbench.simulation import fallback
-from qmworkbench.simulation.loop import MINUTE, OPEN, at
+from qmworkbench.simulation import fallback, overnight
+from qmworkbench.simulation.loop import MINUTE, at
 from qmworkbench.simulation.process import Process
 from qmworkbench.trading.phases import STARTUP_ORDER
 
 if TYPE_CHECKING:
     from qmworkbench.simulation.session import SimSession
 
-SESSION_ID: Final = f"sim-{OPEN:%Y-%m-%d}"
 BEFORE: Final = (Phase.PRE_START, Phase.STARTUP, Phase.HEALTH_VERIFICATION, Phase.PRE_MARKET)
 
 
@@ -25,12 +24,14 @@ def step(sim: "SimSession", process: Process, rounds: int) -> None:
     """The next thing on the way to the market session."""
     state, now = process.state, process.now()
     go = {"verdict": Verdict.GO, "checks_hash": "", "confirmed_by": "policy:unattended"}
-    if state.session is None:
+    if state.session is None or state.day.session_id != sim.day.session_id:
         process.decide(_opened(sim, process))
+        overnight.hear(sim, process)
         fallback.take_over(sim, process)  # beside an empty journal it had to wait for this
         return
     day = state.day
     if not state.connected:
+        overnight.hear(sim, process)
         process.decide(BrokerConnectionChanged(at=now, connected=True, detail="account and orders answer"))
     if day.phase is Phase.PRE_START:
         process.decide(PreflightRecorded(at=now, phase="pre-start", **go))  # type: ignore[arg-type]
@@ -49,13 +50,13 @@ def step(sim: "SimSession", process: Process, rounds: int) -> None:
 
 
 def _opened(sim: "SimSession", process: Process) -> SessionOpened:
-    world = sim.plan.world
+    world, opens = sim.plan.world, at(sim.day.first * MINUTE)
     window = SessionWindow(
-        date=f"{OPEN:%Y-%m-%d}",
-        opens_at=OPEN.isoformat(),
+        date=f"{opens:%Y-%m-%d}",
+        opens_at=opens.isoformat(),
         closes_at=at(sim.day.last * MINUTE).isoformat(),
         interval_s=60,
-        regular_boundaries=sim.day.last,
+        regular_boundaries=sim.day.last - sim.day.first,
         half_day=False,
     )
     runs = tuple(
@@ -65,7 +66,7 @@ def _opened(sim: "SimSession", process: Process) -> SessionOpened:
             version="1",
             owner="simulation",
             status="experimental",
-            asset_classes=("equity",),
+            asset_classes=("forex" if world.forex else "equity",),
             params={},
             params_hash="0" * 16,
             budget_pct=Decimal(world.budget_pct),
@@ -73,12 +74,12 @@ def _opened(sim: "SimSession", process: Process) -> SessionOpened:
             flat_policy="carry" if world.carry else "at_close",
             order_style=_style(sim, name),
         )
-        for name in sim.market.strategies
+        for name in overnight.running(sim)
     )
     return SessionOpened(
         at=process.now(),
         book="sim",
-        session_id=SESSION_ID,
+        session_id=sim.day.session_id,
         environment=Environment.LOCAL,
         window=window,
         account_currency="USD",

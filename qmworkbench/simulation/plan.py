@@ -48,6 +48,7 @@ KINDS: Final[dict[str, float]] = {
     "quotes_stale": 0.05,
     "quotes_crossed": 0.05,
     "frame_late": 0.05,
+    "mark_missing": 0.05,
     "strategy_fault": 0.02,
     # the machine
     "clock_jump": 0.05,
@@ -62,8 +63,13 @@ KINDS: Final[dict[str, float]] = {
     "disk_full": 0.01,
     "component_down": 0.03,
     "emergency_disk_full": 0.15,
-    "fallback_full": 0.05,
-    "direct_killed": 0.04,
+    "fallback_full": 0.10,
+    "direct_killed": 0.08,
+    # overnight
+    "dividend": 0.6,
+    "split": 0.5,
+    "run_dropped": 0.3,
+    "activities_failed": 0.9,
     # people
     "command": 0.25,
     "replace_asked": 0.30,
@@ -88,7 +94,9 @@ class World(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     `boundaries` are minutes of trading under fire, `healing` those after that, without trouble. `signal_rate` is how
     often a strategy has something to say of a symbol at a boundary. `max_open`, `max_trades`, `position_pct`,
-    `max_daily_loss` are limits of the Risk Manager, drawn small so that they bind.
+    `max_daily_loss` are limits of the Risk Manager, drawn small so that they bind. `days` are sessions of one book,
+    each with as many boundaries; what is carried goes through the night. `forex`: currency pairs on margin, some of
+    them in another currency than the account's.
     """
 
     symbols: int = 3
@@ -107,9 +115,12 @@ class World(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_daily_loss: Decimal = Decimal(1000)
     volatility: int = 30
     limit_entries: bool = False
+    days: int = 1
+    forex: bool = False
 
     def __post_init__(self) -> None:
-        for name, low, high in (("symbols", 1, 8), ("strategies", 1, 5), ("boundaries", 1, 400), ("healing", 4, 60)):
+        bounds = (("symbols", 1, 8), ("strategies", 1, 5), ("boundaries", 1, 400), ("healing", 4, 60), ("days", 1, 5))
+        for name, low, high in bounds:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise SimPlanInvalid(f"world.{name} = {value}: give {low} to {high}")
@@ -134,15 +145,17 @@ def drawn(seed: int, *, orders: int = 30) -> Plan:
     """The plan of a seed. `orders` is about how many orders its session should come to."""
     chance = Chance(seed)
     larger = max(1.0, orders / 30)
+    days = 2 if chance.unit("world", "days") < 0.15 else 1
     world = World(
         symbols=chance.whole("world", "symbols", 2, 4),
         strategies=chance.whole("world", "strategies", 1, 3),
-        boundaries=round(chance.whole("world", "boundaries", 9, 16) * min(larger, 5.0)),
+        boundaries=round(chance.whole("world", "boundaries", 9, 16) * min(larger, 5.0)) // days,
+        healing=6 if days == 1 else 4,
         signal_rate=(0.15 + 0.25 * chance.unit("world", "signal_rate")) * (1.3 if larger > 1 else 1.0),
         shared=chance.unit("world", "shared") < 0.3,
         costed=chance.unit("world", "costed") < 0.5,
         unattended=chance.unit("world", "unattended") < 0.7,
-        carry=chance.unit("world", "carry") < 0.1,
+        carry=chance.unit("world", "carry") < (0.1 if days == 1 else 0.8),
         budget_pct=chance.whole("world", "budget_pct", 2, 15),
         position_pct=chance.whole("world", "position_pct", 5, 25),
         max_open=chance.whole("world", "max_open", 1, 5),
@@ -150,6 +163,8 @@ def drawn(seed: int, *, orders: int = 30) -> Plan:
         max_daily_loss=Decimal(int(20 * 10 ** (2 * chance.unit("world", "max_daily_loss")))),
         volatility=chance.whole("world", "volatility", 10, 120),
         limit_entries=chance.unit("world", "limit_entries") < 0.4,
+        days=days,
+        forex=chance.unit("world", "forex") < 0.15,
     )
     return Plan(seed=seed, world=world, rates=_rates(chance))
 

@@ -11,7 +11,7 @@ That both answer each effect with the same input is a test (tests/simulation/tes
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -24,6 +24,7 @@ from qmworkbench.domain.events.orders import (
     ExecutionReported,
     OrderQueried,
 )
+from qmworkbench.domain.events.overnight import ActivitiesObserved
 from qmworkbench.domain.events.reconciliation import (
     AccountObserved,
     BrokerConnectionChanged,
@@ -31,6 +32,7 @@ from qmworkbench.domain.events.reconciliation import (
 )
 from qmworkbench.domain.execution import (
     Account,
+    AccountActivity,
     BrokerOrder,
     BrokerSnapshot,
     ExecType,
@@ -271,15 +273,21 @@ class Process:
         if not self.works:
             return
 
-        def told(got: BrokerSnapshot | None, why: str) -> None:
+        def told(both: tuple[Sequence[AccountActivity], BrokerSnapshot] | None, why: str) -> None:
             if not self.works:
                 return
+            booked, got = both if both is not None else ((), None)
+            if booked and not self.faults.strikes("activities_failed", str(effect.trigger)):
+                self.decide(ActivitiesObserved(at=self.now(), activities=tuple(booked)))
             if got is not None and got.positions and self.faults.strikes("read_hollow", str(effect.trigger)):
                 got = msgspec.structs.replace(got, positions=())
             nothing = BrokerSnapshot(complete=False, cursor=effect.after_cursor, as_of=self.now(), error=why)
             self._done(lane, BrokerSnapshotObserved(at=self.now(), trigger=effect.trigger, snapshot=got or nothing))
 
-        self.network.read(f"snapshot {effect.trigger}", lambda: snapshot(self.broker, effect.after_cursor), told)
+        def look() -> tuple[Sequence[AccountActivity], BrokerSnapshot]:
+            return self.broker.activities(self.state.activity_cursor), snapshot(self.broker, effect.after_cursor)
+
+        self.network.read(f"snapshot {effect.trigger}", look, told)
 
     def hear(self) -> None:
         """Ask what the broker has said, now or once the question under way is answered."""

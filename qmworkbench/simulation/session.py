@@ -9,7 +9,7 @@ from qmworkbench.brokers.simulated import SimulatedBroker
 from qmworkbench.domain.events.reconciliation import BrokerConnectionChanged, SessionRecovered
 from qmworkbench.domain.limits import Limits
 from qmworkbench.service.recovery import restore
-from qmworkbench.simulation import direct, fallback, whole_books
+from qmworkbench.simulation import direct, fallback, overnight, whole_books
 from qmworkbench.simulation.broker_truth import BrokerTruth
 from qmworkbench.simulation.day import Day
 from qmworkbench.simulation.device import Device, SimCheckpoints, SimJournal
@@ -209,12 +209,27 @@ class SimSession:
         if process.works and process.state.now is not None:
             self.direct.taken_over(log, process.state, self.loop.now)
         if restored.unfinished:
+            overnight.hear(self, process)
             in_doubt = sum(order.is_in_doubt for order in process.state.working())
             process.decide(SessionRecovered(at=process.now(), from_seq=restored.seq, in_doubt=in_doubt))
             process.decide(
                 BrokerConnectionChanged(at=process.now(), connected=True, detail="account and orders answer")
             )
         self.day.resumed()
+
+    def next_day(self) -> None:
+        """The night: the process ends with its session, and another one opens the next from the record."""
+        dead, journal = self.process, self.process.journal
+        journal.sync()
+        dead.alive = False
+        self.faults.calm = False
+        morning = SimJournal(self.device)
+        restored = restore(morning, self.checkpoints)  # type: ignore[arg-type]
+        whole_books.after_crash(self.checker, journal, morning, dead.state, restored.state, journal.head[0])
+        self.checker.demand(not restored.unfinished, 9, f"session {restored.unfinished} was left unfinished")
+        self.process = self._new_process(morning, Kernel(restored.state))
+        self.day = Day(self, self.day.index + 1)
+        self.loop.call((self.day.first - 3) * MINUTE - self.loop.now, self.day.begin)
 
     def checkpoint(self) -> None:
         """What the platform writes now and then, once it is durable."""
@@ -259,7 +274,8 @@ class SimSession:
         )
 
     def _turn(self) -> None:
-        most = _STEPS_PER_BOUNDARY * (self.plan.world.boundaries + self.plan.world.healing)
+        world = self.plan.world
+        most = _STEPS_PER_BOUNDARY * (world.boundaries + world.healing) * world.days
         while not self.day.over:
             self.checker.demand(self.loop.steps < most, 0, f"more than {most} steps: the session does not end")
             try:

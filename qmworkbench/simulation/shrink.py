@@ -86,11 +86,13 @@ def _smaller(world: World) -> Iterator[World]:
     for boundaries in (world.boundaries // 2, world.boundaries - 1):
         if 1 <= boundaries < world.boundaries:
             yield replace(world, boundaries=boundaries)
+    if world.days > 1:
+        yield replace(world, days=world.days - 1)
     if world.strategies > 1:
         yield replace(world, strategies=world.strategies - 1)
     if world.symbols > 1:
         yield replace(world, symbols=world.symbols - 1)
-    for name in ("shared", "costed", "carry", "limit_entries"):
+    for name in ("shared", "costed", "carry", "limit_entries", "forex"):
         if getattr(world, name):
             yield replace(world, **{name: False})
 

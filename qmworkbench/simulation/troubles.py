@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qmworkbench.domain.events.market import FeedChanged, FeedState, StrategyFaulted
 from qmworkbench.domain.events.session import HealthObserved
 from qmworkbench.domain.orders import Side
-from qmworkbench.simulation import operators
+from qmworkbench.simulation import operators, overnight
 from qmworkbench.simulation.loop import MINUTE, SECOND
 from qmworkbench.venue.drill import ForeignFill
 
@@ -99,7 +99,7 @@ class Troubles:
     def strategy_fault(self, key: str) -> None:
         process, chance = self.sim.process, self.sim.faults.chance
         if process.works and process.state.session is not None:
-            name = chance.one_of("fault/which", key, self.sim.market.strategies)
+            name = chance.one_of("fault/which", key, overnight.running(self.sim))
             process.decide(StrategyFaulted(at=process.now(), strategy_id=name, detail="simulated"))
 
     def jump(self, by_ms: int) -> None:

@@ -113,7 +113,13 @@ def at_the_end(checker: Checker, state: State, journal: SimJournal, exchange: Ex
     working = [f"{o.cl_ord_id} {o.leg} {o.status}" for o in state.working()]
     demand(carry or not working, 9, f"orders that never ended: {working}")
     demand(state.day.phase in (Phase.REVIEW, Phase.CLOSED), 9, f"the session stopped at {state.day.phase}")
-    if not carry and not checker.ledger.adjusted and not checker.planted and state.day.start_equity is not None:
+    if (
+        not carry
+        and not checker.ledger.carried
+        and not checker.ledger.adjusted
+        and not checker.planted
+        and state.day.start_equity is not None
+    ):
         made = state.day.realized_pnl - state.day.fees
         demand(
             abs(made - checker.ledger.cash) <= _CENT,
