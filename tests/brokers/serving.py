@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +27,8 @@ from qmworkbench.venue.wire.rest import Wire
 from qmworkbench.venue.wire.troubles import StreamFault, WireFault
 from tests.venue.worlds import OPEN, World
 
+PATIENCE_S = 60.0
+PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # plain HTTP: the usual authorities take long to load
 KEY, SECRET, TOKEN = "test-key", "test-secret-of-the-account", "test-token-of-the-door"
 
 
@@ -49,13 +52,17 @@ class Served:
             f"{self.address.url}{path}",
             content=msgspec.msgpack.encode(content),
             headers={TOKEN_HEADER: self.address.token},
+            timeout=PATIENCE_S,
             trust_env=False,
+            verify=PLAIN,
         )
         assert answer.is_success, answer.text
 
     def broker(self, **how: Any) -> AlpacaBroker:
-        """An adapter on this venue, quick to lose patience."""
-        times = {"connect_s": 2.0, "answer_s": 5.0} | {k: how.pop(k) for k in ("connect_s", "answer_s") if k in how}
+        """An adapter on this venue, patient with a machine that has much to do."""
+        times = {"connect_s": PATIENCE_S, "answer_s": PATIENCE_S} | {
+            k: how.pop(k) for k in ("connect_s", "answer_s") if k in how
+        }
         address = Address(url=self.address.url, key_id=KEY, secret=SECRET, retry_after_s=0.01, **times)
         return AlpacaBroker(address, **how)
 
@@ -91,7 +98,9 @@ class WireWorld(World):
 
     def _open(self) -> Any:
         window = (OPEN, OPEN + timedelta(hours=6, minutes=30))
-        return RemoteMarket(self.venue.address, self.instruments, window=window, patience_s=5.0)
+        return RemoteMarket(
+            self.venue.address, self.instruments, window=window, patience_s=PATIENCE_S, answer_s=PATIENCE_S
+        )
 
     def trade_with(self, broker: AlpacaBroker) -> None:
         """Let `broker` know how far the stream has got with every bar."""

@@ -14,7 +14,7 @@ from qmworkbench.venue.records import VenueError
 from qmworkbench.venue.wire.limiter import Limiter
 from qmworkbench.venue.wire.names import TOKEN_HEADER, ns_from, rfc3339
 from qmworkbench.venue.wire.server import listen
-from tests.brokers.serving import KEY, SECRET, TOKEN, Served, WireWorld, served
+from tests.brokers.serving import KEY, PATIENCE_S, PLAIN, SECRET, TOKEN, Served, WireWorld, served
 from tests.venue.worlds import World
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,7 +27,9 @@ class Client:
 
     def __init__(self, venue: Served, *, key: str = KEY, secret: str = SECRET) -> None:
         headers = {"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret}
-        self.http = httpx.Client(base_url=venue.address.url, headers=headers, trust_env=False)
+        self.http = httpx.Client(
+            base_url=venue.address.url, headers=headers, trust_env=False, timeout=PATIENCE_S, verify=PLAIN
+        )
 
     def __call__(self, method: str, path: str, **more: Any) -> httpx.Response:
         return self.http.request(method, path, **more)
@@ -204,7 +206,7 @@ def test_the_stream_tells_in_binary_frames_whoever_has_said_who_they_are(
         assert opcode == websocket.ABNF.OPCODE_BINARY
         return json.loads(frame)["data"]
 
-    socket = websocket.create_connection(f"ws{venue.address.url.removeprefix('http')}/stream", timeout=10)
+    socket = websocket.create_connection(f"ws{venue.address.url.removeprefix('http')}/stream", timeout=PATIENCE_S)
     try:
         assert said(socket, "authenticate", {"key_id": KEY, "secret_key": "wrong"})["status"] == "unauthorized"
         assert said(socket, "authenticate", {"key_id": KEY, "secret_key": SECRET})["status"] == "authorized"
