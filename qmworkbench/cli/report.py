@@ -152,7 +152,7 @@ def _made(make: Any) -> Any:
     try:
         return make()
     except ReportRefused as error:
-        raise Cannot(str(error), "see `qm report --help`") from error
+        raise Cannot(str(error), "-p NAME=VALUE gives a parameter; docs/sweeps.md and docs/parity.md show some") from error
 
 
 def _chosen(config: "Config", session: str | None) -> str:
