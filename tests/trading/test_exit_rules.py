@@ -254,7 +254,9 @@ def test_what_ended_exits_may_have_closed_is_not_closed_twice() -> None:
     for unproven, due in ((100, []), (130, []), (99, [(Side.SELL, 1)])):
         built = leaving()
         built.state.unproven = {legs(built)[0].cl_ord_id: D(unproven)}
-        assert sent(stepped(built)) == due
+        events = stepped(built)
+        assert sent(events) == due
+        assert bool(events) is bool(due), "nothing is asked to be judged where nothing is left to close"
     brief = short(leaving())
     brief.state.unproven = {legs(brief)[0].cl_ord_id: D(40)}
     assert sent(stepped(brief)) == [(Side.BUY, 60)]
