@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from qmworkbench.cli.failures import Cannot
@@ -14,21 +15,20 @@ if TYPE_CHECKING:
     from qmworkbench.service.bar_store.adding import Outcome, Terms
     from qmworkbench.service.data_shelf import Shelf
 
-_PIPED_STEPS = 10
+_SILENT_S = 5.0
 
 
 @contextmanager
 def progress(out: Output) -> Iterator[Callable[[str, int, int], None]]:
-    """How far something long is: a bar where people look, a line each tenth where they do not."""
+    """How far something long is: a bar where people look, now and then a line where they do not."""
     if not sys.stderr.isatty():
-        said = ""
+        due = monotonic() + _SILENT_S
 
         def line(what: str, done: int, of: int) -> None:
-            nonlocal said
-            step = f"{what.split(' ', maxsplit=1)[0]} {done * _PIPED_STEPS // max(of, 1) * 100 // _PIPED_STEPS} %"
-            if step != said:
-                out.say(f"{step}: {what} …")
-            said = step
+            nonlocal due
+            if monotonic() >= due:
+                due = monotonic() + _SILENT_S
+                out.say(f"{what}: {done / max(of, 1):.0%} …")
 
         yield line
         return
