@@ -28,9 +28,6 @@ check: setup ## format, lint, types and the floors between the packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-takeover: setup ## kill a platform beside its standby: how long until the book is recovered, at most 30 s
-	$(BIN)/python scripts/takeover.py $(ARGS)
-
 sweep: setup ## every recorded day there is: no break, and GO
 	$(BIN)/python scripts/sweep.py $(ARGS)
 
@@ -39,6 +36,9 @@ kill: setup ## kill the platform at 200 random instants, its venue in another pr
 
 crashes: setup ## kill a journal's writer and its server 60 times each; nothing acknowledged may be lost
 	$(BIN)/python scripts/kill_stores.py $(ARGS)
+
+takeover: setup ## kill a platform beside its standby: how long until the book is recovered, at most 30 s
+	$(BIN)/python scripts/takeover.py $(ARGS)
 
 mutants: setup ## plant small bugs in what keeps orders safe; a test must notice each
 	$(BIN)/python scripts/mutants.py $(ARGS)
