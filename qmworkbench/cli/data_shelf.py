@@ -5,15 +5,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qmworkbench.cli.data_store import add_to_store, listed_store, terms_of
+from qmworkbench.cli.data_store import (
+    Actions,
+    Asked,
+    Interval,
+    PartsBy,
+    PricesAre,
+    Replace,
+    StoreName,
+    add_to_store,
+    listed_store,
+)
 from qmworkbench.cli.failures import Cannot, guarded
 from qmworkbench.cli.options import AsJson, ConfigFile, config_of
-from qmworkbench.cli.output import begin
+from qmworkbench.cli.output import Output, begin
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from qmworkbench.service.bar_store.incoming import TextReading
     from qmworkbench.service.data_shelf import Added, Provenance, Shelf
 
 _PACKAGE = "package:"
@@ -27,53 +36,47 @@ def shelf_of(config: Path | None) -> "Shelf":
     return Shelf(config_of(None, None, config).resolved("paths.data"))
 
 
+Given = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE|DIR|package:NAME",
+        help="CSV or Parquet file, a directory of them, or a data package.",
+        show_default=False,
+    ),
+]
+Name = Annotated[str | None, typer.Option("--name", help="What to call it; else after the file.", show_default=False)]
+Symbol = Annotated[
+    str | None,
+    typer.Option(
+        "--symbol",
+        metavar="NAME",
+        help="The instrument, where no column says; @file: the file's name.",
+        show_default=False,
+    ),
+]
+Zone = Annotated[
+    str | None, typer.Option("--zone", metavar="ZONE", help="The zone of times without one.", show_default=False)
+]
+Format = Annotated[str, typer.Option("--format", metavar="KIND", help="Of a text file: auto, plain or histdata.")]
+Source = Annotated[str, typer.Option("--source", help="Where it comes from, for the record.")]
+Licence = Annotated[str, typer.Option("--licence", help="Under which terms, for the record.")]
+
+
 @guarded
 def add(
-    given: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE|DIR|package:NAME",
-            help="CSV or Parquet file, a directory of them, or a data package.",
-            show_default=False,
-        ),
-    ],
-    name: Annotated[
-        str | None, typer.Option("--name", help="What to call it; else after the file.", show_default=False)
-    ] = None,
-    symbol: Annotated[
-        str | None,
-        typer.Option(
-            "--symbol",
-            metavar="NAME",
-            help="The instrument, where no column says; @file: the file's name.",
-            show_default=False,
-        ),
-    ] = None,
-    zone: Annotated[
-        str | None, typer.Option("--zone", metavar="ZONE", help="The zone of times without one.", show_default=False)
-    ] = None,
-    kind: Annotated[
-        str, typer.Option("--format", metavar="KIND", help="Of a text file: auto, plain or histdata.")
-    ] = "auto",
-    source: Annotated[str, typer.Option("--source", help="Where it comes from, for the record.")] = "",
-    licence: Annotated[str, typer.Option("--licence", help="Under which terms, for the record.")] = "",
-    store: Annotated[
-        str | None,
-        typer.Option("--store", metavar="NAME", help="Add to this bar store, or begin it.", show_default=False),
-    ] = None,
-    cut: Annotated[
-        str | None,
-        typer.Option("--by", metavar="SPAN", help="Of a new store: parts by day, month or year.", show_default=False),
-    ] = None,
-    prices: Annotated[
-        str | None,
-        typer.Option("--prices", metavar="KIND", help="Of a new store: 'as printed' or adjusted.", show_default=False),
-    ] = None,
-    actions: Annotated[
-        Path | None,
-        typer.Option("--actions", metavar="FILE", help="Splits and renames to keep in the store.", show_default=False),
-    ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Where bars differ, the new ones are right.")] = False,
+    given: Given,
+    name: Name = None,
+    symbol: Symbol = None,
+    zone: Zone = None,
+    kind: Format = "auto",
+    source: Source = "",
+    licence: Licence = "",
+    store: StoreName = None,
+    cut: PartsBy = None,
+    prices: PricesAre = None,
+    interval: Interval = None,
+    actions: Actions = None,
+    replace: Replace = False,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
@@ -86,21 +89,18 @@ def add(
     Data packages: package:bokeh-sampledata (five US shares, daily), and where the package backtesting is installed
     package:backtesting-goog (daily) and package:backtesting-eurusd (hourly).
     """
-    from qmworkbench.service.data_shelf import now
-
     out = begin(json=json)
     shelf = shelf_of(config)
+    if kind not in _FORMATS:
+        raise Cannot(f"--format {kind} is not known", f"give one of {', '.join(_FORMATS)}")
     if store is not None or Path(given).is_dir():
         if given.startswith(_PACKAGE) or name is not None:
             raise Cannot("--store takes files and directories, and names itself", "leave --name and packages out")
-        text = _text_reading(kind, symbol, zone)
-        terms = terms_of(
-            cut=cut, prices=prices, actions=actions, replace=replace, source=source, licence=licence, text=text
-        )
-        add_to_store(out, shelf, store or _called(Path(given)), Path(given), terms)
+        asked = Asked(cut, prices, interval, actions, replace, source, licence, kind, symbol, zone)
+        add_to_store(out, shelf, store or _called(Path(given)), Path(given), asked)
         return
-    if cut or prices or actions or replace:
-        raise Cannot("--by, --prices, --actions and --replace are for a store", "name it with --store NAME")
+    if cut or prices or interval or actions or replace:
+        raise Cannot("--by, --prices, --interval, --actions and --replace are for a store", "name it with --store NAME")
     if given.startswith(_PACKAGE):
         if symbol or zone or source or licence:
             raise Cannot("a data package says its symbols, times, source and licence itself", "leave these options out")
@@ -109,6 +109,12 @@ def add(
     else:
         bars, origin = _from_file(Path(given), symbol, zone, kind, source, licence)
         called = name or _called(Path(given))
+    _keep(out, shelf, called, bars, origin)
+
+
+def _keep(out: Output, shelf: "Shelf", called: str, bars: "pl.DataFrame", origin: "Provenance") -> None:
+    from qmworkbench.service.data_shelf import now
+
     with out.working(f"adding {called}"):
         added = shelf.add(called, bars, origin, now())
     path = shelf.folder / added.line.file
@@ -123,14 +129,6 @@ def add(
 def _called(path: Path) -> str:
     """What data is called after its file or directory."""
     return path.resolve().name.split(".")[0].lower().replace(" ", "-")
-
-
-def _text_reading(kind: str, symbol: str | None, zone: str | None) -> "TextReading":
-    from qmworkbench.service.bar_store.incoming import TextReading
-
-    if kind not in _FORMATS:
-        raise Cannot(f"--format {kind} is not known", f"give one of {', '.join(_FORMATS)}")
-    return TextReading(kind=kind, symbol=symbol, zone=zone)  # type: ignore[arg-type]
 
 
 def _from_package(name: str) -> "tuple[pl.DataFrame, Provenance]":
@@ -149,8 +147,6 @@ def _from_file(
     from qmworkbench.service.bar_store.incoming import symbol_of
     from qmworkbench.service.data_shelf import Provenance, file_hash
 
-    if kind not in _FORMATS:
-        raise Cannot(f"--format {kind} is not known", f"give one of {', '.join(_FORMATS)}")
     if path.suffix == ".parquet":
         bars = open_parquet(path).read().select(COLUMNS)
     else:

@@ -3,9 +3,12 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
+
+import typer
 
 from qmworkbench.cli.failures import Cannot
 from qmworkbench.cli.output import Output
@@ -16,6 +19,34 @@ if TYPE_CHECKING:
     from qmworkbench.service.data_shelf import Shelf
 
 _SILENT_S = 5.0
+Word = TypeVar("Word", bound=StrEnum)
+StoreName = Annotated[
+    str | None,
+    typer.Option("--store", metavar="NAME", help="Add to this bar store, or begin it.", show_default=False),
+]
+PartsBy = Annotated[
+    str | None,
+    typer.Option("--by", metavar="SPAN", help="Of a new store: parts by day, month or year.", show_default=False),
+]
+PricesAre = Annotated[
+    str | None,
+    typer.Option("--prices", metavar="KIND", help="Of a new store: 'as printed' or adjusted.", show_default=False),
+]
+Interval = Annotated[
+    int | None,
+    typer.Option(
+        "--interval",
+        metavar="SECONDS",
+        min=1,
+        help="Of a new store: how long a bar is, if it does not show.",
+        show_default=False,
+    ),
+]
+Actions = Annotated[
+    Path | None,
+    typer.Option("--actions", metavar="FILE", help="Splits and renames to keep in the store.", show_default=False),
+]
+Replace = Annotated[bool, typer.Option("--replace", help="Where bars differ, the new ones are right.")]
 
 
 @contextmanager
@@ -41,36 +72,51 @@ def progress(out: Output) -> Iterator[Callable[[str, int, int], None]]:
         yield lambda what, done, of: shown.update(task, description=what, completed=done, total=of)
 
 
-def terms_of(
-    *, cut: str | None, prices: str | None, actions: Path | None, replace: bool, source: str, licence: str, text: Any
-) -> "Terms":
-    """The terms of an addition as they were typed. Raises Cannot."""
-    from qmworkbench.market.store.manifest import Cut, Prices
-    from qmworkbench.service.bar_store.adding import Terms
+class Asked(NamedTuple):
+    """An addition as it was typed."""
 
-    def one_of(kind: Any, given: str | None, flag: str) -> Any:
-        known = [str(member.value) for member in kind]
-        if given is not None and given not in known:
-            raise Cannot(f"{flag} {given} is not known", f"give one of {', '.join(known)}")
-        return None if given is None else kind(given)
+    cut: str | None
+    prices: str | None
+    interval_s: int | None
+    actions: Path | None
+    replace: bool
+    source: str
+    licence: str
+    kind: str
+    symbol: str | None
+    zone: str | None
 
-    return Terms(
-        cut=one_of(Cut, cut, "--by"),
-        prices=one_of(Prices, prices, "--prices"),
-        source=source,
-        licence=licence,
-        replace=replace,
-        actions=actions,
-        text=text,
-    )
+    def terms(self) -> "Terms":
+        """What is meant by it. Raises Cannot."""
+        from qmworkbench.market.store.manifest import Cut, Prices
+        from qmworkbench.service.bar_store.adding import Terms
+        from qmworkbench.service.bar_store.incoming import TextReading
+
+        return Terms(
+            cut=_one_of(Cut, self.cut, "--by"),
+            prices=_one_of(Prices, self.prices, "--prices"),
+            interval_s=self.interval_s,
+            source=self.source,
+            licence=self.licence,
+            replace=self.replace,
+            actions=self.actions,
+            text=TextReading(kind=self.kind, symbol=self.symbol, zone=self.zone),  # type: ignore[arg-type]
+        )
 
 
-def add_to_store(out: Output, shelf: "Shelf", name: str, given: Path, terms: "Terms") -> None:
+def _one_of(kind: type[Word], given: str | None, flag: str) -> Word | None:
+    known = [str(member.value) for member in kind]
+    if given is not None and given not in known:
+        raise Cannot(f"{flag} {given} is not known", f"give one of {', '.join(known)}")
+    return None if given is None else kind(given)
+
+
+def add_to_store(out: Output, shelf: "Shelf", name: str, given: Path, asked: Asked) -> None:
     """Add files to the store of that name on the shelf, and tell what became of it."""
     from qmworkbench.service.bar_store.adding import add, described
     from qmworkbench.service.data_shelf import now
 
-    path = shelf.place_of_store(name)
+    path, terms = shelf.place_of_store(name), asked.terms()
     with progress(out) as told:
         outcome = add(path, given, terms, now(), told)
     out.result({"store": name, "path": path, **described(outcome)}, lambda: _told(out, name, path, outcome))

@@ -181,6 +181,8 @@ class StoreSource(BarSource):
         try:
             size = file.stat().st_size
         except OSError as error:
+            if all(part.file != now.file for now in read_manifest(self.path).parts):
+                return store_finding("store_changed", f"{part.key} was replaced since the store was opened.", self.path)
             return store_finding("part_missing", f"it cannot be opened: {error.strerror}.", file)
         if size != part.bytes:
             return store_finding("part_damaged", f"it has {size:,} bytes, the manifest {part.bytes:,}.", file)

@@ -208,16 +208,19 @@ class _Addition:
         return hashed, tuple(known)
 
     def _take(self, file: Path, sha256: str, spill: Spill, number: int, files: int) -> SourceFile:
-        """Go through one file, its rows put down by part."""
+        """Go through one file, its rows put down by part. Raises DataRefused where it changes meanwhile."""
         self._progress(f"reading {file.name}", number, files)
-        count = 0
+        count, before = 0, file.stat()
         for rows in blocks_of(file, self._terms.text):
             count += rows.height
             if self._facts is None or self._cut is None:
                 self._facts, self._cut = self._begun(rows, file)
             self._progress(f"reading {file.name}, {count:,} rows", number, files)
             spill.take(rows.with_columns(part=self._cut.first_day(trading_date(self._facts.calendar))))
-        return SourceFile(name=self._name_of(file), sha256=sha256, bytes=file.stat().st_size, rows=count)
+        after = file.stat()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise store_refused("source_changed", "it was written to while it was read.", file)
+        return SourceFile(name=self._name_of(file), sha256=sha256, bytes=after.st_size, rows=count)
 
     def _name_of(self, file: Path) -> str:
         return file.relative_to(self._given).as_posix() if self._given.is_dir() else file.name
@@ -242,7 +245,7 @@ class _Addition:
         asked = {"cut": self._terms.cut, "interval_s": self._terms.interval_s, "prices": self._terms.prices}
         for name, value in asked.items():
             if value is not None and value != getattr(told, name):
-                message = f"its {name} is {getattr(told, name)}, and what is added was said to be {value}."
+                message = f"its {name.removesuffix('_s')}: {getattr(told, name)}; what is added was said to be {value}."
                 raise store_refused("store_differs", message, self._path)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -241,9 +241,9 @@ def test_a_truncated_file_and_one_that_is_none_are_refused(tmp_path: Path) -> No
 def test_a_store_is_of_one_interval_one_cut_and_one_kind_of_prices(tmp_path: Path) -> None:
     put(tmp_path, "a.parquet", bars())
     for terms, says in (
-        (Terms(cut=Cut.YEAR), "its cut is day, and what is added was said to be year"),
-        (Terms(prices=Prices.ADJUSTED), "its prices is as printed"),
-        (Terms(interval_s=300), "its interval_s is 60"),
+        (Terms(cut=Cut.YEAR), "its cut: day; what is added was said to be year"),
+        (Terms(prices=Prices.ADJUSTED), "its prices: as printed"),
+        (Terms(interval_s=300), "its interval: 60"),
     ):
         with pytest.raises(DataRefused, match=says):
             put(tmp_path, "b.parquet", bars("LLL"), terms)
