@@ -21,8 +21,8 @@ from tests import servers
 
 
 @pytest.fixture
-def anchored(plan: DayPlan, tmp_path: Path) -> DayPlan:
-    return dataclasses.replace(plan, anchors=tmp_path / "elsewhere" / "main.jsonl")
+def anchored(short_plan: DayPlan, tmp_path: Path) -> DayPlan:
+    return dataclasses.replace(short_plan, anchors=tmp_path / "elsewhere" / "main.jsonl")
 
 
 def _goes_on(platform: Platform, number: int) -> None:
@@ -93,9 +93,9 @@ def test_a_database_brought_back_from_an_older_backup_is_refused_until_somebody_
         _goes_on(platform, 3)
 
 
-def test_a_place_that_cannot_be_written_stops_no_session_and_is_told(plan: DayPlan, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_stops_no_session_and_is_told(short_plan: DayPlan, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    nowhere = dataclasses.replace(plan, anchors=tmp_path / "file" / "main.jsonl")
+    nowhere = dataclasses.replace(short_plan, anchors=tmp_path / "file" / "main.jsonl")
     with open_platform(nowhere) as platform:
         platform.shell.decide(nowhere.opened(nowhere.starts_at))
         _goes_on(platform, 1)

@@ -186,7 +186,9 @@ def test_a_forex_week_carries_positions_from_day_to_day_without_a_break(shared_d
     assert [event.session_id for event in opened] == [result.session for result in results]  # type: ignore[attr-defined]
 
 
-def test_a_feed_that_went_bad_must_be_seen_to_be_good_before_anything_is_entered(plan: DayPlan, tmp_path: Path) -> None:
+def test_a_feed_that_went_bad_must_be_seen_to_be_good_before_anything_is_entered(
+    short_plan: DayPlan, tmp_path: Path
+) -> None:
     """Five empty boundaries at the end of a session make the feed stale; the next session begins with that."""
 
     def silent_at_the_end(data: SessionData) -> SessionData:
@@ -197,10 +199,10 @@ def test_a_feed_that_went_bad_must_be_seen_to_be_good_before_anything_is_entered
         return dataclasses.replace(data, frames=(*data.frames[:-5], *silent), spreads_bps=None)
 
     run_headless(plan_for(tmp_path, silent_at_the_end(cut_short(demo_day()))), all_good)
-    assert fold(events_of(plan)).feed is FeedState.STALE
+    assert fold(events_of(short_plan)).feed is FeedState.STALE
     following = cut_short(demo_session(DEMO_DAY + timedelta(days=3), 7, 60))
     run_headless(plan_for(tmp_path, following, compute="one-pass"), all_good)
-    events = events_of(plan)
+    events = events_of(short_plan)
     second = events[max(n for n, event in enumerate(events) if isinstance(event, SessionOpened)) :]
     good = next(n for n, event in enumerate(second) if isinstance(event, FeedChanged))
     assert second[good].state is FeedState.GOOD  # type: ignore[attr-defined]
@@ -218,43 +220,43 @@ def test_a_closed_session_refuses_to_run_again_and_names_the_way_out(past_day: P
     assert past_day.events == before
 
 
-def test_fresh_moves_the_old_book_aside_and_deletes_nothing(plan: DayPlan) -> None:
-    assert move_aside(plan.paths) is None, "there was no book"
+def test_fresh_moves_the_old_book_aside_and_deletes_nothing(short_plan: DayPlan) -> None:
+    assert move_aside(short_plan.paths) is None, "there was no book"
     for number in (1, 2):
-        plan.paths.create()
-        (plan.paths.root / "proof").write_text(str(number))
-        aside = move_aside(plan.paths)
+        short_plan.paths.create()
+        (short_plan.paths.root / "proof").write_text(str(number))
+        aside = move_aside(short_plan.paths)
         assert aside is not None
         assert aside.name == f"main.before-{number}"
         assert (aside / "proof").read_text() == str(number)
-        assert not plan.paths.root.exists()
+        assert not short_plan.paths.root.exists()
 
 
-def test_a_book_in_use_is_not_moved_and_not_opened_twice(plan: DayPlan) -> None:
-    with open_platform(plan):
+def test_a_book_in_use_is_not_moved_and_not_opened_twice(short_plan: DayPlan) -> None:
+    with open_platform(short_plan):
         with pytest.raises(LeaseTaken, match="held by process"):
-            move_aside(plan.paths)
+            move_aside(short_plan.paths)
         with pytest.raises(LeaseTaken):
-            open_platform(plan)
-    assert move_aside(plan.paths) is not None
+            open_platform(short_plan)
+    assert move_aside(short_plan.paths) is not None
 
 
 def no_go(platform: Platform, phase: str) -> list[Check]:
     return [check("test.limit", CheckStatus.FAIL), check("test.other", CheckStatus.PASS)]
 
 
-def test_no_go_stops_the_day_on_record_and_the_corrected_day_runs(plan: DayPlan) -> None:
+def test_no_go_stops_the_day_on_record_and_the_corrected_day_runs(short_plan: DayPlan) -> None:
     with pytest.raises(DayRefused, match=r"pre-start preflight says NO-GO.*run the test again"):
-        run_headless(plan, no_go)
-    recorded = of(events_of(plan), PreflightRecorded)
+        run_headless(short_plan, no_go)
+    recorded = of(events_of(short_plan), PreflightRecorded)
     assert [(event.phase, event.verdict, event.failed) for event in recorded] == [  # type: ignore[attr-defined]
         ("pre-start", Verdict.NO_GO, ("test.limit",))
     ]
-    assert len(of(events_of(plan), PhaseRefused)) == 1
-    corrected = dataclasses.replace(plan, config_hash="corrected")
+    assert len(of(events_of(short_plan), PhaseRefused)) == 1
+    corrected = dataclasses.replace(short_plan, config_hash="corrected")
     result = run_headless(corrected, all_good)
     assert not result.recovered, "nothing had been decided yet, so nothing was recovered"
-    opened = of(events_of(plan), SessionOpened)
+    opened = of(events_of(short_plan), SessionOpened)
     assert [event.config_hash for event in opened] == ["test", "corrected"]  # type: ignore[attr-defined]
 
 
@@ -263,24 +265,24 @@ def test_looking_at_nothing_is_no_go(plan: DayPlan) -> None:
         run_headless(plan, lambda platform, phase: [])
 
 
-def test_no_go_before_the_market_keeps_the_session_out_of_it(plan: DayPlan) -> None:
+def test_no_go_before_the_market_keeps_the_session_out_of_it(short_plan: DayPlan) -> None:
     def late(platform: Platform, phase: str) -> list[Check]:
         return all_good(platform, phase) if phase == "pre-start" else no_go(platform, phase)
 
     with pytest.raises(DayRefused, match="pre-market preflight says NO-GO"):
-        run_headless(plan, late)
-    assert of(events_of(plan), OrderIntended) == []
-    result = run_headless(plan, all_good)
+        run_headless(short_plan, late)
+    assert of(events_of(short_plan), OrderIntended) == []
+    result = run_headless(short_plan, all_good)
     assert result.recovered
     assert result.trades > 0
 
 
-def test_an_unfinished_session_must_be_finished_first(plan: DayPlan, tmp_path: Path) -> None:
+def test_an_unfinished_session_must_be_finished_first(short_plan: DayPlan, tmp_path: Path) -> None:
     def late(platform: Platform, phase: str) -> list[Check]:
         return all_good(platform, phase) if phase == "pre-start" else no_go(platform, phase)
 
     with pytest.raises(DayRefused):
-        run_headless(plan, late)
+        run_headless(short_plan, late)
     other = plan_for(tmp_path, demo_session(DEMO_DAY + timedelta(days=3), 7, 20))
     with pytest.raises(DayRefused, match=f"--date {DEMO_DAY}"):
         run_headless(other, all_good)
@@ -320,7 +322,7 @@ def test_stopped_at_a_safe_point_the_journal_verifies_and_the_day_resumes(past_d
     )
 
 
-def test_when_the_journal_fails_nothing_is_sent_and_the_day_resumes_once_it_is_back(plan: DayPlan) -> None:
+def test_when_the_journal_fails_nothing_is_sent_and_the_day_resumes_once_it_is_back(short_plan: DayPlan) -> None:
     class Opened:
         def __init__(self) -> None:
             self.sent_after = 0
@@ -347,12 +349,12 @@ def test_when_the_journal_fails_nothing_is_sent_and_the_day_resumes_once_it_is_b
 
     opened = Opened()
     with pytest.raises(JournalFailed, match="the disk is full"):
-        run_headless(plan, all_good, on_open=opened, on_boundary=opened.at_boundary)
+        run_headless(short_plan, all_good, on_open=opened, on_boundary=opened.at_boundary)
     assert opened.sent_after == 0
-    assert run_headless(plan, all_good).breaks == 0
+    assert run_headless(short_plan, all_good).breaks == 0
 
 
-def test_the_tables_of_a_closed_day_hold_its_last_record_however_slow_the_disk(plan: DayPlan) -> None:
+def test_the_tables_of_a_closed_day_hold_its_last_record_however_slow_the_disk(short_plan: DayPlan) -> None:
     """Found in CI: how the process ended was still queued when the tables were brought up for the last time."""
 
     def opened(platform: Platform) -> None:
@@ -361,5 +363,5 @@ def test_the_tables_of_a_closed_day_hold_its_last_record_however_slow_the_disk(p
 
         platform.on_close(slow)
 
-    run_headless(plan, all_good, on_open=opened)
-    assert catch_up_book(plan.paths) == (0, "")
+    run_headless(short_plan, all_good, on_open=opened)
+    assert catch_up_book(short_plan.paths) == (0, "")
