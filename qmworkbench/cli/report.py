@@ -89,19 +89,20 @@ def nightly(
         requests = [ReportRequest(name=name, parameters=told) for name in ("post_session", "trade_review")]
         made = _made(lambda: run_reports(requests, out_root=found.reports_directory, secrets=found.secrets))
     # Nothing is let go of while the record is in doubt.
-    kept = "nothing archived or let go of: the record is in doubt" if broken else _keep(found, out)
+    in_doubt = {"archived": [], "kept": [], "freed_bytes": 0, "sentence": "nothing let go of: the record is in doubt"}
+    kept = in_doubt if broken else keep_up(found, out)
     code = max(int(Exit.NO_GO) if broken or parity["unexplained_share"] else 0, worst(made))
 
     def human() -> None:
         out.line(f"journal {'does not verify: ' + broken if broken else 'verifies'}")
         out.line(f"against its backtest: {parity['sentence']}")
         _tell(out, made)
-        out.line(kept if isinstance(kept, str) else kept["sentence"])
+        out.line(kept["sentence"])
 
     content = {
         "session": chosen, "journal": heads, "journal_broken": broken, "parity": parity, "reports": made,
         "archive": kept,
-        "freed_bytes": 0 if isinstance(kept, str) else kept["freed_bytes"],
+        "freed_bytes": kept["freed_bytes"],
         "exit_code": code,
     }  # fmt: skip
     out.result(content, human)
@@ -109,7 +110,7 @@ def nightly(
         raise typer.Exit(code)
 
 
-def _keep(settings: "Config", out: Output) -> dict[str, Any] | str:
+def keep_up(settings: "Config", out: Output) -> dict[str, Any]:
     """Archive closed sessions and let go of what has aged out; what stands in the way is said, and no more."""
     from qmworkbench.cli.failures import CommandRefused
     from qmworkbench.service.lease import LeaseTaken
@@ -119,14 +120,12 @@ def _keep(settings: "Config", out: Output) -> dict[str, Any] | str:
         place = place_of(settings, None)
         archived, done = let_go(settings, place, out, verify=False)
     except (StorageRefused, CommandRefused, LeaseTaken) as error:
-        return f"nothing archived or let go of: {error}"
+        return {"archived": [], "kept": [], "freed_bytes": 0, "sentence": f"nothing archived or let go of: {error}"}
     told = f"{len(archived)} session(s) archived at {place}; {sentence(done, settings.retention().sentence())}"
     return {
-        "place": str(place),
         "archived": [one.session_id for one in archived],
         "kept": done.kept,
         "freed_bytes": done.freed_bytes,
-        "rows": done.rows,
         "sentence": told,
     }
 
@@ -152,7 +151,9 @@ def _made(make: Any) -> Any:
     try:
         return make()
     except ReportRefused as error:
-        raise Cannot(str(error), "-p NAME=VALUE gives a parameter; docs/sweeps.md and docs/parity.md show some") from error
+        raise Cannot(
+            str(error), "-p NAME=VALUE gives a parameter; docs/sweeps.md and docs/parity.md show some"
+        ) from error
 
 
 def _chosen(config: "Config", session: str | None) -> str:

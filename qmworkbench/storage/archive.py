@@ -47,12 +47,10 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 def home_of(reader: BookReader, place: Place) -> Place:
     """This book's own place within an archive. Raises StoreMissing for a book without a record."""
-    first = reader.journal.hash_at(1)
     lines = reader.sessions()
-    if first is None or lines.is_empty():
+    if lines.is_empty():
         raise StoreMissing(f"{reader.paths.root} has no session yet: there is nothing to archive")
-    environment = str(lines["environment"][-1])
-    return place.below(archive_index.home(environment, reader.journal.book, archive_index.record_name(first)))
+    return place.below(archive_index.home(str(lines["environment"][-1]), reader.journal.book, _record_of(reader)))
 
 
 def waiting(reader: BookReader, place: Place) -> list[str]:
@@ -173,6 +171,12 @@ def telemetry_ranges(reader: BookReader, known: Sequence[ArchivedSession]) -> di
     return found
 
 
+def _record_of(reader: BookReader) -> str:
+    """What tells this book from another of its name: how its record begins. Replays decide alike, processes differ."""
+    told = next(iter(reader.journal.records(0, upto_seq=1, stream="telemetry")), None)
+    return archive_index.record_name(str(reader.journal.hash_at(1)), told.hash if told is not None else "")
+
+
 def _closed(reader: BookReader) -> list[dict[str, Any]]:
     lines = reader.sessions()
     return list(lines.filter(lines["closed_seq"].is_not_null()).iter_rows(named=True))
@@ -212,7 +216,7 @@ def _archived(
     made = ArchivedSession(
         environment=line["environment"],
         book=reader.journal.book,
-        record=archive_index.record_name(str(reader.journal.hash_at(1))),
+        record=_record_of(reader),
         date=datetime.fromisoformat(line["date"]).date(),
         session_id=session_id,
         closed_at=line["closed_at"],

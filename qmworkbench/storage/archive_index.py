@@ -1,9 +1,10 @@
 """What an archive of a book holds: one small table, replaced whole; a session not in it is not archived (§17).
 
-PLACE/environment=ENV/book=BOOK/record=FIRST/sessions.parquet, and beside it date=DAY/TABLE.parquet. FIRST are digits of
-the hash of the book's first record: a book begun anew under its old name lies beside the old one.
+PLACE/environment=ENV/book=BOOK/record=FIRST/sessions.parquet, and beside it date=DAY/TABLE.parquet. FIRST is made of
+the book's first records: a book begun anew under its old name lies beside the old one.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, Final
@@ -104,9 +105,9 @@ def home(environment: str, book: str, record: str) -> str:
     return f"environment={environment}/book={book}/record={record}"
 
 
-def record_name(first_hash: str) -> str:
-    """What tells one book of a name from another: digits of its first record's hash."""
-    return first_hash[:12]
+def record_name(first_decision: str, first_telemetry: str) -> str:
+    """What tells one book of a name from another, from the hashes of its first records: 12 hex digits."""
+    return hashlib.sha256(f"{first_decision}|{first_telemetry}".encode()).hexdigest()[:12]
 
 
 def read(place: Place) -> list[ArchivedSession]:

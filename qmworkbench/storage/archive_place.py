@@ -66,6 +66,9 @@ class Place:
                 f"{self} can be read and not written: archive to a directory or an object store "
                 f"({', '.join(WRITABLE[:1] + WRITABLE[2:3] + WRITABLE[4:5])}://…)"
             )
+        for part in (self.directory, *self.directory.parents) if self.directory is not None else ():
+            if part.exists() and not part.is_dir():
+                raise StorageRefused(f"{self} cannot be written: {part} is a file; name another place")
 
     def write(self, name: str, frame: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> int:
         """Put a table, whole or not at all; returns its size in bytes. Raises StorageRefused."""

@@ -20,10 +20,14 @@ def content_digest(frame: pl.DataFrame) -> str:
     """
     digest = hashlib.sha256(_layout(frame))
     digest.update(f"|{frame.height}".encode())
-    for series in frame.iter_columns():
-        absent = series.is_null().to_numpy()
-        digest.update(np.packbits(absent).tobytes() if series.null_count() else b"-")
-        for piece in _values(series):
+    plain = [_plain(name, kind) for name, kind in frame.schema.items()]
+    if frame.is_empty():
+        return digest.hexdigest()
+    gaps = [series.name for series in frame.iter_columns() if series.null_count()]
+    absent = frame.select(pl.col(gaps).is_null())
+    for series in frame.select(plain).iter_columns():
+        digest.update(np.packbits(absent[series.name].to_numpy()).tobytes() if series.name in gaps else b"-")
+        for piece in _bytes_of(series):
             digest.update(piece)
     return digest.hexdigest()
 
@@ -32,25 +36,25 @@ def _layout(frame: pl.DataFrame) -> bytes:
     return "\x1f".join(f"{name}:{kind}" for name, kind in frame.schema.items()).encode()
 
 
-def _values(series: pl.Series) -> tuple[Any, ...]:
-    """The values as bytes; what stands in the place of an absent one is always the same."""
-    kind = series.dtype
+def _plain(name: str, kind: pl.DataType) -> pl.Expr:
+    """A column as numbers or bytes; what stands in the place of an absent value is always the same."""
+    column = pl.col(name)
     if kind in (pl.String, pl.Binary):
-        return _lengths_and_bytes(series.cast(pl.Binary).fill_null(b""))
+        return column.cast(pl.Binary).fill_null(b"")
     if kind == pl.Null:
-        return ()
+        return pl.lit(0, dtype=pl.UInt8).alias(name)
     if kind == pl.Boolean:
-        series = series.cast(pl.UInt8)
-    elif kind.is_temporal():
-        series = series.to_physical()
-    elif not kind.is_numeric() or kind.is_decimal():
-        raise TypeError(f"column {series.name!r} is of type {kind}: an archive holds numbers, text, bytes and times")
-    return (np.ascontiguousarray(series.fill_null(0).to_numpy()).data.cast("B"),) if len(series) else ()
+        return column.cast(pl.UInt8).fill_null(0)
+    if kind.is_temporal():
+        return column.to_physical().fill_null(0)
+    if not kind.is_numeric() or kind.is_decimal():
+        raise TypeError(f"column {name!r} is of type {kind}: an archive holds numbers, text, bytes and times")
+    return column.fill_null(0)
 
 
-def _lengths_and_bytes(series: pl.Series) -> tuple[Any, ...]:
-    if series.is_empty():
-        return ()
+def _bytes_of(series: pl.Series) -> tuple[Any, ...]:
+    if series.dtype != pl.Binary:
+        return (np.ascontiguousarray(series.to_numpy()).data.cast("B"),)
     found = series.rechunk().to_arrow().cast(pa.large_binary())
     array = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
     _, offsets, content = array.buffers()

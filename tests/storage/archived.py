@@ -21,6 +21,7 @@ from tests.storage import bars
 from tests.storage.days import day
 
 BOOK = "desk"
+ARCHIVED_AT = datetime(2026, 3, 5, 1, tzinfo=UTC)
 FIRST, SECOND, THIRD = "local-2026-03-02", "local-2026-03-03", "local-2026-03-04"
 _TIMED = 6
 
@@ -32,13 +33,13 @@ def made(root: Path, store: Store = SQLITE, *, third: str = "closed", book: str 
         for events in _by_session(day(days=2)):
             opened = next(event for event in events if isinstance(event, SessionOpened))
             journal.append(events)
-            journal.append_telemetry(_telemetry(opened))
+            journal.append_telemetry(telemetry_of(opened))
         opened_again = _later(opened)
         closing = (
             [SessionClosed(at=opened_again.at + timedelta(minutes=40), session_id=THIRD)] if third == "closed" else []
         )
         journal.append([opened_again, *closing])
-        journal.append_telemetry(_telemetry(opened_again))
+        journal.append_telemetry(telemetry_of(opened_again))
         journal.sync()
     for number, session_id in enumerate((FIRST, SECOND, THIRD)):
         fill(paths.session(session_id), number)
@@ -101,7 +102,7 @@ def _later(opened: SessionOpened) -> SessionOpened:
     return msgspec.structs.replace(opened, at=opened.at + timedelta(days=1), session_id=THIRD, window=window)
 
 
-def _telemetry(opened: SessionOpened) -> list[Any]:
+def telemetry_of(opened: Event) -> list[Any]:
     """A process, whose time is the wall's, then boundaries and samples on the market's."""
     name = f"p-{opened.session_id}"
     started = ProcessStarted(

@@ -71,6 +71,8 @@ def serving() -> Iterator[ObjectStore]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16
+    disable_nagle_algorithm = True
     store: ObjectStore
 
     def log_message(self, format: str, *args: Any) -> None:

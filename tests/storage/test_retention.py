@@ -46,22 +46,6 @@ NEVER = frozenset(
 LET_GO = ("radar", "momentum", "health", "quotes", "bars", "quarantine", "logs")
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A book of three closed sessions, and an archive of all of them; copied, never changed."""
-    root = tmp_path_factory.mktemp("template")
-    paths = archived.made(root / "book")
-    with open_book(paths.root) as reader:
-        archive_book(reader, Place(root / "archive"))
-    return root
-
-
-@pytest.fixture
-def root(template: Path, tmp_path: Path) -> Path:
-    shutil.copytree(template, tmp_path / "copy")
-    return tmp_path / "copy"
-
-
 @pytest.fixture
 def reader(root: Path) -> Iterator[BookReader]:
     with open_book(root / "book") as opened_book:
@@ -111,10 +95,10 @@ def test_a_plan_names_what_has_expired_and_touches_nothing(reader: BookReader, r
     today=st.dates(date(2026, 3, 2), date(2026, 3, 8)),
 )
 def test_whatever_the_rules_and_the_day_nothing_else_is_touched_and_all_can_be_brought_back(
-    template: Path, tmp_path_factory: pytest.TempPathFactory, days: dict[str, int], quotes: int, today: date
+    archived_template: Path, tmp_path_factory: pytest.TempPathFactory, days: dict[str, int], quotes: int, today: date
 ) -> None:
     root = tmp_path_factory.mktemp("any")
-    shutil.copytree(template, root, dirs_exist_ok=True)
+    shutil.copytree(archived_template, root, dirs_exist_ok=True)
     bars = days.get("bars", 0)
     rule = Retention(days={**days, "quotes": bars + quotes if bars else 0})
     place, paths = Place(root / "archive"), BookPaths(root / "book")
@@ -131,7 +115,7 @@ def test_whatever_the_rules_and_the_day_nothing_else_is_touched_and_all_can_be_b
         named = {
             f"book/sessions/{session_id}/{path.relative_to(paths.session(session_id).root).as_posix()}"
             for session_id in (FIRST, SECOND, THIRD)
-            for kind, found in _bulk(template, session_id).items()
+            for kind, found in _bulk(archived_template, session_id).items()
             for path in [paths.session(session_id).root / name for name in found]
             if (session_id, kind) in gone
         }
@@ -158,8 +142,8 @@ def _stem(name: str) -> str:
     return re.sub(r"(\.[0-9a-f]{16})?\.arrow$|radar/.*", "", name)
 
 
-def _bulk(template: Path, session_id: str) -> dict[str, list[str]]:
-    session = BookPaths(template / "book").session(session_id)
+def _bulk(archived_template: Path, session_id: str) -> dict[str, list[str]]:
+    session = BookPaths(archived_template / "book").session(session_id)
     return {
         kind: [path.relative_to(session.root).as_posix() for path in files]
         for kind, files in bulk_files(session).items()
@@ -266,10 +250,10 @@ def test_an_item_that_no_plan_could_hold_is_refused_before_anything_goes(
 
 
 def test_killed_at_any_instant_nothing_is_lost_and_the_next_run_comes_to_the_end(
-    template: Path, tmp_path: Path
+    archived_template: Path, tmp_path: Path
 ) -> None:
     start = tmp_path / "start"
-    shutil.copytree(template, start)
+    shutil.copytree(archived_template, start)
     with open_book(start / "book") as reader:  # its last session is still to be archived
         home, heads = home_of(reader, Place(start / "archive")), reader.verify()
         archive_index.write(home, archive_index.read(home)[:-1])
@@ -335,7 +319,7 @@ def test_rows_age_out_of_either_database_and_a_rebuild_brings_them_back(tmp_path
         assert rows_of(paths) == left
 
 
-def test_a_file_that_has_much_free_gives_it_back(template: Path, root: Path, reader: BookReader) -> None:
+def test_a_file_that_has_much_free_gives_it_back(archived_template: Path, root: Path, reader: BookReader) -> None:
     engine = create_engine(f"sqlite:///{reader.paths.projections}")
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE padding (x BLOB)")
