@@ -67,7 +67,8 @@ def mutants(source: str) -> Iterator[Mutant]:
     statements = [_head(node) for node in ast.walk(tree) if isinstance(node, ast.stmt)]
     for at, (node, *_) in enumerate(_sites(tree)):
         inside = any(node.lineno in body for body in bodies)
-        around = min((told for told in statements if node.lineno in told), key=len)
+        here = range(node.lineno, node.lineno + 1)
+        around = min((told for told in statements if node.lineno in told), key=len, default=here)
         for which, (change, _) in enumerate(_changes(node)):
             line = lines[node.lineno - 1].strip()
             seen[line, change] += 1
