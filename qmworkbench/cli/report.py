@@ -89,7 +89,12 @@ def nightly(
         requests = [ReportRequest(name=name, parameters=told) for name in ("post_session", "trade_review")]
         made = _made(lambda: run_reports(requests, out_root=found.reports_directory, secrets=found.secrets))
     # Nothing is let go of while the record is in doubt.
-    in_doubt = {"archived": [], "kept": [], "freed_bytes": 0, "sentence": "nothing let go of: the record is in doubt"}
+    in_doubt: dict[str, Any] = {
+        "archived": [],
+        "kept": [],
+        "freed_bytes": 0,
+        "sentence": "nothing let go of: the record is in doubt",
+    }
     kept = in_doubt if broken else keep_up(found, out)
     code = max(int(Exit.NO_GO) if broken or parity["unexplained_share"] else 0, worst(made))
 
@@ -152,7 +157,7 @@ def _made(make: Any) -> Any:
         return make()
     except ReportRefused as error:
         raise Cannot(
-            str(error), "-p NAME=VALUE gives a parameter; docs/sweeps.md and docs/parity.md show some"
+            str(error), "-p NAME=VALUE gives a parameter; docs/statistics.md and docs/parity.md show some"
         ) from error
 
 
