@@ -6,7 +6,7 @@ from typing import Any, Final
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.reconciliation import OrderAdopted
 from qmworkbench.storage import tables
-from qmworkbench.storage.projected_rows import Rows, exact
+from qmworkbench.storage.projected_rows import Rows, exact, word
 from qmworkbench.storage.times import stored_time
 
 
@@ -18,12 +18,12 @@ def _order_adopted(rows: Rows, seq: int, event: OrderAdopted) -> None:
         session_id=rows.session_id,
         strategy_id=event.strategy_id,
         symbol=theirs.symbol,
-        side=theirs.side.value,
-        position_effect=theirs.position_effect.value,
-        leg=theirs.leg.value,
-        ord_type=theirs.ord_type.value,
-        time_in_force=theirs.time_in_force.value,
-        status=theirs.ord_status.value,
+        side=word(theirs.side),
+        position_effect=word(theirs.position_effect),
+        leg=word(theirs.leg),
+        ord_type=word(theirs.ord_type),
+        time_in_force=word(theirs.time_in_force),
+        status=word(theirs.ord_status),
         order_qty=str(theirs.order_qty),
         cum_qty=str(theirs.cum_qty),
         leaves_qty=str(theirs.leaves_qty),

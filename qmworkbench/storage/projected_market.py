@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from qmworkbench.domain.events import Event, market
 from qmworkbench.storage import tables
-from qmworkbench.storage.projected_rows import Rows, codes, document, exact
+from qmworkbench.storage.projected_rows import Rows, codes, document, exact, word
 from qmworkbench.storage.times import stored_time
 
 
@@ -33,7 +33,7 @@ def _frame_computed(rows: Rows, seq: int, event: market.FrameComputed) -> None:
             rows.session_id,
             as_of,
             found.symbol,
-            passed=True,
+            passed=1,
             rank=found.rank,
             score=found.score,
             last=found.last,
@@ -50,7 +50,7 @@ def _frame_computed(rows: Rows, seq: int, event: market.FrameComputed) -> None:
             rows.session_id,
             as_of,
             missed.symbol,
-            passed=False,
+            passed=0,
             rank=missed.rank,
             score=missed.score,
             failed=codes(missed.failed),
@@ -64,12 +64,12 @@ def _watchlist_changed(rows: Rows, seq: int, event: market.WatchlistChanged) -> 
         tables.WATCHLIST,
         rows.session_id,
         event.symbol,
-        state=event.state.value,
+        state=word(event.state),
         reason=event.reason,
         last_at=at,
         seq=seq,
     )
-    row[f"{event.state.value}_at"] = at
+    row[f"{word(event.state)}_at"] = at
     if event.rank is not None:
         row["rank"] = event.rank
     if event.verdicts:
@@ -137,7 +137,7 @@ def _strategy_faulted(rows: Rows, seq: int, event: market.StrategyFaulted) -> No
 
 
 def _feed_changed(rows: Rows, seq: int, event: market.FeedChanged) -> None:
-    _feed(rows, seq, event, "state", state=event.state.value, detail=event.detail)
+    _feed(rows, seq, event, "state", state=word(event.state), detail=event.detail)
 
 
 def _bars_quarantined(rows: Rows, seq: int, event: market.BarsQuarantined) -> None:

@@ -9,10 +9,10 @@ from qmworkbench.domain.events.reconciliation import BreakKind, RepairApplied
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.orders import TERMINAL, Arc, Leg, OrdStatus, PositionEffect, Side
 from qmworkbench.storage import tables
-from qmworkbench.storage.projected_rows import Rows, codes, document, exact
+from qmworkbench.storage.projected_rows import Rows, codes, document, exact, word
 from qmworkbench.storage.times import stored_time
 
-_ENDED: Final = frozenset(status.value for status in TERMINAL)  # told by text: an Enum's hash is slow
+_ENDED: Final = frozenset(word(status) for status in TERMINAL)  # told by text: an Enum's hash is slow
 _POSITION_BREAKS: Final = (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX)
 
 
@@ -25,8 +25,8 @@ def _risk_decided(rows: Rows, seq: int, event: orders.RiskDecided) -> None:
         cl_ord_id=event.cl_ord_id,
         strategy_id=event.strategy_id,
         symbol=event.symbol,
-        leg=event.leg.value,
-        allowed=event.allowed,
+        leg=word(event.leg),
+        allowed=int(event.allowed),
         failed=codes(event.failed),
         rules=document(event.rules),
         limits_hash=event.limits_hash,
@@ -43,12 +43,12 @@ def _order_intended(rows: Rows, seq: int, event: orders.OrderIntended) -> None:
             session_id=rows.session_id,
             strategy_id=event.strategy_id,
             symbol=request.symbol,
-            side=request.side.opposite.value,
-            position_effect=PositionEffect.CLOSE.value,
-            leg=leg.leg.value,
-            ord_type=leg.ord_type.value,
-            time_in_force=leg.time_in_force.value,
-            status=OrdStatus.INTENDED.value,
+            side=word(request.side.opposite),
+            position_effect=word(PositionEffect.CLOSE),
+            leg=word(leg.leg),
+            ord_type=word(leg.ord_type),
+            time_in_force=word(leg.time_in_force),
+            status=word(OrdStatus.INTENDED),
             order_qty=str(request.order_qty),
             cum_qty="0",
             leaves_qty=str(request.order_qty),
@@ -92,12 +92,12 @@ def _new_order(
         session_id=rows.session_id,
         strategy_id=event.strategy_id,
         symbol=request.symbol,
-        side=request.side.value,
-        position_effect=request.position_effect.value,
-        leg=event.leg.value,
-        ord_type=request.ord_type.value,
-        time_in_force=request.time_in_force.value,
-        status=status.value,
+        side=word(request.side),
+        position_effect=word(request.position_effect),
+        leg=word(event.leg),
+        ord_type=word(request.ord_type),
+        time_in_force=word(request.time_in_force),
+        status=word(status),
         order_qty=str(request.order_qty),
         cum_qty="0",
         leaves_qty=str(request.order_qty),
@@ -117,7 +117,7 @@ def _new_order(
 
 
 def _submit_observed(rows: Rows, seq: int, event: orders.SubmitObserved) -> None:
-    rows.change(tables.ORDERS, event.cl_ord_id, submit_outcome=event.outcome.value)
+    rows.change(tables.ORDERS, event.cl_ord_id, submit_outcome=word(event.outcome))
 
 
 def _cancel_requested(rows: Rows, seq: int, event: orders.CancelRequested) -> None:
@@ -125,14 +125,14 @@ def _cancel_requested(rows: Rows, seq: int, event: orders.CancelRequested) -> No
 
 
 def _cancel_observed(rows: Rows, seq: int, event: orders.CancelObserved) -> None:
-    rows.change(tables.ORDERS, event.cl_ord_id, cancel_outcome=event.outcome.value)
+    rows.change(tables.ORDERS, event.cl_ord_id, cancel_outcome=word(event.outcome))
 
 
 def _order_changed(rows: Rows, seq: int, event: orders.OrderChanged) -> None:
     row = rows.change(tables.ORDERS, event.cl_ord_id)
     if row is None:
         return
-    at, status = stored_time(event.at), event.status.value
+    at, status = stored_time(event.at), word(event.status)
     ended = status in _ENDED
     row["status"] = status
     row["cum_qty"] = str(event.cum_qty)
@@ -160,7 +160,7 @@ def _fill_recorded(rows: Rows, seq: int, event: orders.FillRecorded) -> None:
         cl_ord_id=event.cl_ord_id,
         strategy_id=event.strategy_id,
         symbol=event.symbol,
-        side=event.side.value,
+        side=word(event.side),
         last_qty=str(event.last_qty),
         last_px=str(event.last_px),
         fee=str(event.fee),
@@ -170,7 +170,7 @@ def _fill_recorded(rows: Rows, seq: int, event: orders.FillRecorded) -> None:
         position_qty=str(event.position_qty),
         position_cost=str(event.position_cost),
         slippage_bps=exact(event.slippage_bps),
-        adopted=event.adopted,
+        adopted=int(event.adopted),
         at=stored_time(event.at),
         seq=seq,
     )
@@ -254,7 +254,7 @@ def _repair_applied(rows: Rows, seq: int, event: RepairApplied) -> None:
         seq,
         session_id=rows.session_id,
         break_id=event.break_id,
-        kind=event.kind.value,
+        kind=word(event.kind),
         symbol=event.symbol,
         at=stored_time(event.at),
         before=event.before,
@@ -303,7 +303,7 @@ def _trade_closed(rows: Rows, seq: int, event: orders.TradeClosed) -> None:
         event.trade_id,
         strategy_id=event.strategy_id,
         symbol=event.symbol,
-        side=event.side.value,
+        side=word(event.side),
         qty=str(event.qty),
         entry_px=str(event.entry_px),
         exit_px=str(event.exit_px),

@@ -47,7 +47,7 @@ class Rows:
         """Put a row that no earlier event can have made: nothing is looked up."""
         kept = self._kept[table]
         values.update(zip(kept.key_names, key, strict=True))
-        row = kept.rows[key] = kept.blank | values
+        kept.rows[key] = row = kept.blank | values
         kept.touched[key] = None
         if kept.indexes:
             kept.filed(key, row)
@@ -199,6 +199,11 @@ class _AllKept(dict[Table, _Kept]):
 
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
+
+
+# An Enum's text as a plain str: `.value` is a function in Python, and takes five times as long. A flag that
+# often comes is put as 0 or 1: the driver of SQLite looks up at length how a truth value is to be stored.
+word: Final = str.__str__
 
 
 def exact(value: Decimal | None) -> str | None:

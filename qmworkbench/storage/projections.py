@@ -167,14 +167,14 @@ class Projector:
 
     def _put(self, stream: str, seq: int, head_hash: str, events: Iterable[tuple[int, Event]]) -> int:
         """Project numbered events, and move the watermark to `seq`, in one transaction; returns the rows written."""
-        rows, ended = self._rows, False
+        rows, projects, ended = self._rows, PROJECT.get, False
         try:
             for number, found in events:
                 kind = type(found)
-                project = PROJECT.get(kind)
-                if project is not None:
+                if (project := projects(kind)) is not None:
                     project(rows, number, found)
-                ended = ended or kind is SessionClosed
+                    if kind is SessionClosed:
+                        ended = True
             at = stored_time(datetime.now(UTC))
             self._mark(stream, Watermark(seq, head_hash, rows.session_id, at))
             written = rows.flush()
