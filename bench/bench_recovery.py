@@ -1,26 +1,38 @@
-"""How soon a book is ready again, and how much is durable how soon, beside what the machine could do at the least.
+"""How soon a book is ready again, beside what the machine could do at the least.
 
-`fold_verified`: stored records proven, decoded where the fold needs them, and folded; the peer only decodes the same
-payloads. `fold`: events that are decoded already. `ready_from_checkpoint`: a book of a million records opened, its
-newest checkpoint loaded and the rest folded; the peer reads the same file's bytes once. `durable_single` and
-`durable_grouped`: inputs through the kernel's own journal with a sync after each, or after each hundred; the peer
-writes the same bytes to a raw file and calls fdatasync as often. Rounds alternate, since a disk is not the same from
-one second to the next. The events are a real session's: the kernel against the venue, in their true mixture.
+- `fold_verified`: stored records proven, decoded where the fold needs them, and folded; the peer only decodes the same
+  payloads, each of them. The limit is what one interpreter does for an event: SHA-256 over it, with its call about
+  a microsecond, its decoding, and the change of state.
+- `fold`: events that are decoded already.
+- `read_records_*`, `read_events_*`: a stored book read from the store without verification, as records and as events.
+  The limit of the first is making objects of a row's values: the peer fetches the same columns with the driver
+  alone. That of the second is decoding: the peer decodes ready payloads. Decisions of a common kind and size.
+- `ready_from_checkpoint`: a book of a million records opened, its newest checkpoint loaded, the rest folded; the peer
+  reads the same file's bytes once, which is the least that finding it undamaged would take.
+
+The events folded are a real session's: the kernel against the venue, in their true mixture. The collector of cycles
+rests in every line and peer, as it does while a book is restored. Seconds are those of the process's own work (CPU):
+nothing here waits for a disk, and a machine that others use as well says nothing by its clock; `ready` is by the wall.
 """
 
 import gc
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
+import psycopg
+
+from bench.disk_peers import postgres
 from qmworkbench.domain.chain import GENESIS, Record, link
-from qmworkbench.domain.events import Event, decode, encode, wire_name
+from qmworkbench.domain.events import Event, decode, decode_raw, encode, wire_name
 from qmworkbench.domain.events.control import ClockTicked
 from qmworkbench.domain.events.orders import OrderChanged
 from qmworkbench.domain.limits import Limits
@@ -28,16 +40,21 @@ from qmworkbench.domain.orders import Arc, OrdStatus
 from qmworkbench.service.recovery import restore
 from qmworkbench.storage.checkpoints import Checkpoints
 from qmworkbench.storage.journal import SqliteJournal
+from qmworkbench.storage.journal_reader import JournalReader
+from qmworkbench.storage.journal_select import RECORD
+from qmworkbench.storage.postgres.journal import PostgresJournal
+from qmworkbench.storage.postgres.reader import PostgresReader
+from qmworkbench.storage.sqlite import connect_readonly
 from qmworkbench.trading.fold import fold
 from qmworkbench.trading.fold_records import fold_verified
 from qmworkbench.trading.state import State, encode_state, state_hash
 from tests.trading.world import World
 
 AT = datetime(2018, 3, 2, 14, 31, tzinfo=UTC)
-ROUNDS = 3
+ROUNDS = 5
 RECORDS = int(os.environ.get("QM_BENCH_RECORDS", "1000000"))
 TAIL = 20_000  # records after the newest checkpoint: a busy session's
-SINGLE, GROUPED, GROUP = 1_500, 30_000, 100
+READ = 60_000
 
 
 def session_events() -> list[Event]:
@@ -56,15 +73,15 @@ def records_of(events: list[Event]) -> list[Record]:
     return found
 
 
-def _best(act: Callable[[], object]) -> float:
+def _best(act: Callable[[], object], clock: Callable[[], float] = process_time) -> float:
     """Seconds of the best round; the collector rests, as it does while a book is restored."""
     spent = []
     for _ in range(ROUNDS):
         gc.collect()
         gc.disable()
-        began = perf_counter()
+        began = clock()
         act()
-        spent.append(perf_counter() - began)
+        spent.append(clock() - began)
         gc.enable()
     return min(spent)
 
@@ -130,12 +147,55 @@ def _ready(home: Path, events: list[Event]) -> dict[str, Any]:
             while file.read(1 << 20):
                 pass
 
-    ours, theirs = _best(ready), _best(read)
+    ours, theirs = _best(ready, perf_counter), _best(read, perf_counter)
     name = f"ready_from_checkpoint_of_{RECORDS}"
     return _result(name, ours, "s", "reading the file's bytes once", theirs, theirs / ours)
 
 
-def _inputs(count: int) -> list[Event]:
+def _reading(store: str, journal: Any, driver: Callable[[], object], count: int) -> Iterator[dict[str, Any]]:
+    payloads = [payload for _seq, payload in journal.durable_payloads()]
+    rows = count / _best(lambda: _gone_through(journal.records()))
+    bare = count / _best(driver)
+    yield _result(f"read_records_{store}", rows, "events/s", "the driver alone, same columns", bare, rows / bare)
+    events = count / _best(lambda: _gone_through(journal.events()))
+    raw = count / _best(lambda: _gone_through(map(decode_raw, payloads)))
+    yield _result(f"read_events_{store}", events, "events/s", "decoding ready payloads", raw, events / raw)
+
+
+def _gone_through(what: Iterable[object]) -> None:
+    deque(what, maxlen=0)
+
+
+def _stored(home: Path, dsn: str | None) -> Iterator[dict[str, Any]]:
+    """A book of common decisions in each store, read back."""
+    events = _common(READ)
+    path = home / "read.db"
+    with SqliteJournal(path, book="bench") as journal:
+        journal.append(events)
+    with JournalReader(path) as reader, closing(connect_readonly(path)) as bare:
+
+        def fetched() -> None:
+            for start in range(0, READ, 2000):
+                query = f"SELECT {RECORD} FROM decisions WHERE seq > ? AND seq <= ? ORDER BY seq"
+                bare.execute(query, (start, start + 2000)).fetchall()
+
+        yield from _reading("sqlite", reader, fetched, READ)
+    if dsn is None:
+        return
+    with PostgresJournal(dsn, book="read") as written:
+        written.append(events)
+    with PostgresReader(dsn, book="read") as reader, psycopg.connect(dsn, autocommit=True) as plain:
+
+        def fetched_too() -> None:
+            for start in range(0, READ, 2000):
+                query = f"SELECT {RECORD} FROM book_read.decisions WHERE seq > %s AND seq <= %s ORDER BY seq"
+                with plain.cursor(binary=True) as cursor:
+                    cursor.execute(query.encode(), (start, start + 2000)).fetchall()
+
+        yield from _reading("postgres", reader, fetched_too, READ)
+
+
+def _common(count: int) -> list[Event]:
     """Small decisions such as a session is full of."""
     return [
         OrderChanged(
@@ -150,38 +210,14 @@ def _inputs(count: int) -> list[Event]:
     ]
 
 
-def _durable(home: Path, group: int, count: int) -> tuple[float, float]:
-    events = _inputs(count)
-    payloads = [encode(event) for event in events]
-    ours, theirs = [], []
-    for turn in range(ROUNDS):
-        raw = os.open(home / f"raw-{group}-{turn}", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        with SqliteJournal(home / f"durable-{group}-{turn}.db", book="bench") as journal:
-            began = perf_counter()
-            for start in range(0, count, group):
-                journal.append(events[start : start + group])
-                journal.sync()
-            ours.append(perf_counter() - began)
-        began = perf_counter()
-        for start in range(0, count, group):
-            os.write(raw, b"".join(payloads[start : start + group]))
-            os.fdatasync(raw)
-        theirs.append(perf_counter() - began)
-        os.close(raw)
-    return count / min(ours), count / min(theirs)
-
-
 def run() -> list[dict[str, Any]]:
     """All of them."""
     events = session_events()
     results = list(_folding(events))
     where = Path(__file__).resolve().parent / "results"
     where.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=where) as directory:
+    with tempfile.TemporaryDirectory(dir=where) as directory, postgres(Path(directory)) as dsn:
         home = Path(directory)
-        for name, group, count in (("single", 1, SINGLE), ("grouped", GROUP, GROUPED)):
-            ours, theirs = _durable(home, group, count)
-            peer = "raw write + fdatasync, same groups"
-            results.append(_result(f"durable_{name}", ours, "inputs/s", peer, theirs, ours / theirs))
+        results += _stored(home, dsn)
         results.append(_ready(home, events))
     return results
