@@ -46,6 +46,7 @@ _CPU_S = 300  # what a mutant may compute before it counts as killed
 # What is imported before the fork cannot be rewritten, and need not be.
 _UNWARNED = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
 _RULES = "tests/trading/test_risk_rules.py"
+_KEPT = "tests/trading/test_kept_verdicts.py"
 _BREACHES = "tests/trading/test_breaches.py"
 _DENIALS = "tests/trading/test_denials.py"
 _KERNEL = "tests/trading/test_kernel_rules.py"
@@ -81,8 +82,8 @@ _BOOKS = (
 
 # Which tests answer for which module, the quickest first.
 MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "risk": ("qmworkbench/trading/risk.py", (_RULES, _BREACHES, _KERNEL)),
-    "risk_exposure": ("qmworkbench/trading/risk_exposure.py", (_RULES, _BREACHES, _DENIALS)),
+    "risk": ("qmworkbench/trading/risk.py", (_RULES, _KEPT, _BREACHES, _KERNEL)),
+    "risk_exposure": ("qmworkbench/trading/risk_exposure.py", (_RULES, _KEPT, _BREACHES, _DENIALS)),
     "risk_terms": ("qmworkbench/trading/risk_terms.py", (_RULES, _DENIALS)),
     "risk_rule": ("qmworkbench/trading/risk_rule.py", (_RULES,)),
     "exposure": ("qmworkbench/trading/exposure.py", (_RULES, _DENIALS)),
