@@ -39,7 +39,7 @@ class Ground:
     @property
     def history(self) -> pl.DataFrame | None:
         """The warm-up bars in RAW_SCHEMA, None where there are none."""
-        return self.warmup.select(list(RAW_SCHEMA)) if self.warmup.height else None
+        return self.warmup[list(RAW_SCHEMA)] if self.warmup.height else None
 
     def radar(self, frames: Sequence[BarFrame] = ()) -> Radar:
         """A radar at the session's beginning, aligned to the boundaries at which bars close. `frames`: the session's,

@@ -51,7 +51,7 @@ class _Filter(NamedTuple):
     unit: str = ""
 
     def verdict(self, position: int, basis: str) -> FilterVerdict:
-        value = None if self.value is None else float(self.value[position])
+        value = None if self.value is None else self.value.item(position)
         return FilterVerdict(
             code=self.code,
             passed=bool(self.passed[position]),
@@ -105,11 +105,11 @@ class Judgement:
 
     def change_basis(self, position: int) -> str:
         """What `change` is measured from for one symbol; empty where it is unknown."""
-        if np.isnan(self.change[position]):
+        if math.isnan(self.change.item(position)):
             return ""
         if self._reference == "open":
             return FROM_OPEN
-        return FROM_OPEN_INSTEAD if self._no_prev_close[position] else FROM_PREVIOUS_CLOSE
+        return FROM_OPEN_INSTEAD if self._no_prev_close.item(position) else FROM_PREVIOUS_CLOSE
 
     def verdicts(self, position: int) -> tuple[FilterVerdict, ...]:
         """Every verdict on one symbol: it is let through exactly when all of them passed.
@@ -177,20 +177,20 @@ def _presence(snapshot: RadarSnapshot, conditions: ScanConditions) -> tuple[_Fil
 
 def _strength(snapshot: RadarSnapshot, settings: ScanSettings, change: Floats) -> tuple[_Filter | None, ...]:
     """What makes a gainer worth trading: its price, its activity and its rise."""
-    price = _rounded(snapshot.last, 6)
     return (
-        _against("price_min", ge, price, settings.min_price),
-        _against("price_max", le, price, settings.max_price),
-        _against("dollar_volume", ge, _rounded(snapshot.dollar_volume, 2), settings.min_dollar_volume),
+        _against("price_min", ge, snapshot.last, settings.min_price, decimals=6),
+        _against("price_max", le, snapshot.last, settings.max_price, decimals=6),
+        _against("dollar_volume", ge, snapshot.dollar_volume, settings.min_dollar_volume, decimals=2),
         _against(
             "rel_volume",
             ge,
-            _rounded(snapshot.rel_volume, 4),
+            snapshot.rel_volume,
             settings.min_rel_volume,
+            decimals=4,
             unit="x usual",
             allow_unknown=settings.allow_unknown_rel_volume,
         ),
-        _against("change", ge, _rounded(change * 100.0, 4), settings.min_change_pct, unit="%"),
+        _against("change", ge, change * 100.0, settings.min_change_pct, decimals=4, unit="%"),
     )
 
 
@@ -202,8 +202,9 @@ def _quality(snapshot: RadarSnapshot, settings: ScanSettings) -> tuple[_Filter |
         _against(
             "spread",
             le,
-            _rounded(snapshot.spread_bps, 4),
+            snapshot.spread_bps,
             settings.max_spread_bps,
+            decimals=4,
             unit="bps",
             allow_unknown=settings.allow_unknown_spread,
         ),
@@ -216,12 +217,17 @@ def _against(
     value: Floats,
     limit: float | None,
     *,
+    decimals: int | None = None,
     unit: str = "",
     allow_unknown: bool = False,
 ) -> _Filter | None:
-    """A filter that compares `value` with `limit`; None where the filter is off. NaN fails unless allowed."""
+    """A filter that compares `value`, to `decimals`, with `limit`; None where the filter is off. NaN fails unless
+    allowed.
+    """
     if limit is None:
         return None
+    if decimals is not None:
+        value = value.round(decimals) + 0.0  # without negative zeros
     passed = holds(value, limit)
     return _Filter(
         code=code,
@@ -232,14 +238,9 @@ def _against(
     )
 
 
-def _rounded(value: Floats, decimals: int) -> Floats:
-    """`value` to `decimals`, without negative zeros."""
-    return np.round(value, decimals) + 0.0
-
-
 def _others(universe: Universe, symbols: Collection[str]) -> Bools:
     """True where a symbol of the universe is not among `symbols`."""
-    mask: Bools = np.ones(len(universe), dtype=np.bool_)
+    among: Bools = np.zeros(len(universe), dtype=np.bool_)
     if symbols:
-        mask[[universe.index[symbol] for symbol in symbols if symbol in universe]] = False
-    return mask
+        among[[universe.index[symbol] for symbol in symbols if symbol in universe]] = True
+    return ~among

@@ -53,6 +53,7 @@ __all__ = [
 
 EXTERNAL = "EXTERNAL"  # owner of what nobody here ordered
 _OPEN_PNL = "open_pnl by symbol"
+_ALL = "the whole book"  # beside the symbols
 
 
 class State(msgspec.Struct, kw_only=True, dict=True):
@@ -233,9 +234,12 @@ class State(msgspec.Struct, kw_only=True, dict=True):
         """Open P&L of the whole book at the marks, in account currency, against the net cost; None if a mark or rate is
         missing.
         """
-        total = ZERO
-        # Symbol by symbol it is kept beside the state until its holding or any price moves (revalued).
+        # It is kept beside the state until a holding or any price moves, and symbol by symbol as well (revalued).
         kept: dict[str, Decimal] = self.__dict__.setdefault(_OPEN_PNL, {})
+        total = kept.get(_ALL)
+        if total is not None:
+            return total
+        total = ZERO
         for symbol in self.net:
             open_pnl = kept.get(symbol)
             if open_pnl is None:
@@ -244,6 +248,7 @@ class State(msgspec.Struct, kw_only=True, dict=True):
                     return None
                 kept[symbol] = open_pnl
             total += open_pnl
+        kept[_ALL] = total
         return total
 
     def open_pnl(self, symbol: str) -> Decimal | None:
@@ -257,6 +262,7 @@ class State(msgspec.Struct, kw_only=True, dict=True):
         kept = self.__dict__.get(_OPEN_PNL)
         if kept and symbol is not None:
             kept.pop(symbol, None)
+            kept.pop(_ALL, None)
         elif kept:
             kept.clear()
 
