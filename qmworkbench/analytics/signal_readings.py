@@ -65,16 +65,19 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def readings(seen: SessionSignals, gross: Mapping[Key, float], open_positions: int) -> list[Reading]:
+def readings(
+    seen: SessionSignals, gross: Mapping[Key, float], open_positions: int, *, few: bool = True
+) -> list[Reading]:
     """Everything there is a reading of, by signal, the nearest to its threshold first. Pure; ties by subject.
 
-    `gross` is the exposure now by subject (session_signals.exposure), over so many open positions.
+    `gross` is the exposure now by subject (session_signals.exposure), over so many open positions. `few`: with those
+    that have too few observations to say anything, and that the record does not have standing.
     """
     found = [
-        *_slippage(seen),
-        *_failed_entries(seen),
-        *_late_exits(seen),
-        *_concentration(seen, gross, open_positions),
+        *_slippage(seen, few),
+        *_failed_entries(seen, few),
+        *_late_exits(seen, few),
+        *_concentration(seen, gross, open_positions, few),
     ]
     order = {code: place for place, code in enumerate(CODES)}
 
@@ -115,6 +118,11 @@ def foremost(found: Iterable[Reading]) -> list[Reading]:
     return shown
 
 
+def _silent(seen: SessionSignals, code: str, subject: str, sample: int, needed: int) -> bool:
+    """Whether a reading could neither speak nor fall silent."""
+    return sample < needed and not seen.told.get((code, subject), False)
+
+
 def _reading(
     seen: SessionSignals, code: str, subject: str, *, value: float, threshold: float, unit: str, sample: int,
     needed: int, text: str,
@@ -138,9 +146,11 @@ def _reading(
 # --- unusual slippage ---------------------------------------------------------------------------------------------
 
 
-def _slippage(seen: SessionSignals) -> Iterator[Reading]:
+def _slippage(seen: SessionSignals, few: bool) -> Iterator[Reading]:
     limits = seen.settings
     for subject, slips in seen.slips.items():
+        if not few and _silent(seen, SLIPPAGE, subject[1], len(slips), limits.slippage_fills):
+            continue
         recent, own = slips[-limits.slippage_fills :], slips[: -limits.slippage_fills]
         usual, whose = own, "its own earlier"
         if len(slips) < limits.slippage_fills:
@@ -183,9 +193,11 @@ def _fills(count: int) -> str:
 # --- repeated failed entries --------------------------------------------------------------------------------------
 
 
-def _failed_entries(seen: SessionSignals) -> Iterator[Reading]:
+def _failed_entries(seen: SessionSignals, few: bool) -> Iterator[Reading]:
     limits = seen.settings
     for subject, attempts in seen.attempts.items():
+        if not few and _silent(seen, FAILED_ENTRIES, subject[1], len(attempts), limits.failed_entries):
+            continue
         failures = Counter(attempt.failure for attempt in attempts if attempt.failure)
         failed = failures.total()
         how = f": {', '.join(f'{count} {name}' for name, count in sorted(failures.items()))}" if failed else ""
@@ -199,9 +211,11 @@ def _failed_entries(seen: SessionSignals) -> Iterator[Reading]:
 # --- systematic late exits ----------------------------------------------------------------------------------------
 
 
-def _late_exits(seen: SessionSignals) -> Iterator[Reading]:
+def _late_exits(seen: SessionSignals, few: bool) -> Iterator[Reading]:
     limits = seen.settings
     for strategy_id, leavings in seen.leavings.items():
+        if not few and _silent(seen, LATE_EXITS, strategy_id, len(leavings), limits.late_exits_least):
+            continue
         why: Counter[str] = Counter()
         for leaving in leavings:
             why.update(_late(seen, leaving)[:1])
@@ -230,7 +244,9 @@ def _late(seen: SessionSignals, leaving: Leaving) -> list[str]:
 # --- unusual concentration ----------------------------------------------------------------------------------------
 
 
-def _concentration(seen: SessionSignals, gross: Mapping[Key, float], open_positions: int) -> Iterator[Reading]:
+def _concentration(
+    seen: SessionSignals, gross: Mapping[Key, float], open_positions: int, few: bool
+) -> Iterator[Reading]:
     limits = seen.settings
     moved = {kind: sum(abs(net) for (of, _), net in seen.net.items() if of == kind) for kind in (SYMBOL, STRATEGY)}
     held = {kind: sum(worth for (of, _), worth in gross.items() if of == kind) for kind in (SYMBOL, STRATEGY)}
@@ -251,6 +267,8 @@ def _concentration(seen: SessionSignals, gross: Mapping[Key, float], open_positi
         if not shares:
             continue
         share, what, sample, needed = max(shares, key=lambda told: (told[2] >= told[3], told[0]))
+        if not few and _silent(seen, CONCENTRATION, name, sample, needed):
+            continue
         threshold = limits.symbol_share_pct if kind == SYMBOL else limits.strategy_share_pct
         over = "open positions" if what == "of gross exposure" else "trades"
         yield _reading(

@@ -28,10 +28,14 @@ _NOTHING_YET = {
 
 
 class AnalyticsWatch:
-    """Follows one session. `take` hears every decision in order, `observe` is called at each regular boundary."""
+    """Follows one session. `take` hears every decision in order, `observe` is called at each regular boundary.
 
-    def __init__(self, settings: SignalSettings = DEFAULTS) -> None:
+    `shows`: somebody looks at `found`, and wants to see what has too few observations as well.
+    """
+
+    def __init__(self, settings: SignalSettings = DEFAULTS, *, shows: bool = True) -> None:
         self.seen = SessionSignals(settings)
+        self._shows = shows
         self.found: Sequence[Reading] = ()
         self.observed_at: datetime | None = None
         self._judged = 0
@@ -63,7 +67,7 @@ class AnalyticsWatch:
         held = [held for held in state.positions.values() if held.qty != 0]
         worth = [(position.strategy_id, position.symbol, position.cost * (_rate(state, position.symbol) or ZERO))
                  for position in held]  # fmt: skip
-        self.found = readings(self.seen, exposure(worth), len(held))
+        self.found = readings(self.seen, exposure(worth), len(held), few=self._shows)
         signals = changed(self.found, self.seen.told)
         return AnalyticsObserved(at=state.clock(), signals=signals) if signals else None
 

@@ -20,6 +20,7 @@ from qmworkbench.domain.events.session import ServiceReady
 from qmworkbench.domain.instruments import Instrument
 from qmworkbench.market.feed import Delivery
 from qmworkbench.ports import Journal
+from qmworkbench.service.analytics_watch import AnalyticsWatch
 from qmworkbench.service.blocking import complete
 from qmworkbench.service.boundary import close_boundary, compute_and_decide
 from qmworkbench.service.day import (
@@ -122,6 +123,7 @@ class ReplayStage(Stage):
         self.shell = replay.shell
         self.journal = replay.journal
         self.monitor.state = self.state.feed
+        self.analytics = AnalyticsWatch(plan.analytics, shows=False)
         self.signals = signals
         self._on_boundary = on_boundary
 

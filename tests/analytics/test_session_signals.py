@@ -244,6 +244,18 @@ def test_what_cannot_be_judged_any_more_no_longer_stands() -> None:
     assert [(signal.subject, signal.active) for signal in gone] == [("OPK", False)]
 
 
+def test_without_what_has_too_few_observations_the_rest_is_the_same() -> None:
+    held = exposure([(ORB, "OPK", ZERO + 900)] + [(ORB, name, ZERO + 100) for name in "ABC"])
+    session = seen([*[fill("10", "26")] * 4, *[fill("10", "30", symbol="B", by="x")] * 2, trade("1")])
+    found, enough = readings(session, held, 4), readings(session, held, 4, few=False)
+    assert enough == [reading for reading in found if reading.state != "few"]
+    assert 0 < len(enough) < len(found)
+    assert changed(enough, session.told) == changed(found, session.told)
+    session.take([AnalyticsObserved(at=OPEN, signals=changed(found, session.told))])
+    over, told = readings(session, {}, 0, few=False), readings(session, {}, 0)
+    assert changed(over, session.told) == changed(told, session.told) != ()
+
+
 def test_a_screen_shows_all_that_speak_and_else_the_nearest() -> None:
     loud = [fill("10", "90", symbol=name) for name in "AB" for _ in range(4)]
     shown = foremost(readings(seen([*loud, *[fill("10", "1", symbol="C", by="x")] * 4, trade("1")]), {}, 0))
