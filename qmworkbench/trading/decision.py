@@ -64,8 +64,10 @@ class Decision:
         self.exposure_moved = False
         # Whether this input is later than all before it.
         self.time_moved = state.now is None or at > state.now
-        # The symbol, where all that happened is that a working order was acknowledged or filled a little more.
+        # The symbol and its owner, where all that happened is that one of its orders was sent, acknowledged or filled a
+        # little more.
         self.quiet = ""
+        self.quiet_owner = ""
 
     def emit(self, event: Event) -> None:
         """Apply `event` and keep it for the journal."""
@@ -73,6 +75,10 @@ class Decision:
         self.events.append(event)
         if type(event) in _MOVES_EXPOSURE:
             self.exposure_moved = True
+
+    def nothing_but(self, order: Order) -> None:
+        """All that happened is that `order` was sent, acknowledged or filled a little more (quiet_steps.py)."""
+        self.quiet, self.quiet_owner = order.symbol, order.strategy_id
 
     def alarm(self, kind: str, key: str, priority: Priority, text: str, remedy: str) -> None:
         """Raise an alert once: the same kind about the same key stays one alert until it is cleared."""

@@ -52,6 +52,7 @@ def on_submit_observed(decision: Decision, event: SubmitObserved) -> None:
     if event.outcome is SubmitOutcome.SENT:
         if order.status is OrdStatus.INTENDED:
             walk(decision, order, Arc.SUBMIT)
+            decision.nothing_but(order)
         return
     if event.outcome is SubmitOutcome.WITHHELD:
         if order.status is OrdStatus.INTENDED:
@@ -194,7 +195,7 @@ def _on_fill(decision: Decision, order: Order, report: ExecutionReport) -> None:
     if order.leg in _CLOSING:
         _beyond(decision, order, report)
     elif was_open and not contradiction and order.leg is Leg.ENTRY and opened:
-        decision.quiet = order.symbol
+        decision.nothing_but(order)
 
 
 def _beyond(decision: Decision, order: Order, report: ExecutionReport) -> None:
@@ -242,7 +243,7 @@ def _on_status(decision: Decision, order: Order, report: ExecutionReport) -> Non
     elif order.abandoned and arc is Arc.ACK:
         _back_from_the_dead(decision, order)
     elif arc is Arc.ACK and not ended and len(decision.events) == _ALONE:
-        decision.quiet = order.symbol
+        decision.nothing_but(order)
 
 
 def _back_from_the_dead(decision: Decision, order: Order) -> None:

@@ -1,10 +1,11 @@
 """Steps after which nothing needs to be looked at again: most of what a broker says (§13, DESIGN "Kernel").
 
 After every input the standing watches look at the whole book. When one has just looked at this very moment, and then an
-order that works is acknowledged or fills a little more, hardly anything a watch depends on has changed: no time has
-passed, nothing is halted, alarmed, being left or in question. What has changed is exposure, and there the daily loss is
-still held against its limit, fill by fill: the open P&L of all else is remembered, that of the symbol made anew. Near
-the limit, and whenever anything is out of the ordinary, everything is looked at as always.
+order is sent, acknowledged or fills a little more, hardly anything a watch depends on has changed: no time has passed,
+nothing is halted, alarmed or in question, and the position the order belongs to is not being left. What has changed is
+exposure, and there the daily loss is still held against its limit, fill by fill: the open P&L of all else is
+remembered, that of the symbol made anew. Near the limit, and whenever anything is out of the ordinary, everything is
+looked at as always.
 
 What is remembered lives between two steps of one moment, and is forgotten by any other. Without it the same events come
 out, only later: a test plays days both ways.
@@ -17,7 +18,7 @@ from qmworkbench.domain.numbers import ZERO
 from qmworkbench.domain.sessions import Phase, TradingState
 from qmworkbench.trading import watchlist
 from qmworkbench.trading.decision import Decision
-from qmworkbench.trading.state import State
+from qmworkbench.trading.state import State, position_key
 
 # The remembered sum may differ from a fresh one in its last digits: this close to the limit it is not trusted.
 _NEAR: Final = Decimal("0.99")
@@ -39,6 +40,8 @@ class QuietSteps:
         state = decision.state
         if not decision.quiet or decision.want_reconciliation or not _ordinary(state):
             return False
+        if state.leaving and position_key(decision.quiet_owner, decision.quiet) in state.leaving:
+            return False  # its exit may go a step further
         if not decision.exposure_moved:
             return True
         if state.alerts:
@@ -82,13 +85,13 @@ def _open_pnl(state: State, symbol: str) -> Decimal | None:
 
 
 def _ordinary(state: State) -> bool:
-    """The session trades, and nothing is halted, being left, recovered or in question."""
+    """The session trades, and nothing is halted, recovered or in question."""
     day = state.session
     return (
         day is not None
         and day.phase is Phase.MARKET_SESSION
         and state.halt.state is TradingState.ACTIVE
-        and not (state.leaving or state.emergency or day.ending or day.recovering or day.critical_down)
+        and not (state.emergency or day.ending or day.recovering or day.critical_down)
         and state.contradicted_since is None
         and state.feed_since is None
     )

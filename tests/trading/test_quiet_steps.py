@@ -5,16 +5,18 @@ from typing import Any
 
 import pytest
 
+from qmworkbench.domain.events import Input
 from qmworkbench.domain.events.control import TradingStateChanged
-from qmworkbench.domain.events.orders import ExecutionReported
-from qmworkbench.domain.execution import ExecType
+from qmworkbench.domain.events.orders import ExecutionReported, SubmitObserved
+from qmworkbench.domain.execution import ExecType, SubmitOutcome
 from qmworkbench.domain.limits import Limits
+from qmworkbench.domain.orders import OrdStatus
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.trading.decision import Decision
-from qmworkbench.trading.kernel import Kernel
+from qmworkbench.trading.kernel import RULES, Kernel
 from qmworkbench.trading.quiet_steps import QuietSteps
 from qmworkbench.trading.state import decode_state, encode_state, state_hash
-from tests.trading.oms_cases import D, desk
+from tests.trading.oms_cases import D, Desk, desk
 from tests.trading.test_kernel_world import FAULTY, SHARED
 from tests.trading.world import World
 
@@ -78,3 +80,30 @@ def test_a_loss_that_a_fill_makes_is_seen_fill_by_fill(loss: int) -> None:
         assert state_hash(again.state) == state_hash(built.state)
     assert (built.state.halt.state is TradingState.ACTIVE) == (not halted)
     assert bool(halted) == (loss < 137)
+
+
+def spares(built: Desk, given: Input) -> bool:
+    decision = Decision(built.state, built.world.at())
+    RULES[type(given)](decision, given)
+    return QuietSteps().settles(decision)
+
+
+def test_a_position_that_is_left_goes_on_being_looked_at_and_no_other() -> None:
+    for leaving, spared in (("", True), ("another|AAA", True), (f"{desk().order.strategy_id}|AAA", False)):
+        built = desk(accepted=False)
+        built.state.leaving.update(dict.fromkeys([leaving] if leaving else []))
+        assert spares(built, ExecutionReported(at=built.world.at(), report=built.report(ExecType.NEW))) is spared
+
+
+@pytest.mark.parametrize("outcome", SubmitOutcome)
+def test_a_request_that_went_out_changes_nothing_that_is_watched(outcome: SubmitOutcome) -> None:
+    built = desk(accepted=False)
+    built.order.status = OrdStatus.INTENDED
+    given = SubmitObserved(at=built.world.at(), cl_ord_id=built.order.cl_ord_id, outcome=outcome, detail="no answer")
+    assert spares(built, given) is (outcome is SubmitOutcome.SENT)
+
+
+def test_an_answer_that_comes_after_the_order_was_acknowledged_is_looked_at() -> None:
+    built = desk()
+    name = built.order.cl_ord_id
+    assert not spares(built, SubmitObserved(at=built.world.at(), cl_ord_id=name, outcome=SubmitOutcome.SENT))
