@@ -43,7 +43,7 @@ class SqliteJournal(ChainedJournal[sqlite3.Connection]):
                         "give each book its own directory"
                     )
                 self.book = self.meta["book"]
-                self.epoch = writer_row.take(connection)
+                self.epoch = writer_row.take(connection, self.path)
                 heads = {stream: journal_file.head(connection, stream) for stream in STREAMS}
             except BaseException:
                 connection.close()

@@ -9,8 +9,10 @@ import os
 import platform
 import sqlite3
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
+from qmworkbench.storage.refused import StorageRefused
 from qmworkbench.storage.times import stored_time
 
 DDL: Final = (
@@ -25,11 +27,20 @@ CREATE TEMP TRIGGER {t}_fenced BEFORE INSERT ON main.{t} WHEN (SELECT epoch FROM
 """
 
 
-def take(connection: sqlite3.Connection) -> int:
-    """Begin a new epoch as this process, and hold this connection to it; returns the epoch."""
-    query = "UPDATE writer SET epoch = epoch + 1, host = ?, pid = ?, since = ? RETURNING epoch"
-    values = (platform.node(), os.getpid(), stored_time(datetime.now(UTC)))
-    (epoch,) = connection.execute(query, values).fetchone()
+def take(connection: sqlite3.Connection, path: Path) -> int:
+    """Begin a new epoch as this process, and hold this connection to it; returns the epoch. Raises StorageRefused."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        values = (platform.node(), os.getpid(), stored_time(datetime.now(UTC)))
+        connection.execute("UPDATE writer SET epoch = epoch + 1, host = ?, pid = ?, since = ?", values)
+        ((epoch,),) = connection.execute("SELECT epoch FROM writer").fetchall()
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise StorageRefused(
+            f"{path} cannot be taken for writing ({error}): free disk space, or repair the disk, then start again"
+        ) from error
     for stream in ("decisions", "telemetry"):
         connection.execute(_FENCE.format(t=stream, epoch=int(epoch)))
     return int(epoch)
