@@ -52,32 +52,11 @@ _DENIALS = "tests/trading/test_denials.py"
 _KERNEL = "tests/trading/test_kernel_rules.py"
 _EDGES = "tests/trading/test_kernel_edges.py"
 _HANDS = "tests/trading/test_hands_on.py"
-_PEERS = "tests/trading/test_peers_reconciliation.py"
-_WHOLE = (_KERNEL, _EDGES, "tests/trading/test_shared_symbols.py")
-_OMS = (
-    "tests/trading/test_report_door.py",
-    "tests/trading/test_absence.py",
-    "tests/trading/test_oms_rules.py",
+_ANSWERS = (
     "tests/trading/test_order_answers.py",
-    "tests/trading/test_fold_fills.py",
+    "tests/trading/test_oms_rules.py",
     "tests/trading/test_oms.py",
-    "tests/trading/test_order_timeout*.py",
-    "tests/trading/test_rejections.py",
-    "tests/trading/test_replacing*.py",
-    "tests/trading/test_bust_rules.py",
-    "tests/trading/test_busts.py",
-    *_WHOLE,
-)
-_BOOKS = (
-    "tests/trading/test_fold_reconciliation.py",
-    "tests/trading/test_foreign_rules.py",
-    "tests/trading/test_absence.py",
-    "tests/trading/test_repair_rules.py",
-    "tests/trading/test_reconciliation_rules.py",
-    "tests/trading/test_reconciliation*.py",
-    "tests/trading/test_oms.py",
-    _PEERS,
-    *_WHOLE,
+    "tests/trading/test_fold_orders.py",
 )
 
 # Which tests answer for which module, the quickest first.
@@ -94,21 +73,39 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
         ("tests/trading/test_breaches_judged.py", _BREACHES, _DENIALS, _KERNEL),
     ),
     "orders": ("qmworkbench/domain/orders.py", ("tests/domain/test_orders.py", _KERNEL, _EDGES)),
-    "oms": ("qmworkbench/trading/oms.py", _OMS),
-    "report_door": ("qmworkbench/trading/report_door.py", _OMS),
-    "busts": ("qmworkbench/trading/busts.py", _OMS),
-    "order_life": ("qmworkbench/trading/order_life.py", _OMS),
-    "replacing": ("qmworkbench/trading/replacing.py", _OMS),
-    "leg_adoption": ("qmworkbench/trading/leg_adoption.py", _OMS),
-    "duplicates": ("qmworkbench/trading/duplicates.py", _OMS),
-    "fold_fills": ("qmworkbench/trading/fold_fills.py", _OMS),
-    "fold_orders": ("qmworkbench/trading/fold_orders.py", ("tests/trading/test_fold_orders.py", *_OMS)),
-    "order_queries": ("qmworkbench/trading/order_queries.py", _OMS),
-    "order_timeouts": ("qmworkbench/trading/order_timeouts.py", _OMS),
+    "oms": (
+        "qmworkbench/trading/oms.py",
+        (*_ANSWERS, "tests/trading/test_contradictions.py", "tests/trading/test_busts.py", _KERNEL),
+    ),
+    "report_door": (
+        "qmworkbench/trading/report_door.py",
+        ("tests/trading/test_report_door.py", "tests/trading/test_oms.py"),
+    ),
+    "busts": (
+        "qmworkbench/trading/busts.py",
+        ("tests/trading/test_bust_rules.py", "tests/trading/test_busts.py", *_ANSWERS),
+    ),
+    "order_life": ("qmworkbench/trading/order_life.py", (*_ANSWERS,)),
+    "replacing": (
+        "qmworkbench/trading/replacing.py",
+        ("tests/trading/test_replacing_rules.py", "tests/trading/test_replacing.py"),
+    ),
+    "leg_adoption": ("qmworkbench/trading/leg_adoption.py", (*_ANSWERS,)),
+    "duplicates": ("qmworkbench/trading/duplicates.py", (*_ANSWERS,)),
+    "fold_fills": (
+        "qmworkbench/trading/fold_fills.py",
+        ("tests/trading/test_fold_fills.py", "tests/trading/test_oms.py", _KERNEL),
+    ),
+    "fold_orders": ("qmworkbench/trading/fold_orders.py", (*_ANSWERS, "tests/trading/test_replacing_rules.py")),
+    "order_queries": ("qmworkbench/trading/order_queries.py", (*_ANSWERS,)),
+    "order_timeouts": (
+        "qmworkbench/trading/order_timeouts.py",
+        ("tests/trading/test_order_timeout_rules.py", "tests/trading/test_order_timeouts.py"),
+    ),
     "order_control": ("qmworkbench/trading/order_control.py", ("tests/trading/test_order_control_rules.py", _HANDS)),
-    "contradictions": ("qmworkbench/trading/contradictions.py", ("tests/trading/test_contradictions.py", *_OMS)),
+    "contradictions": ("qmworkbench/trading/contradictions.py", ("tests/trading/test_contradictions.py", *_ANSWERS)),
     "coming": ("qmworkbench/trading/coming.py", ("tests/trading/test_coming_rules.py", _RULES, _DENIALS)),
-    "rejections": ("qmworkbench/trading/rejections.py", ("tests/trading/test_rejections.py", *_OMS)),
+    "rejections": ("qmworkbench/trading/rejections.py", ("tests/trading/test_rejections.py",)),
     "exits": (
         "qmworkbench/trading/exits.py",
         ("tests/trading/test_exit_rules.py", _KERNEL, "tests/trading/test_rejections.py"),
@@ -117,13 +114,39 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
         "qmworkbench/trading/intents.py",
         ("tests/trading/test_intent_rules.py", _KERNEL, "tests/trading/test_order_styles.py"),
     ),
-    "booking": ("qmworkbench/trading/booking.py", ("tests/trading/test_booking_rules.py", *_OMS)),
-    "comparison": ("qmworkbench/trading/comparison.py", _BOOKS),
-    "reconciliation": ("qmworkbench/trading/reconciliation.py", _BOOKS),
-    "repairs": ("qmworkbench/trading/repairs.py", _BOOKS),
-    "absence": ("qmworkbench/trading/absence.py", _BOOKS),
-    "foreign": ("qmworkbench/trading/foreign.py", _BOOKS),
-    "fold_reconciliation": ("qmworkbench/trading/fold_reconciliation.py", _BOOKS),
+    "booking": ("qmworkbench/trading/booking.py", ("tests/trading/test_booking_rules.py", _KERNEL)),
+    "comparison": (
+        "qmworkbench/trading/comparison.py",
+        ("tests/trading/test_reconciliation_comparison.py", "tests/trading/test_reconciliation_rules.py"),
+    ),
+    "reconciliation": (
+        "qmworkbench/trading/reconciliation.py",
+        ("tests/trading/test_reconciliation_rules.py", "tests/trading/test_reconciliation.py"),
+    ),
+    "repairs": (
+        "qmworkbench/trading/repairs.py",
+        ("tests/trading/test_repair_rules.py", "tests/trading/test_reconciliation_repairs.py"),
+    ),
+    "absence": (
+        "qmworkbench/trading/absence.py",
+        ("tests/trading/test_absence.py", "tests/trading/test_order_answers.py"),
+    ),
+    "foreign": (
+        "qmworkbench/trading/foreign.py",
+        (
+            "tests/trading/test_foreign_rules.py",
+            "tests/trading/test_oms.py",
+            "tests/trading/test_reconciliation_rules.py",
+        ),
+    ),
+    "fold_reconciliation": (
+        "qmworkbench/trading/fold_reconciliation.py",
+        (
+            "tests/trading/test_fold_reconciliation.py",
+            "tests/trading/test_reconciliation_rules.py",
+            "tests/trading/test_order_answers.py",
+        ),
+    ),
     "emergency": ("qmworkbench/trading/emergency.py", ("tests/trading/test_emergency*.py",)),
 }
 
