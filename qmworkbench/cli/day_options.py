@@ -13,7 +13,10 @@ from qmworkbench.cli.given_once import GivenOnce
 DataFile = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="FILE", help="Parquet file of bars; without it, the demo market.", show_default=False
+        "--data",
+        metavar="BARS",
+        help="A file or a store of bars, or its name on the shelf; without it, the demo market.",
+        show_default=False,
     ),
 ]
 Day = Annotated[

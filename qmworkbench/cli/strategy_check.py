@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qmworkbench.cli.data import bar_file
 from qmworkbench.cli.day_options import Day, day_of
 from qmworkbench.cli.exit_codes import Exit
 from qmworkbench.cli.failures import Cannot
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def check(
     strategy: Annotated[str | None, typer.Argument(help="A catalog id; all without.", show_default=False)] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="FILE", help="Parquet file of bars to try on.", show_default=False)
+        Path | None, typer.Option("--data", metavar="FILE", help="File or store of bars to try on.", show_default=False)
     ] = None,
     date: Day = None,
     json: AsJson = False,
@@ -35,7 +36,8 @@ def check(
         raise Cannot("--date says which session of a file, and no file is given", "give one with --data FILE")
     definitions, published = _chosen(strategy)
     with out.working("looking"):
-        bars = bars_of(data, day_of(date) if date is not None else None) if data is not None else None
+        day = day_of(date) if date is not None else None
+        bars = bars_of(bar_file(data), day) if data is not None else None
         found = check_sets(definitions, published, bars)
         shared = shared_names(definitions, published)
     clean = not shared and not any(one.findings for one in found)
