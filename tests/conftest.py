@@ -3,6 +3,7 @@
 Fixtures: ``shared_data``, ``chromium_path``, ``browser``, ``page``, ``page_faults``.
 """
 
+import gc
 import os
 import shutil
 import signal
@@ -69,6 +70,16 @@ def pytest_xdist_auto_num_workers() -> int:
     """One worker for each core this process may use, at most four: tests start processes of their own."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, 4)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported for the tests stays: the collector need not walk it again at every session that opens.
+
+    A session freezes what is alive for its day and thaws it afterwards, this too: here neither is done any more.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.freeze = gc.unfreeze = lambda: None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
