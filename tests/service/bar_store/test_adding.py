@@ -1,5 +1,6 @@
 """Adding to a bar store: in any pieces the same store, the same again nothing, and all of it or nothing (§5)."""
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -193,6 +194,29 @@ def test_two_additions_at_once_are_one_refused(tmp_path: Path) -> None:
             put(tmp_path, "b.parquet", bars("BBB"))
     finally:
         lock.release()
+
+
+def test_who_opened_a_store_before_a_part_was_replaced_is_told_so(tmp_path: Path) -> None:
+    put(tmp_path, "a.parquet", bars("AAA"))
+    before = open_store(tmp_path / "store")
+    put(tmp_path, "b.parquet", closing(bars("AAA"), MONDAY, "AAA", 10.02), Terms(replace=True))
+    with pytest.raises(DataRefused, match=r"store_changed: 2018-02-26 was replaced.*Open it again"):
+        before.read()
+    assert before.read(MONDAY + timedelta(days=1)).height == 60, "the other dates are as they were"
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = incoming.blocks_of
+
+    def growing(path: Path, reading: TextReading) -> Iterator[pl.DataFrame]:
+        yield from whole(path, reading)
+        with path.open("ab") as stream:
+            stream.write(b"more")
+
+    monkeypatch.setattr(adding, "blocks_of", growing)
+    with pytest.raises(DataRefused, match=r"source_changed: it was written to while it was read"):
+        put(tmp_path, "a.parquet", bars("AAA"))
+    assert not (tmp_path / "store").exists()
 
 
 # ── what is no bar file, and what fits no store ──────────────────────────────────────────────────────────────────────
