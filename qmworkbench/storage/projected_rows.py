@@ -119,6 +119,7 @@ class _Kept:
         self._connection = connection
         self._table = table
         self._whole = whole
+        self._stored: set[Key] = set()  # of a table that is known whole: the keys it has
         self._asked: set[tuple[tuple[str, ...], Key]] = set()
         self._statements = statements(table, connection.dialect)
         self._names = tuple(column.name for column in table.columns)
@@ -172,16 +173,22 @@ class _Kept:
 
     def flush(self) -> int:
         """Write the rows that were touched."""
-        known = self.rows
-        rows = [self._values(row) for row in (known[key] for key in self.touched) if row is not None]
-        self._statements.put(self._connection, rows)
+        stored = self._stored
+        fresh = [key for key in self.touched if key not in stored] if self._whole else []
+        other = [key for key in self.touched if key in stored] if self._whole else list(self.touched)
+        for keys, write in ((fresh, self._statements.insert), (other, self._statements.put)):
+            if keys:
+                rows = [self._values(row) for row in map(self.rows.get, keys) if row is not None]
+                write(self._connection, rows)
+        if self._whole:
+            stored.update(fresh)
         self.touched = {}
-        return len(rows)
+        return len(fresh) + len(other)
 
     def forget(self) -> None:
         """Keep what is not written yet, and nothing else."""
         if len(self.rows) > len(self.touched):
-            self._whole = False
+            self._whole, self._stored = False, set()
         self.rows = {key: self.rows[key] for key in self.touched}
         self.indexes, self._asked = {}, set()
 
