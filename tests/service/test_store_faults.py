@@ -21,6 +21,7 @@ from qmworkbench.ports import JournalFailed
 from qmworkbench.service import book_lease, health_watch
 from qmworkbench.service.blocking import complete
 from qmworkbench.service.book_lease import LeaseLapsed
+from qmworkbench.service.headless import run_headless
 from qmworkbench.service.health import HealthStatus
 from qmworkbench.service.health_watch import (
     ANSWER_LIMIT_S,
@@ -41,7 +42,7 @@ from qmworkbench.storage.postgres import lease
 from qmworkbench.storage.postgres.connection import connected
 from qmworkbench.storage.stores import Store, open_reader, place_of
 from tests import servers
-from tests.service.day_process import cut_short, plan_for
+from tests.service.day_process import all_good, cut_short, plan_for
 from tests.service.fakes import request as an_order
 from tests.stalling_proxy import StallingProxy
 from tests.storage.events import decisions
@@ -174,6 +175,28 @@ def test_it_is_told_in_time_and_nothing_enters_and_nothing_is_lost(
     with open_reader(desk.platform.plan.paths) as reader:
         assert reader.verify()["decisions"][0] >= desk.acknowledged
         assert [event for _, event in reader.events()][: desk.acknowledged] == decisions(desk.acknowledged)
+
+
+def test_a_day_whose_database_is_killed_is_finished_once_it_is_back(
+    server: PostgresServer, demo: SessionData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With positions open and exits resting: nothing is sent that is not on record, and the books agree at the end."""
+    monkeypatch.setattr(lease, "SEND_S", 0.1)  # what the next start waits for, beside the beat's own time
+    server.up()
+    store = Store(kind="postgres", address=server.dsn())
+    plan = plan_for(tmp_path, cut_short(demo), store=store, compute="one-pass", beat_ttl_s=2.0)
+    opened: list[Platform] = []
+
+    def kills(delivery: object) -> None:
+        if opened[0].state.positions:
+            server.kill()
+
+    with pytest.raises(JournalFailed):
+        run_headless(plan, all_good, on_open=opened.append, on_boundary=kills)
+    server.up()
+    result = run_headless(plan, all_good)
+    assert (result.recovered, result.breaks) == (True, 0)
+    assert result.trades > 0
 
 
 def test_every_limit_leaves_room_for_the_look_that_tells() -> None:
