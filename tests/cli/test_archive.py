@@ -1,7 +1,6 @@
 """`qm archive` and `qm retention`, as typed: archived, checked, let go of, brought back (§5, §17)."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -144,14 +143,6 @@ def test_nightly_archives_and_lets_go_and_says_what_stands_in_the_way(home: Path
         held = keep_up(config, Output(json=True))
     assert held["sentence"].startswith("nothing archived or let go of: the book at")
     assert held["freed_bytes"] == 0
-
-
-def test_help_needs_none_of_it() -> None:
-    import subprocess
-
-    code = "import sys, qmworkbench.cli.app; print('polars' in sys.modules, 'sqlalchemy' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
-    assert told == "False False\n"
 
 
 def test_what_a_notebook_reads_is_what_was_archived(home: Path) -> None:

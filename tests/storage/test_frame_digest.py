@@ -12,7 +12,7 @@ from qmworkbench.storage.frame_digest import content_digest, layout_digest
 
 _COLUMNS = st.fixed_dictionaries(
     {
-        "text": st.lists(st.none() | st.text(max_size=5), min_size=6, max_size=6),
+        "text": st.lists(st.none() | st.text("aé≤", max_size=3), min_size=6, max_size=6),
         "number": st.lists(st.none() | st.floats(width=64), min_size=6, max_size=6),
         "whole": st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=6, max_size=6),
         "flag": st.lists(st.none() | st.booleans(), min_size=6, max_size=6),
