@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from qmworkbench.service.recovery import to_take_over
 from qmworkbench.simulation.plan import Faults
+from qmworkbench.simulation.process import Crash, Process
 from qmworkbench.storage.fallback_file import read_log
 
 if TYPE_CHECKING:
-    from qmworkbench.simulation.process import Process
     from qmworkbench.simulation.session import SimSession
 
 
@@ -58,7 +58,7 @@ class SimFile:
         self._data[offset : offset + len(data)] = data
 
 
-def take_over(sim: "SimSession", process: "Process") -> None:
+def take_over(sim: "SimSession", process: Process) -> None:
     """What a direct emergency recorded goes on the journal before anything else is decided, as in the platform."""
     file = sim.fallback
     if b"\n" not in file.text() or process.state.now is None:
@@ -70,6 +70,8 @@ def take_over(sim: "SimSession", process: "Process") -> None:
             return
     process.sync_at_once()
     if process.works:
+        if sim.faults.strikes("crash_taking_over", "log"):
+            raise Crash
         file.retire()
         sim.marks.hit.add("restart.took_over")
         if log.torn_bytes:

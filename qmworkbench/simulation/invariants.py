@@ -69,8 +69,8 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.invariant} ({INVARIANTS[self.invariant]}): {self.detail} [{self.at_ms / 1000:.3f} s]"
 
 
-class Violated(Exception):
-    """Stops the session at its first violation."""
+class Violated(BaseException):
+    """Stops the session at its first violation. No Exception: whoever outlives those must not outlive this."""
 
     def __init__(self, violation: Violation) -> None:
         super().__init__(str(violation))

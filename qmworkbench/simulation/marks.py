@@ -11,8 +11,9 @@ from qmworkbench.domain.events.control import (
     EmergencyStepTaken,
     TradingStateChanged,
 )
-from qmworkbench.domain.events.orders import OrderChanged, OrderQueried, ReportQuarantined, RiskDecided
+from qmworkbench.domain.events.orders import OrderChanged, OrderIntended, OrderQueried, ReportQuarantined, RiskDecided
 from qmworkbench.domain.events.reconciliation import BreakFound, ReconciliationCompleted, RepairApplied
+from qmworkbench.domain.events.session import SessionOpened
 from qmworkbench.simulation.device import SimJournal
 from qmworkbench.simulation.plan import KINDS, Faults
 from qmworkbench.trading.state import State
@@ -47,6 +48,15 @@ class Marks:
     def ended(self, state: State, faults: Faults) -> None:
         self.hit.update(f"fault.{strike.kind}" for strike in faults.struck)
 
+    def opened(self, event: SessionOpened, state: State) -> None:
+        """A session began; what a night has left is told by what is held."""
+        runs = {spec.strategy_id for spec in event.runs}
+        holders = {position.strategy_id for position in state.positions.values()}
+        if holders:
+            self.hit.add("overnight.held")
+        if holders - runs:
+            self.hit.add("overnight.orphaned")
+
     def _changed(self, event: OrderChanged, state: State) -> None:
         self.hit.add(f"order.{event.arc}.{event.status}")
 
@@ -69,6 +79,7 @@ _MARKERS: Final[dict[type[Event], Any]] = {
     CommandReceived: Marks._received,
     CommandAccepted: Marks._accepted,
     CommandRefused: Marks._refused,
+    OrderIntended: lambda m, e, s: m.hit.add(f"sent.{e.request.ord_type}.{e.request.time_in_force}"),
     OrderQueried: lambda m, e, s: m.hit.add(
         "query.failed" if not e.complete else "query.absent" if e.found is None else "query.found"
     ),
@@ -79,12 +90,16 @@ _MARKERS: Final[dict[type[Event], Any]] = {
     EmergencyStepTaken: lambda m, e, s: m.hit.add(f"emergency.{e.step}"),
     TradingStateChanged: lambda m, e, s: m.hit.add(f"state.{e.code}"),
     AlertRaised: lambda m, e, s: m.hit.add(f"alarm.{e.alert.kind}"),
+    SessionOpened: lambda m, e, s: m.opened(e, s),
 }
 # What a large enough run has to have seen at least once: the branches that are rare and matter.
 _EXPECTED: Final = frozenset(
     """
     crash crash.in_emergency crash.with_orders_in_doubt
     direct.flat direct.killed direct.carried_on direct.recorded direct.unrecorded restart.took_over
+    overnight.dividend overnight.split overnight.cash_in_lieu overnight.financing overnight.held overnight.orphaned
+    sent.market.ioc sent.market.day sent.market.gtc sent.limit.day sent.limit.gtc sent.limit.ioc sent.stop.day
+    sent.stop.gtc sent.stop_limit.day sent.stop_limit.gtc
     restart.torn_fallback restart.torn_record restart.from_checkpoint restart.from_genesis
     query.failed query.absent query.found
     order.abandon.canceled order.ack.canceled order.ack.filled order.ack.pending_cancel order.bust.canceled

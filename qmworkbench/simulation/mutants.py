@@ -26,33 +26,17 @@ from qmworkbench.domain.events.orders import (
 from qmworkbench.domain.events.reconciliation import SessionRecovered
 from qmworkbench.domain.execution import SubmitOutcome
 from qmworkbench.domain.orders import Arc, Leg, OrdStatus, PositionEffect
-from qmworkbench.simulation import process
+from qmworkbench.simulation import mutants_past_one_day, process
 from qmworkbench.simulation.device import SimJournal
+from qmworkbench.simulation.patching import FOLD, RULES, put, replaced
 from qmworkbench.simulation.process import Process
-from qmworkbench.trading import emergency, exposure, fold, holdings, intents, kernel, oms, repairs, risk
+from qmworkbench.trading import emergency, exposure, holdings, intents, oms, repairs, risk
 from qmworkbench.trading.coming import Coming
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.effects import SubmitOrder
 from qmworkbench.trading.state import State
 
 Patch = Callable[[ExitStack], None]
-_FOLD: Final[dict[Any, Any]] = fold._APPLY
-_RULES: Final[dict[Any, Any]] = kernel.RULES
-
-
-def _set(stack: ExitStack, where: Any, name: str, value: Any) -> Any:
-    """Replace a member until the stack closes; returns what was there. Raises AttributeError where nothing was."""
-    before = vars(where)[name]
-    stack.callback(setattr, where, name, before)
-    setattr(where, name, value)
-    return before
-
-
-def _put(stack: ExitStack, table: dict[Any, Any], key: Any, make: Callable[[Any], Any]) -> None:
-    """Replace an entry of a table by what `make` makes of it."""
-    before = table[key]
-    stack.callback(table.__setitem__, key, before)
-    table[key] = make(before)
 
 
 # --- executions ---------------------------------------------------------------------------------------------
@@ -66,7 +50,7 @@ def _no_dedupe(stack: ExitStack) -> None:
 
         return forgetful
 
-    _put(stack, _FOLD, ExecutionReported, make)
+    put(stack, FOLD, ExecutionReported, make)
 
 
 def _forgets_at_restart(stack: ExitStack) -> None:
@@ -78,11 +62,11 @@ def _forgets_at_restart(stack: ExitStack) -> None:
 
         return forgetful
 
-    _put(stack, _FOLD, SessionRecovered, make)
+    put(stack, FOLD, SessionRecovered, make)
 
 
 def _bust_ignored(stack: ExitStack) -> None:
-    _put(stack, _FOLD, FillReversed, lambda applied: lambda state, event: None)
+    put(stack, FOLD, FillReversed, lambda applied: lambda state, event: None)
 
 
 def _over_fill_ignored(stack: ExitStack) -> None:
@@ -91,7 +75,7 @@ def _over_fill_ignored(stack: ExitStack) -> None:
             return None
         return booked(decision, owner, report, order, *rest, **more)
 
-    booked = _set(stack, oms, "book_fill", book)
+    booked = replaced(stack, oms, "book_fill", book)
 
 
 # --- submits and cancels ------------------------------------------------------------------------------------
@@ -106,7 +90,7 @@ def _lost_is_rejected(stack: ExitStack) -> None:
 
         return hasty
 
-    _put(stack, _RULES, SubmitObserved, make)
+    put(stack, RULES, SubmitObserved, make)
 
 
 def _resubmit_new_id(stack: ExitStack) -> None:
@@ -134,7 +118,7 @@ def _resubmit_new_id(stack: ExitStack) -> None:
 
         return eager
 
-    _put(stack, _RULES, SubmitObserved, make)
+    put(stack, RULES, SubmitObserved, make)
 
 
 def _resend_after_crash(stack: ExitStack) -> None:
@@ -148,7 +132,7 @@ def _resend_after_crash(stack: ExitStack) -> None:
 
         return resending
 
-    _put(stack, _RULES, SessionRecovered, make)
+    put(stack, RULES, SessionRecovered, make)
 
 
 def _404_is_absence(stack: ExitStack) -> None:
@@ -164,7 +148,7 @@ def _404_is_absence(stack: ExitStack) -> None:
 
         return hasty
 
-    _put(stack, _RULES, OrderQueried, make)
+    put(stack, RULES, OrderQueried, make)
 
 
 def _cancel_releases_early(stack: ExitStack) -> None:
@@ -178,35 +162,35 @@ def _cancel_releases_early(stack: ExitStack) -> None:
 
         return early
 
-    _put(stack, _FOLD, CancelObserved, make)
+    put(stack, FOLD, CancelObserved, make)
 
 
 # --- risk ---------------------------------------------------------------------------------------------------
 
 
 def _unrealized_ignored(stack: ExitStack) -> None:
-    _set(stack, State, "unrealized_pnl", lambda state: Decimal(0))
+    replaced(stack, State, "unrealized_pnl", lambda state: Decimal(0))
 
 
 def _pending_ignored(stack: ExitStack) -> None:
-    _set(stack, exposure, "may_open", lambda state: [])
-    _set(stack, exposure, "coming", lambda state: Coming())
+    replaced(stack, exposure, "may_open", lambda state: [])
+    replaced(stack, exposure, "coming", lambda state: Coming())
 
 
 def _halt_not_asked(stack: ExitStack) -> None:
     kept = tuple(rule for rule in risk.ENTRY_RULES if rule is not risk.trading_state)
-    _set(stack, risk, "ENTRY_RULES", kept)
+    replaced(stack, risk, "ENTRY_RULES", kept)
 
 
 def _limits_ignored(stack: ExitStack) -> None:
     def lenient(state: State, intent: Any) -> tuple[RuleVerdict, ...]:
         return tuple(msgspec.structs.replace(v, passed=True) for v in judged(state, intent))
 
-    judged = _set(stack, risk, "judge", lenient)
+    judged = replaced(stack, risk, "judge", lenient)
 
 
 def _denial_unrecorded(stack: ExitStack) -> None:
-    _set(stack, intents, "_deny", lambda *given, **more: None)
+    replaced(stack, intents, "_deny", lambda *given, **more: None)
 
 
 # --- exits --------------------------------------------------------------------------------------------------
@@ -214,7 +198,7 @@ def _denial_unrecorded(stack: ExitStack) -> None:
 
 def _exit_opens(stack: ExitStack) -> None:
     both = SimpleNamespace(OPEN=PositionEffect.OPEN, CLOSE=PositionEffect.OPEN)
-    _set(stack, intents, "PositionEffect", both)
+    replaced(stack, intents, "PositionEffect", both)
 
 
 def _exit_by_intent(stack: ExitStack) -> None:
@@ -227,23 +211,23 @@ def _exit_by_intent(stack: ExitStack) -> None:
                 event = msgspec.structs.replace(event, request=request)
         emitted(decision, event)
 
-    emitted = _set(stack, Decision, "emit", emit)
+    emitted = replaced(stack, Decision, "emit", emit)
 
 
 # --- emergency, halts, recovery, reconciliation ---------------------------------------------------------------
 
 
 def _emergency_without_cancels(stack: ExitStack) -> None:
-    _set(stack, emergency, "cancel_all", lambda *given: None)
-    _set(stack, emergency, "cancel_entries", lambda *given: None)
-    _set(stack, emergency, "_may_fill", lambda orders: Decimal(0))
+    replaced(stack, emergency, "cancel_all", lambda *given: None)
+    replaced(stack, emergency, "cancel_entries", lambda *given: None)
+    replaced(stack, emergency, "_may_fill", lambda orders: Decimal(0))
 
 
 def _emergency_without_halt(stack: ExitStack) -> None:
     def restrict(decision: Decision, scope: str, state: Any, code: str, *rest: Any, **more: Any) -> bool:
         return False if code == "emergency" else bool(restricted(decision, scope, state, code, *rest, **more))
 
-    restricted = _set(stack, Decision, "restrict", restrict)
+    restricted = replaced(stack, Decision, "restrict", restrict)
 
 
 def _halt_not_persisted(stack: ExitStack) -> None:
@@ -252,7 +236,7 @@ def _halt_not_persisted(stack: ExitStack) -> None:
         if type(event) is TradingStateChanged:
             decision.events.remove(event)
 
-    emitted = _set(stack, Decision, "emit", emit)
+    emitted = replaced(stack, Decision, "emit", emit)
 
 
 def _recovery_releases(stack: ExitStack) -> None:
@@ -268,26 +252,26 @@ def _recovery_releases(stack: ExitStack) -> None:
 
         return at_once
 
-    emitted = _set(stack, Decision, "emit", emit)
-    _put(stack, _FOLD, SessionRecovered, make)
+    emitted = replaced(stack, Decision, "emit", emit)
+    put(stack, FOLD, SessionRecovered, make)
 
 
 def _repair_at_first_read(stack: ExitStack) -> None:
-    _set(stack, repairs, "erases", lambda *given: False)
+    replaced(stack, repairs, "erases", lambda *given: False)
 
 
 # --- the shell ----------------------------------------------------------------------------------------------
 
 
 def _not_withheld(stack: ExitStack) -> None:
-    _set(stack, process, "withheld", lambda state, request: "")
+    replaced(stack, process, "withheld", lambda state, request: "")
 
 
 def _fsync_skipped(stack: ExitStack) -> None:
     def sync_ends(journal: SimJournal, *, really: bool = True) -> int:
         return int(synced(journal, really=False))
 
-    synced = _set(stack, SimJournal, "sync_ends", sync_ends)
+    synced = replaced(stack, SimJournal, "sync_ends", sync_ends)
 
 
 def _send_before_durable(stack: ExitStack) -> None:
@@ -302,7 +286,7 @@ def _send_before_durable(stack: ExitStack) -> None:
                     process._carry_out(effect, name)
         pumped(process)
 
-    pumped = _set(stack, Process, "_pump", pump)
+    pumped = replaced(stack, Process, "_pump", pump)
 
 
 MUTANTS: Final[dict[str, Patch]] = {
@@ -330,6 +314,7 @@ MUTANTS: Final[dict[str, Patch]] = {
     "sent although it is not wanted any more": _not_withheld,
     "fsync skipped": _fsync_skipped,
     "sent before it is durable": _send_before_durable,
+    **mutants_past_one_day.MUTANTS,
 }
 
 

@@ -65,6 +65,7 @@ KINDS: Final[dict[str, float]] = {
     "emergency_disk_full": 0.15,
     "fallback_full": 0.10,
     "direct_killed": 0.08,
+    "crash_taking_over": 0.4,
     # overnight
     "dividend": 0.6,
     "split": 0.5,
@@ -75,6 +76,7 @@ KINDS: Final[dict[str, float]] = {
     "replace_asked": 0.30,
     "emergency": 0.08,
     "direct_emergency": 0.6,
+    "hangs": 0.04,
 }
 
 

@@ -185,10 +185,14 @@ class SimSession:
         if not under_way and not asked:
             self.crash()
             return
-        sure = self.die()
         if under_way:
             self.marks.hit.add("direct.carried_on")
-        direct.liquidate(self, dead, "goes on without the journal" if under_way else "the database is down")
+        self.get_out(dead, "goes on without the journal" if under_way else "the database is down")
+
+    def get_out(self, dead: Process, why: str) -> None:
+        """Everything is cancelled and closed past the platform; then it starts again."""
+        sure = self.die()
+        direct.liquidate(self, dead, why)
         self.loop.call(SECOND, self.boot, dead, sure)
 
     def boot(self, dead: Process, sure: int) -> None:

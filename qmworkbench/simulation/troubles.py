@@ -13,6 +13,7 @@ from qmworkbench.domain.orders import Side
 from qmworkbench.simulation import operators, overnight
 from qmworkbench.simulation.loop import MINUTE, SECOND
 from qmworkbench.venue.drill import ForeignFill
+from qmworkbench.venue.records import VenueError
 
 if TYPE_CHECKING:
     from qmworkbench.simulation.session import SimSession
@@ -37,6 +38,8 @@ class Troubles:
             loop.call(chance.whole("replace/ms", key, 0, MINUTE - 1), self.command, "replace_order", key)
         if faults.strikes("emergency", key):
             loop.call(chance.whole("emergency/ms", key, 0, MINUTE - 1), self.command, "emergency", key)
+        if faults.strikes("hangs", key):
+            loop.call(chance.whole("hangs/ms", key, 0, MINUTE - 1), self.hang)
         if faults.strikes("feed_mute", key):
             self.muted_until = loop.now + chance.whole("feed_mute/ms", key, 1, 4) * MINUTE
             loop.call(0, self.feed, FeedState.MUTE)
@@ -57,6 +60,12 @@ class Troubles:
         if faults.strikes("strategy_fault", key):
             loop.call(chance.whole("fault/ms", key, 0, MINUTE), self.strategy_fault, key)
 
+    def hang(self) -> None:
+        """The service answers nothing any more: a person fences it off, and gets out without it."""
+        sim, process = self.sim, self.sim.process
+        if process.works and process.state.session is not None and not sim.day.closed:
+            sim.get_out(process, "the service hangs")
+
     def feed(self, state: FeedState) -> None:
         process = self.sim.process
         if process.works and process.state.session is not None:
@@ -74,8 +83,11 @@ class Troubles:
         fill = ForeignFill(
             cl_ord_id=f"by-hand-{key}", side=side, qty=Decimal(chance.whole("foreign/qty", key, 1, 20)), px=px
         )
+        try:
+            sim.exchange.plant_break(symbol, execution=fill)
+        except VenueError:
+            return  # in a currency the venue has no rate of yet: nobody trades that
         sim.checker.planted.add(symbol)
-        sim.exchange.plant_break(symbol, execution=fill)
         sim.look_at_the_venue()
 
     def vanish(self, key: str) -> None:

@@ -19,6 +19,11 @@ QUICK = (
     "halt not persisted",
     "fsync skipped",
     "sent before it is durable",
+    "goes on after a failed append",
+    "direct close before its record",
+    "direct close larger than what is held",
+    "fallback log forgotten",
+    "a strategy's stop ends with the day",
 )
 
 

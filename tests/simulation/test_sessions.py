@@ -6,6 +6,7 @@ The cases are shrunken plans: what violated an invariant when it was found, and 
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -43,6 +44,37 @@ def test_a_session_with_many_orders_holds() -> None:
     outcome = run(drawn(2, orders=200))
     assert outcome.violation is None
     assert outcome.orders > 60
+
+
+@pytest.mark.parametrize(
+    ("world", "rates", "marks"),
+    [
+        ({"limit_entries": True}, {}, {"sent.limit.day", "sent.stop.day", "order.expire.expired"}),
+        (
+            {"days": 2, "boundaries": 6, "carry": True},
+            {"dividend": 1.0, "split": 1.0},
+            {"overnight.held", "overnight.split"},
+        ),
+        ({"forex": True, "days": 2, "boundaries": 6, "carry": True, "costed": True}, {}, {"overnight.financing"}),
+        (
+            {},
+            {"hangs": 0.1, "direct_killed": 0.1, "fallback_full": 0.1},
+            {"direct.killed", "direct.unrecorded", "direct.recorded"},
+        ),
+    ],
+    ids=["resting orders", "a night", "pairs", "past the platform"],
+)
+def test_worlds_reach_what_they_are_for(world: dict[str, Any], rates: dict[str, float], marks: set[str]) -> None:
+    hit: set[str] = set()
+    for seed in range(1, 31):
+        plan = drawn(seed)
+        plan = msgspec.structs.replace(plan, world=msgspec.structs.replace(plan.world, **world), rates=rates)
+        outcome = run(plan)
+        assert outcome.violation is None, f"seed {seed}: {outcome.violation}"
+        hit |= outcome.marks
+        if marks <= hit:
+            break
+    assert marks <= hit
 
 
 def test_the_same_seed_is_the_same_session_whatever_came_before() -> None:
