@@ -27,21 +27,20 @@ _TIMED = 6
 
 
 def made(root: Path, store: Store = SQLITE, *, third: str = "closed", book: str = BOOK) -> BookPaths:
-    """A book of two traded sessions, and a third one without a trade that is "closed" or "open"."""
+    """A book of two traded sessions, and a third one without a trade that is "closed" or "open"; "none": of one."""
     paths = BookPaths(root).create()
     with open_journal(paths, book=book, store=store) as journal:
-        for events in _by_session(day(days=2)):
+        for events in _by_session(day(days=2))[: 1 if third == "none" else None]:
             opened = next(event for event in events if isinstance(event, SessionOpened))
             journal.append(events)
             journal.append_telemetry(telemetry_of(opened))
-        opened_again = _later(opened)
-        closing = (
-            [SessionClosed(at=opened_again.at + timedelta(minutes=40), session_id=THIRD)] if third == "closed" else []
-        )
-        journal.append([opened_again, *closing])
-        journal.append_telemetry(telemetry_of(opened_again))
+        if third != "none":
+            opened_again = _later(opened)
+            closing = [SessionClosed(at=opened_again.at + timedelta(minutes=40), session_id=THIRD)]
+            journal.append([opened_again, *(closing if third == "closed" else [])])
+            journal.append_telemetry(telemetry_of(opened_again))
         journal.sync()
-    for number, session_id in enumerate((FIRST, SECOND, THIRD)):
+    for number, session_id in enumerate((FIRST, SECOND, THIRD)[: 1 if third == "none" else None]):
         fill(paths.session(session_id), number)
     catch_up_book(paths)
     return paths
