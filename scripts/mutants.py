@@ -38,7 +38,7 @@ import pytest
 from mutation_operators import Mutant, mutants
 from mutation_record import Places, Record, Result, believed, file_name, read, write
 from mutation_report import EQUIVALENT, Seen, explained, write_report
-from mutation_session import Planting
+from mutation_session import UNPLANTED, Planting
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / ".mutants"
@@ -275,7 +275,12 @@ def run(seen: Subject, copy: Path, until: float, retry: bool, share: int = 1) ->
     asked = {name for name, result in sure.items() if not (retry and result.outcome == "survived")}
     todo = [mutant for mutant in every if mutant.name not in asked and in_share(mutant, share)]
 
+    unplanted: set[str] = set()
+
     def told(mutant: Mutant, outcome: str) -> bool:
+        if outcome == UNPLANTED:
+            unplanted.add(mutant.name)
+            return time.monotonic() < until
         within = places[mutant.name]
         results[mutant.name] = sure[mutant.name] = Result(mutant.line_no, mutant.line, mutant.change, outcome, within)
         # A survivor of other tests is on record until it is asked again; it must not pass for one of these.
@@ -290,7 +295,7 @@ def run(seen: Subject, copy: Path, until: float, retry: bool, share: int = 1) ->
     for mutant in todo:
         if time.monotonic() > until:
             break
-        if retry or not mutant.inside:
+        if retry or not mutant.inside or mutant.name in unplanted:
             told(mutant, asked_anew(seen, copy, mutant) if _compiles(mutant, seen) else "killed")
     return on_record(seen)
 

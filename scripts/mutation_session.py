@@ -23,12 +23,16 @@ from mutation_operators import Mutant
 _WALL_S = 900
 _MEMORY = 6 << 30
 _LATELY = 8
+_NOT_PLANTED = 77
+UNPLANTED = (
+    "unplanted"  # no living function has that code: it has to be asked in a process that imports everything anew
+)
 
 
 class Planting:
     """A pytest plugin that takes the place of its loop: the tests once as they are, then once for each mutant.
 
-    `told` hears each mutant with its outcome, killed or survived, and says whether to go on.
+    `told` hears each mutant with its outcome, killed, survived or unplanted, and says whether to go on.
     """
 
     def __init__(self, module: str, todo: Sequence[Mutant], told: Callable[[Mutant, str], bool]) -> None:
@@ -109,7 +113,8 @@ class Planting:
             resource.setrlimit(resource.RLIMIT_CPU, (round(limit_s) + 1, round(limit_s) + 1))
             resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
             try:
-                plant()
+                if not plant():
+                    os._exit(_NOT_PLANTED)
                 for at, item in items:
                     item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
                     if self._failed:
@@ -121,6 +126,8 @@ class Planting:
         _, status = os.waitpid(child, 0)
         if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
             return "survived"
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _NOT_PLANTED:
+            return UNPLANTED
         if (at := int.from_bytes(self._which[:], "little")) in (known for known, _ in items):
             self._killers = [at, *(other for other in self._killers if other != at)][:_LATELY]
         return "killed"
@@ -140,7 +147,8 @@ def swap(functions: Sequence[FunctionType], path: str, tree: ast.Module) -> int:
 
 
 def functions_of(path: str) -> list[FunctionType]:
-    """Every living function that was made from this file."""
+    """Every living function that was made from this file, of those the collector was told to pass over too."""
+    gc.unfreeze()
     found = [one for one in gc.get_objects() if isinstance(one, FunctionType)]
     return [function for function in found if function.__code__.co_filename == path]
 
