@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qmworkbench.cli import data_shelf
-from qmworkbench.cli.data_store import progress
 from qmworkbench.cli.day_options import Day, day_of
 from qmworkbench.cli.exit_codes import Exit
 from qmworkbench.cli.failures import guarded
@@ -83,7 +82,7 @@ def gaps(
     from qmworkbench.market.gaps import find_gaps
 
     out = begin(json=json)
-    with progress(out) as told:
+    with out.steps(str(file)) as told:
         found = find_gaps(bar_file(file), symbol=symbol, least_bars=least, progress=told)
 
     def human() -> None:
@@ -124,7 +123,7 @@ def _missing(out: Output, sessions: "Sequence[object]", absent: "Mapping[str, Se
 def _whole_file(out: Output, file: Path) -> bool:
     from qmworkbench.market.bars import inspect
 
-    with progress(out) as told:
+    with out.steps(str(file)) as told:
         found = inspect(file, told)
 
     def human() -> None:

@@ -1,11 +1,7 @@
-"""`qm data add --store`, and how `qm data` tells of a bar store and of how far it is (§5 Data Check)."""
+"""`qm data add --store`, and how `qm data` tells of a bar store (§5 Data Check)."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
@@ -18,7 +14,6 @@ if TYPE_CHECKING:
     from qmworkbench.service.bar_store.adding import Outcome, Terms
     from qmworkbench.service.data_shelf import Shelf
 
-_SILENT_S = 5.0
 Word = TypeVar("Word", bound=StrEnum)
 StoreName = Annotated[
     str | None,
@@ -47,29 +42,6 @@ Actions = Annotated[
     typer.Option("--actions", metavar="FILE", help="Splits and renames to keep in the store.", show_default=False),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Where bars differ, the new ones are right.")]
-
-
-@contextmanager
-def progress(out: Output) -> Iterator[Callable[[str, int, int], None]]:
-    """How far something long is: a bar where people look, now and then a line where they do not."""
-    if not sys.stderr.isatty():
-        due = monotonic() + _SILENT_S
-
-        def line(what: str, done: int, of: int) -> None:
-            nonlocal due
-            if monotonic() >= due:
-                due = monotonic() + _SILENT_S
-                out.say(f"{what}: {done / max(of, 1):.0%} …")
-
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as shown:
-        task = shown.add_task("", total=None)
-        yield lambda what, done, of: shown.update(task, description=what, completed=done, total=of)
 
 
 class Asked(NamedTuple):
@@ -117,7 +89,7 @@ def add_to_store(out: Output, shelf: "Shelf", name: str, given: Path, asked: Ask
     from qmworkbench.service.data_shelf import now
 
     path, terms = shelf.place_of_store(name), asked.terms()
-    with progress(out) as told:
+    with out.steps(name) as told:
         outcome = add(path, given, terms, now(), told)
     out.result({"store": name, "path": path, **described(outcome)}, lambda: _told(out, name, path, outcome))
 

@@ -5,9 +5,11 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, Final
 
 _PIPED_WIDTH: Final = 132
+_LINE_EVERY_S: Final = 10.0
 
 
 class Output:
@@ -79,13 +81,21 @@ class Output:
 
     @contextmanager
     def steps(self, what: str) -> Iterator[Callable[[int, int, str], None]]:
-        """Show how far something long has come: a bar where people look, a line where they do not.
+        """Show how far something long has come: a bar where people look, a line now and then where they do not.
 
         Yields what is to be told of steps done, steps in all, and what is done next.
         """
         if not sys.stderr.isatty():
             self.say(f"{what} …")
-            yield lambda done, of, next_one: None
+            due = monotonic() + _LINE_EVERY_S
+
+            def line(done: int, of: int, next_one: str) -> None:
+                nonlocal due
+                if monotonic() >= due:
+                    due = monotonic() + _LINE_EVERY_S
+                    self.say(f"{what} {next_one}: {done / max(of, 1):.0%} …")
+
+            yield line
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

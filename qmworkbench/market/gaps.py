@@ -95,7 +95,7 @@ def find_gaps(
     total = int(dates["rows"].sum())
     done = 0
     for days in session_batches(calendar, dates):
-        progress(f"looking for gaps, {days[0]}", done, total)
+        progress(done, total, f"looking at {days[0]}")
         windows = [calendar.session_window(day) for day in days]
         end = calendar.session_window(calendar.next_session(days[-1])).day_starts_at
         rows = source.read(windows[0].day_starts_at, end)

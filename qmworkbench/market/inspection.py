@@ -30,11 +30,11 @@ from qmworkbench.market.store.reading import StoreSource, open_bar_path
 # inspected.
 _BATCH_ROWS: Final = 4_000_000
 _SAMPLE: Final = 10
-# How far something long is: what it does, how much of it is done, and of how much.
-Progress = Callable[[str, int, int], None]
+# How far something long has come: how much is done, of how much, and what is done next.
+Progress = Callable[[int, int, str], None]
 
 
-def unseen(_what: str, _done: int, _of: int) -> None:
+def unseen(_done: int, _of: int, _next: str) -> None:
     """Progress that nobody looks at."""
 
 
@@ -107,7 +107,7 @@ def inspect(path: str | Path, progress: Progress = unseen) -> Inspection:
         dates = source.trading_dates(calendar)
         total = int(dates["rows"].sum())
         for batch in session_batches(calendar, dates):
-            progress(f"checking {batch[0]}", tally.rows, total)
+            progress(tally.rows, total, f"checking {batch[0]}")
             _take_batch(source, calendar, batch, tally)
         held = dates["date"].to_list()
         findings = [*source.notes, *tally.notes.values(), *_aside(tally, source.file)]
@@ -134,7 +134,7 @@ def _demand_whole(store: StoreSource, progress: Progress) -> None:
     """Every part and its manifest as they were written, or DataRefused that names each that is not."""
     faults: list[Finding] = []
     for number, part in enumerate(store.manifest.parts):
-        progress(f"hashing {part.key}", number, len(store.manifest.parts))
+        progress(number, len(store.manifest.parts), f"hashing {part.key}")
         fault = store.fault(part)
         try:
             store.part_manifest(part)

@@ -193,7 +193,7 @@ class _Addition:
             there = {file.sha256 for addition in self._store.manifest.additions for file in addition.files}
         hashed, known = [], []
         for number, file in enumerate(files):
-            self._progress("hashing files", number, len(files))
+            self._progress(number, len(files), f"hashing {file.name}")
             try:
                 with file.open("rb") as stream:
                     sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -209,13 +209,13 @@ class _Addition:
 
     def _take(self, file: Path, sha256: str, spill: Spill, number: int, files: int) -> SourceFile:
         """Go through one file, its rows put down by part. Raises DataRefused where it changes meanwhile."""
-        self._progress(f"reading {file.name}", number, files)
+        self._progress(number, files, f"reading {file.name}")
         count, before = 0, file.stat()
         for rows in blocks_of(file, self._terms.text):
             count += rows.height
             if self._facts is None or self._cut is None:
                 self._facts, self._cut = self._begun(rows, file)
-            self._progress(f"reading {file.name}, {count:,} rows", number, files)
+            self._progress(number, files, f"reading {file.name}, {count:,} rows")
             spill.take(rows.with_columns(part=self._cut.first_day(trading_date(self._facts.calendar))))
         after = file.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
@@ -261,7 +261,7 @@ class _Addition:
             assert self._facts is not None
             assert self._cut is not None
             key = self._cut.key(day)
-            self._progress(f"writing {key}", done, len(days))
+            self._progress(done, len(days), f"writing {key}")
             old = before.get(key)
             merged = merge(
                 self._rows_of(old),

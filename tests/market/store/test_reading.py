@@ -81,7 +81,7 @@ def test_checks_and_gaps_of_a_store_are_those_of_the_file(tmp_path: Path) -> Non
     frame = bars().filter(~((pl.col("symbol") == "BBB") & (pl.col("ts").dt.date() == DAYS[1])))
     file, store = _both(tmp_path, frame)
     seen: list[tuple[int, int]] = []
-    one, other = inspect(file), inspect(store, lambda _what, done, of: seen.append((done, of)))
+    one, other = inspect(file), inspect(store, lambda done, of, _next: seen.append((done, of)))
     assert other.sessions == one.sessions
     assert [(f.code, f.message) for f in other.findings] == [(f.code, f.message) for f in one.findings]
     assert seen
