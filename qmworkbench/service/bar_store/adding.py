@@ -154,8 +154,9 @@ class _Addition:
         parts, new, replaced = self._written(spill, read)
         actions = self._merged_actions()
         before = self._store.manifest if self._store else None
-        if before is not None and not parts and actions == before.actions and not read:
-            return Outcome(before, None, known, (), actions=False)
+        fresh = {file.sha256 for file in read} - self._added()
+        if before is not None and not parts and not fresh and actions == before.actions:
+            return Outcome(before, None, (*known, *(file.name for file in read)), (), actions=False)
         assert self._facts is not None
         assert self._cut is not None
         addition = None
@@ -188,9 +189,7 @@ class _Addition:
 
     def _new_files(self, files: list[Path]) -> tuple[list[tuple[Path, str]], tuple[str, ...]]:
         """The files to read, each with its hash; and the names of those that were added before."""
-        there = set()
-        if self._store is not None and not self._terms.replace:
-            there = {file.sha256 for addition in self._store.manifest.additions for file in addition.files}
+        there = set() if self._terms.replace else self._added()
         hashed, known = [], []
         for number, file in enumerate(files):
             self._progress(number, len(files), f"hashing {file.name}")
@@ -206,6 +205,11 @@ class _Addition:
                 there.add(sha256)
                 hashed.append((file, sha256))
         return hashed, tuple(known)
+
+    def _added(self) -> set[str]:
+        """The hashes of all files that were added before."""
+        additions = self._store.manifest.additions if self._store else ()
+        return {file.sha256 for addition in additions for file in addition.files}
 
     def _take(self, file: Path, sha256: str, spill: Spill, number: int, files: int) -> SourceFile:
         """Go through one file, its rows put down by part. Raises DataRefused where it changes meanwhile."""

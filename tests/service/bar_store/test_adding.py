@@ -44,6 +44,8 @@ def test_the_same_source_twice_changes_not_a_byte(tmp_path: Path) -> None:
     before = content(tmp_path / "store")
     again = put(tmp_path, "a.parquet", bars())
     assert (again.addition, again.known, again.parts) == (None, ("a.parquet",), ())
+    again = put(tmp_path, "a.parquet", bars(), Terms(replace=True))
+    assert (again.addition, again.known, again.parts) == (None, ("a.parquet",), ())
     assert content(tmp_path / "store") == before
 
 
