@@ -9,6 +9,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+from qmworkbench.ports import Journal
+from qmworkbench.storage.chained import ChainedJournal
+
 T = TypeVar("T")
 
 
@@ -17,6 +20,10 @@ class Blocking(Protocol):
 
     async def do(self, work: Callable[[], T]) -> T: ...
 
+    async def durable(self, journal: Journal) -> int:
+        """Wait until everything appended is on disk; returns the durable sequence. Raises JournalFailed."""
+        ...
+
 
 class InLine:
     """At once, in the caller's thread: nothing else is served meanwhile, and no time passes in between."""
@@ -24,12 +31,19 @@ class InLine:
     async def do(self, work: Callable[[], T]) -> T:
         return work()
 
+    async def durable(self, journal: Journal) -> int:
+        return journal.sync()
+
 
 class BesideTheLoop:
     """In a thread of the default pool, while the event loop serves everyone else."""
 
     async def do(self, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work)
+
+    async def durable(self, journal: Journal) -> int:
+        """Where the journal can tell the loop itself, no thread waits for it, and all who wait share one wake."""
+        return await (journal.synced() if isinstance(journal, ChainedJournal) else self.do(journal.sync))
 
 
 def complete(steps: Coroutine[Any, Any, T]) -> T:

@@ -204,7 +204,7 @@ class Shell:
         self._refuse_if_failed()
         started = time.perf_counter()
         try:
-            reached = await self._work.do(self.journal.sync)
+            reached = await self._work.durable(self.journal)
         except JournalFailed as error:
             self.failed = error
             raise

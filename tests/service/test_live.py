@@ -400,13 +400,13 @@ def test_when_the_journal_fails_health_says_so_and_only_the_emergency_goes_out(p
             while not platform.state.positions:  # noqa: ASYNC110  (the kernel sets no event for a test)
                 await asyncio.sleep(0.01)
 
-            def fails() -> int:
+            async def fails() -> int:
                 raise JournalFailed("the disk is full")
 
-            sync, platform.journal.sync = platform.journal.sync, fails  # type: ignore[method-assign]
+            synced, platform.journal.synced = platform.journal.synced, fails  # type: ignore[method-assign]
             with pytest.raises(JournalFailed):
                 await platform.shell.durable()
-            platform.journal.sync = sync  # type: ignore[method-assign]
+            platform.journal.synced = synced  # type: ignore[method-assign]
             assert live.core.health().status in ("healthy", "degraded", "failed")
             look(platform, serving=True, loop_lag_ms=0.0)
             assert live.core.health().status == "failed"
@@ -457,7 +457,7 @@ def test_an_emergency_that_the_journals_failure_cuts_off_goes_on_by_itself(paced
             while not platform.state.positions:  # noqa: ASYNC110  (the kernel sets no event for a test)
                 await asyncio.sleep(0.01)
 
-            def fails() -> int:
+            async def fails() -> int:
                 raise JournalFailed("the disk is full")
 
             now = {"client_ts": platform.wall(), "operator": "ana", "origin": "test"}
@@ -470,7 +470,7 @@ def test_an_emergency_that_the_journals_failure_cuts_off_goes_on_by_itself(paced
                     origin=now["origin"],
                 )
             )
-            platform.journal.sync = fails  # type: ignore[method-assign]
+            platform.journal.synced = fails  # type: ignore[method-assign]
             held.extend(platform.state.held_symbols())
             with pytest.raises(JournalFailed):
                 await task
