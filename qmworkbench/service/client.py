@@ -73,9 +73,7 @@ class CoreApi:
             base_url=address.url,
             headers={"Authorization": f"Bearer {address.token}"},
             timeout=timeout_s,
-            verify=ssl.SSLContext(
-                ssl.PROTOCOL_TLS_CLIENT
-            ),  # plain HTTP: authorities would take 20 ms to load
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # plain HTTP: authorities would take 20 ms to load
             trust_env=False,  # a proxy has no business between two processes of one machine
             follow_redirects=False,
         )
