@@ -1,7 +1,9 @@
 """The startup order: each service proves itself, and the first that does not is named with what was found (§6)."""
 
 import dataclasses
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
@@ -14,6 +16,8 @@ from qmworkbench.service.headless import run_headless
 from qmworkbench.service.plan import DayPlan
 from qmworkbench.service.platform import Platform, open_platform
 from qmworkbench.service.startup import StartupFailed, start_services
+from qmworkbench.storage.migrations import HEAD
+from qmworkbench.storage.refused import StoreNewer
 from qmworkbench.trading import risk
 from qmworkbench.trading.phases import STARTUP_ORDER
 from tests.service.conftest import events_of
@@ -39,6 +43,23 @@ def test_every_service_says_what_it_proved(short_plan: DayPlan) -> None:
         assert platform.readiness["ui"] == "left out of a headless run"
         assert platform.day.phase is Phase.HEALTH_VERIFICATION
         assert platform.critical_down() == ()
+
+
+def rewritten(plan: DayPlan, *statements: str) -> None:
+    with closing(sqlite3.connect(plan.paths.journal)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def test_the_store_says_what_it_was_brought_up_from_and_a_newer_one_stops_the_start(short_plan: DayPlan) -> None:
+    open_platform(short_plan).close()
+    rewritten(short_plan, "DROP TABLE writer", "UPDATE alembic_version SET version_num = '0002'")
+    with open_platform(short_plan) as platform:
+        started(platform)
+        assert f"schema revision {HEAD}, until now 0002" in platform.readiness["store"]
+    rewritten(short_plan, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreNewer, match=f"has schema revision 9999, this version .* knows up to {HEAD}: update"):
+        open_platform(short_plan)
 
 
 def no_answer(*_: object) -> object:
