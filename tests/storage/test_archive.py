@@ -1,6 +1,8 @@
 """An archive of closed sessions: what goes in, that it is whole, and what is refused (§17, §19)."""
 
+import contextlib
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -18,12 +20,15 @@ from qmworkbench.storage.frame_digest import content_digest, layout_digest
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.reading import BookReader, open_book
 from qmworkbench.storage.refused import StorageRefused, StoreInUse, StoreMissing
+from qmworkbench.storage.retention_rules import RULES
 from qmworkbench.storage.stores import SQLITE, open_journal
 from qmworkbench.storage.writer_lock import WriterLock
 from tests.storage import archived
 from tests.storage.archived import ARCHIVED_AT, BOOK, FIRST, SECOND, THIRD
 from tests.storage.days import day
 from tests.storage.events import timing
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -230,3 +235,24 @@ def test_places_that_cannot_be_used_say_why(tmp_path: Path, reader: BookReader) 
     with pytest.raises(StorageRefused, match=r"cannot be written .*make room, or see to the right to write"):
         Place("/proc/none").write("x.parquet", pl.DataFrame({"a": [1]}))
     assert str(Place("file:///some/where")) == "/some/where"
+
+
+def test_what_the_page_says_of_reading_is_so(archived_template: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs/archive.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(code) == 1
+    shutil.copytree(archived_template / "archive", tmp_path / "data/archive")
+    told = code[0].replace('book="main"', f'book="{BOOK}"').replace("2018-03", "2026-03").replace('"SPY"', '"S003"')
+    found: dict[str, pl.DataFrame] = {}
+    with contextlib.chdir(tmp_path):
+        exec(told, found)
+    assert found["by_strategy"].height == 1
+    assert found["bars"].columns == ["date", "ts", "close"]
+    assert found["bars"].height > 10
+    for rule in RULES:
+        assert re.search(rf"^\| `{rule.kind}` \| .* \| {rule.days} \|$", page, re.MULTILINE), rule.kind
+        assert all(f"`{table}`" in page for table in rule.tables)
+    plain = pl.scan_parquet(
+        archived_template / f"archive/environment=*/book={BOOK}/record=*/date=*/trades.parquet", hive_partitioning=True
+    )
+    assert plain.collect().height == 18
