@@ -18,6 +18,7 @@ for book in data/books/local/* data/books/backtest/*; do
     done
 done
 rm -rf data/books/local data/books/backtest data/anchors/local data/anchors/backtest
+rm -rf data/archive/environment=local data/archive/environment=backtest
 rm -rf bench/results build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 for part in qmworkbench dashboards tests bench notebooks; do
     [ ! -d "$part" ] || find "$part" \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +

@@ -63,6 +63,7 @@ def test_a_rates_verdict_follows_the_rate() -> None:
         told = judged(state, "conversion_rate")
         assert told.passed
         assert str(px) in told.value, "of the newest"
+        assert judged(state, "conversion_rate") is told, "kept"
 
 
 @pytest.mark.parametrize(("currency", "account"), [("GBP", "USD"), ("EUR", "CHF")])
