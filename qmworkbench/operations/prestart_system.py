@@ -112,7 +112,7 @@ RETENTION = Line(
     title="Retention rules for history are active",
     looked_at="retention settings",
     expectation="snapshots, logs and bars are each kept for a number of days",
-    remedy="set retention.snapshots_days, logs_days and bars_days to 1 or more",
+    remedy="set retention.radar, retention.momentum, retention.logs and retention.bars, in days",
 )
 
 

@@ -22,7 +22,7 @@ _COMPARED: Final = Line(
     title="Every instance was compared",
     looked_at="the session's runs against the catalog",
     expectation="the version that ran, and bars of every symbol it traded",
-    remedy="compare with the code of that day, or keep bars longer (retention.bars_days)",
+    remedy="compare with the code of that day, or bring the bars back (`qm archive restore`)",
 )
 _ADDS_UP: Final = Line(
     check_id="parity.adds_up",

@@ -32,7 +32,7 @@ _CHARTED = Line(
     title="The bars are there to look at",
     looked_at="the session's bar store",
     expectation="bars of every traded symbol",
-    remedy="keep bars longer (retention.bars_days), or review within that time",
+    remedy="bring the bars back (`qm archive restore`), or keep them longer (retention.bars)",
 )
 _TOLD = Line(
     check_id="trade_review.incidents",

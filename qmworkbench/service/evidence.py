@@ -192,9 +192,9 @@ def _retention(config: Config) -> seen.RetentionSeen:
     def days(value: int) -> int:
         return value or _KEPT_FOR_GOOD_DAYS  # 0 keeps for good
 
-    sources = {config.source(f"retention.{kind}") for kind in ("radar", "logs", "bars")}
+    sources = {config.source(f"retention.{kind}") for kind in ("radar", "momentum", "logs", "bars")}
     return seen.RetentionSeen(
-        snapshots_days=days(kept.radar),
+        snapshots_days=min(days(kept.radar), days(kept.momentum)),
         logs_days=days(kept.logs),
         bars_days=days(kept.bars),
         source=", ".join(sorted(sources)),

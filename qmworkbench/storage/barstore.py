@@ -258,7 +258,10 @@ class BarStore:
     def _scan(self) -> Scan:
         found = scan(self.segments) if self.segments.exists() else None
         if found is None:
-            raise StoreMissing(f"{self.directory} holds no bars: the session never got as far as its first boundary")
+            raise StoreMissing(
+                f"{self.directory} holds no bars: the session never got as far as its first boundary, or they have aged "
+                "out; `qm archive restore SESSION` brings them back"
+            )
         return found
 
     def _append(self, frame: BarFrame, kind: Kind) -> None:

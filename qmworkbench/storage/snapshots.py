@@ -80,7 +80,8 @@ def read_snapshots(directory: Path) -> pl.DataFrame:
     parts = _parts(directory)
     if not parts:
         raise StoreMissing(
-            f"{directory} holds no radar snapshots: the session has not closed a boundary, or retention removed them"
+            f"{directory} holds no radar snapshots: the session has not closed a boundary, or they have aged out; "
+            "`qm archive restore SESSION` brings them back"
         )
     frames = []
     for part in parts:

@@ -247,6 +247,7 @@ def test_clean_keeps_what_cannot_be_made_again(checkout: Path) -> None:
     kept = [
         write("data/books/paper/alpaca/journal.sqlite"),
         write("data/books/live/alpaca/journal.sqlite"),
+        write("data/archive/environment=paper/book=alpaca/sessions.parquet"),
         write("data/README.md"),
         write("reports/README.md"),
         write("reports/2018-03-02/alpaca/preflight.html"),
@@ -256,6 +257,7 @@ def test_clean_keeps_what_cannot_be_made_again(checkout: Path) -> None:
     ]
     removed = [
         write("data/books/local/demo/journal.sqlite"),
+        write("data/archive/environment=local/book=demo/sessions.parquet"),
         write("data/books/local/twin/journal.sqlite"),
         write("data/books/backtest/week/journal.sqlite"),
         write("reports/2018-03-02/demo/preflight.html"),
