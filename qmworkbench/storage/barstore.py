@@ -259,8 +259,8 @@ class BarStore:
         found = scan(self.segments) if self.segments.exists() else None
         if found is None:
             raise StoreMissing(
-                f"{self.directory} holds no bars: the session never got as far as its first boundary, or they have aged "
-                "out; `qm archive restore SESSION` brings them back"
+                f"{self.directory} holds no bars: the session never got as far as its first boundary, or they have "
+                "aged out; `qm archive restore SESSION` brings them back"
             )
         return found
 
