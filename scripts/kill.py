@@ -10,6 +10,7 @@ not hold.
 """
 
 import argparse
+import gc
 import json
 import os
 import random
@@ -279,6 +280,8 @@ def main() -> int:
     parser.add_argument("--keep", default="", help="keep the sessions' files in this folder")
     arguments = parser.parse_args()
     began = time.perf_counter()
+    gc.collect()
+    gc.freeze()  # what was imported is shared with every life: its collector need not walk, and so copy, all of it
     hunter = Hunter(arguments.seed, arguments)
     with tempfile.TemporaryDirectory() as scratch:
         below = Path(arguments.keep or scratch)
