@@ -314,10 +314,10 @@ def test_what_would_erase_exposure_is_read_again_at_once_and_three_times_more_at
     again = compared(built, **gone)
     assert triggers(again) == [], "it has been seen before"
     assert not of(again, BreakFound), "and is on record"
-    for reads, due in ((3, 1), (4, 0)):
+    for reads, tries, due in ((3, 0, 1), (4, 0, 0), (0, 2, 1), (0, 3, 0)):
         fresh = held()
-        fresh.state.reconciliation.requested_at = fresh.world.at()
-        fresh.state.reconciliation.reads = reads
+        last = fresh.state.reconciliation
+        last.requested_at, last.reads, last.tries = fresh.world.at(), reads, tries
         assert len(triggers(compared(fresh, **gone))) == due
 
 
