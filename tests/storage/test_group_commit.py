@@ -1,0 +1,145 @@
+"""The writer thread: what it takes at once, whom it tells, and how it holds back those who are ahead of the disk."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from qmworkbench.domain.chain import GENESIS
+from qmworkbench.ports import JournalFailed
+from qmworkbench.storage import group_commit
+from qmworkbench.storage.group_commit import GroupCommit
+from qmworkbench.storage.journal_select import STREAMS, Row
+
+PATIENCE_S = 60.0  # for what happens at once: never waited out
+
+
+class GatedSink:
+    """Writes into memory, each time only once it is let; may be told to fail."""
+
+    def __init__(self) -> None:
+        self.connection = "the connection"
+        self.written: list[list[int]] = []
+        self.begun = threading.Semaphore(0)
+        self.let = threading.Semaphore(0)
+        self.fails = False
+
+    def write(self, taken: dict[str, list[Row]]) -> None:
+        self.begun.release()
+        assert self.let.acquire(timeout=PATIENCE_S)
+        if self.fails:
+            raise OSError("no room")
+        self.written.append([row[0] for stream in STREAMS for row in taken[stream]])
+
+    def finish(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def row(seq: int) -> Row:
+    return (seq, "2018-03-02T14:30:00Z", "clock.ticked", 1, b"{}", GENESIS, f"hash {seq}")
+
+
+@pytest.fixture
+def sink() -> GatedSink:
+    return GatedSink()
+
+
+@pytest.fixture
+def writer(sink: GatedSink) -> Iterator[GroupCommit[Any]]:
+    made: GroupCommit[Any] = GroupCommit(sink, "the store", dict.fromkeys(STREAMS, (0, GENESIS)), remedy="look")
+    yield made
+    sink.let.release(1_000)
+    made.close()
+
+
+def begun(act: Any) -> threading.Thread:
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+def test_what_gathers_during_a_commit_is_the_next_one(sink: GatedSink, writer: GroupCommit[Any]) -> None:
+    told: list[int] = []
+    writer.put("decisions", [row(1)])
+    assert writer.when_durable(1, lambda: told.append(1))
+    assert sink.begun.acquire(timeout=PATIENCE_S)
+    for seq in (2, 3, 4):
+        writer.put("decisions", [row(seq)])
+        assert writer.when_durable(seq, lambda seq=seq: told.append(seq))  # type: ignore[misc]
+    assert (told, writer.durable()) == ([], (0, GENESIS))
+    sink.let.release(2)
+    assert writer.sync(4) == 4
+    assert sink.written == [[1], [2, 3, 4]]
+    assert told == [1, 2, 3, 4]
+    assert not writer.when_durable(4, lambda: told.append(0)), "it is there already: nobody is told"
+    assert writer.durable() == (4, "hash 4")
+
+
+def test_who_is_too_far_ahead_of_the_disk_waits_for_it(
+    sink: GatedSink, writer: GroupCommit[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "WAKE_ROWS", 2)
+    monkeypatch.setattr(group_commit, "QUEUE_LIMIT", 4)
+    writer.put("decisions", [row(1), row(2)])  # enough to be written without being asked for
+    assert sink.begun.acquire(timeout=PATIENCE_S)
+    ahead = begun(lambda: writer.put("decisions", [row(seq) for seq in range(3, 8)]))
+    ahead.join(0.05)
+    assert ahead.is_alive(), "five rows wait behind a commit that is not done: too many"
+    sink.let.release()  # the first commit; the second takes the five, and who put them may go on
+    assert sink.begun.acquire(timeout=PATIENCE_S)
+    ahead.join(PATIENCE_S)
+    assert not ahead.is_alive()
+    sink.let.release()
+    assert writer.sync(7) == 7
+    assert sink.written == [[1, 2], [3, 4, 5, 6, 7]]
+
+
+def test_a_failure_frees_everyone_who_waits(
+    sink: GatedSink, writer: GroupCommit[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "WAKE_ROWS", 1)
+    monkeypatch.setattr(group_commit, "QUEUE_LIMIT", 2)
+    found: list[str] = []
+
+    def kept(act: Any) -> Any:
+        def run() -> None:
+            try:
+                act()
+            except JournalFailed as error:
+                found.append(str(error))
+
+        return run
+
+    writer.put("decisions", [row(1)])
+    assert sink.begun.acquire(timeout=PATIENCE_S)
+    told = threading.Event()
+    assert writer.when_durable(1, told.set)
+    waiting = [
+        begun(kept(lambda: writer.put("decisions", [row(2), row(3)]))),
+        begun(kept(lambda: writer.sync(1))),
+        begun(kept(lambda: writer.ask(str))),
+    ]
+    for thread in waiting:
+        thread.join(0.05)
+    sink.fails = True
+    sink.let.release()
+    for thread in waiting:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    assert told.wait(PATIENCE_S)
+    assert len(found) == 3
+    assert all("the store could not be written (no room)" in text and text.endswith("look") for text in found)
+    assert writer.durable() == (0, GENESIS)
+    assert not writer.when_durable(1, told.set)
+
+
+def test_a_wish_is_written_without_anybody_waiting(sink: GatedSink, writer: GroupCommit[Any]) -> None:
+    sink.let.release(2)
+    writer.put("decisions", [row(1)])
+    writer.want()
+    assert sink.begun.acquire(timeout=PATIENCE_S)
+    writer.put("telemetry", [row(1)])
+    assert writer.ask(lambda connection: connection) == "the connection"
+    assert sink.written == [[1], [1]]
