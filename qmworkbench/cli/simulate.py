@@ -17,8 +17,14 @@ _SHOWN_FAILURES = 3
 
 def simulate(
     seeds: Annotated[
-        str, typer.Option("--seeds", metavar="A:B", help="The seeds to run, both ends included.")
-    ] = "1:200",
+        str | None,
+        typer.Option(
+            "--seeds",
+            metavar="A:B",
+            help="The seeds to run, both ends included (1:200; for planted bugs 1:1000).",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="One seed alone.", show_default=False)] = None,
     plan: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="One session from a plan.", show_default=False)
@@ -43,9 +49,9 @@ def simulate(
     if seed is not None or plan is not None:
         _one(out, seed, plan, trace, shrink, orders)
     elif mutants:
-        _mutants(out, _range(seeds), workers)
+        _mutants(out, _range(seeds or "1:1000"), workers)
     else:
-        _sweep(out, _range(seeds), orders, workers, shrink)
+        _sweep(out, _range(seeds or "1:200"), orders, workers, shrink)
 
 
 def _range(text: str) -> range:
