@@ -27,12 +27,11 @@ import tempfile
 import time
 import tomllib
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 from mutation_operators import Mutant, mutants
@@ -42,6 +41,7 @@ from mutation_session import UNPLANTED, Planting
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / ".mutants"
+REASONS = tomllib.loads(EQUIVALENT.read_text())["equivalent"]
 _CPU_S = 300  # what a mutant may compute before it counts as killed
 # What is imported before the fork cannot be rewritten, and need not be.
 _UNWARNED = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
@@ -270,7 +270,7 @@ def run(seen: Subject, copy: Path, until: float, retry: bool, share: int = 1) ->
     """Ask the tests about one mutant in `share`, as far as the time goes; returns what is known then."""
     every, before = list(mutants(seen.source)), read(seen.kept)
     places = placed(seen.source, every)
-    sure = believed(before, seen.digest, places)
+    sure = believed(before, seen.digest, places, lambda result: bool(explained(REASONS, seen.path, result)))
     results = {name: result for name, result in before.results.items() if name in places}
     asked = {name for name, result in sure.items() if not (retry and result.outcome == "survived")}
     todo = [mutant for mutant in every if mutant.name not in asked and in_share(mutant, share)]
@@ -311,9 +311,8 @@ def on_record(seen: Subject) -> Seen:
     every, record = list(mutants(seen.source)), read(seen.kept)
     places = placed(seen.source, every)
     results = {name: result for name, result in record.results.items() if name in places}
-    return Seen(
-        seen.path, results, len(every), record.file, frozenset(results.keys() - believed(record, seen.digest, places))
-    )
+    sure = believed(record, seen.digest, places, lambda result: bool(explained(REASONS, seen.path, result)))
+    return Seen(seen.path, results, len(every), record.file, frozenset(results.keys() - sure.keys()))
 
 
 def in_share(mutant: Mutant, share: int) -> bool:
@@ -357,19 +356,18 @@ def main() -> int:
             for mutant in mutants((ROOT / MAPPED[name][0]).read_text()):
                 print(f"{MAPPED[name][0]}:{mutant.line_no}: {mutant.change}: {mutant.line}")
         return 0
-    reasons = tomllib.loads(EQUIVALENT.read_text())["equivalent"] if EQUIVALENT.is_file() else []
-    for reason in reasons:
+    for reason in REASONS:
         if reason["line"] not in (ROOT / reason["module"]).read_text():
             print(f"{EQUIVALENT.name}: {reason['module']} has no line any more: {reason['line']}")
     if given.report:
-        write_report([on_record(subject(name, ROOT)) for name in names], reasons)
+        write_report([on_record(subject(name, ROOT)) for name in names], REASONS)
         return 0
     os.nice(10)
     os.environ["PYTHONHASHSEED"] = "0"
-    return tested(names, time.monotonic() + given.seconds, given.retry, given.every, reasons)
+    return tested(names, time.monotonic() + given.seconds, given.retry, given.every)
 
 
-def tested(names: Sequence[str], until: float, retry: bool, share: int, reasons: Sequence[Mapping[str, Any]]) -> int:
+def tested(names: Sequence[str], until: float, retry: bool, share: int) -> int:
     """Ask about these modules until the time is up; returns the exit code."""
     code = 0
     with tempfile.TemporaryDirectory(prefix="qm-mutants-") as scratch:
@@ -389,7 +387,7 @@ def tested(names: Sequence[str], until: float, retry: bool, share: int, reasons:
                 print(error, flush=True)
                 code = 2
                 continue
-            left = [r for r in seen.survivors if not explained(reasons, about.path, r)]
+            left = [r for r in seen.survivors if not explained(REASONS, about.path, r)]
             code = max(code, int(bool(left)))
             told = f"{len(seen.results)} of {seen.planted} mutants asked, {len(seen.survivors)} survived"
             print(f"{name}: {told}, {len(left)} unexplained", flush=True)

@@ -2,14 +2,14 @@
 
 A result belongs to the function that its mutant is in, by the text of that function without its comments: while the
 function is the same, killed stays killed, whatever becomes of the rest of the module. A survivor is asked again as soon
-as the module or one of its tests is another. What was found before the function changed is not believed, and a run asks
-it again; until then the report tells it as measured before.
+as the module or one of its tests is another, unless it is explained (equivalent_mutants.toml). What was found before
+the function changed is not believed, and a run asks it again; until then the report tells it as asked before a change.
 """
 
 import ast
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -89,10 +89,14 @@ def write(kept: Path, record: Record) -> None:
     part.replace(kept)
 
 
-def believed(record: Record, digest: str, now: Mapping[str, str]) -> dict[str, Result]:
-    """The results that still say something of the module as it is: `now` has the place of each of its mutants."""
+def believed(
+    record: Record, digest: str, now: Mapping[str, str], known: Callable[[Result], bool] = lambda result: False
+) -> dict[str, Result]:
+    """The results that still say something of the module as it is: `now` has the place of each of its mutants, `known`
+    says of which survivors it is known why no test could find them.
+    """
     return {
         name: result
         for name, result in record.results.items()
-        if now.get(name) == result.within and (result.outcome != "survived" or record.digest == digest)
+        if now.get(name) == result.within and (result.outcome != "survived" or record.digest == digest or known(result))
     }

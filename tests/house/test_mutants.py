@@ -170,7 +170,8 @@ def _believed(record: "Record", digest: str, source: str) -> set[str]:
 
 
 def test_what_was_found_stands_while_its_function_is_the_same() -> None:
-    from mutation_record import Record
+    from mutants import mutants, placed
+    from mutation_record import Record, believed
 
     killed = Record("d", "f", _asked(BOTH, "killed"))
     lived = Record("d", "f", _asked(BOTH, "survived"))
@@ -178,6 +179,8 @@ def test_what_was_found_stands_while_its_function_is_the_same() -> None:
     assert _believed(killed, "d", BOTH) == _believed(lived, "d", BOTH) == set(killed.results)
     assert _believed(killed, "other", BOTH) == set(killed.results), "a test that is added cannot revive the killed"
     assert _believed(lived, "other", BOTH) == set(), "a survivor may fall to other tests"
+    explained = believed(lived, "other", placed(BOTH, list(mutants(BOTH))), lambda result: result.change == "Gt to GtE")
+    assert {result.change for result in explained.values()} == {"Gt to GtE"}, "no test could find it"
     moved = BOTH.replace("class Two:", "class Two:\n    # lower down").replace("  # as it is", "")
     assert _believed(killed, "other", moved) == {n for n in killed.results if "as it is" not in n}
     another = BOTH.replace("def one(x):", "def one(x, z=None):")
