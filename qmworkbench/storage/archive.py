@@ -50,7 +50,10 @@ def home_of(reader: BookReader, place: Place) -> Place:
     lines = reader.sessions()
     if lines.is_empty():
         raise StoreMissing(f"{reader.paths.root} has no session yet: there is nothing to archive")
-    return place.below(archive_index.home(str(lines["environment"][-1]), reader.journal.book, _record_of(reader)))
+    book = reader.journal.book
+    if place.kind and "=" in book:
+        raise StorageRefused(f"book {book!r} has a = in its name, which addresses at {place} do not: use a directory")
+    return place.below(archive_index.home(str(lines["environment"][-1]), book, _record_of(reader)))
 
 
 def waiting(reader: BookReader, place: Place) -> list[str]:

@@ -134,7 +134,7 @@ def _as_table(session: SessionPaths, kind: str, path: Path) -> Part | None:
     name, metadata = path.stem.replace("-", "_"), {}
     try:
         if path.suffix == ".parquet":
-            frame = pl.read_parquet(path)
+            frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
             told = pl.read_parquet_metadata(path)
             metadata = {key: value for key, value in told.items() if key.startswith(_OWN_METADATA)}
             name = {"corrections": "bar_corrections"}.get(name, name)

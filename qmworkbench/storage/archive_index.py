@@ -102,7 +102,12 @@ class ArchivedSession(msgspec.Struct, frozen=True, kw_only=True):
 
 def home(environment: str, book: str, record: str) -> str:
     """A book's own place within an archive."""
-    return f"environment={environment}/book={book}/record={record}"
+    return f"environment={environment}/book={directory_name(book)}/record={record}"
+
+
+def directory_name(book: str) -> str:
+    """A book's name in an address, where = parts a name from its value; whoever reads partitions turns it back."""
+    return book.replace("=", "%3D")
 
 
 def record_name(first_decision: str, first_telemetry: str) -> str:

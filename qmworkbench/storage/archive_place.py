@@ -103,10 +103,19 @@ class Place:
 
     def matching(self, pattern: str) -> pl.DataFrame:
         """Every table that fits, as one; `*` stands for a directory's name. Raises StoreMissing, StorageRefused."""
+        where: str | list[Path] = self.at(pattern)
+        if self.directory is not None:  # whose own name may hold what stands for others
+            where = sorted(self.directory.glob(pattern))
+            if not where:
+                raise StoreMissing(f"there is no {self.at(pattern)}: check the place of the archive")
         found: pl.DataFrame = self._tried(
             pattern,
             lambda: pl.scan_parquet(
-                self.at(pattern), hive_partitioning=False, missing_columns="insert", extra_columns="ignore"
+                where,
+                glob=isinstance(where, str),
+                hive_partitioning=False,
+                missing_columns="insert",
+                extra_columns="ignore",
             ).collect(engine="in-memory"),
         )
         return found

@@ -104,7 +104,7 @@ class Archive:
 
     def _joined(self, table: str, groups: list[list[str]], *, exact: bool) -> pl.LazyFrame:
         frames = [
-            pl.scan_parquet(files, glob=False, hive_partitioning=True, hive_schema=dict(_PARTITIONS))
+            pl.scan_parquet(files, glob=False, hive_partitioning=True, hive_schema=_named_in(files[0]))
             for files in groups
         ]
         lazy = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
@@ -113,7 +113,8 @@ class Archive:
             columns = tables.METADATA.tables[table].columns
             decimals = [column.name for column in columns if isinstance(column.type, Exact) and column.name in names]
             lazy = lazy.with_columns(pl.col(name).cast(pl.Float64) for name in decimals)
-        return lazy.select(*_PARTITIONS, pl.exclude(*_PARTITIONS))
+        above = [name for name in _named_in(groups[0][0]) if name not in _PARTITIONS]
+        return lazy.select(*_PARTITIONS, pl.exclude(*_PARTITIONS, *above))
 
 
 def open_archive(place: str | Path, *, book: str | None = None, environment: str | None = None) -> Archive:
@@ -136,6 +137,12 @@ def open_archive(place: str | Path, *, book: str | None = None, environment: str
     return Archive(kept, str(where))
 
 
+def _named_in(file: str) -> dict[str, Any]:
+    """The partitions an address names: ours, and whatever directory above them happens to have a = in its name."""
+    named = {part.partition("=")[0]: pl.String for part in file.split("/")[:-1] if "=" in part}
+    return {**named, **_PARTITIONS}
+
+
 def _indexes(where: Place, book: str, environment: str) -> pl.DataFrame:
     """The indexes at a place: one, where it is a book's own, else of every book that fits."""
     if "/record=" in str(where):
@@ -146,7 +153,8 @@ def _indexes(where: Place, book: str, environment: str) -> pl.DataFrame:
             "…/environment=ENV/book=BOOK/record=…"
         )
     try:
-        return where.matching(f"environment={environment}/book={book}/record=*/{archive_index.NAME}")
+        named = archive_index.directory_name(book)
+        return where.matching(f"environment={environment}/book={named}/record=*/{archive_index.NAME}")
     except StoreMissing:
         raise StoreMissing(
             f"{where} holds no archive of book {book} ({environment}): check the place, or make one with "

@@ -111,7 +111,7 @@ def _index(path: Path) -> _Index:
 
 def _bars(path: Path) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path)
+        return pl.read_parquet(path, glob=False)  # a directory's name may hold [ or *
     except (OSError, pl.exceptions.PolarsError) as error:
         raise StoreDamaged(f"{path} cannot be read ({error}): restore it from a copy") from error
 

@@ -29,7 +29,7 @@ def read_quarantined(path: Path) -> pl.DataFrame:
     if not path.exists():
         return pl.DataFrame(schema={"reason": pl.String})
     try:
-        return pl.read_parquet(path)
+        return pl.read_parquet(path, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise StoreDamaged(
             f"{path} cannot be read ({error}): move it away; the session does not depend on it"

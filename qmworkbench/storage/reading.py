@@ -78,6 +78,7 @@ class BookReader:
         self.paths = paths
         self.journal = open_reader(paths)
         self._tables = tables_of_book(paths)
+        self._lines: tuple[tuple[int, str], list[SessionLine]] | None = None
 
     # ── the record ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -236,6 +237,13 @@ class BookReader:
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _session_lines(self) -> list[SessionLine]:
+        """Looked up once for as long as nothing is added: they are asked for with every table of a session."""
+        head = self.head()
+        if self._lines is None or self._lines[0] != head:
+            self._lines = head, self._found_lines()
+        return self._lines[1]
+
+    def _found_lines(self) -> list[SessionLine]:
         lines: list[SessionLine] = []
         for seq, event in self.journal.session_events():
             match event:

@@ -134,9 +134,12 @@ def carry_out(reader: BookReader, expired: Sequence[Expired], place: Place, *, p
     running = open_session(reader)
     if running:
         raise StorageRefused(f"session {running} is open: nothing is let go of before it has closed")
+    if not expired and not Notes(reader.paths.root).begun():
+        return Done(let_go=(), kept=(), freed_bytes=0, rows=0)
     for entry in expired:
         _demand_known(reader, entry)
-    there = {one.session_id: one for one in archive_index.read(home_of(reader, place))}
+    home = home_of(reader, place)
+    there = {one.session_id: one for one in archive_index.read(home)}
     notes = Notes(reader.paths.root)
     begun = notes.begun()
     todo = [*expired, *_cut_off(begun, expired)]
@@ -146,7 +149,7 @@ def carry_out(reader: BookReader, expired: Sequence[Expired], place: Place, *, p
     for done, entry in enumerate(todo):
         progress(done, len(todo), f"{entry.session_id} {entry.kind}")
         session = there.get(entry.session_id)
-        why = _not_proved(reader, home_of(reader, place), session, entry, begun=(entry.session_id, entry.kind) in begun)
+        why = _not_proved(reader, home, session, entry, begun=(entry.session_id, entry.kind) in begun)
         if session is None or why:
             kept.append(Kept(session_id=entry.session_id, kind=entry.kind, why=why))
             continue

@@ -86,7 +86,7 @@ def read_snapshots(directory: Path) -> pl.DataFrame:
     frames = []
     for part in parts:
         try:
-            frames.append(pl.read_parquet(part))
+            frames.append(pl.read_parquet(part, glob=False))
         except (OSError, pl.exceptions.PolarsError) as error:
             raise StoreDamaged(f"{part} cannot be read ({error}): remove it; the others stay readable") from error
     joined = pl.concat(frames, how="diagonal_relaxed").unique(_KEYS, keep="last", maintain_order=True)

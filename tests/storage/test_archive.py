@@ -237,6 +237,21 @@ def test_places_that_cannot_be_used_say_why(tmp_path: Path, reader: BookReader) 
     assert str(Place("file:///some/where")) == "/some/where"
 
 
+def test_names_that_mean_something_in_an_address_are_names_all_the_same(tmp_path: Path) -> None:
+    root, book = tmp_path / "k=v" / "odd [x] *", "a=b+c"
+    with open_book(archived.made(root / "book", book=book, third="none").root) as reader:
+        made = archive_book(reader, Place(root / "archive"))
+        assert [check_session(home_of(reader, Place(root / "archive")), one, reader).wrong for one in made] == [()]
+        with pytest.raises(StorageRefused, match="has a = in its name"):
+            archive_book(reader, Place("s3://bucket/archive"))
+        assert reader.snapshots(FIRST).height == 15
+    archive = open_archive(root / "archive", book=book)
+    trades = archive.scan("trades").collect()
+    assert trades["book"].unique().to_list() == [book]
+    assert "k" not in trades.columns
+    assert archive.scan("sessions").collect().height == 1
+
+
 def test_what_the_page_says_of_reading_is_so(archived_template: Path, tmp_path: Path) -> None:
     page = (ROOT / "docs/archive.md").read_text(encoding="utf-8")
     code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
