@@ -5,13 +5,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Final
 
 from qmworkbench.market.session import SessionData
 from qmworkbench.ports import Journal
+from qmworkbench.service.ahead import made_ahead
 from qmworkbench.service.config import Config
 from qmworkbench.service.day_record import DayLine, line_of
 from qmworkbench.service.days import DaysResult, Skipped, Stretch, summed_up
@@ -22,7 +23,9 @@ from qmworkbench.service.session_data import Sessions
 from qmworkbench.storage.memory import HeadJournal
 from qmworkbench.strategies.period import PeriodSignals
 
-# Sessions are read ahead, and their signals computed together, so many bars at a time.
+# Sessions are read ahead, and their signals computed together, so many at a time: of small ones enough that what they
+# look back to is little beside them, of large ones what there is room for.
+SESSIONS_AHEAD: Final = 100
 BARS_AHEAD: Final = 1_500_000
 # Nothing in a replay waits for the collector; it looks at what was made since the last time, so often.
 _COLLECT_EVERY: Final = 500
@@ -41,6 +44,7 @@ class ReplayDays:
     stretch: Stretch
     journal: Journal = field(default_factory=HeadJournal)
     bars_ahead: int = BARS_AHEAD
+    sessions_ahead: int = SESSIONS_AHEAD
     lines: list[DayLine] = field(default_factory=list)
     problems: list[Skipped] = field(default_factory=list)
     stopped: str = ""
@@ -53,14 +57,13 @@ class ReplayDays:
         """
         began_s = time.perf_counter()
         planner = Planner(self.config)
+        instruments = self.sessions.instruments(self.stretch.days)
         replay: Replay | None = None
-        with _undisturbed(self._interrupt):
+        with _undisturbed(self._interrupt), closing(made_ahead(self._blocks())) as blocks:
             try:
-                for block in self._blocks():
+                for block in blocks:
                     plans = [planner.of(data) for data in block]
-                    replay = replay or Replay(
-                        plans[0], self.sessions.instruments(self.stretch.days), journal=self.journal
-                    )
+                    replay = replay or Replay(plans[0], instruments, journal=self.journal)
                     alike = plans[0].compute == "one-pass" and all(plan.runs == plans[0].runs for plan in plans)
                     signals = period_signals(plans[0].runs, block) if alike else None
                     for plan in plans:
@@ -96,7 +99,7 @@ class ReplayDays:
         block: list[SessionData] = []
         for day in self.stretch.days:
             block.append(self.sessions.session(day, until=self.stretch.days[-1]))
-            if sum(data.bars for data in block) >= self.bars_ahead:
+            if len(block) >= self.sessions_ahead or sum(data.bars for data in block) >= self.bars_ahead:
                 yield block
                 block = []
         if block:
