@@ -44,18 +44,24 @@ def run(
     """
     from qmworkbench.storage.archive import archive_book
     from qmworkbench.storage.reading import open_book
+    from qmworkbench.storage.retention_notes import Notes
 
     out = begin(json=json)
     settings = config_of(book, environment, config)
     place = place_of(settings, at)
     with open_book(settings.paths.root) as reader, out.steps("archiving") as progress:
         made = archive_book(reader, place, progress=progress)
+    notes = Notes(settings.paths.root)
+    without = {one.session_id: lost for one in made if (lost := _without(one, notes.gone(one.session_id)))}
 
     def human() -> None:
         _table(made)
+        for session_id, lost in without.items():
+            told = ", ".join(f"{kind} (in {where})" for kind, where in lost.items())
+            out.line(f"{session_id} had let go of this before, and is archived without: {told}")
         out.line(f"{len(made)} session(s) archived at {place}, {sum(one.bytes for one in made) / 1e6:,.1f} MB")
 
-    out.result({"place": str(place), "archived": [_told(one) for one in made]}, human)
+    out.result({"place": str(place), "archived": [_told(one) for one in made], "without": without}, human)
 
 
 @app.command("list")
@@ -162,6 +168,12 @@ def place_of(settings: "Config", at: str | None) -> "Place":
     from qmworkbench.storage.archive_place import Place
 
     return Place(at if at is not None else settings.archive)
+
+
+def _without(one: "ArchivedSession", gone: dict[str, str]) -> dict[str, str]:
+    """What a session had let go of before it was archived here, by kind, with the archive that holds it."""
+    held = {table.kind for table in one.tables if table.rows}
+    return {kind: where for kind, where in sorted(gone.items()) if kind not in held}
 
 
 def _chosen(given: str, known: "list[ArchivedSession]", place: "Place") -> "ArchivedSession":

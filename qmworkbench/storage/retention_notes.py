@@ -54,6 +54,11 @@ class Notes:
                 found[note.session_id, note.kind] = note
         return found
 
+    def gone(self, session_id: str) -> dict[str, str]:
+        """What of a session was ever let go of, by kind, with the archive that held it then."""
+        notes = [note for note in self.read() if note.session_id == session_id and not note.ended]
+        return {note.kind: note.archive for note in notes}
+
     def begin(self, note: Note) -> None:
         """Write down, durably, that something goes now."""
         self._add(note)

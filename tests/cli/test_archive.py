@@ -49,6 +49,9 @@ def test_sessions_are_archived_listed_checked_let_go_of_and_brought_back(home: P
     assert ran["freed_bytes"] == would["bytes"]
     session = book_in(home).session(FIRST)
     assert not session.radar.exists()
+    elsewhere = answer(qm(home, "archive", "run", "--at", str(home / "other"), "--json"))
+    lost = {"radar", "momentum", "health", "bars", "quotes", "logs"}
+    assert elsewhere["without"] == {FIRST: dict.fromkeys(sorted(lost), str(home / "data/archive"))}
     back = qm(home, "archive", "restore", "2026-03-02")
     assert f"{FIRST}: 7 file(s) made again" in back.stdout
     assert session.radar.exists()
