@@ -153,6 +153,24 @@ def test_it_begins_with_the_record_the_halt_and_the_entries() -> None:
     assert reads(events) == 1, "ours is empty: the broker decides whether that is true"
 
 
+def test_an_entry_that_carries_no_exits_is_cancelled_like_any_other() -> None:
+    made = drill(desk(), begun=False)
+    for leg in [order for order in made.state.working() if order.leg is not Leg.ENTRY]:
+        ended(made.state, leg)
+    emergency.begin(made.last, "op", "drill")
+    assert [event.cl_ord_id for event in of(made.last.events, CancelRequested)] == [made.built.order.cl_ord_id]
+    assert steps(made.last.events) == [("", "entries_canceled")]
+
+
+def test_it_goes_through_what_is_held_by_symbol() -> None:
+    made = drill(begun=False)
+    names = [f"S{number}" for number in range(12)]
+    for name in reversed(names):
+        holdings.hold(made.state, Position(strategy_id="test-1", symbol=name, qty=D(1), cost=D(20)))
+    emergency.begin(made.last, "op", "drill")
+    assert steps(made.last.events) == [(name, "exits_canceled") for name in ["AAA", *sorted(names)]]
+
+
 def test_where_something_is_held_its_exits_go_first_and_the_broker_is_read_later() -> None:
     made = drill()
     events = made.last.events
