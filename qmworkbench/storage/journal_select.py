@@ -6,6 +6,7 @@ proves the chain five, and only who looks at the columns themselves needs all se
 
 import sqlite3
 from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Any, Final
 
 Row = tuple[int, str, str, int, bytes, str, str]
@@ -33,6 +34,17 @@ def selected(
 
     Read in short statements: a long open one would keep the write-ahead log from being reused.
     """
+    return chain.from_iterable(_chunks(connection, columns, stream, after_seq, upto_seq, types))
+
+
+def _chunks(
+    connection: sqlite3.Connection,
+    columns: str,
+    stream: str,
+    after_seq: int,
+    upto_seq: int | None,
+    types: Collection[str] | None,
+) -> Iterator[list[Any]]:
     table = known(stream)
     end = last_seq(connection, table) if upto_seq is None else upto_seq
     wanted = sorted(types or ())
@@ -42,7 +54,7 @@ def selected(
     query = f"SELECT {columns} FROM {table} WHERE seq > ? AND seq <= ? {of_types} ORDER BY seq LIMIT {_CHUNK}"
     while after_seq < end:
         chunk = connection.execute(query, (after_seq, end, *wanted)).fetchall()
-        yield from chunk
+        yield chunk
         if len(chunk) < _CHUNK:
             return
         after_seq = int(chunk[-1][0])

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Final, Self
 
 import psycopg
@@ -126,6 +127,18 @@ def selected(
     """Columns (journal_select.py) of the rows after `after_seq`, in order, up to `upto_seq` or what was the end when
     asked; of the types named where any are.
     """
+    return chain.from_iterable(_chunks(connection, place, columns, stream, after_seq, upto_seq, types))
+
+
+def _chunks(
+    connection: Connection,
+    place: str,
+    columns: str,
+    stream: str,
+    after_seq: int,
+    upto_seq: int | None,
+    types: Collection[str] | None,
+) -> Iterator[list[Any]]:
     end = head(connection, place, stream)[0] if upto_seq is None else upto_seq
     names = sql.SQL(", ").join(map(sql.Identifier, columns.split(", ")))
     of_types = sql.SQL("AND type = ANY(%s)" if types is not None else "")
@@ -136,7 +149,7 @@ def selected(
     while after_seq < end:
         with connection.cursor(binary=True) as cursor:
             chunk: list[Any] = cursor.execute(query, (after_seq, end, *named)).fetchall()
-        yield from chunk
+        yield chunk
         if len(chunk) < _CHUNK:
             return
         after_seq = int(chunk[-1][0])
