@@ -73,6 +73,26 @@ def test_what_an_answer_to_a_submit_does_to_each_status(
     assert alarms(events).get("failed_order_placement") == (Priority.P1 if lost else None)
 
 
+@pytest.mark.parametrize(
+    ("status", "outcome", "said"),
+    [
+        (OrdStatus.INTENDED, SubmitOutcome.SENT, ("AAA", "test-1")),
+        (OrdStatus.UNKNOWN, SubmitOutcome.SENT, ("", "")),
+        (OrdStatus.INTENDED, SubmitOutcome.WITHHELD, ("", "")),
+        (OrdStatus.INTENDED, SubmitOutcome.LOST, ("", "")),
+    ],
+)
+def test_where_an_order_was_sent_and_nothing_else_happened_that_is_said(
+    status: OrdStatus, outcome: SubmitOutcome, said: tuple[str, str]
+) -> None:
+    built = doubtful(status)
+    decision = Decision(built.state, built.world.at())
+    oms.on_submit_observed(
+        decision, SubmitObserved(at=decision.at, cl_ord_id=built.order.cl_ord_id, outcome=outcome, detail="")
+    )
+    assert (decision.quiet, decision.quiet_owner) == said
+
+
 def test_what_was_withheld_says_why() -> None:
     built = doubtful()
     submit_answer(built, SubmitOutcome.WITHHELD, "it was asked to cancel before it was sent")
