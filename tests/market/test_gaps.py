@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmworkbench.market.findings import DataRefused
@@ -67,6 +67,7 @@ def test_one_symbol_alone(tmp_path: Path) -> None:
         gaps_of(tmp_path, *frames, symbol="CCC")
 
 
+@settings(max_examples=40)  # each has dozens of silences in it
 @given(st.sets(st.integers(0, 389), min_size=300, max_size=389))
 def test_every_bar_that_is_not_there_is_in_exactly_one_silence(
     tmp_path_factory: pytest.TempPathFactory, slots: set[int]
