@@ -162,6 +162,15 @@ def test_an_entry_that_carries_no_exits_is_cancelled_like_any_other() -> None:
     assert steps(made.last.events) == [("", "entries_canceled")]
 
 
+def test_its_first_reading_waits_for_nothing_whatever_readings_failed_before() -> None:
+    made = drill(desk(), begun=False)
+    for order in made.state.working():
+        ended(made.state, order)
+    made.state.reconciliation.tries = 99
+    emergency.begin(made.last, "op", "drill")
+    assert reads(made.last.events) == 1
+
+
 def test_it_goes_through_what_is_held_by_symbol() -> None:
     made = drill(begun=False)
     names = [f"S{number}" for number in range(12)]
