@@ -32,6 +32,14 @@ Cluster = Annotated[
     str | None,
     typer.Option("--cluster", metavar="ADDRESS", help="A dask scheduler, tcp://HOST:PORT.", show_default=False),
 ]
+Axes = Annotated[
+    list[str],
+    typer.Option(
+        "--grid",
+        metavar="GRID",
+        help="fast=5:50:5,slow=20:200:10: ranges with both ends, or lists; may be repeated.",
+    ),
+]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads; one for each core.", show_default=False)]
 
 _SHOWN: Final = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate", "profit_factor")
@@ -39,14 +47,7 @@ _SHOWN: Final = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate",
 
 def sweep(
     strategy: Annotated[str, typer.Argument(help="A catalog id, or sma-plain, which has no stop.", show_default=False)],
-    grid: Annotated[
-        list[str],
-        typer.Option(
-            "--grid",
-            metavar="GRID",
-            help="fast=5:50:5,slow=20:200:10: ranges with both ends, or lists; may be repeated.",
-        ),
-    ],
+    grid: Axes,
     data: Data = DEFAULT_DATA,
     symbols: Symbols = None,
     first: From = None,
