@@ -294,7 +294,7 @@ class _Addition:
         fault = self._store.fault(part)
         if fault is not None:
             raise DataRefused([fault])
-        return pl.read_parquet(self._path / part.file)
+        return pl.read_parquet(self._path / part.file, glob=False, hive_partitioning=False)
 
     def _merged_actions(self) -> ActionsFile | None:
         before = self._store.manifest.actions if self._store else None

@@ -58,6 +58,15 @@ def test_the_same_bars_in_another_file_are_no_new_bars(tmp_path: Path) -> None:
     assert open_store(tmp_path / "store").manifest.parts == parts
 
 
+def test_a_store_may_lie_where_names_mean_something_to_polars(tmp_path: Path) -> None:
+    odd = tmp_path / "year=2018 [*]"
+    odd.mkdir()
+    put(odd, "a.parquet", bars("AAA"))
+    put(odd, "b.parquet", bars("AAA BBB"))
+    assert open_store(odd / "store").read().equals(bars("AAA BBB"))
+    assert open_store(odd / "store").only(["BBB"]).read().equals(bars("AAA BBB").filter(pl.col("symbol") == "BBB"))
+
+
 @given(
     pieces=st.lists(st.integers(0, 3), min_size=180, max_size=180),
     held=st.sampled_from([1, 7, 50, 10_000]),
