@@ -202,7 +202,7 @@ class Day:
         sim = self.sim
         first = not sim.faults.calm
         sim.faults.calm = True
-        sim.network.down_until = sim.loop.now
+        sim.network.down_until = sim.network.activities_down_until = sim.loop.now
         self.troubles.muted_until = 0
         if first:
             self.troubles.jump(-sim.clock_ahead_ms)

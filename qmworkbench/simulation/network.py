@@ -28,7 +28,7 @@ class Network:
     def __init__(self, loop: Loop, faults: Faults) -> None:
         self.loop = loop
         self.faults = faults
-        self.down_until = -(10**9)
+        self.down_until = self.activities_down_until = -(10**9)
         self._under_way: dict[str, int] = {}
         self._doubled: set[str] = set()
         self.arrived: Callable[[], None] = lambda: None
@@ -37,6 +37,11 @@ class Network:
     @property
     def is_down(self) -> bool:
         return self.loop.now < self.down_until
+
+    @property
+    def tells_activities(self) -> bool:
+        """The broker's account activities can be read."""
+        return self.loop.now >= self.activities_down_until
 
     def under_way(self, subject: str) -> bool:
         """A request that was sent once has not arrived yet. Its double may come whenever it likes."""

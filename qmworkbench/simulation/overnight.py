@@ -52,7 +52,10 @@ def _actions(sim: "SimSession") -> Iterator[CorporateAction]:
 def hear(sim: "SimSession", process: Process) -> None:
     """What the broker booked without an order, since we last heard; before its reports, as the platform does."""
     told = tuple(sim.exchange.activities(process.state.activity_cursor))
-    if told and process.works and not sim.faults.strikes("activities_failed", "morning"):
+    if told and sim.faults.strikes("activities_failed", str(sim.day.index)):
+        silent_ms = sim.faults.chance.whole("activities/ms", str(sim.day.index), MINUTE, 5 * MINUTE)
+        sim.network.activities_down_until = sim.loop.now + silent_ms
+    if told and process.works and sim.network.tells_activities:
         process.decide(ActivitiesObserved(at=process.now(), activities=told))
 
 

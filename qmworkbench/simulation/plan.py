@@ -67,10 +67,10 @@ KINDS: Final[dict[str, float]] = {
     "direct_killed": 0.08,
     "crash_taking_over": 0.4,
     # overnight
-    "dividend": 0.6,
+    "dividend": 1.0,
     "split": 0.5,
     "run_dropped": 0.3,
-    "activities_failed": 0.9,
+    "activities_failed": 1.0,
     # people
     "command": 0.25,
     "replace_asked": 0.30,
@@ -147,17 +147,18 @@ def drawn(seed: int, *, orders: int = 30) -> Plan:
     """The plan of a seed. `orders` is about how many orders its session should come to."""
     chance = Chance(seed)
     larger = max(1.0, orders / 30)
-    days = 2 if chance.unit("world", "days") < 0.15 else 1
+    days = 2 if chance.unit("world", "days") < 0.2 else 1
     world = World(
         symbols=chance.whole("world", "symbols", 2, 4),
         strategies=chance.whole("world", "strategies", 1, 3),
         boundaries=round(chance.whole("world", "boundaries", 9, 16) * min(larger, 5.0)) // days,
         healing=6 if days == 1 else 4,
-        signal_rate=(0.15 + 0.25 * chance.unit("world", "signal_rate")) * (1.3 if larger > 1 else 1.0),
+        # A night is worth having where something is carried through it.
+        signal_rate=(0.15 + 0.25 * chance.unit("world", "signal_rate")) * (1.3 if larger > 1 or days > 1 else 1.0),
         shared=chance.unit("world", "shared") < 0.3,
         costed=chance.unit("world", "costed") < 0.5,
         unattended=chance.unit("world", "unattended") < 0.7,
-        carry=chance.unit("world", "carry") < (0.1 if days == 1 else 0.8),
+        carry=chance.unit("world", "carry") < (0.1 if days == 1 else 0.9),
         budget_pct=chance.whole("world", "budget_pct", 2, 15),
         position_pct=chance.whole("world", "position_pct", 5, 25),
         max_open=chance.whole("world", "max_open", 1, 5),

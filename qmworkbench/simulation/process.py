@@ -277,7 +277,7 @@ class Process:
             if not self.works:
                 return
             booked, got = both if both is not None else ((), None)
-            if booked and not self.faults.strikes("activities_failed", str(effect.trigger)):
+            if booked and self.network.tells_activities:
                 self.decide(ActivitiesObserved(at=self.now(), activities=tuple(booked)))
             if got is not None and got.positions and self.faults.strikes("read_hollow", str(effect.trigger)):
                 got = msgspec.structs.replace(got, positions=())
