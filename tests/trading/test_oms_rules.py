@@ -71,6 +71,8 @@ def test_what_an_answer_to_a_submit_does_to_each_status(
     assert mine == arc
     lost = outcome is SubmitOutcome.LOST and bool(arc)
     assert alarms(events).get("failed_order_placement") == (Priority.P1 if lost else None)
+    refused = outcome is SubmitOutcome.REFUSED and bool(arc)
+    assert alarms(events).get("order_rejected") == (Priority.P2 if refused else None)
 
 
 @pytest.mark.parametrize(
