@@ -74,10 +74,14 @@ def followed(
     place = wanted.after_seq
     while True:
         ending = stop()  # asked before reading: what was there when it was asked is still told
+        # What becomes durable from here on is read in the next round: only then is it known whether the session was
+        # closed before it.
+        upto = journal.durable_seq if wanted.session else None
         first, last = _span_so_far(journal, wanted.session) if wanted.session else (1, None)
         ended = last is not None
         if first:
-            for record in _between(journal, stream, max(place, first - 1), last, wanted.types, names):
+            end = last if ended else upto
+            for record in _between(journal, stream, max(place, first - 1), end, wanted.types, names):
                 place = record.seq
                 yield record
         if ending or ended:

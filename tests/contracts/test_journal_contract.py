@@ -213,6 +213,24 @@ def test_it_is_followed_live_until_the_session_is_closed(two_days: Any) -> None:
     assert seqs(after) == [21], "what was there when it was stopped is told"
 
 
+def test_a_session_that_is_closed_while_it_is_looked_for_ends_there_all_the_same(
+    two_days: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found in a loaded run: what followed the close was told when both came between the look and the reading."""
+    two_days.append([opened("three"), intended("qm-c")])
+    two_days.sync()
+    records = two_days.records
+
+    def closed_meanwhile(*given: Any, **how: Any) -> Any:
+        if two_days.head[0] == 16:
+            two_days.append([closed("three"), reported("qm-c", 4)])
+            two_days.sync()
+        return records(*given, **how)
+
+    monkeypatch.setattr(two_days, "records", closed_meanwhile)
+    assert seqs(followed(two_days, Selection(session="three"), poll_s=0.001)) == [15, 16, 17]
+
+
 def until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not holds():
