@@ -221,3 +221,14 @@ def test_parts_that_cancel_out_are_trades_of_their_own_at_one_price() -> None:
         figures.append((trade.strategy_id, trade.side, trade.qty, trade.gross_pnl, trade.fees, trade.net_pnl))
     assert figures == [(OWNER, Side.BUY, 10, 20, 1, 19), ("test-2", Side.SELL, 10, 40, 0, 40)]
     assert built.state.holders("AAA") == []
+
+
+def test_a_fill_at_twice_the_price_slipped_by_the_whole_of_it_and_was_ours_unless_said_otherwise() -> None:
+    built = desk()
+    built.order.decision_px = D(20)
+    decision = Decision(built.state, built.world.at())
+    report = built.report(ExecType.TRADE, last_qty=D(10), last_px=D(40))
+    book_fill(decision, OWNER, report, built.order)
+    (fill,) = decision.events
+    assert isinstance(fill, FillRecorded)
+    assert (fill.slippage_bps, fill.adopted) == (10_000, False)
