@@ -17,7 +17,7 @@ from qmworkbench.storage.retention import KINDS, Done, Retention, carry_out, pla
 
 KILLED = 77
 RULE = Retention(days=dict.fromkeys(KINDS, 1))
-WHILE_ARCHIVING, WHILE_LETTING_GO = 2, 5
+WHILE_ARCHIVING, WHILE_LETTING_GO = 2, 4
 _CHANGES = frozenset({"os.remove", "os.rename", "os.rmdir", "os.truncate", "sqlite3.connect"})
 
 
