@@ -24,9 +24,11 @@ Fixed = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A parameter that does not vary; may be repeated."),
 ]
-Random = Annotated[int | None, typer.Option("--random", metavar="N", help="Draw N combinations.", show_default=False)]
+Random = Annotated[
+    int | None, typer.Option("--random", min=1, metavar="N", help="Draw N combinations.", show_default=False)
+]
 Search = Annotated[
-    int | None, typer.Option("--search", metavar="N", help="Look for the best in N trials.", show_default=False)
+    int | None, typer.Option("--search", min=1, metavar="N", help="Look for the best in N trials.", show_default=False)
 ]
 Cluster = Annotated[
     str | None,
@@ -40,7 +42,9 @@ Axes = Annotated[
         help="fast=5:50:5,slow=20:200:10: ranges with both ends, or lists; may be repeated.",
     ),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", help="Threads; one for each core.", show_default=False)]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Threads; one for each core.", show_default=False)
+]
 
 _SHOWN: Final = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate", "profit_factor")
 
@@ -73,7 +77,7 @@ def sweep(
     cluster: Cluster = None,
     threads: Threads = None,
     check: Annotated[int, typer.Option("--check", min=1, help="Combinations vectorbt simulates again.")] = 8,
-    top: Annotated[int, typer.Option("--top", help="How many of the best are shown.")] = 10,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many of the best are shown.")] = 10,
     out_dir: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Keep the results here, not below DATA/sweeps.", show_default=False),
@@ -126,7 +130,7 @@ def _setting(make: Callable[[], Any]) -> Any:
     try:
         return make()
     except ValueError as error:
-        raise Cannot(str(error), "correct --cash or --position") from None
+        raise Cannot(str(error), "correct --cash, --position or what a fill costs") from None
 
 
 def _name(definition: "StrategyDefinition", over: Any, asked: Any, setting: Any) -> str:

@@ -80,3 +80,19 @@ def test_what_cannot_be_done_says_why() -> None:
     code, said = qm("sma-plain", "--grid", "fast=3,slow=9", *DATA, "--cluster", "http://127.0.0.1:1", "--check", "1")
     assert code == Exit.FAILED
     assert "no dask scheduler answers" in said
+
+
+@pytest.mark.parametrize(
+    ("costs", "says"),
+    [
+        (("--fee-bps", "-5"), "fee_rate is -0.0005: give 0 to 0.1"),
+        (("--slippage-bps", "nan"), "slippage_rate is nan: give 0 to 0.1"),
+        (("--participation", "3"), "participation is 3.0: give 0 to 1"),
+        (("--top", "0"), "Invalid value for '--top'"),
+    ],
+)
+def test_costs_that_nobody_has_are_refused_as_a_backtest_refuses_them(costs: tuple[str, ...], says: str) -> None:
+    """Found by hand: a fee below zero was paid out at every fill, and the sweep looked the better for it."""
+    code, said = qm("sma-plain", "--grid", "fast=3,slow=9", "--data", "no-such-bars", *costs)
+    assert code == Exit.FAILED
+    assert says in said

@@ -153,10 +153,5 @@ def _engine(name: str) -> dict[str, str]:
 
 
 def _demand_terms(terms: Terms) -> None:
-    limits = {
-        "fee_rate": 0.1, "fee_per_order": 1e6, "fee_per_unit": 1e6, "slippage_rate": 0.1, "participation": 1.0,
-    }  # fmt: skip
-    for name, most in limits.items():
-        value = getattr(terms, name)
-        if not 0 <= value <= most:
-            raise BacktestRefused(f"{name} is {value}", f"give 0 to {most:g}")
+    if trouble := terms.trouble():
+        raise BacktestRefused(*trouble)

@@ -7,6 +7,7 @@ together. Prices are in the instrument's currency, quantities in units (shares),
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +80,24 @@ class Terms:
     fee_per_unit: float = 0.0
     slippage_rate: float = 0.0
     participation: float = 0.0
+
+    def trouble(self) -> tuple[str, str] | None:
+        """The first figure that costs cannot have, with its value, and what to give instead; None where all can be."""
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            if not 0 <= value <= most:  # true of what is no number as well
+                return f"{name} is {value}", f"give 0 to {most:g}"
+        return None
+
+
+# Beyond these a figure was meant in another unit: a tenth of the value, a million in currency.
+_MOST: Final = {
+    "fee_rate": 0.1,
+    "fee_per_order": 1e6,
+    "fee_per_unit": 1e6,
+    "slippage_rate": 0.1,
+    "participation": 1.0,
+}
 
 
 class Reason(IntEnum):

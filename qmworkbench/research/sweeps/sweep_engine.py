@@ -50,6 +50,8 @@ class Setting:
     reverse: bool = False
 
     def __post_init__(self) -> None:
+        if trouble := self.terms.trouble():
+            raise ValueError(": ".join(trouble))
         if not 0 < self.position <= self.cash:
             raise ValueError(
                 f"position {self.position:,.2f} of cash {self.cash:,.2f}: give more than 0 and at most the cash"
