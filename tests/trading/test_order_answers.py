@@ -16,6 +16,7 @@ from qmworkbench.trading import duplicates, holdings, order_queries
 from qmworkbench.trading.book_state import Asked
 from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.leg_adoption import leg_of
+from qmworkbench.trading.order_life import walk
 from tests.trading.oms_cases import D, Desk, desk, held, legs
 
 
@@ -405,3 +406,15 @@ def test_an_end_that_cannot_be_is_set_aside() -> None:
     assert (built.order.status, arcs(built, decision.events)) == (OrdStatus.FILLED, [Arc.REPLACE])
     (odd,) = of(decision.events, ReportQuarantined)
     assert odd.kind == "query_contradicts"
+
+
+def test_late_news_of_an_order_that_has_ended_ends_no_leg() -> None:
+    for ended in (True, False):
+        built = desk()
+        stop = legs(built)[0]
+        stop.status = OrdStatus.UNKNOWN
+        if ended:
+            built.order.status = OrdStatus.CANCELED
+        decision = Decision(built.state, built.world.at())
+        walk(decision, built.order, Arc.CANCEL)
+        assert (stop.cl_ord_id in [e.cl_ord_id for e in of(decision.events, OrderChanged)]) is not ended

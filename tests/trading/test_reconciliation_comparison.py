@@ -294,3 +294,11 @@ def test_an_execution_with_other_content_and_one_that_was_taken_back(state: Stat
     bust = msgspec.structs.replace(first, exec_id="b", exec_type=ExecType.TRADE_CANCEL, ref_exec_id=first.exec_id)
     only_told = (*(r for r in read.executions if r is not first), bust)
     assert compare_executions(state, msgspec.structs.replace(read, executions=only_told)) == []
+
+
+def test_figures_that_are_the_same_on_both_sides_are_no_break_however_large(state: State, read: BrokerSnapshot) -> None:
+    told = stated(read)
+    for made, paid in ((Decimal(500), Decimal(70)), (Decimal(-500), Decimal(-90))):
+        state.day.net_realized_pnl, state.day.fees = told.realized_pnl + made, told.fees + paid
+        figures = {"realized_pnl": told.realized_pnl + made, "fees": told.fees + paid}
+        assert compare(state, account(read, cash=told.cash + made - paid, **figures), EXACT) == []
