@@ -93,7 +93,6 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
     "leg_adoption": ("qmworkbench/trading/leg_adoption.py", ("tests/trading/test_order_answers.py",)),
     "duplicates": ("qmworkbench/trading/duplicates.py", ("tests/trading/test_order_answers.py",)),
     "fold_fills": ("qmworkbench/trading/fold_fills.py", ("tests/trading/test_fold_fills.py",)),
-    "fold_orders": ("qmworkbench/trading/fold_orders.py", ("tests/trading/test_fold_orders.py",)),
     "order_queries": ("qmworkbench/trading/order_queries.py", ("tests/trading/test_order_answers.py",)),
     "order_timeouts": (
         "qmworkbench/trading/order_timeouts.py",
@@ -103,9 +102,6 @@ MAPPED: dict[str, tuple[str, tuple[str, ...]]] = {
     "contradictions": ("qmworkbench/trading/contradictions.py", ("tests/trading/test_contradictions.py",)),
     "coming": ("qmworkbench/trading/coming.py", ("tests/trading/test_coming_rules.py", _RULES, _DENIALS)),
     "rejections": ("qmworkbench/trading/rejections.py", ("tests/trading/test_rejections.py",)),
-    "exits": ("qmworkbench/trading/exits.py", ("tests/trading/test_exit_rules.py",)),
-    "intents": ("qmworkbench/trading/intents.py", ("tests/trading/test_intent_rules.py",)),
-    "booking": ("qmworkbench/trading/booking.py", ("tests/trading/test_booking_rules.py",)),
     "comparison": ("qmworkbench/trading/comparison.py", ("tests/trading/test_reconciliation_comparison.py",)),
     "reconciliation": (
         "qmworkbench/trading/reconciliation.py",

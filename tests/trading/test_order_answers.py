@@ -418,3 +418,15 @@ def test_late_news_of_an_order_that_has_ended_ends_no_leg() -> None:
         decision = Decision(built.state, built.world.at())
         walk(decision, built.order, Arc.CANCEL)
         assert (stop.cl_ord_id in [e.cl_ord_id for e in of(decision.events, OrderChanged)]) is not ended
+
+
+def test_a_strangers_order_hides_no_duplicate_and_before_a_session_nobody_decides() -> None:
+    built = desk()
+    second = built.as_told(cl_ord_id="a-second", orig_cl_ord_id=built.order.cl_ord_id)
+    strange = built.as_told(cl_ord_id="0-by-hand")
+    assert [event.cl_ord_id for event in of(looked(built, strange, built.as_told(), second), CancelRequested)] == [
+        "a-second"
+    ]
+    built.state.alerts.clear()
+    built.state.session = None
+    assert looked(built, built.as_told(), second) == []
