@@ -26,7 +26,10 @@ _LONGEST: Final = 20
 
 @dataclass(frozen=True, eq=False)
 class DataChecked:
-    """What was found in a bar file; `gaps` None where it is refused, with `untold` saying why there are none."""
+    """What was found in a bar file; `gaps` None where it is refused, with `untold` saying why there are none.
+
+    `file` is gone by now where a package's bars were looked at.
+    """
 
     asked: DataCheckParameters
     file: Path
@@ -37,17 +40,18 @@ class DataChecked:
 
 def load(parameters: DataCheckParameters) -> DataChecked:
     """Look at every row of the file, and for holes. Raises DataRefused for a name of nothing."""
-    file = _file(parameters)
-    found = inspect(file)
-    try:
-        gaps, untold = (None, "the file is refused") if found.refused else (find_gaps(file), "")
-    except DataRefused as error:
-        gaps, untold = None, str(error)
+    with tempfile.TemporaryDirectory(prefix="qm-data-check-") as room:
+        file = _file(parameters, Path(room))
+        found = inspect(file)
+        try:
+            gaps, untold = (None, "the file is refused") if found.refused else (find_gaps(file), "")
+        except DataRefused as error:
+            gaps, untold = None, str(error)
     return DataChecked(parameters, file, found, gaps, untold)
 
 
-def _file(p: DataCheckParameters) -> Path:
-    """A path, the name of a file on the shelf, or a package's bars, written where they can be looked at."""
+def _file(p: DataCheckParameters, room: Path) -> Path:
+    """A path, the name of a file on the shelf, or a package's bars, written to `room` where they can be looked at."""
     from qmworkbench.service.config import load as configuration
     from qmworkbench.service.data_shelf import Shelf
 
@@ -59,7 +63,7 @@ def _file(p: DataCheckParameters) -> Path:
         from qmworkbench.market.adding.packages import package
 
         bars = package(name).bars()
-        file = Path(tempfile.mkdtemp(prefix="qm-data-check-")) / f"{name}.parquet"
+        file = room / f"{name}.parquet"
         bars.write_parquet(file)
         return file
     return Shelf(configuration().resolved("paths.data")).find(p.data) or given

@@ -1,9 +1,11 @@
 """The data check says what a file holds, what is wrong with it, and whether it can be traded on."""
 
+import tempfile
 from datetime import date
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from qmworkbench.domain.checks import Verdict
 from qmworkbench.reporting import data_check
@@ -58,7 +60,11 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     assert "there is no such file" in " ".join(data_check.conclusion(looked_at(tmp_path / "gone.parquet")).reasons)
 
 
-def test_a_package_s_bars() -> None:
+def test_a_package_s_bars_and_nothing_of_them_is_left_lying_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     checked = data_check.load(DataCheckParameters())
     assert checked.found.symbols == 5
     assert data_check.conclusion(checked).facts["data"] == "package:bokeh-sampledata"
+    assert not list(tmp_path.iterdir())
