@@ -91,7 +91,7 @@ def _a_persons(item: BreakFound, *, lied: bool, pairs: bool) -> bool:
     """
     if item.kind not in (BreakKind.CASH, BreakKind.REALIZED_PNL):
         return False
-    return lied or (pairs and abs(Decimal(item.after) - Decimal(item.before)) < 10)
+    return lied or (pairs and abs(Decimal(item.after) - Decimal(item.before)) < 50)
 
 
 def at_the_end(checker: Checker, state: State, journal: SimJournal, exchange: Exchange, *, carry: bool) -> None:

@@ -151,11 +151,14 @@ def _entry_terms(state: State, style: OrderStyle, raised: SignalRaised, side: Si
 
 
 def _exit_terms(state: State, held: Position, side: Side, px: Decimal, earlier: list[Order], kind: str) -> OrderTerms:
-    """A limit where the style has one, time is left for it, and none was tried before."""
+    """A limit where the style has one, none was tried before, and time is left for it: for its timeout, for the bar that
+    shows it, and for one in which the market order fills that comes after it.
+    """
     run = state.day.runs.get(held.strategy_id)
     style = run.spec.order_style if run is not None else OrderStyle()
     left_s = 60 * state.minutes_to_close()
-    at_once = kind == "flat" or left_s <= (style.exit_timeout_s or 0) or any(o.limit_px is not None for o in earlier)
+    takes_s = (style.exit_timeout_s or 0) + 2 * state.day.window.interval_s
+    at_once = kind == "flat" or left_s <= takes_s or any(o.limit_px is not None for o in earlier)
     return exit_terms(style, state.instrument(held.symbol), side, px, at_once=at_once)
 
 

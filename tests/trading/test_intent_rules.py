@@ -229,7 +229,7 @@ def test_an_exit_goes_the_other_way_by_the_styles_price(qty: int, side: Side) ->
     assert request.limit_px == 28, "what it cost, where no price of today is known"
 
 
-@pytest.mark.parametrize(("seconds", "market"), [(61, False), (60, True), (59, True)])
+@pytest.mark.parametrize(("seconds", "market"), [(181, False), (180, True), (59, True)])
 def test_a_limit_is_given_only_where_time_is_left_for_it(seconds: int, market: bool) -> None:
     state = styled(a_state(), **LIMITS)
     held = hold(state, 100)
