@@ -151,8 +151,8 @@ def _entry_terms(state: State, style: OrderStyle, raised: SignalRaised, side: Si
 
 
 def _exit_terms(state: State, held: Position, side: Side, px: Decimal, earlier: list[Order], kind: str) -> OrderTerms:
-    """A limit where the style has one, none was tried before, and time is left for it: for its timeout, for the bar that
-    shows it, and for one in which the market order fills that comes after it.
+    """A limit where the style has one, none was tried before, and time is left for it: for its timeout, for the bar
+    that shows it, and for one in which the market order fills that comes after it.
     """
     run = state.day.runs.get(held.strategy_id)
     style = run.spec.order_style if run is not None else OrderStyle()
