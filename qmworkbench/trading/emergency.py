@@ -119,8 +119,7 @@ def progress(decision: Decision) -> None:
     _tell(decision, current.emergency_id, current.by, current.reason)
     _overdue(decision, current)
     # A cancel that did not take is asked for again, whatever the order was for.
-    again = [o for o in state.working() if o.leg is not Leg.LIQUIDATE and (o.cancel_failed or not _asked(o))]
-    cancel_all(decision, again, CODE)
+    cancel_all(decision, [order for order in state.working() if order.leg is not Leg.LIQUIDATE], CODE)
     wants_read = not current.lines
     for symbol, line in list(current.lines.items()):
         live = state.working_in(symbol)
@@ -137,10 +136,6 @@ def progress(decision: Decision) -> None:
             wants_read = True
     if wants_read or all(line.step == "flat" for line in current.lines.values()):
         _read(decision)
-
-
-def _asked(order: Order) -> bool:
-    return order.cancel_requested_at is not None
 
 
 def _patience(state: State) -> timedelta:

@@ -18,7 +18,7 @@ from qmworkbench.domain.events.control import (
     TradingStateChanged,
 )
 from qmworkbench.domain.events.orders import CancelRequested, OrderIntended, PositionsOffset
-from qmworkbench.domain.events.reconciliation import ReconciliationStarted, Trigger
+from qmworkbench.domain.events.reconciliation import FallbackImported, ReconciliationStarted, Trigger
 from qmworkbench.domain.execution import BrokerOrder, BrokerPosition, BrokerSnapshot
 from qmworkbench.domain.orders import Leg, Order, OrdStatus, Side
 from qmworkbench.domain.positions import NetPosition, Position
@@ -134,6 +134,16 @@ def reads(events: list[Event]) -> int:
 
 def closes(events: list[Event]) -> list[tuple[Side, Decimal]]:
     return [(e.request.side, e.request.order_qty) for e in of(events, OrderIntended) if e.leg is Leg.LIQUIDATE]
+
+
+def test_while_a_fallback_log_is_taken_over_record_by_record_nothing_is_done_on_its_account() -> None:
+    made = drill()
+    record = FallbackImported(at=made.at, file_hash="f", n=1, original_at=made.at, record="{}")
+    decision = made.now(60)
+    decision.events.append(record)
+    emergency.progress(decision)
+    assert decision.events == [record]
+    assert made.progress(60), "once it is taken over, what is overdue is looked at"
 
 
 # --- it begins ---------------------------------------------------------------------------------------------------

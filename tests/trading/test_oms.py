@@ -81,9 +81,17 @@ def test_the_same_news_twice_is_dropped_and_other_news_under_its_id_is_not() -> 
     told = built.report(ExecType.TRADE, last_qty=D(40), last_px=D(20))
     built.step(ExecutionReported(at=built.world.at(), report=told))
     assert built.step(ExecutionReported(at=built.world.at(), report=told)) == []
-    built.step(ExecutionReported(at=built.world.at(), report=changed(told, last_qty=D(41))))
+    other = changed(told, last_qty=D(41))
+    heard = built.step(ExecutionReported(at=built.world.at(), report=other))
+    assert isinstance(heard[0], ExecutionReported), "what was set aside is on record itself"
     assert qty(built) == 40
     assert built.quarantined() == ["exec_id_reused"]
+    assert built.step(ExecutionReported(at=built.world.at(), report=other)) == [], "nor is the contradiction told twice"
+    assert built.quarantined() == ["exec_id_reused"]
+    later = changed(told, cursor=built.state.exec_cursor + 5)
+    assert built.step(ExecutionReported(at=built.world.at(), report=later))
+    assert built.state.exec_cursor == later.cursor, "the broker's count has been heard up to here"
+    assert qty(built) == 40
     assert built.state.trading_state("test-1") is TradingState.REDUCING
 
 
