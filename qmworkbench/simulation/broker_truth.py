@@ -65,9 +65,11 @@ class BrokerTruth:
         wrong: list[str] = []
         for report in reports:
             self.cursor = report.cursor
-            if report.exec_type is ExecType.REPLACED and report.orig_cl_ord_id in self.orders:
-                self.orders[report.cl_ord_id] = self.orders[report.orig_cl_ord_id]
-                self.orders[report.cl_ord_id].qty = report.order_qty
+            if report.exec_type is ExecType.REPLACED and report.orig_cl_ord_id:
+                # One order under two ids, whichever of them was heard of first: its acceptance may come later still.
+                replaced = self.orders.get(report.orig_cl_ord_id) or TrueOrder(report, self.now_ms)
+                replaced.qty = report.order_qty
+                self.orders[report.cl_ord_id] = self.orders[report.orig_cl_ord_id] = replaced
             order = self.orders.get(report.cl_ord_id)
             if order is None:
                 if report.exec_type in (ExecType.REPLACE_REJECTED, ExecType.CANCEL_REJECTED):

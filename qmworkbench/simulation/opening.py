@@ -26,12 +26,16 @@ def step(sim: "SimSession", process: Process, rounds: int) -> None:
     go = {"verdict": Verdict.GO, "checks_hash": "", "confirmed_by": "policy:unattended"}
     if state.session is None or state.day.session_id != sim.day.session_id:
         process.decide(_opened(sim, process))
-        overnight.hear(sim, process)
+        if not overnight.hear(sim, process):
+            sim.refused()
+            return
         fallback.take_over(sim, process)  # beside an empty journal it had to wait for this
         return
     day = state.day
     if not state.connected:
-        overnight.hear(sim, process)
+        if not overnight.hear(sim, process):
+            sim.refused()
+            return
         process.decide(BrokerConnectionChanged(at=now, connected=True, detail="account and orders answer"))
     if day.phase is Phase.PRE_START:
         process.decide(PreflightRecorded(at=now, phase="pre-start", **go))  # type: ignore[arg-type]

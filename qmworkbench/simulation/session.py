@@ -176,6 +176,12 @@ class SimSession:
         self.marks.crashed(process.state)
         return sure
 
+    def refused(self) -> None:
+        """The platform does not start as things are; somebody starts it again once they are better."""
+        sure = self.die()
+        self.note("refused to start")
+        self.loop.call(max(SECOND, self.network.activities_down_until - self.loop.now), self.boot, self.process, sure)
+
     def broken(self) -> None:
         """The journal has failed: a person frees the disk and starts again, maybe out of the market by then."""
         dead = self.process
@@ -213,7 +219,9 @@ class SimSession:
         if process.works and process.state.now is not None:
             self.direct.taken_over(log, process.state, self.loop.now)
         if restored.unfinished:
-            overnight.hear(self, process)
+            if not overnight.hear(self, process):
+                self.refused()
+                return
             in_doubt = sum(order.is_in_doubt for order in process.state.working())
             process.decide(SessionRecovered(at=process.now(), from_seq=restored.seq, in_doubt=in_doubt))
             process.decide(

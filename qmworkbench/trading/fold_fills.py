@@ -23,10 +23,14 @@ def _fill_recorded(state: State, event: FillRecorded) -> None:
         order.fees += event.fee
     else:
         state.foreign_fills[event.exec_id] = event.strategy_id
+    net_realized = event.realized_pnl if event.net_realized_pnl is None else event.net_realized_pnl
     day.realized_pnl += event.realized_pnl
-    day.net_realized_pnl += event.realized_pnl if event.net_realized_pnl is None else event.net_realized_pnl
+    day.net_realized_pnl += net_realized
     day.fees += event.fee
     day.fills += 1
+    if day.start_equity is not None and state.exec_cursor <= day.start_cursor:
+        # Heard after the statement that already held it: what it made is the day's, not what the day began with.
+        day.start_equity += event.fee - net_realized
     state.fills[event.exec_id] = f"{event.symbol} {event.side} {event.last_qty} at {event.last_px}"
     key = position_key(event.strategy_id, event.symbol)
     held = state.positions.get(key) or Position(strategy_id=event.strategy_id, symbol=event.symbol)

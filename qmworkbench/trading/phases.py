@@ -269,13 +269,18 @@ def _on_entered(decision: Decision, phase: Phase) -> None:
 
 
 def set_equity(decision: Decision) -> None:
-    """Session-start equity goes on record once, from the first statement of the account."""
+    """Session-start equity goes on record once, from the first statement of the account.
+
+    A platform that opens late finds the day's first executions in it (an exit of what was carried fills at the open,
+    whoever is there): what they made is the day's, and not what the day began with.
+    """
     state = decision.state
     if state.session is None or state.day.start_equity is not None or state.account is None:
         return
-    account = state.account
+    account, day = state.account, state.day
+    if day.fills and account.cursor < state.exec_cursor:
+        return  # it does not hold all of them; the one that does is on its way
+    equity = account.equity - day.net_realized_pnl + day.fees
     decision.emit(
-        SessionEquitySet(
-            at=decision.at, equity=account.equity, cash=account.cash, unrealized_pnl=account.unrealized_pnl
-        )
+        SessionEquitySet(at=decision.at, equity=equity, cash=account.cash, unrealized_pnl=account.unrealized_pnl)
     )

@@ -56,6 +56,22 @@ def numbers(held: Position) -> tuple[Decimal, ...]:
     return held.qty, held.cost, held.fees, held.entry_qty, held.entry_value, held.exit_qty, held.exit_value
 
 
+@pytest.mark.parametrize(("at_cursor", "begins_with"), [(41, 1000), (42, 1000), (43, 1025)])
+def test_what_the_first_statement_held_before_it_was_heard_is_not_what_the_day_began_with(
+    built: Desk, at_cursor: int, begins_with: int
+) -> None:
+    day = built.state.day
+    day.start_equity, day.start_cursor, built.state.exec_cursor = D(1025), 42, at_cursor
+    filled(built, Side.BUY, 10, "20", (10, "200"))
+    held = 1026 if at_cursor <= 42 else 1025
+    assert day.start_equity == held, "a fee that was in it already"
+    filled(built, Side.SELL, 10, "22.7", (0, "0"), realized_pnl=D(27))
+    assert day.start_equity == begins_with
+    day.start_equity = None
+    filled(built, Side.SELL, 1, "20", (-1, "-20"))
+    assert day.start_equity is None, "no statement has come yet"
+
+
 def test_what_opens_adds_and_closes(built: Desk) -> None:
     held = filled(built, Side.BUY, 10, "20", (10, "200"))
     assert numbers(held) == (10, 200, 1, 10, 200, 0, 0)

@@ -367,6 +367,28 @@ def test_what_was_told_is_on_record_before_anything_follows_from_it() -> None:
     assert isinstance(compared(looked())[0], BrokerSnapshotObserved)
 
 
+@pytest.mark.parametrize(
+    ("heard", "stands_at", "equity"),
+    [(9, 9, 670), (9, 10, 670), (9, 8, None)],
+    ids=["of one moment", "ahead", "behind: it does not hold all of them"],
+)
+def test_what_the_day_has_made_by_its_first_statement_is_the_days(
+    heard: int, stands_at: int, equity: int | None
+) -> None:
+    """Found by simulation: opened late, after the exit of a carried position, its gain counted twice in cash."""
+    built = looked()
+    account = built.state.account
+    assert account is not None
+    day = built.state.day
+    day.start_equity, built.state.exec_cursor = None, heard
+    day.fills, day.net_realized_pnl, day.fees = 1, D(110), D(3)
+    decision = Decision(built.state, built.world.at())
+    statement = msgspec.structs.replace(account, equity=D(777), cursor=stands_at)
+    reconciliation.on_account(decision, AccountObserved(at=decision.at, account=statement))
+    assert day.start_equity == equity
+    assert len(of(decision.events, SessionEquitySet)) == (equity is not None)
+
+
 def test_the_first_statement_of_a_reading_tells_what_the_day_begins_with() -> None:
     built = looked()
     seen = books(built)

@@ -69,7 +69,8 @@ class BrokerConnectionChanged(Input, frozen=True, kw_only=True, tag="broker.conn
 
 
 class SessionEquitySet(Event, frozen=True, kw_only=True, tag="session.equity_set"):
-    """Session-start equity, journaled once: the base of the daily loss limit and of sizing.
+    """Session-start equity, journaled once: the base of the daily loss limit and of sizing; without what executions of
+    the day have made that its statement already held. `cash` is the statement's own.
 
     `unrealized_pnl` is what carried positions already stood at, so that the day's own P&L can be told from theirs.
     """
