@@ -52,6 +52,9 @@ class ReportKernelManager(AsyncKernelManager):
             str(self.connection_file),
             f"--ipython-dir={self._own_directory / 'ipython'}",
             "--HistoryManager.enabled=False",
+            # A kernel that is asked to end is interrupted first, and would call that an error on our terminal. What
+            # goes wrong in a notebook is told by its cells, what ends the kernel by whoever waits for it.
+            "--log-level=CRITICAL",
         ]
         return own + list(extra_arguments or [])
 
