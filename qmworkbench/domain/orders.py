@@ -44,11 +44,16 @@ class Side(StrEnum):
 
     @property
     def opposite(self) -> "Side":
-        return Side.SELL if self is Side.BUY else Side.BUY
+        return _OPPOSITE[self]
 
     @property
     def sign(self) -> int:
-        return 1 if self is Side.BUY else -1
+        return _SIGN[self]
+
+
+# Looked up, not compared: finding a member in its enum costs several times as much (Python 3.11).
+_OPPOSITE: Final = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
+_SIGN: Final = {Side.BUY: 1, Side.SELL: -1}
 
 
 class PositionEffect(StrEnum):

@@ -63,6 +63,7 @@ INERT: frozenset[type[Event]] = frozenset(
     }
 )
 
+_OVER: Final = frozenset({WatchState.CLOSED, WatchState.EXPIRED, WatchState.BLOCKED})
 # The sums of what is on its way (coming.py) follow the one by themselves; the other concerns no order yet.
 _ADDS_OR_KEEPS: Final = frozenset({orders.OrderIntended, orders.ExecutionReported})
 
@@ -251,7 +252,7 @@ def _frame_computed(state: State, event: market.FrameComputed) -> None:
 @_on(market.WatchlistChanged)
 def _watchlist_changed(state: State, event: market.WatchlistChanged) -> None:
     item = state.day.watchlist.get(event.symbol)
-    over = item is not None and item.state in (WatchState.CLOSED, WatchState.EXPIRED, WatchState.BLOCKED)
+    over = item is not None and item.state in _OVER
     if item is None or (over and event.state is WatchState.FOUND):
         item = WatchItem(symbol=event.symbol, state=event.state)
         state.day.watchlist[event.symbol] = item

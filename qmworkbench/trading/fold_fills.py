@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.orders import FillRecorded, FillReversed, PositionsOffset, TradeClosed
@@ -12,6 +12,11 @@ from qmworkbench.domain.orders import Leg, PositionEffect, Side
 from qmworkbench.domain.positions import NetPosition, Position
 from qmworkbench.trading import holdings
 from qmworkbench.trading.state import State, position_key
+
+# Bound once: finding a member in its enum costs several times what comparing it does (Python 3.11).
+_BUY: Final = Side.BUY
+_STOP: Final = Leg.STOP
+_TARGET: Final = Leg.TARGET
 
 
 def _fill_recorded(state: State, event: FillRecorded) -> None:
@@ -40,7 +45,7 @@ def _fill_recorded(state: State, event: FillRecorded) -> None:
         holdings.net_is(state, event.symbol, event.position_qty, event.position_cost)
     else:
         holdings.net_fill(state, event.symbol, event.side, event.last_qty, event.last_px)
-    buys = event.side is Side.BUY
+    buys = event.side is _BUY
     closed = min(abs(held.qty), event.last_qty) if (held.qty < 0 if buys else held.qty > 0) else ZERO
     opened = event.last_qty - closed if closed else event.last_qty
     if opened:
@@ -76,9 +81,9 @@ def _opened(state: State, event: FillRecorded, before: Position) -> Position:
     held.signal_id, held.decision_px = intent.signal_id, intent.decision_px
     held.max_hold_bars, held.flat_policy = intent.max_hold_bars, intent.flat_policy
     for leg in intent.request.legs:
-        if leg.leg is Leg.STOP:
+        if leg.leg is _STOP:
             held.initial_stop_px = leg.stop_px
-        elif leg.leg is Leg.TARGET:
+        elif leg.leg is _TARGET:
             held.target_px = leg.limit_px
     return held
 

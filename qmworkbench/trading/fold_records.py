@@ -1,10 +1,10 @@
 """Folding straight from stored records, each proven before it counts (§19, DESIGN "Recovery").
 
 Gives what decoding every record and folding it gives, in less time: a fact that changes nothing a rule looks at is
-proven to be in the chain and not decoded; only the time that the last of them brought is taken from it.
+proven to be in the chain and not decoded; only the time that the last of them brought is taken from it. What was proven
+together is decoded together and then folded: each kind of work goes quicker for not taking turns with the others.
 """
 
-import hashlib
 from collections.abc import Iterable
 from typing import Final
 
@@ -26,29 +26,27 @@ def fold_verified(records: Iterable[Record], state: State, after: tuple[int, str
 
     Raises ChainBroken naming the first record that does not follow; the state is of no use then.
     """
-    seq, head = after
-    now, sha256, handlers = state.now, hashlib.sha256, HANDLERS.get
+    now, handlers = state.now, HANDLERS.get
     passed_over: Record | None = None
-    for record in records:
-        number, payload = record.seq, record.payload
-        digest = sha256(f"{head}{number}|".encode() + payload).hexdigest()
-        if number != seq + 1 or record.prev_hash != head or digest != record.hash:
-            chain.verify((record,), prev_seq=seq, prev_hash=head)  # says what is wrong with it
-        seq, head = number, digest
-        begins = _INERT.get(record.type)
-        if begins is not None and payload.startswith(begins):
-            passed_over = record
-            continue
-        event = decode_raw(payload)
-        at = event.at
-        if now is None or at > now:
-            state.now = now = at
-        change = handlers(type(event))
-        if change is not None:
-            change(state, event)
+    for found in chain.proven(records, prev_seq=after[0], prev_hash=after[1]):
+        payloads = []
+        for record in found:
+            begins = _INERT.get(record.type)
+            if begins is not None and record.payload.startswith(begins):
+                passed_over = record
+            else:
+                payloads.append(record.payload)
+        for event in list(map(decode_raw, payloads)):
+            at = event.at
+            if now is None or at > now:
+                state.now = now = at
+            change = handlers(type(event))
+            if change is not None:
+                change(state, event)
+        after = found[-1].seq, found[-1].hash
     forget(state)
     if passed_over is not None:
         at = decode(passed_over.payload).at
         if now is None or at > now:
             state.now = at
-    return seq, head
+    return after

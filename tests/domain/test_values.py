@@ -2,12 +2,13 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qmworkbench.domain import ids
-from qmworkbench.domain.chain import GENESIS, ChainBroken, Record, link, verify
+from qmworkbench.domain.chain import GENESIS, ChainBroken, Record, link, proven, verify
 from qmworkbench.domain.checks import Check, CheckStatus, Verdict, verdict_of
 from qmworkbench.domain.instruments import AssetClass, forex_pair, instrument_for, us_equity
 from qmworkbench.domain.limits import Limits, LimitsInvalid
@@ -151,3 +152,23 @@ def test_any_change_to_a_chain_is_found(payloads: list[bytes], data: st.DataObje
     if spot < len(records) - 1:
         with pytest.raises(ChainBroken, match="missing"):
             verify([*records[:spot], *records[spot + 1 :]])
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 600])
+def test_what_is_proven_is_handed_on_whole_and_in_order(count: int) -> None:
+    records = chain([b"x"] * count)
+    assert [record for found in proven(records) for record in found] == records
+    later = proven(records[300:], prev_seq=300, prev_hash=records[299].hash) if count > 300 else iter(())
+    assert [record for found in later for record in found] == records[300:]
+
+
+@pytest.mark.parametrize("spot", [0, 1, 255, 256, 511, 599])
+def test_nothing_is_handed_on_together_with_a_record_that_does_not_follow(spot: int) -> None:
+    records = chain([b"x"] * 600)
+    for field, value in (("payload", b"y"), ("hash", GENESIS), ("prev_hash", "1" * 64), ("seq", spot + 3)):
+        bad = msgspec.structs.replace(records[spot], **{field: value})
+        handed_on: list[Record] = []
+        with pytest.raises(ChainBroken, match=f"record {bad.seq} "):
+            handed_on.extend(r for found in proven([*records[:spot], bad, *records[spot + 1 :]]) for r in found)
+        assert handed_on == records[: len(handed_on)]
+        assert len(handed_on) <= spot
