@@ -7,17 +7,17 @@ import msgspec
 
 from qmworkbench.domain.events import Event, control, reconciliation
 from qmworkbench.storage import projected_incidents as incidents
-from qmworkbench.storage import tables
+from qmworkbench.storage import table_rows
 from qmworkbench.storage.projected_rows import Rows, document
 from qmworkbench.storage.times import stored_time
 
 
 def _command_received(rows: Rows, seq: int, event: control.CommandReceived) -> None:
-    if rows.find(tables.COMMANDS, event.command_id) is not None:
+    if rows.find(table_rows.Command, event.command_id) is not None:
         return  # the same command again counts once
     detail = msgspec.to_builtins(event.command)
     rows.put(
-        tables.COMMANDS,
+        table_rows.Command,
         event.command_id,
         session_id=rows.session_id,
         command=detail.pop("command"),
@@ -33,12 +33,12 @@ def _command_received(rows: Rows, seq: int, event: control.CommandReceived) -> N
 
 def _command_accepted(rows: Rows, seq: int, event: control.CommandAccepted) -> None:
     answered = stored_time(event.at)
-    rows.change(tables.COMMANDS, event.command_id, outcome="accepted", effect=event.effect, answered_at=answered)
+    rows.change(table_rows.Command, event.command_id, outcome="accepted", effect=event.effect, answered_at=answered)
 
 
 def _command_refused(rows: Rows, seq: int, event: control.CommandRefused) -> None:
     rows.change(
-        tables.COMMANDS,
+        table_rows.Command,
         event.command_id,
         outcome="refused",
         refusal=event.reason,
@@ -63,18 +63,19 @@ def _trading_state_changed(rows: Rows, seq: int, event: control.TradingStateChan
 
 def _risk_violated(rows: Rows, seq: int, event: control.RiskViolated) -> None:
     rows.add(
-        tables.RISK_VIOLATIONS,
-        seq,
-        session_id=rows.session_id,
-        at=stored_time(event.at),
-        code=event.code,
-        scope=event.scope,
-        symbol=event.symbol,
-        cl_ord_id=event.cl_ord_id,
-        value=event.value,
-        limit=event.limit,
-        effect=event.effect,
-        limits_hash=event.limits_hash,
+        table_rows.RiskViolation(
+            seq,
+            session_id=rows.session_id,
+            at=stored_time(event.at),
+            code=event.code,
+            scope=event.scope,
+            symbol=event.symbol,
+            cl_ord_id=event.cl_ord_id,
+            value=event.value,
+            limit=event.limit,
+            effect=event.effect,
+            limits_hash=event.limits_hash,
+        )
     )
 
 
@@ -87,21 +88,22 @@ def _entries_released(rows: Rows, seq: int, event: control.EntriesReleased) -> N
 
 
 def _state_change(rows: Rows, seq: int, event: Event, **values: str) -> None:
-    rows.add(tables.STATE_CHANGES, seq, session_id=rows.session_id, at=stored_time(event.at), **values)
+    rows.add(table_rows.StateChange(seq, session_id=rows.session_id, at=stored_time(event.at), **values))
 
 
 def _symbol_blocked(rows: Rows, seq: int, event: control.SymbolBlocked) -> None:
     _end_block(rows, event.symbol, stored_time(event.at), event.by, "blocked again")
     rows.add(
-        tables.BLOCKED_SYMBOLS,
-        seq,
-        session_id=rows.session_id,
-        symbol=event.symbol,
-        scope=event.scope.value,
-        reason=event.reason,
-        by=event.by,
-        at=stored_time(event.at),
-        active=True,
+        table_rows.BlockedSymbol(
+            seq,
+            session_id=rows.session_id,
+            symbol=event.symbol,
+            scope=event.scope.value,
+            reason=event.reason,
+            by=event.by,
+            at=stored_time(event.at),
+            active=True,
+        )
     )
 
 
@@ -110,38 +112,39 @@ def _symbol_unblocked(rows: Rows, seq: int, event: control.SymbolUnblocked) -> N
 
 
 def _end_block(rows: Rows, symbol: str, at: str, by: str, reason: str) -> None:
-    for row in list(rows.matching(tables.BLOCKED_SYMBOLS, active=True, symbol=symbol)):
-        rows.put_row(tables.BLOCKED_SYMBOLS, row, active=False, ended_at=at, ended_by=by, end_reason=reason)
+    for row in list(rows.matching(table_rows.BlockedSymbol, active=True, symbol=symbol)):
+        rows.put_row(row, active=False, ended_at=at, ended_by=by, end_reason=reason)
 
 
 def _alert_raised(rows: Rows, seq: int, event: control.AlertRaised) -> None:
     alert = event.alert
     rows.add(
-        tables.ALERTS,
-        seq,
-        session_id=rows.session_id,
-        alert_id=alert.alert_id,
-        priority=alert.priority.value,
-        kind=alert.kind,
-        key=alert.key,
-        text=alert.text,
-        remedy=alert.remedy,
-        at=stored_time(event.at),
-        active=True,
+        table_rows.Alert(
+            seq,
+            session_id=rows.session_id,
+            alert_id=alert.alert_id,
+            priority=alert.priority.value,
+            kind=alert.kind,
+            key=alert.key,
+            text=alert.text,
+            remedy=alert.remedy,
+            at=stored_time(event.at),
+            active=True,
+        )
     )
     incidents.alert_raised(rows, seq, event)
 
 
 def _alert_cleared(rows: Rows, seq: int, event: control.AlertCleared) -> None:
     incidents.alert_cleared(rows, event)
-    for row in list(rows.matching(tables.ALERTS, active=True, alert_id=event.alert_id)):
+    for row in list(rows.matching(table_rows.Alert, active=True, alert_id=event.alert_id)):
         cleared = stored_time(event.at)
-        rows.put_row(tables.ALERTS, row, active=False, cleared_at=cleared, clear_reason=event.reason)
+        rows.put_row(row, active=False, cleared_at=cleared, clear_reason=event.reason)
 
 
 def _decision_required(rows: Rows, seq: int, event: control.DecisionRequired) -> None:
     rows.put(
-        tables.REQUIRED_DECISIONS,
+        table_rows.RequiredDecision,
         rows.session_id,
         event.decision_id,
         question=event.question,
@@ -153,12 +156,12 @@ def _decision_required(rows: Rows, seq: int, event: control.DecisionRequired) ->
 
 def _decision_escalated(rows: Rows, seq: int, event: control.DecisionEscalated) -> None:
     at, key = stored_time(event.at), (rows.session_id, event.decision_id)
-    rows.change(tables.REQUIRED_DECISIONS, *key, escalated_at=at, waited_s=event.waited_s)
+    rows.change(table_rows.RequiredDecision, *key, escalated_at=at, waited_s=event.waited_s)
 
 
 def _decision_recorded(rows: Rows, seq: int, event: control.DecisionRecorded) -> None:
     rows.change(
-        tables.REQUIRED_DECISIONS,
+        table_rows.RequiredDecision,
         rows.session_id,
         event.decision_id,
         answered_at=stored_time(event.at),
@@ -169,9 +172,9 @@ def _decision_recorded(rows: Rows, seq: int, event: control.DecisionRecorded) ->
 
 
 def _note_added(rows: Rows, seq: int, event: control.NoteAdded) -> None:
-    known = rows.find(tables.OPERATOR_NOTES, event.note_id) is not None
+    known = rows.find(table_rows.OperatorNote, event.note_id) is not None
     rows.put(
-        tables.OPERATOR_NOTES,
+        table_rows.OperatorNote,
         event.note_id,
         session_id=rows.session_id,
         kind=event.kind.value,
@@ -202,33 +205,36 @@ def _emergency_completed(rows: Rows, seq: int, event: control.EmergencyCompleted
 
 def _emergency_row(rows: Rows, seq: int, event: Event, emergency_id: str, **values: Any) -> None:
     rows.add(
-        tables.EMERGENCY_STEPS,
-        seq,
-        session_id=rows.session_id,
-        emergency_id=emergency_id,
-        at=stored_time(event.at),
-        **values,
+        table_rows.EmergencyStep(
+            seq,
+            session_id=rows.session_id,
+            emergency_id=emergency_id,
+            at=stored_time(event.at),
+            **values,
+        )
     )
 
 
 def _reconciliation_started(rows: Rows, seq: int, event: reconciliation.ReconciliationStarted) -> None:
     rows.add(
-        tables.RECONCILIATIONS,
-        seq,
-        session_id=rows.session_id,
-        trigger=event.trigger.value,
-        started_at=stored_time(event.at),
+        table_rows.Reconciliation(
+            seq,
+            session_id=rows.session_id,
+            trigger=event.trigger.value,
+            started_at=stored_time(event.at),
+        )
     )
 
 
 def _reconciliation_completed(rows: Rows, seq: int, event: reconciliation.ReconciliationCompleted) -> None:
     at, trigger = stored_time(event.at), event.trigger.value
-    waiting = list(rows.matching(tables.RECONCILIATIONS, session_id=rows.session_id, trigger=trigger, result=None))
+    waiting = list(rows.matching(table_rows.Reconciliation, session_id=rows.session_id, trigger=trigger, result=None))
     started = (
-        waiting[-1] if waiting else rows.put(tables.RECONCILIATIONS, seq, session_id=rows.session_id, trigger=trigger)
+        waiting[-1]
+        if waiting
+        else rows.put(table_rows.Reconciliation, seq, session_id=rows.session_id, trigger=trigger)
     )
     rows.put_row(
-        tables.RECONCILIATIONS,
         started,
         completed_at=at,
         result=event.result.value,
@@ -237,16 +243,16 @@ def _reconciliation_completed(rows: Rows, seq: int, event: reconciliation.Reconc
         unresolved=document(event.unresolved),
         detail=event.detail,
     )
-    for row in list(rows.matching(tables.BREAKS, session_id=rows.session_id, open=True)):
-        if row["break_id"] not in event.unresolved:
-            rows.put_row(tables.BREAKS, row, open=False, settled_at=at)
+    for row in list(rows.matching(table_rows.Break, session_id=rows.session_id, open=True)):
+        if row.break_id not in event.unresolved:
+            rows.put_row(row, open=False, settled_at=at)
 
 
 def _break_found(rows: Rows, seq: int, event: reconciliation.BreakFound) -> None:
     at = stored_time(event.at)
-    known = rows.find(tables.BREAKS, rows.session_id, event.break_id) or {}
+    known = rows.find(table_rows.Break, rows.session_id, event.break_id) or table_rows.Break()
     rows.put(
-        tables.BREAKS,
+        table_rows.Break,
         rows.session_id,
         event.break_id,
         kind=event.kind.value,
@@ -256,24 +262,25 @@ def _break_found(rows: Rows, seq: int, event: reconciliation.BreakFound) -> None
         after=event.after,
         cause=event.cause,
         authority=event.authority,
-        found_at=known.get("found_at") or at,
+        found_at=known.found_at or at,
         last_at=at,
-        times_found=(known.get("times_found") or 0) + 1,
+        times_found=(known.times_found or 0) + 1,
         open=True,
         settled_at=None,
-        seq=known.get("seq") or seq,
+        seq=known.seq or seq,
     )
 
 
 def _connection_changed(rows: Rows, seq: int, event: reconciliation.BrokerConnectionChanged) -> None:
     rows.add(
-        tables.CONNECTION_CHANGES,
-        seq,
-        session_id=rows.session_id,
-        at=stored_time(event.at),
-        kind="broker",
-        state="connected" if event.connected else "disconnected",
-        detail=event.detail,
+        table_rows.ConnectionChange(
+            seq,
+            session_id=rows.session_id,
+            at=stored_time(event.at),
+            kind="broker",
+            state="connected" if event.connected else "disconnected",
+            detail=event.detail,
+        )
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from qmworkbench.domain.commands import NoteKind
 from qmworkbench.domain.events import control
 from qmworkbench.domain.sessions import Priority
-from qmworkbench.storage import tables
+from qmworkbench.storage import table_rows
 from qmworkbench.storage.projected_rows import Rows
 from qmworkbench.storage.times import stored_time
 
@@ -62,9 +62,9 @@ def emergency_completed(rows: Rows, event: control.EmergencyCompleted) -> None:
 
 
 def _begin(rows: Rows, seq: int, incident_id: str, **values: Any) -> None:
-    rows.add(tables.INCIDENTS, seq, session_id=rows.session_id, incident_id=incident_id, **values)
+    rows.add(table_rows.Incident(seq, session_id=rows.session_id, incident_id=incident_id, **values))
 
 
 def _end(rows: Rows, incident_id: str, source: str, at: str, outcome: str) -> None:
-    for row in list(rows.matching(tables.INCIDENTS, incident_id=incident_id, source=source, ended_at=None)):
-        rows.put_row(tables.INCIDENTS, row, ended_at=at, outcome=outcome)
+    for row in list(rows.matching(table_rows.Incident, incident_id=incident_id, source=source, ended_at=None)):
+        rows.put_row(row, ended_at=at, outcome=outcome)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from qmworkbench.domain.events import Event, market
-from qmworkbench.storage import tables
+from qmworkbench.storage import table_rows
 from qmworkbench.storage.projected_rows import Rows, codes, document, exact, word
 from qmworkbench.storage.times import stored_time
 
@@ -14,54 +14,57 @@ def _frame_computed(rows: Rows, seq: int, event: market.FrameComputed) -> None:
     as_of = stored_time(event.as_of)
     best = event.candidates[0] if event.candidates else None
     rows.add(
-        tables.MOMENTUM_SNAPSHOTS,
-        rows.session_id,
-        as_of,
-        frame_hash=event.frame_hash,
-        radar_hash=event.radar_hash,
-        candidates=len(event.candidates),
-        near_misses=len(event.near_misses),
-        signals=len(event.signals),
-        best_symbol=best.symbol if best is not None else None,
-        best_score=best.score if best is not None else None,
-        silenced=event.silenced,
-        seq=seq,
+        table_rows.MomentumSnapshot(
+            rows.session_id,
+            as_of,
+            frame_hash=event.frame_hash,
+            radar_hash=event.radar_hash,
+            candidates=len(event.candidates),
+            near_misses=len(event.near_misses),
+            signals=len(event.signals),
+            best_symbol=best.symbol if best is not None else None,
+            best_score=best.score if best is not None else None,
+            silenced=event.silenced,
+            seq=seq,
+        )
     )
     for found in event.candidates:
         rows.add(
-            tables.CANDIDATES,
-            rows.session_id,
-            as_of,
-            found.symbol,
-            passed=1,
-            rank=found.rank,
-            score=found.score,
-            last=found.last,
-            change=found.change,
-            change_basis=found.change_basis,
-            rel_volume=found.rel_volume,
-            dollar_volume=found.dollar_volume,
-            failed="",
-            seq=seq,
+            table_rows.Candidate(
+                rows.session_id,
+                as_of,
+                found.symbol,
+                passed=1,
+                rank=found.rank,
+                score=found.score,
+                last=found.last,
+                change=found.change,
+                change_basis=found.change_basis,
+                rel_volume=found.rel_volume,
+                dollar_volume=found.dollar_volume,
+                failed="",
+                seq=seq,
+            )
         )
     for missed in event.near_misses:
         rows.add(
-            tables.CANDIDATES,
-            rows.session_id,
-            as_of,
-            missed.symbol,
-            passed=0,
-            rank=missed.rank,
-            score=missed.score,
-            failed=codes(missed.failed),
-            seq=seq,
+            table_rows.Candidate(
+                rows.session_id,
+                as_of,
+                missed.symbol,
+                passed=0,
+                rank=missed.rank,
+                score=missed.score,
+                failed=codes(missed.failed),
+                seq=seq,
+            )
         )
 
 
 def _watchlist_changed(rows: Rows, seq: int, event: market.WatchlistChanged) -> None:
     at = stored_time(event.at)
     row = rows.put(
-        tables.WATCHLIST,
+        table_rows.Watched,
         rows.session_id,
         event.symbol,
         state=word(event.state),
@@ -69,71 +72,76 @@ def _watchlist_changed(rows: Rows, seq: int, event: market.WatchlistChanged) -> 
         last_at=at,
         seq=seq,
     )
-    row[f"{word(event.state)}_at"] = at
+    setattr(row, f"{word(event.state)}_at", at)
     if event.rank is not None:
-        row["rank"] = event.rank
+        row.rank = event.rank
     if event.verdicts:
-        row["verdicts"] = document(event.verdicts)
+        row.verdicts = document(event.verdicts)
 
 
 def _assignment_made(rows: Rows, seq: int, event: market.AssignmentMade) -> None:
     rows.add(
-        tables.ASSIGNMENTS,
-        seq,
-        session_id=rows.session_id,
-        symbol=event.symbol,
-        strategy_id=event.strategy_id,
-        outcome="assigned",
-        budget=str(event.budget),
-        reason=event.reason,
-        at=stored_time(event.at),
+        table_rows.Assignment(
+            seq,
+            session_id=rows.session_id,
+            symbol=event.symbol,
+            strategy_id=event.strategy_id,
+            outcome="assigned",
+            budget=str(event.budget),
+            reason=event.reason,
+            at=stored_time(event.at),
+        )
     )
 
 
 def _assignment_declined(rows: Rows, seq: int, event: market.AssignmentDeclined) -> None:
     rows.add(
-        tables.ASSIGNMENTS,
-        seq,
-        session_id=rows.session_id,
-        symbol=event.symbol,
-        outcome="declined",
-        reason=event.reason,
-        at=stored_time(event.at),
+        table_rows.Assignment(
+            seq,
+            session_id=rows.session_id,
+            symbol=event.symbol,
+            outcome="declined",
+            reason=event.reason,
+            at=stored_time(event.at),
+        )
     )
 
 
 def _assignment_ended(rows: Rows, seq: int, event: market.AssignmentEnded) -> None:
     wanted = {"symbol": event.symbol, "strategy_id": event.strategy_id, "outcome": "assigned"}
-    for row in list(rows.matching(tables.ASSIGNMENTS, session_id=rows.session_id, **wanted)):
-        rows.put_row(tables.ASSIGNMENTS, row, outcome="ended", ended_at=stored_time(event.at), end_reason=event.reason)
+    for row in list(rows.matching(table_rows.Assignment, session_id=rows.session_id, **wanted)):
+        rows.put_row(row, outcome="ended", ended_at=stored_time(event.at), end_reason=event.reason)
 
 
 def _signal_raised(rows: Rows, seq: int, event: market.SignalRaised) -> None:
     rows.add(
-        tables.SIGNALS,
-        event.signal_id,
-        session_id=rows.session_id,
-        strategy_id=event.strategy_id,
-        symbol=event.symbol,
-        kind=event.kind,
-        at=stored_time(event.at),
-        decision_px=str(event.decision_px),
-        stop_px=exact(event.stop_px),
-        target_px=exact(event.target_px),
-        trail_bps=event.trail_bps,
-        max_hold_bars=event.max_hold_bars,
-        why=event.why,
-        outcome="raised",
-        seq=seq,
+        table_rows.Signal(
+            event.signal_id,
+            session_id=rows.session_id,
+            strategy_id=event.strategy_id,
+            symbol=event.symbol,
+            kind=event.kind,
+            at=stored_time(event.at),
+            decision_px=str(event.decision_px),
+            stop_px=exact(event.stop_px),
+            target_px=exact(event.target_px),
+            trail_bps=event.trail_bps,
+            max_hold_bars=event.max_hold_bars,
+            why=event.why,
+            outcome="raised",
+            seq=seq,
+        )
     )
 
 
 def _signal_ignored(rows: Rows, seq: int, event: market.SignalIgnored) -> None:
-    rows.change(tables.SIGNALS, event.signal_id, outcome="ignored", outcome_reason=event.reason)
+    rows.change(table_rows.Signal, event.signal_id, outcome="ignored", outcome_reason=event.reason)
 
 
 def _strategy_faulted(rows: Rows, seq: int, event: market.StrategyFaulted) -> None:
-    rows.change(tables.RUNS, rows.session_id, event.strategy_id, faulted_at=stored_time(event.at), fault=event.detail)
+    rows.change(
+        table_rows.Run, rows.session_id, event.strategy_id, faulted_at=stored_time(event.at), fault=event.detail
+    )
 
 
 def _feed_changed(rows: Rows, seq: int, event: market.FeedChanged) -> None:
@@ -151,7 +159,9 @@ def _frame_dropped(rows: Rows, seq: int, event: market.FrameDropped) -> None:
 
 
 def _feed(into: Rows, seq: int, event: Event, kind: str, **values: Any) -> None:
-    into.add(tables.CONNECTION_CHANGES, seq, session_id=into.session_id, at=stored_time(event.at), kind=kind, **values)
+    into.add(
+        table_rows.ConnectionChange(seq, session_id=into.session_id, at=stored_time(event.at), kind=kind, **values)
+    )
 
 
 PROJECT: Final[dict[type[Event], Callable[[Rows, int, Any], None]]] = {

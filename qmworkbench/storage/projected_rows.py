@@ -1,17 +1,18 @@
 """Rows on their way into the projected tables: gathered for a batch, written in one transaction (§17)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Table, select
+from msgspec.structs import astuple
+from sqlalchemy import Connection, select
 
 from qmworkbench.storage.row_writing import statements
+from qmworkbench.storage.table_rows import TABLES, Row
 
 Key = tuple[Any, ...]
-Values = dict[str, Any]
 KEPT_ROWS: Final = 250_000  # beyond so many, rows are read again when they are asked for
 
 
@@ -21,6 +22,7 @@ class Rows:
     Rows are read from the database when first touched, changed here, and written by `flush`. A row put again
     replaces the columns given and keeps the others, so applying the same events always ends in the same rows.
     `empty` says that the tables hold nothing yet: what is not here is nowhere then, and is not looked for.
+    A `kind` is a class of table_rows.py; a row that was given here may be changed until the next is asked for.
     """
 
     def __init__(self, connection: Connection, session_id: str, *, empty: bool = False) -> None:
@@ -29,68 +31,60 @@ class Rows:
         self.examined = 0  # rows that `matching` looked at, for whoever wants to know its work
         self._kept = _AllKept(connection, whole=empty)
 
-    def put(self, table: Table, *key: Any, **values: Any) -> Values:
+    def put(self, kind: type, /, *key: Any, **values: Any) -> Row:
         """Make or change the row of `key`, its primary key in column order; returns the whole row."""
-        kept = self._kept[table]
+        kept = self._kept[kind]
         row = kept.rows.get(key)
         if row is None:
             row = kept.found(key)
             if row is None:
-                row = kept.rows[key] = kept.blank | dict(zip(kept.key_names, key, strict=True))
-        row.update(values)
-        kept.touched[key] = None
-        if kept.indexes:
-            kept.filed(key, row)
-        return row
+                row = kept.rows[key] = kind(*key)
+        return kept.changed(key, row, values)
 
-    def add(self, table: Table, *key: Any, **values: Any) -> None:
+    def add(self, row: Row) -> None:
         """Put a row that no earlier event can have made: nothing is looked up."""
-        kept = self._kept[table]
-        values.update(zip(kept.key_names, key, strict=True))
-        kept.rows[key] = row = kept.blank | values
-        kept.touched[key] = None
+        kept = self._kept[type(row)]
+        key = kept.key_of(row)
+        kept.rows[key] = kept.touched[key] = row
         if kept.indexes:
             kept.filed(key, row)
 
-    def change(self, table: Table, *key: Any, **values: Any) -> Values | None:
+    def change(self, kind: type, /, *key: Any, **values: Any) -> Row | None:
         """Change the row of `key` where there is one; None where there is none."""
-        kept = self._kept[table]
+        kept = self._kept[kind]
         row = kept.rows.get(key)
         if row is None:
             row = kept.found(key)
             if row is None:
                 return None
-        row.update(values)
-        kept.touched[key] = None
-        if kept.indexes:
-            kept.filed(key, row)
-        return row
+        return kept.changed(key, row, values)
 
-    def find(self, table: Table, *key: Any) -> Values | None:
+    def find(self, kind: type, /, *key: Any) -> Row | None:
         """The row of `key` as it stands, or None."""
-        kept = self._kept[table]
+        kept = self._kept[kind]
         row = kept.rows.get(key)
         return row if row is not None else kept.found(key)
 
-    def matching(self, table: Table, **values: Any) -> Iterator[Values]:
+    def matching(self, kind: type, /, **values: Any) -> Iterator[Row]:
         """Rows whose columns hold `values`, in key order, changes of this batch included.
 
         Those that may be it are known by their values: neither the table nor the rows kept are gone through. It counts
         on changes made by `put`; a row that `put` gave must not be changed in a column that is asked for here.
         """
-        kept = self._kept[table]
+        kept = self._kept[kind]
         keys = kept.having(values)
         for key in sorted(keys):
             self.examined += 1
             row = kept.rows.get(key)
-            if row is not None and all(row[name] == value for name, value in values.items()):
+            if row is not None and all(getattr(row, name) == value for name, value in values.items()):
                 yield row
             else:
                 keys.pop(key, None)
 
-    def put_row(self, table: Table, row: Mapping[str, Any], **values: Any) -> None:
+    def put_row(self, row: Row, **values: Any) -> None:
         """Change a row that `matching` or `find` gave."""
-        self.put(table, *self._kept[table].key_of(row), **values)
+        kept = self._kept[type(row)]
+        kept.changed(kept.key_of(row), row, values)
 
     def flush(self) -> int:
         """Write what was touched, within the caller's transaction; returns how many rows."""
@@ -112,38 +106,42 @@ class Rows:
 class _Kept:
     """The rows of one table that are known."""
 
-    def __init__(self, connection: Connection, table: Table, *, whole: bool) -> None:
-        self.rows: dict[Key, Values | None] = {}  # None: looked for and not there
-        self.touched: dict[Key, None] = {}
+    def __init__(self, connection: Connection, kind: type, *, whole: bool) -> None:
+        self.rows: dict[Key, Row | None] = {}  # None: looked for and not there
+        self.touched: dict[Key, Row] = {}
         self.indexes: dict[tuple[str, ...], dict[Key, dict[Key, None]]] = {}
         self._connection = connection
-        self._table = table
+        self._kind = kind
+        self._table = TABLES[kind]
         self._whole = whole
         self._stored: set[Key] = set()  # of a table that is known whole: the keys it has
         self._asked: set[tuple[tuple[str, ...], Key]] = set()
-        self._statements = statements(table, connection.dialect)
-        self._names = tuple(column.name for column in table.columns)
-        self.key_names = tuple(column.name for column in table.primary_key.columns)
-        self.blank: Values = dict.fromkeys(self._names)  # a row of which nothing is known
-        self._values = itemgetter(*self._names)
+        self._statements = statements(self._table, connection.dialect)
+        self.key_of = _key_of(*(column.name for column in self._table.primary_key.columns))
 
-    def key_of(self, row: Mapping[str, Any]) -> Key:
-        return tuple([row[name] for name in self.key_names])
+    def changed(self, key: Key, row: Row, values: Mapping[str, Any]) -> Row:
+        """The row with new values, to be written with the others."""
+        for name, value in values.items():
+            setattr(row, name, value)
+        self.touched[key] = row
+        if self.indexes:
+            self.filed(key, row)
+        return row
 
-    def found(self, key: Key) -> Values | None:
+    def found(self, key: Key) -> Row | None:
         """The row of a key that is not here, read from the database once."""
         if self._whole or key in self.rows:
             return None
         stored = self._statements.find(self._connection, key)
-        row = self.rows[key] = None if stored is None else dict(zip(self._names, stored, strict=True))
+        row = self.rows[key] = None if stored is None else self._kind(*stored)
         if row is not None and self.indexes:
             self.filed(key, row)
         return row
 
-    def filed(self, key: Key, row: Values) -> None:
+    def filed(self, key: Key, row: Row) -> None:
         """Note a row under the values it has now; under those it had it is passed over when it is met there."""
         for names, index in self.indexes.items():
-            index.setdefault(tuple([row[name] for name in names]), {})[key] = None
+            index.setdefault(tuple([getattr(row, name) for name in names]), {})[key] = None
 
     def having(self, values: Mapping[str, Any]) -> dict[Key, None]:
         """The keys of all rows that have these values, and of some that had them."""
@@ -153,7 +151,7 @@ class _Kept:
             index = self.indexes[names] = {}
             for key, row in self.rows.items():
                 if row is not None:
-                    index.setdefault(tuple([row[name] for name in names]), {})[key] = None
+                    index.setdefault(tuple([getattr(row, name) for name in names]), {})[key] = None
         if not self._whole and (names, wanted) not in self._asked:
             self._asked.add((names, wanted))
             self._read(values)
@@ -165,7 +163,7 @@ class _Kept:
         plain = {name: int(value) if isinstance(value, bool) else value for name, value in values.items()}
         condition = [self._table.c[name] == value for name, value in plain.items()]
         for stored in self._connection.execute(select(self._table).where(*condition)):
-            row = dict(zip(self._names, stored, strict=True))
+            row = self._kind(*stored)
             key = self.key_of(row)
             if key not in self.rows:
                 self.rows[key] = row
@@ -173,36 +171,45 @@ class _Kept:
 
     def flush(self) -> int:
         """Write the rows that were touched."""
-        stored = self._stored
-        fresh = [key for key in self.touched if key not in stored] if self._whole else []
-        other = [key for key in self.touched if key in stored] if self._whole else list(self.touched)
-        for keys, write in ((fresh, self._statements.insert), (other, self._statements.put)):
-            if keys:
-                rows = [self._values(row) for row in map(self.rows.get, keys) if row is not None]
-                write(self._connection, rows)
-        if self._whole:
-            stored.update(fresh)
-        self.touched = {}
-        return len(fresh) + len(other)
+        touched, self.touched = self.touched, {}
+        if not self._whole:
+            self._statements.put(self._connection, list(map(astuple, touched.values())))
+            return len(touched)
+        known = touched.keys() & self._stored
+        if known:
+            self._statements.put(self._connection, [astuple(touched[key]) for key in touched if key in known])
+        if len(known) < len(touched):
+            fresh = [astuple(row) for key, row in touched.items() if key not in known]
+            self._statements.insert(self._connection, fresh)
+            self._stored.update(touched)
+        return len(touched)
 
     def forget(self) -> None:
         """Keep what is not written yet, and nothing else."""
         if len(self.rows) > len(self.touched):
             self._whole, self._stored = False, set()
-        self.rows = {key: self.rows[key] for key in self.touched}
+        self.rows = dict(self.touched)
         self.indexes, self._asked = {}, set()
 
 
-class _AllKept(dict[Table, _Kept]):
+class _AllKept(dict[type, _Kept]):
     """Every table that was asked for."""
 
     def __init__(self, connection: Connection, *, whole: bool) -> None:
         self._connection = connection
         self._whole = whole
 
-    def __missing__(self, table: Table) -> _Kept:
-        made = self[table] = _Kept(self._connection, table, whole=self._whole)
+    def __missing__(self, kind: type) -> _Kept:
+        made = self[kind] = _Kept(self._connection, kind, whole=self._whole)
         return made
+
+
+def _key_of(name: str, *others: str) -> Callable[[Row], Key]:
+    """What gives a row's key, a tuple even of one."""
+    if others:
+        return attrgetter(name, *others)
+    only = attrgetter(name)
+    return lambda row: (only(row),)
 
 
 _encoder = msgspec.json.Encoder(decimal_format="string")

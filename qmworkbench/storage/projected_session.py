@@ -9,7 +9,7 @@ import msgspec
 from qmworkbench.domain.events import Event, reconciliation, session, telemetry
 from qmworkbench.domain.execution import Account
 from qmworkbench.domain.sessions import BlockScope
-from qmworkbench.storage import tables
+from qmworkbench.storage import table_rows
 from qmworkbench.storage.projected_rows import Rows, document
 from qmworkbench.storage.times import stored_time
 
@@ -18,7 +18,7 @@ def _session_opened(rows: Rows, seq: int, event: session.SessionOpened) -> None:
     window = event.window
     rows.session_id = event.session_id
     rows.put(
-        tables.SESSIONS,
+        table_rows.Session,
         event.session_id,
         environment=event.environment.value,
         date=window.date,
@@ -44,7 +44,7 @@ def _session_opened(rows: Rows, seq: int, event: session.SessionOpened) -> None:
     )
     for run in event.runs:
         rows.put(
-            tables.RUNS,
+            table_rows.Run,
             event.session_id,
             run.strategy_id,
             definition_id=run.definition_id,
@@ -69,57 +69,61 @@ def _moment(text: str) -> str | None:
 
 def _phase_entered(rows: Rows, seq: int, event: session.PhaseEntered) -> None:
     rows.add(
-        tables.PHASES,
-        seq,
-        session_id=rows.session_id,
-        at=stored_time(event.at),
-        phase=event.phase.value,
-        entered=True,
-        condition=event.condition,
+        table_rows.Phase(
+            seq,
+            session_id=rows.session_id,
+            at=stored_time(event.at),
+            phase=event.phase.value,
+            entered=True,
+            condition=event.condition,
+        )
     )
-    rows.change(tables.SESSIONS, rows.session_id, phase=event.phase.value)
+    rows.change(table_rows.Session, rows.session_id, phase=event.phase.value)
 
 
 def _phase_refused(rows: Rows, seq: int, event: session.PhaseRefused) -> None:
     rows.add(
-        tables.PHASES,
-        seq,
-        session_id=rows.session_id,
-        at=stored_time(event.at),
-        phase=event.phase.value,
-        entered=False,
-        condition=event.condition,
-        found=event.found,
+        table_rows.Phase(
+            seq,
+            session_id=rows.session_id,
+            at=stored_time(event.at),
+            phase=event.phase.value,
+            entered=False,
+            condition=event.condition,
+            found=event.found,
+        )
     )
 
 
 def _preflight_recorded(rows: Rows, seq: int, event: session.PreflightRecorded) -> None:
     rows.add(
-        tables.PREFLIGHTS,
-        seq,
-        session_id=rows.session_id,
-        at=stored_time(event.at),
-        phase=event.phase,
-        verdict=event.verdict.value,
-        checks_hash=event.checks_hash,
-        failed=document(event.failed),
-        confirmed_by=event.confirmed_by,
+        table_rows.Preflight(
+            seq,
+            session_id=rows.session_id,
+            at=stored_time(event.at),
+            phase=event.phase,
+            verdict=event.verdict.value,
+            checks_hash=event.checks_hash,
+            failed=document(event.failed),
+            confirmed_by=event.confirmed_by,
+        )
     )
     column = {"pre-start": "pre_start", "pre-market": "pre_market"}.get(event.phase)
     if column is not None:
-        rows.change(tables.SESSIONS, rows.session_id, **{column: event.verdict.value})
+        rows.change(table_rows.Session, rows.session_id, **{column: event.verdict.value})
 
 
 def _service(up: bool) -> Callable[[Rows, int, Any], None]:
     def project(rows: Rows, seq: int, event: session.ServiceReady | session.ServiceStopped) -> None:
         rows.add(
-            tables.SERVICES,
-            seq,
-            session_id=rows.session_id,
-            at=stored_time(event.at),
-            service=event.service,
-            position=event.position,
-            up=up,
+            table_rows.Service(
+                seq,
+                session_id=rows.session_id,
+                at=stored_time(event.at),
+                service=event.service,
+                position=event.position,
+                up=up,
+            )
         )
 
     return project
@@ -127,7 +131,7 @@ def _service(up: bool) -> Callable[[Rows, int, Any], None]:
 
 def _run_started(rows: Rows, seq: int, event: session.RunStarted) -> None:
     rows.put(
-        tables.RUNS,
+        table_rows.Run,
         rows.session_id,
         event.strategy_id,
         run_id=event.run_id,
@@ -138,7 +142,7 @@ def _run_started(rows: Rows, seq: int, event: session.RunStarted) -> None:
 
 def _run_ended(rows: Rows, seq: int, event: session.RunEnded) -> None:
     rows.put(
-        tables.RUNS,
+        table_rows.Run,
         rows.session_id,
         event.strategy_id,
         run_id=event.run_id,
@@ -149,12 +153,12 @@ def _run_ended(rows: Rows, seq: int, event: session.RunEnded) -> None:
 
 
 def _session_ending(rows: Rows, seq: int, event: session.SessionEnding) -> None:
-    rows.change(tables.SESSIONS, rows.session_id, ending=event.reason)
+    rows.change(table_rows.Session, rows.session_id, ending=event.reason)
 
 
 def _session_summarized(rows: Rows, seq: int, event: session.SessionSummarized) -> None:
     rows.change(
-        tables.SESSIONS,
+        table_rows.Session,
         rows.session_id,
         trades=event.trades,
         orders=event.orders,
@@ -163,13 +167,13 @@ def _session_summarized(rows: Rows, seq: int, event: session.SessionSummarized) 
         net_pnl=str(event.net_pnl),
         summarized_at=stored_time(event.at),
     )
-    opened = rows.find(tables.SESSIONS, rows.session_id) or {}
+    opened = rows.find(table_rows.Session, rows.session_id) or table_rows.Session()
     rows.put(
-        tables.SESSION_SUMMARIES,
+        table_rows.SessionSummary,
         rows.session_id,
-        environment=opened.get("environment"),
-        date=opened.get("date"),
-        opened_at=opened.get("opened_at"),
+        environment=opened.environment,
+        date=opened.date,
+        opened_at=opened.opened_at,
         trades=event.trades,
         orders=event.orders,
         fills=event.fills,
@@ -183,21 +187,19 @@ def _session_summarized(rows: Rows, seq: int, event: session.SessionSummarized) 
 
 def _session_closed(rows: Rows, seq: int, event: session.SessionClosed) -> None:
     at = stored_time(event.at)
-    rows.change(tables.SESSIONS, event.session_id, closed_at=at, closed_seq=seq)
-    for row in list(rows.matching(tables.BLOCKED_SYMBOLS, active=True, scope=BlockScope.SESSION.value)):
-        rows.put_row(
-            tables.BLOCKED_SYMBOLS, row, active=False, ended_at=at, ended_by="policy", end_reason="session closed"
-        )
+    rows.change(table_rows.Session, event.session_id, closed_at=at, closed_seq=seq)
+    for row in list(rows.matching(table_rows.BlockedSymbol, active=True, scope=BlockScope.SESSION.value)):
+        rows.put_row(row, active=False, ended_at=at, ended_by="policy", end_reason="session closed")
 
 
 def _session_recovered(rows: Rows, seq: int, event: reconciliation.SessionRecovered) -> None:
-    row = rows.find(tables.SESSIONS, rows.session_id)
+    row = rows.find(table_rows.Session, rows.session_id)
     if row is not None:
-        rows.put_row(tables.SESSIONS, row, recoveries=(row.get("recoveries") or 0) + 1)
+        rows.put_row(row, recoveries=(row.recoveries or 0) + 1)
 
 
 def _equity_set(rows: Rows, seq: int, event: reconciliation.SessionEquitySet) -> None:
-    rows.change(tables.SESSIONS, rows.session_id, start_equity=str(event.equity), start_cash=str(event.cash))
+    rows.change(table_rows.Session, rows.session_id, start_equity=str(event.equity), start_cash=str(event.cash))
 
 
 def _account_observed(rows: Rows, seq: int, event: reconciliation.AccountObserved) -> None:
@@ -211,36 +213,37 @@ def _snapshot_observed(rows: Rows, seq: int, event: reconciliation.BrokerSnapsho
 
 def _statement(rows: Rows, seq: int, event: Event, account: Account) -> None:
     rows.add(
-        tables.ACCOUNT,
-        seq,
-        session_id=rows.session_id,
-        at=stored_time(event.at),
-        as_of=stored_time(account.as_of),
-        currency=account.currency,
-        cash=str(account.cash),
-        equity=str(account.equity),
-        buying_power=str(account.buying_power),
-        realized_pnl=str(account.realized_pnl),
-        unrealized_pnl=str(account.unrealized_pnl),
-        positions_value=str(account.positions_value),
-        fees=str(account.fees),
-        cursor=account.cursor,
+        table_rows.Account(
+            seq,
+            session_id=rows.session_id,
+            at=stored_time(event.at),
+            as_of=stored_time(account.as_of),
+            currency=account.currency,
+            cash=str(account.cash),
+            equity=str(account.equity),
+            buying_power=str(account.buying_power),
+            realized_pnl=str(account.realized_pnl),
+            unrealized_pnl=str(account.unrealized_pnl),
+            positions_value=str(account.positions_value),
+            fees=str(account.fees),
+            cursor=account.cursor,
+        )
     )
 
 
 def _boundary_timed(rows: Rows, seq: int, event: telemetry.BoundaryTimed) -> None:
     values = {name: getattr(event, name) for name in event.__struct_fields__ if name != "at"}
-    rows.add(tables.BOUNDARIES, seq, at=stored_time(event.at), **values)
+    rows.add(table_rows.Boundary(seq, at=stored_time(event.at), **values))
 
 
 def _health_sampled(rows: Rows, seq: int, event: telemetry.HealthSampled) -> None:
     values = msgspec.structs.asdict(event)
-    rows.add(tables.HEALTH_SAMPLES, seq, **{**values, "at": stored_time(event.at)})
+    rows.add(table_rows.HealthSample(seq, **{**values, "at": stored_time(event.at)}))
 
 
 def _process_started(rows: Rows, seq: int, event: telemetry.ProcessStarted) -> None:
     rows.put(
-        tables.PROCESSES,
+        table_rows.Process,
         event.process_id,
         host=event.host,
         user=event.user,
@@ -254,7 +257,7 @@ def _process_started(rows: Rows, seq: int, event: telemetry.ProcessStarted) -> N
 
 def _process_ended(rows: Rows, seq: int, event: telemetry.ProcessEnded) -> None:
     at = stored_time(event.at)
-    rows.put(tables.PROCESSES, event.process_id, ended_at=at, exit_code=event.exit_code, reason=event.reason)
+    rows.put(table_rows.Process, event.process_id, ended_at=at, exit_code=event.exit_code, reason=event.reason)
 
 
 PROJECT: Final[dict[type[Event], Callable[[Rows, int, Any], None]]] = {

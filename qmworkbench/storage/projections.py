@@ -23,7 +23,9 @@ from qmworkbench.storage import (
     projected_market,
     projected_orders,
     projected_overnight,
+    projected_positions,
     projected_session,
+    table_rows,
     tables,
 )
 from qmworkbench.storage.collector import collector_paused
@@ -41,7 +43,7 @@ def _fallback_imported(rows: Rows, seq: int, event: FallbackImported) -> None:
     """What a direct emergency recorded makes the rows it would have made; its closes are orders like any other."""
     original = imported(event)
     if isinstance(original, OrderIntended):
-        if rows.find(tables.ORDERS, original.request.cl_ord_id) is not None:
+        if rows.find(table_rows.Order, original.request.cl_ord_id) is not None:
             return
         owner = event.strategy_id or original.strategy_id
         original = msgspec.structs.replace(original, at=event.at, strategy_id=owner)
@@ -52,6 +54,7 @@ def _fallback_imported(rows: Rows, seq: int, event: FallbackImported) -> None:
 
 PROJECT: Final[Mapping[type[Event], Callable[[Rows, int, Any], None]]] = {
     **projected_orders.PROJECT,
+    **projected_positions.PROJECT,
     **projected_adopted.PROJECT,
     **projected_overnight.PROJECT,
     **projected_market.PROJECT,
@@ -211,7 +214,7 @@ class Projector:
 
     def _mark(self, stream: str, mark: Watermark) -> None:
         self._rows.put(
-            tables.WATERMARKS,
+            table_rows.Watermark,
             stream,
             seq=mark.seq,
             hash=mark.hash,
