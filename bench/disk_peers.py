@@ -40,6 +40,9 @@ class RawSink:
         os.write(self._file, b"".join([row[4] for row in taken["decisions"]]))
         os.fdatasync(self._file)
 
+    def rest(self) -> None:
+        """Nothing waits for a quiet moment."""
+
     def finish(self) -> None:
         """Nothing is left to do."""
 
@@ -59,6 +62,9 @@ class RawPostgresSink:
     def write(self, taken: dict[str, list[Row]]) -> None:
         rows = taken["decisions"]
         self.connection.execute(self._insert, ([row[0] for row in rows], [row[4] for row in rows]), prepare=True)
+
+    def rest(self) -> None:
+        """Nothing waits for a quiet moment."""
 
     def finish(self) -> None:
         """Nothing is left to do."""

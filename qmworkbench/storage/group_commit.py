@@ -26,6 +26,10 @@ class Sink(Protocol[C]):
         """Make the rows of every stream durable, all or none of them."""
         ...
 
+    def rest(self) -> None:
+        """Nobody has wanted anything for a while: the time for work that a commit should not wait for."""
+        ...
+
     def finish(self) -> None:
         """Leave the store tidy: everything is durable already."""
         ...
@@ -204,6 +208,8 @@ class GroupCommit(Generic[C]):
                 self._sleeping = False
                 if not rung and self._largest_queue():
                     return
+            if not rung:
+                self._sink.rest()
 
     def _tell(self, taken: dict[str, list[Row]]) -> None:
         """Note what is durable, and tell those who waited for it."""

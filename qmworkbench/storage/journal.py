@@ -12,7 +12,7 @@ from qmworkbench.storage.chained import ChainedJournal
 from qmworkbench.storage.group_commit import GroupCommit
 from qmworkbench.storage.journal_select import STREAMS, selected
 from qmworkbench.storage.refused import StorageRefused, StoreMissing
-from qmworkbench.storage.sqlite import connect_readonly, connect_writer, durable_settings
+from qmworkbench.storage.sqlite import connect_readonly, connect_writer, durable_settings, wal_of
 from qmworkbench.storage.sqlite_sink import REMEDY, SqliteSink
 from qmworkbench.storage.writer_lock import WriterLock
 
@@ -51,7 +51,8 @@ class SqliteJournal(ChainedJournal[sqlite3.Connection]):
         except BaseException:
             self._lock.release()
             raise
-        super().__init__(GroupCommit(SqliteSink(connection), str(self.path), heads, remedy=REMEDY), heads)
+        sink = SqliteSink(connection, wal_of(self.path))
+        super().__init__(GroupCommit(sink, str(self.path), heads, remedy=REMEDY), heads)
 
     @classmethod
     def open(cls, path: Path, *, book: str | None = None) -> Self:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissing
 
 BUSY_TIMEOUT_S = 5.0
+LOG_PAGES = 4000  # 16 MiB
 # A damaged schema can make SQLite say so in text that is no UTF-8.
 READ_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 RESTORE = (
@@ -58,7 +59,9 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone leaves the data in the drive
         # Without it, REPLACE deletes rows and fires no DELETE trigger.
         connection.execute("PRAGMA recursive_triggers=ON")
-        connection.execute("PRAGMA wal_autocheckpoint=1000")
+        # Far above the usual thousand: a commit that must carry the log over is one that everybody waits for. The
+        # writer does it sooner, when nobody waits (sqlite_sink.py).
+        connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         settings = durable_settings(connection)
     except READ_ERRORS as error:
         connection.close()

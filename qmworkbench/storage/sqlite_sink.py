@@ -4,20 +4,30 @@ import contextlib
 import sqlite3
 from functools import cache
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 from qmworkbench.storage.journal_select import Row
+from qmworkbench.storage.wal_room import WalRoom
 
 REMEDY: Final = "free disk space or repair the disk, then restart: recovery reconciles with the broker"
 _EXACT: Final = 64
 _LARGEST: Final = 1024
+_PAYLOAD: Final = 4  # where a row has it
+_BESIDE_BYTES: Final = 256  # what a row takes beside its payload: hashes, time, name
+RESTED_BYTES: Final = 2 * 1024 * 1024
 
 
 class SqliteSink:
-    """The one writing connection of a journal's file (group_commit.Sink)."""
+    """The one writing connection of a journal's file (group_commit.Sink).
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    `log` is its write-ahead log, kept ahead of the writer; None for a file that nobody waits for.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, log: Path | None = None) -> None:
         self.connection = connection
+        self._room = None if log is None else WalRoom(log)
+        self._written_bytes = 0
 
     def write(self, taken: dict[str, list[Row]]) -> None:
         """One transaction. A lone statement is one by itself and spares two waits for the interpreter."""
@@ -26,8 +36,21 @@ class SqliteSink:
             self.connection.execute("BEGIN IMMEDIATE")
         for stream, piece in statements:
             self.connection.execute(_insert(stream, len(piece)), list(chain.from_iterable(piece)))
+            self._written_bytes += sum(len(row[_PAYLOAD]) for row in piece) + len(piece) * _BESIDE_BYTES
         if len(statements) > 1:
             self.connection.execute("COMMIT")
+        if self._room is not None:
+            self._room.extend()
+
+    def rest(self) -> None:
+        """Take the log into the database before it is so long that a commit must: nobody waits for this one.
+
+        A reader in the way or a full disk is no failure: what was committed is durable where it is.
+        """
+        if self._written_bytes >= RESTED_BYTES:
+            self._written_bytes = 0
+            with contextlib.suppress(sqlite3.OperationalError):
+                self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def finish(self) -> None:
         """Leave one file behind. All is durable already: a reader in the way or a full disk is no failure."""
@@ -37,6 +60,8 @@ class SqliteSink:
 
     def close(self) -> None:
         """Give the file up."""
+        if self._room is not None:
+            self._room.close()
         self.connection.close()
 
 

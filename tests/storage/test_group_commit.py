@@ -24,6 +24,7 @@ class GatedSink:
         self.begun = threading.Semaphore(0)
         self.let = threading.Semaphore(0)
         self.fails = False
+        self.rested = threading.Semaphore(0)
 
     def write(self, taken: dict[str, list[Row]]) -> None:
         self.begun.release()
@@ -31,6 +32,9 @@ class GatedSink:
         if self.fails:
             raise OSError("no room")
         self.written.append([row[0] for stream in STREAMS for row in taken[stream]])
+
+    def rest(self) -> None:
+        self.rested.release()
 
     def finish(self) -> None: ...
 
@@ -143,3 +147,11 @@ def test_a_wish_is_written_without_anybody_waiting(sink: GatedSink, writer: Grou
     writer.put("telemetry", [row(1)])
     assert writer.ask(lambda connection: connection) == "the connection"
     assert sink.written == [[1], [1]]
+
+
+def test_the_store_tidies_up_while_nobody_waits(sink: GatedSink, writer: GroupCommit[Any]) -> None:
+    assert sink.rested.acquire(timeout=PATIENCE_S), "nothing is wanted"
+    writer.put("decisions", [row(1)])
+    sink.let.release()
+    assert writer.sync(1) == 1
+    assert sink.rested.acquire(timeout=PATIENCE_S), "and again, after what was wanted"

@@ -30,19 +30,23 @@ CREATE TABLE {s}.{t} (
   payload bytea NOT NULL, prev_hash text NOT NULL, hash text NOT NULL
 );
 CREATE FUNCTION {s}.{t}_follows() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
-DECLARE first bigint; last_seq bigint; last_hash text;
+DECLARE first bigint; last bigint; fresh_rows bigint; before text; chained boolean;
 BEGIN
-  SELECT min(seq) INTO first FROM fresh;
-  IF first IS NULL THEN RETURN NULL; END IF;
-  SELECT seq, hash INTO last_seq, last_hash FROM {s}.{t} WHERE seq < first ORDER BY seq DESC LIMIT 1;
-  IF first <> coalesce(last_seq, 0) + 1 OR EXISTS (
-    SELECT FROM (
-      SELECT seq, prev_hash, lag(seq) OVER (ORDER BY seq) AS seq_before, lag(hash) OVER (ORDER BY seq) AS hash_before
-      FROM fresh
-    ) AS chained
-    WHERE CASE WHEN seq_before IS NULL THEN prev_hash <> coalesce(last_hash, {genesis})
-               ELSE seq <> seq_before + 1 OR prev_hash <> hash_before END
-  ) THEN RAISE EXCEPTION '{t_name} grows only at its tail: the record does not follow the last one'; END IF;
+  SELECT min(seq), max(seq), count(*) INTO first, last, fresh_rows FROM fresh;
+  IF fresh_rows = 0 THEN RETURN NULL; END IF;
+  SELECT hash INTO before FROM {s}.{t} WHERE seq = first - 1;
+  IF before IS NULL AND first = 1 THEN before := {genesis}; END IF;
+  -- No sequence is there twice: as many records as numbers from first to last means that none is missing.
+  chained := before IS NOT NULL AND last - first + 1 = fresh_rows;
+  IF chained AND fresh_rows = 1 THEN
+    SELECT prev_hash = before INTO chained FROM fresh;
+  ELSIF chained THEN
+    SELECT bool_and(prev_hash = expected) INTO chained
+      FROM (SELECT prev_hash, lag(hash, 1, before) OVER (ORDER BY seq) AS expected FROM fresh) AS links;
+  END IF;
+  IF chained IS NOT TRUE THEN
+    RAISE EXCEPTION '{t_name} grows only at its tail: the record does not follow the last one';
+  END IF;
   RETURN NULL;
 END $$;
 CREATE TRIGGER follows AFTER INSERT ON {s}.{t} REFERENCING NEW TABLE AS fresh

@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from qmworkbench.domain import chain
-from qmworkbench.domain.chain import ChainBroken
+from qmworkbench.domain.chain import GENESIS, ChainBroken
 from qmworkbench.ports import JournalFailed
 from qmworkbench.service.servers.postgres import PostgresServer
 from qmworkbench.storage.postgres import schema
@@ -67,23 +67,49 @@ def test_the_database_refuses_to_change_a_record(dsn: str, book: str, journal: P
 
 
 @pytest.mark.parametrize(
-    ("seq", "before"), [(5, "right"), (4, "wrong"), (3, "right")], ids=["a gap", "another hash", "a number again"]
+    ("held", "rows"),
+    [
+        (3, [(5, "head", "h5")]),
+        (3, [(4, "other", "h4")]),
+        (3, [(3, "head", "h3")]),
+        (3, [(4, "head", "h4"), (6, "h4", "h6")]),
+        (3, [(4, "head", "h4"), (5, "other", "h5"), (6, "h5", "h6")]),
+        (3, [(5, "head", "h5"), (6, "h5", "h6")]),
+        (3, [(4, "other", "h4"), (5, "h4", "h5")]),
+        (0, [(1, "other", "h1")]),
+        (0, [(2, GENESIS, "h2")]),
+        (0, [(0, GENESIS, "h0"), (1, "h0", "h1")]),
+    ],
+    ids=[
+        "a gap",
+        "another hash",
+        "a number again",
+        "a gap among several",
+        "another hash among several",
+        "several after a gap",
+        "several after another hash",
+        "a first one that hangs on something",
+        "a first one that is the second",
+        "one before the first",
+    ],
 )
 def test_the_database_takes_only_what_follows(
-    dsn: str, book: str, journal: PostgresJournal, seq: int, before: str
+    dsn: str, book: str, journal: PostgresJournal, held: int, rows: list[tuple[int, str, str]]
 ) -> None:
-    journal.append(decisions(3))
-    journal.sync()
-    prev = journal.head[1] if before == "right" else "0" * 64
+    if held:
+        journal.append(decisions(held))
+        journal.sync()
+    found = [(seq, journal.head[1] if before == "head" else before, digest) for seq, before, digest in rows]
+    columns = [list(column) for column in zip(*found, strict=True)]
+    insert = sql.SQL(
+        "INSERT INTO {}.decisions SELECT seq, '', 'x.y', 1, '', before, digest "
+        "FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS rows (seq, before, digest)"
+    ).format(sql.Identifier(schema.name_of(book)))
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("SELECT set_config('qm.epoch', %s, false)", (str(journal.epoch),))
         with pytest.raises(psycopg.Error, match=r"grows only at its tail|duplicate key"):
-            connection.execute(
-                sql.SQL("INSERT INTO {}.decisions VALUES (%s, '', 'x.y', 1, '', %s, 'h')").format(
-                    sql.Identifier(schema.name_of(book))
-                ),
-                (seq, prev),
-            )
+            connection.execute(insert, columns)
+    assert journal.verify()["decisions"] == journal.head
 
 
 def test_the_writer_may_only_insert_and_read(dsn: str, book: str, journal: PostgresJournal) -> None:
