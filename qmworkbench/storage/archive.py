@@ -8,25 +8,26 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, Final
 
 import msgspec
+import polars as pl
 
-from qmworkbench.domain.chain import GENESIS, link
-from qmworkbench.domain.events.telemetry import ProcessStarted
+from qmworkbench.domain.chain import link
 from qmworkbench.storage import archive_content, archive_index, migrations, retention_rules
 from qmworkbench.storage.archive_content import Part
 from qmworkbench.storage.archive_index import ArchivedSession, ArchivedTable, Slice
 from qmworkbench.storage.archive_place import Place
-from qmworkbench.storage.frame_digest import content_digest, layout_digest
+from qmworkbench.storage.archive_spans import closed_sessions, records_between, telemetry_ranges
+from qmworkbench.storage.frame_digest import FORM, FrameDigest, digest_of
 from qmworkbench.storage.paths import SessionPaths
 from qmworkbench.storage.projections import catch_up_book
 from qmworkbench.storage.reading import BookReader
 from qmworkbench.storage.refused import StorageRefused, StoreMissing
 from qmworkbench.storage.writer_lock import WriterLock
 
-_TIMED: Final = "telemetry.boundary_timed"
-_STARTED: Final = "telemetry.process_started"
+_SCRATCH: Final = "archiving"  # a directory of the book's, for what an object store is given
 Progress = Callable[[int, int, str], None]
 """Hears of steps done, steps in all, and what is done next."""
 
@@ -59,7 +60,7 @@ def home_of(reader: BookReader, place: Place) -> Place:
 def waiting(reader: BookReader, place: Place) -> list[str]:
     """The closed sessions that are not in the archive, oldest first."""
     there = {one.session_id for one in archive_index.read(home_of(reader, place))}
-    return [line["session_id"] for line in _closed(reader) if line["session_id"] not in there]
+    return [line["session_id"] for line in closed_sessions(reader) if line["session_id"] not in there]
 
 
 def archive_book(
@@ -74,10 +75,11 @@ def archive_book(
     home = home_of(reader, place)
     lock = WriterLock(reader.paths.root / "archive")
     try:
+        rmtree(reader.paths.root / _SCRATCH, ignore_errors=True)  # of one that was killed
         known = archive_index.read(home)
         _demand_same_record(reader, home, known)
         there = {one.session_id for one in known}
-        closed = _closed(reader)
+        closed = closed_sessions(reader)
         todo = [line for line in closed if line["session_id"] not in there]
         if todo:
             _bring_up(reader, todo[-1]["closed_seq"])
@@ -93,17 +95,24 @@ def archive_book(
         progress(len(todo), len(todo), "")
         return made
     finally:
+        rmtree(reader.paths.root / _SCRATCH, ignore_errors=True)
         lock.release()
 
 
-def read_part(home: Place, session: ArchivedSession, table: ArchivedTable) -> Part:
-    """A table out of the archive, proved to hold what was put there. Raises StoreMissing, StorageRefused."""
-    frame = home.read(session.file(table.table))
-    if why := _differs(table, frame.height, content_digest(frame)):
-        raise StorageRefused(f"{home.at(session.file(table.table))} {why}: restore it from a copy of the archive")
+def proved(home: Place, session: ArchivedSession, table: ArchivedTable) -> None:
+    """Read a table of the archive whole. Raises StoreMissing, StorageRefused where it is not what was put there."""
+    for _ in _proving(home, session, table):
+        pass
+
+
+def open_part(home: Place, session: ArchivedSession, table: ArchivedTable) -> Part:
+    """A table of the archive, to be gone through; it raises StorageRefused at its end where it is not what was put
+    there, and StoreMissing at its beginning.
+    """
     metadata = home.metadata(session.file(table.table)) if table.place.endswith(".parquet") else {}
     ours = {key: value for key, value in metadata.items() if key.startswith("qmworkbench.")}
-    return Part(table=table.table, kind=table.kind, frame=frame, metadata=ours, place=table.place)
+    pieces = _proving(home, session, table)
+    return Part(table=table.table, kind=table.kind, pieces=pieces, metadata=ours, place=table.place)
 
 
 def check_session(home: Place, session: ArchivedSession, reader: BookReader | None = None) -> Checked:
@@ -113,13 +122,15 @@ def check_session(home: Place, session: ArchivedSession, reader: BookReader | No
     wrong, rows = [], 0
     for table in session.tables:
         try:
-            part = read_part(home, session, table)
+            if table.table in ("decisions", "telemetry"):
+                pieces = _proving(home, session, table)
+                wrong += _chain(pieces, getattr(session, table.table), table.table)
+            else:
+                proved(home, session, table)
         except StorageRefused as error:
             wrong.append(str(error))
             continue
-        rows += part.frame.height
-        if table.table in ("decisions", "telemetry"):
-            wrong += _chain(part, getattr(session, table.table), table.table)
+        rows += table.rows
     if reader is not None and reader.journal.hash_at(session.decisions.last) != session.decisions.head:
         wrong.append(f"the book's own record {session.decisions.last} has another hash than the archive's")
     return Checked(
@@ -142,7 +153,8 @@ def bring_back(
     made: list[Path] = []
     for done, table in enumerate(wanted):
         progress(done, len(wanted), table.table)
-        made += archive_content.put_back(session, read_part(home, archived, table))
+        proved(home, archived, table)  # before the first file of it is made
+        made += archive_content.put_back(session, open_part(home, archived, table))
     progress(len(wanted), len(wanted), "")
     return made
 
@@ -158,31 +170,10 @@ def gaps(sessions: Sequence[ArchivedSession]) -> list[str]:
     return wrong
 
 
-def telemetry_ranges(reader: BookReader, known: Sequence[ArchivedSession]) -> dict[str, tuple[int, int]]:
-    """First and last record of telemetry of each closed session: as archived, or as it would be archived now."""
-    there = {one.session_id: one.telemetry for one in known}
-    closed, found, first = _closed(reader), {}, 1
-    for line, following in zip(closed, [*closed[1:], None], strict=True):
-        held = there.get(line["session_id"])
-        next_held = there.get(following["session_id"]) if following is not None else None
-        if held is not None:
-            last = held.last
-        else:
-            last = next_held.first - 1 if next_held is not None else _telemetry_ends(reader, line, first)
-        found[line["session_id"]] = (held.first if held is not None else first, last)
-        first = last + 1
-    return found
-
-
 def _record_of(reader: BookReader) -> str:
     """What tells this book from another of its name: how its record begins. Replays decide alike, processes differ."""
     told = next(iter(reader.journal.records(0, upto_seq=1, stream="telemetry")), None)
     return archive_index.record_name(str(reader.journal.hash_at(1)), told.hash if told is not None else "")
-
-
-def _closed(reader: BookReader) -> list[dict[str, Any]]:
-    lines = reader.sessions()
-    return list(lines.filter(lines["closed_seq"].is_not_null()).iter_rows(named=True))
 
 
 def _demand_same_record(reader: BookReader, home: Place, known: Sequence[ArchivedSession]) -> None:
@@ -214,8 +205,8 @@ def _archived(
 ) -> ArchivedSession:
     position, session_id = closed.index(line), line["session_id"]
     begins = closed[position - 1]["closed_seq"] + 1 if position else 1
-    decisions = _slice(reader, "decisions", begins, line["closed_seq"])
-    telemetry = _slice(reader, "telemetry", *telemetry_ranges(reader, known)[session_id])
+    decisions = records_between(reader, "decisions", begins, line["closed_seq"])
+    telemetry = records_between(reader, "telemetry", *telemetry_ranges(reader, known)[session_id])
     made = ArchivedSession(
         environment=line["environment"],
         book=reader.journal.book,
@@ -235,7 +226,8 @@ def _archived(
                 f"{home} holds session {other.session_id} of the day of {session_id}: one day, one session"
             )
     parts = _parts(reader, session_id, decisions, telemetry)
-    return msgspec.structs.replace(made, tables=tuple(_put(home, made, part) for part in parts))
+    scratch = reader.paths.root / _SCRATCH
+    return msgspec.structs.replace(made, tables=tuple(_put(home, made, part, scratch) for part in parts))
 
 
 def _parts(reader: BookReader, session_id: str, decisions: Slice, telemetry: Slice) -> Iterator[Part]:
@@ -248,63 +240,51 @@ def _parts(reader: BookReader, session_id: str, decisions: Slice, telemetry: Sli
     yield from archive_content.beside(paths)
 
 
-def _put(home: Place, session: ArchivedSession, part: Part) -> ArchivedTable:
+def _put(home: Place, session: ArchivedSession, part: Part, scratch: Path) -> ArchivedTable:
     """Write a table and read it back. Raises StorageRefused where it is not the same."""
     file = session.file(part.table)
-    size = home.write(file, part.frame, part.metadata)
+    written, size = home.write_pieces(file, part.pieces, part.metadata, scratch=scratch)
     made = ArchivedTable(
         table=part.table,
         kind=part.kind,
-        rows=part.frame.height,
+        rows=written.rows,
         bytes=size,
-        content=content_digest(part.frame),
-        layout=layout_digest(part.frame),
+        content=written.content(),
+        layout=written.layout,
         place=part.place,
     )
-    again = home.read(file)
-    if why := _differs(made, again.height, content_digest(again)):
+    if why := _differs(made, digest_of(home.pieces(file))):
         raise StorageRefused(f"{home.at(file)} did not read back as it was written, it {why}: see to the disk")
     return made
 
 
-def _differs(expected: ArchivedTable, rows: int, content: str) -> str:
-    if rows != expected.rows:
-        return f"has {rows} rows, {expected.rows} were written"
-    return "" if content == expected.content else "was changed after it was written"
+def _proving(home: Place, session: ArchivedSession, table: ArchivedTable) -> Iterator[pl.DataFrame]:
+    """A table's pieces, and at their end the proof."""
+    digest: FrameDigest | None = None
+    for piece in home.pieces(session.file(table.table)):
+        digest = digest or FrameDigest(piece.schema)
+        digest.add(piece)
+        yield piece
+    if digest is None or (why := _differs(table, digest)):
+        raise StorageRefused(f"{home.at(session.file(table.table))} {why}: restore it from a copy of the archive")
 
 
-def _slice(reader: BookReader, stream: str, first: int, last: int) -> Slice:
-    """Which records, and the hashes they stand between."""
-    found = list(reader.journal.records(last - 1, upto_seq=last, stream=stream)) if last >= first else []
-    begins = list(reader.journal.records(first - 1, upto_seq=first, stream=stream)) if found else []
-    if not found or not begins:
-        before = list(reader.journal.records(first - 2, upto_seq=first - 1, stream=stream)) if first > 1 else []
-        head = before[0].hash if before else GENESIS
-        return Slice(first=first, last=first - 1, before=head, head=head)
-    return Slice(first=first, last=last, before=begins[0].prev_hash, head=found[0].hash)
+def _differs(expected: ArchivedTable, found: FrameDigest) -> str:
+    if not expected.content.startswith(FORM):
+        return "was archived by an earlier version, which hashed in another way: archive again, to another place"
+    if found.rows != expected.rows:
+        return f"has {found.rows} rows, {expected.rows} were written"
+    return "" if found.content() == expected.content else "was changed after it was written"
 
 
-def _telemetry_ends(reader: BookReader, line: dict[str, Any], first: int) -> int:
-    """Telemetry knows no session: the next one's begins with its first timed boundary, or the process that timed it."""
-    sessions = reader.sessions()
-    later = sessions.filter(sessions["opened_seq"] > line["opened_seq"])
-    if later.height:
-        opened_at, started = later["opened_at"][0], 0
-        for seq, event in reader.journal.events((_STARTED, _TIMED), after_seq=first - 1, stream="telemetry"):
-            if isinstance(event, ProcessStarted):
-                started = seq
-            elif event.at > opened_at:
-                return (started or seq) - 1
-            else:
-                started = 0
-    return reader.head("telemetry")[0]
-
-
-def _chain(part: Part, expected: Slice, stream: str) -> list[str]:
-    """Walk archived records from the hash they follow to the one they end at."""
-    head = expected.before
-    for seq, payload, stored in part.frame.select("seq", "payload", "hash").iter_rows():
-        head = link(head, seq, payload.encode())
-        if head != stored:
-            return [f"record {seq} of {stream} does not follow from the one before it"]
+def _chain(pieces: Iterator[pl.DataFrame], expected: Slice, stream: str) -> list[str]:
+    """Walk archived records from the hash they follow to the one they end at, all of them: their own proof follows."""
+    head, wrong = expected.before, ""
+    for piece in pieces:
+        for seq, payload, stored in piece.select("seq", "payload", "hash").iter_rows():
+            head = link(head, seq, payload.encode())
+            if head != stored and not wrong:
+                wrong = f"record {seq} of {stream} does not follow from the one before it"
+    if wrong:
+        return [wrong]
     return [] if head == expected.head else [f"{stream} end at another record than {expected.last}"]

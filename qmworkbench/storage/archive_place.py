@@ -6,14 +6,17 @@ No credential is ever part of an address: polars takes them from the environment
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import polars as pl
 
-from qmworkbench.storage.atomic import write_whole
+from qmworkbench.storage import table_pieces
+from qmworkbench.storage.atomic import appearing, write_whole
+from qmworkbench.storage.frame_digest import FrameDigest
 from qmworkbench.storage.refused import StorageRefused, StoreMissing
 
 WRITABLE: Final = ("s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss")
@@ -21,7 +24,6 @@ READABLE: Final = (*WRITABLE, "http", "https")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _SECRET_NAMES: Final = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL", re.IGNORECASE)
 _SHORTEST_SECRET: Final = 8
-_LEVEL: Final = 9
 _WHERE_FROM: Final = "credentials come from the environment alone (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY …)"
 _FAULTS: Final = (OSError, pl.exceptions.PolarsError)
 
@@ -74,32 +76,66 @@ class Place:
         """Put a table, whole or not at all; returns its size in bytes. Raises StorageRefused."""
         content = io.BytesIO()
         told = dict(metadata or {}) or None
-        frame.write_parquet(content, compression="zstd", compression_level=_LEVEL, metadata=told)
-        try:
+        frame.write_parquet(content, compression="zstd", compression_level=table_pieces.LEVEL, metadata=told)
+        with self._writing(name):
             if self.directory is not None:
                 path = self.directory / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(path, content.getvalue())
             else:
-                frame.write_parquet(self.at(name), compression="zstd", compression_level=_LEVEL, metadata=told)
-        except _FAULTS as error:
-            raise StorageRefused(
-                f"{self.at(name)} cannot be written ({said(error)}): make room, or see to the right to write"
-                + ("" if self.directory is not None else f"; {_WHERE_FROM}")
-            ) from error
+                self._send(name, frame.lazy(), told)
         return content.getbuffer().nbytes
+
+    def write_pieces(
+        self, name: str, pieces: table_pieces.Pieces, metadata: Mapping[str, str], *, scratch: Path
+    ) -> tuple[FrameDigest, int]:
+        """Put a table that is given piece by piece, whole or not at all; returns its digest and its size in bytes.
+
+        What goes to an object store is gathered in the directory `scratch` first. Raises StorageRefused.
+        """
+        target = self.directory / name if self.directory is not None else scratch / name
+        with self._writing(name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with appearing(target) as temporary:
+                digest = table_pieces.write(temporary, pieces, metadata)
+            size = target.stat().st_size
+            if self.directory is None:
+                self._send(name, pl.scan_parquet(target, glob=False, hive_partitioning=False), dict(metadata) or None)
+                target.unlink()
+        return digest, size
+
+    def _send(self, name: str, table: pl.LazyFrame, metadata: dict[str, str] | None) -> None:
+        """To the object store, in parts where it is large."""
+        table.sink_parquet(
+            self.at(name),
+            compression="zstd",
+            compression_level=table_pieces.LEVEL,
+            row_group_size=table_pieces.ROWS,
+            maintain_order=True,
+            metadata=metadata,
+            engine="streaming",
+        )
 
     def read(self, name: str) -> pl.DataFrame:
         """A whole table. Raises StoreMissing where there is none, StorageRefused where it cannot be read."""
-        found: pl.DataFrame = self._tried(
-            name, lambda: pl.read_parquet(self.at(name), glob=False, hive_partitioning=False)
-        )
-        return found
+        with self._reading(name):
+            return pl.read_parquet(self.at(name), glob=False, hive_partitioning=False)
+
+    def pieces(self, name: str) -> Iterator[pl.DataFrame]:
+        """A table piece by piece, for one that may be longer than memory. Raises StoreMissing, StorageRefused."""
+        with self._reading(name):
+            yield from table_pieces.read(self.at(name))
+
+    def columns(self, name: str) -> list[str]:
+        """A table's columns. Raises StoreMissing, StorageRefused."""
+        with self._reading(name):
+            schema = pl.scan_parquet(self.at(name), glob=False, hive_partitioning=False).collect_schema()
+        return schema.names()
 
     def metadata(self, name: str) -> dict[str, str]:
         """What was put beside a table's columns. Raises StoreMissing, StorageRefused."""
-        found: dict[str, str] = self._tried(name, lambda: pl.read_parquet_metadata(self.at(name)))
-        return found
+        with self._reading(name):
+            return pl.read_parquet_metadata(self.at(name))
 
     def matching(self, pattern: str) -> pl.DataFrame:
         """Every table that fits, as one; `*` stands for a directory's name. Raises StoreMissing, StorageRefused."""
@@ -108,21 +144,30 @@ class Place:
             where = sorted(self.directory.glob(pattern))
             if not where:
                 raise StoreMissing(f"there is no {self.at(pattern)}: check the place of the archive")
-        found: pl.DataFrame = self._tried(
-            pattern,
-            lambda: pl.scan_parquet(
+        with self._reading(pattern):
+            lazy = pl.scan_parquet(
                 where,
                 glob=isinstance(where, str),
                 hive_partitioning=False,
                 missing_columns="insert",
                 extra_columns="ignore",
-            ).collect(engine="in-memory"),
-        )
-        return found
+            )
+            return lazy.collect(engine="in-memory")
 
-    def _tried(self, name: str, read: Any) -> Any:
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
         try:
-            return read()
+            yield
+        except _FAULTS as error:
+            raise StorageRefused(
+                f"{self.at(name)} cannot be written ({said(error)}): make room, or see to the right to write"
+                + ("" if self.directory is not None else f"; {_WHERE_FROM}")
+            ) from error
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except FileNotFoundError:
             raise StoreMissing(f"there is no {self.at(name)}: check the place of the archive") from None
         except _FAULTS as error:

@@ -32,14 +32,31 @@ def write(directory: Path, name: str, frame: pl.DataFrame) -> Path:
 
 def read(directory: Path, name: str) -> pl.DataFrame:
     """A kept frame. Raises StoreMissing naming those there are, StoreDamaged when its content has changed."""
+    path = _found(directory, name)
+    content = path.read_bytes()
+    _demand_whole(path, hashlib.sha256(content).hexdigest())
+    return pl.read_ipc(io.BytesIO(content))
+
+
+def scan(directory: Path, name: str) -> pl.LazyFrame:
+    """A kept frame to be read piece by piece; its content is verified first. Raises as `read` does."""
+    path = _found(directory, name)
+    with path.open("rb") as file:
+        _demand_whole(path, hashlib.file_digest(file, "sha256").hexdigest())
+    return pl.scan_ipc(path, glob=False, hive_partitioning=False)
+
+
+def _found(directory: Path, name: str) -> Path:
     path = _kept(directory, name)
     if path is None:
         there = sorted({found.name.split(".")[0] for found in directory.glob("*.*.arrow")})
         raise StoreMissing(f"{directory} keeps no frame {name!r}; it keeps {', '.join(there) or 'none'}")
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest()[:16] != path.name.split(".")[1]:
+    return path
+
+
+def _demand_whole(path: Path, digest: str) -> None:
+    if digest[:16] != path.name.split(".")[1]:
         raise StoreDamaged(f"{path} was changed after it was written: restore it from a copy")
-    return pl.read_ipc(io.BytesIO(content))
 
 
 def _kept(directory: Path, name: str) -> Path | None:

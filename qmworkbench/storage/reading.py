@@ -156,17 +156,28 @@ class BookReader:
         lag: see `watermark`. Raises ValueError for a table there is not, StoreMissing before anything was projected,
         StoreNewer for tables of a newer version.
         """
-        columns = self._tables.columns(name) if name != migrations.VERSION_TABLE else []
-        if not columns:
-            raise ValueError(f"no table {name!r}; there are {', '.join(self.tables())}")
-        migrations.demand_known(self._tables.revision(), f"the tables of {self.paths.root}")
-        where, values = self._of_session(name, session)
-        if records is not None:
-            where, values = " WHERE seq BETWEEN ? AND ?", records
-        keys = sorted((place, column) for column, _type, place in columns if place)
-        order = ", ".join(f'"{column}"' for _place, column in keys)
-        rows = self._tables.select(f'SELECT * FROM "{name}"{where} ORDER BY {order}', values)[1]
-        return _frame(rows, [(column, kind) for column, kind, _place in columns], exact=exact)
+        query, values, columns = self._query(name, session, records)
+        return _frame(self._tables.select(query, values)[1], columns, exact=exact)
+
+    def table_pieces(
+        self,
+        name: str,
+        session: str | None = None,
+        *,
+        records: tuple[int, int] | None = None,
+        exact: bool = False,
+        rows: int,
+    ) -> Iterator[pl.DataFrame]:
+        """What `table` gives, at most so many rows at a time, for a table longer than memory; an empty frame where it
+        has none. Raises as `table` does, StorageRefused where it cannot be read to its end.
+        """
+        query, values, columns = self._query(name, session, records)
+        empty = True
+        for found in self._tables.batches(query, values, rows):
+            empty = False
+            yield _frame(found, columns, exact=exact)
+        if empty:
+            yield _frame([], columns, exact=exact)
 
     def together(self) -> AbstractContextManager[None]:
         """What is read of the tables within is read over one connection: for whoever reads many of them.
@@ -235,6 +246,22 @@ class BookReader:
         self.close()
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _query(
+        self, name: str, session: str | None, records: tuple[int, int] | None
+    ) -> tuple[str, tuple[Any, ...], list[tuple[str, str]]]:
+        """How a table is asked for, in key order, and its columns with their types."""
+        columns = self._tables.columns(name) if name != migrations.VERSION_TABLE else []
+        if not columns:
+            raise ValueError(f"no table {name!r}; there are {', '.join(self.tables())}")
+        migrations.demand_known(self._tables.revision(), f"the tables of {self.paths.root}")
+        where, values = self._of_session(name, session)
+        if records is not None:
+            where, values = " WHERE seq BETWEEN ? AND ?", records
+        keys = sorted((place, column) for column, _type, place in columns if place)
+        order = ", ".join(f'"{column}"' for _place, column in keys)
+        types = [(column, kind) for column, kind, _place in columns]
+        return f'SELECT * FROM "{name}"{where} ORDER BY {order}', values, types
 
     def _session_lines(self) -> list[SessionLine]:
         """Looked up once for as long as nothing is added: they are asked for with every table of a session."""

@@ -15,12 +15,13 @@ from typing import Final
 import msgspec
 
 from qmworkbench.storage import archive_content, archive_index, retention_rows
-from qmworkbench.storage.archive import home_of, read_part, silent, telemetry_ranges
+from qmworkbench.storage.archive import home_of, proved, silent
 from qmworkbench.storage.archive_content import Part
-from qmworkbench.storage.archive_index import ArchivedSession
+from qmworkbench.storage.archive_index import ArchivedSession, ArchivedTable
 from qmworkbench.storage.archive_place import Place
+from qmworkbench.storage.archive_spans import telemetry_ranges
 from qmworkbench.storage.atomic import sync_directory
-from qmworkbench.storage.frame_digest import content_digest
+from qmworkbench.storage.frame_digest import digest_of
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.projection_home import home_of as tables_home
 from qmworkbench.storage.reading import BookReader
@@ -30,7 +31,6 @@ from qmworkbench.storage.retention_rules import (
     DEFAULT_DAYS,
     KINDS,
     RULES,
-    TELEMETRY_TABLES,
     Retention,
     bulk_files,
 )
@@ -195,12 +195,12 @@ def _not_proved(
         return f"it is not archived at {home}"
     held = session.of_kind(entry.kind)
     try:
-        archived = {name: read_part(home, session, table) for name, table in held.items()}
+        for table in held.values():
+            proved(home, session, table)
         if begun:
             return ""
         for part in _live(reader, session, entry.kind):
-            wrong = _missing(part, archived.get(part.table))
-            if wrong:
+            if wrong := _missing(home, session, part, held.get(part.table)):
                 return wrong
     except StorageRefused as error:
         return str(error)
@@ -215,27 +215,24 @@ def _live(reader: BookReader, session: ArchivedSession, kind: str) -> Iterator[P
         return
     with reader.together():
         for table in names:
-            if table in TELEMETRY_TABLES:
-                frame = reader.table(table, records=(session.telemetry.first, session.telemetry.last), exact=True)
-            else:
-                frame = reader.table(table, session.session_id, exact=True)
-            yield Part(table=table, kind=kind, frame=frame)
+            pieces = archive_content.rows(reader, table, session.session_id, session.telemetry)
+            yield Part(table=table, kind=kind, pieces=pieces)
 
 
-def _missing(live: Part, archived: Part | None) -> str:
-    """What the archive lacks of a table, "" where it holds it all."""
-    if live.frame.is_empty():
+def _missing(home: Place, session: ArchivedSession, live: Part, archived: ArchivedTable | None) -> str:
+    """What the archive, which was proved, lacks of a table; "" where it holds it all."""
+    names = home.columns(session.file(archived.table)) if archived is not None and not live.place else []
+    # A later version's tables may have more columns: those come from the journal, which stays.
+    found = digest_of(
+        piece.select(names) if set(names) <= set(piece.columns) and names else piece for piece in live.pieces
+    )
+    if not found.rows:
         return ""
     if archived is None:
         return f"{live.place or live.table} came after the session was archived"
     if not archive_content.same_place(live.place, archived.place):
         return f"{live.place} was archived as {archived.place}"
-    names = archived.frame.columns
-    # A later version's tables may have more columns: those come from the journal, which stays.
-    frame = live.frame.select(names) if not live.place and set(names) <= set(live.frame.columns) else live.frame
-    if content_digest(frame) != content_digest(archived.frame):
-        return f"{live.place or live.table} is not what was archived"
-    return ""
+    return "" if found.content() == archived.content else f"{live.place or live.table} is not what was archived"
 
 
 def _remove(paths: BookPaths, entry: Expired) -> None:

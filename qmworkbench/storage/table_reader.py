@@ -47,6 +47,10 @@ class TableReader(Protocol):
         """Column names and rows. Raises NotASelect for what the database does not understand."""
         ...
 
+    def batches(self, query: str, values: Sequence[Any], rows: int) -> Iterator[Rows]:
+        """What `select` gives, at most so many rows at a time; nothing of it is kept."""
+        ...
+
     def connection(self) -> Any:
         """A connection (DB-API) that can only read, the caller's to close."""
         ...
@@ -120,6 +124,15 @@ class SqliteTables(_Connected):
             except READ_ERRORS as error:
                 raise refusal(self._path, error) from error
 
+    def batches(self, query: str, values: Sequence[Any], rows: int) -> Iterator[Rows]:
+        with self._asked() as connection, closing(connection.cursor()) as cursor:
+            try:
+                cursor.execute(query, tuple(values))
+                while found := cursor.fetchmany(rows):
+                    yield found
+            except READ_ERRORS as error:
+                raise refusal(self._path, error) from error
+
     def connection(self) -> sqlite3.Connection:
         if not self._path.exists():
             raise StoreMissing(f"{self._path} has not been made yet: {_MADE_BY}")
@@ -182,6 +195,19 @@ class PostgresTables(_Connected):
             except psycopg.Error as error:
                 raise NotASelect(" ".join(str(error).split())) from error
 
+    def batches(self, query: str, values: Sequence[Any], rows: int) -> Iterator[Rows]:
+        import psycopg
+
+        with self._asked() as connection:
+            try:
+                # A cursor of the server's own: any other holds the whole answer here.
+                with connection.transaction(), connection.cursor(name="batches") as cursor:
+                    cursor.execute(_marked(query), tuple(values))
+                    while found := cursor.fetchmany(rows):
+                        yield found
+            except psycopg.Error as error:
+                raise self._unreadable(error) from error
+
     def connection(self) -> Any:
         from qmworkbench.storage.postgres.connection import connected, shown
 
@@ -198,7 +224,11 @@ class PostgresTables(_Connected):
         try:
             return self.select(query, values)[1]
         except NotASelect as error:
-            raise StorageRefused(f"schema {self._schema} cannot be read ({error}): see that the server runs") from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> StorageRefused:
+        said = " ".join(str(error).split())
+        return StorageRefused(f"schema {self._schema} cannot be read ({said}): see that the server runs")
 
 
 def _marked(query: str) -> str:

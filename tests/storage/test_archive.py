@@ -9,11 +9,12 @@ from pathlib import Path
 
 import msgspec
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from qmworkbench.domain import chain
-from qmworkbench.storage import archive_index, tables
-from qmworkbench.storage.archive import archive_book, check_session, gaps, home_of, waiting
+from qmworkbench.storage import archive_content, archive_index, table_pieces, tables
+from qmworkbench.storage.archive import archive_book, bring_back, check_session, gaps, home_of, waiting
 from qmworkbench.storage.archive_place import Place
 from qmworkbench.storage.archive_reader import open_archive
 from qmworkbench.storage.frame_digest import content_digest, layout_digest
@@ -176,6 +177,53 @@ def test_a_book_that_went_back_and_on_is_told_from_the_one_that_was_archived(roo
         pytest.raises(StorageRefused, match=f"holds session {FIRST} with another record 516 than this book"),
     ):
         archive_book(reader, Place(root / "archive"))
+
+
+def test_tables_longer_than_a_piece_are_archived_as_they_would_be_at_once(
+    reader: BookReader, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every kind of table in several pieces: records, rows, Parquet, frames, quotes, logs, files byte for byte."""
+    monkeypatch.setattr(table_pieces, "ROWS", 13)
+    monkeypatch.setattr(archive_content, "_BLOB_BYTES", 5)
+    whole = archive_index.read(home_of(reader, Place(root / "archive")))
+    place = Place(tmp_path / "in-pieces")
+    archive_book(reader, place, at=ARCHIVED_AT)
+    home = home_of(reader, place)
+    cut = archive_index.read(home)
+    assert [check_session(home, one, reader).wrong for one in cut] == [(), (), ()]
+    groups = {one.table: _row_groups(home, cut[0], one.table) for one in cut[0].tables}
+    assert all(groups[name] > 1 for name in ("decisions", "orders", "bars", "radar", "quotes", "files")), groups
+    for ours, theirs in zip(cut, whole, strict=True):
+        in_pieces = {one.table: (one.rows, one.layout, one.content) for one in ours.tables}
+        at_once = {one.table: (one.rows, one.layout, one.content) for one in theirs.tables}
+        for blobs in ("files", "bars_files"):  # cut in other places: the bytes are the same
+            in_pieces.pop(blobs, None), at_once.pop(blobs, None)
+        assert in_pieces == at_once
+    session = reader.paths.session(FIRST)
+    before = archived.files_of(session.root)
+    shutil.rmtree(session.root)
+    bring_back(session, home, cut[0])
+    after = archived.files_of(session.root)
+    plain = [name for name in before if name.endswith((".json", ".jsonl", ".bin"))]
+    assert len(plain) == 3
+    assert {name: after.get(name) for name in plain} == {name: before[name] for name in plain}
+    assert reader.bars(FIRST).height == next(one.rows for one in cut[0].tables if one.table == "bars")
+
+
+def _row_groups(home: Place, one: archive_index.ArchivedSession, table: str) -> int:
+    found: int = pq.ParquetFile(home.at(one.file(table))).num_row_groups
+    return found
+
+
+def test_an_archive_hashed_in_another_way_is_not_called_changed(reader: BookReader, root: Path) -> None:
+    home = home_of(reader, Place(root / "archive"))
+    one = archive_index.read(home)[0]
+    earlier = [
+        msgspec.structs.replace(table, content="0" * 64) if table.table == "trades" else table for table in one.tables
+    ]
+    found = check_session(home, msgspec.structs.replace(one, tables=tuple(earlier)), reader)
+    assert len(found.wrong) == 1
+    assert "trades.parquet was archived by an earlier version, which hashed in another way" in found.wrong[0]
 
 
 def test_columns_that_came_later_are_null_in_older_sessions(reader: BookReader, root: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from qmworkbench.storage import archive_index, tables
+from qmworkbench.storage import archive_index, table_pieces, tables
 from qmworkbench.storage.archive import archive_book, bring_back, check_session, home_of
 from qmworkbench.storage.archive_place import Place
 from qmworkbench.storage.barstore import BarStore
@@ -294,7 +294,10 @@ def _nothing_is_lost(root: Path, start: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_rows_age_out_of_either_database_and_a_rebuild_brings_them_back(tmp_path: Path, kind: str) -> None:
+def test_rows_age_out_of_either_database_and_a_rebuild_brings_them_back(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_pieces, "ROWS", 100)  # so that tables are read in more than one piece
     store = SQLITE if kind == "sqlite" else Store(kind="postgres", address=servers.postgres().dsn())
     paths = archived.made(tmp_path / "book", store)
     assert store_of(paths).kind == kind
