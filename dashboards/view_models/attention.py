@@ -1,5 +1,6 @@
 """What asks for a person: alerts, required decisions, an emergency, the end of a session (§11, §15, §17, §20)."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -17,6 +18,9 @@ EMERGENCY_REASONS: Final = (
     "Repeated broker failures",
     "Risk controls appear compromised",
 )
+# Of alerts; where more than these are P0, so many of them.
+ALERTS_SHOWN: Final = 6
+GRAVEST_SHOWN: Final = 12
 PRIORITY_TONES: Final = {"P0": "bad", "P1": "bad", "P2": "warn", "P3": "info"}
 _STEPS: Final = {
     "entries_canceled": ("entries cancelled", "warn"),
@@ -33,10 +37,16 @@ Row = dict[str, Any]
 
 
 def alerts(reading: Reading) -> Row:
-    """Open alerts, P0 first, each with what to do about it."""
+    """Open alerts, P0 first, each with what to do about it; of very many the gravest, and how many there are of each
+    priority: the commands must not be pushed off the screen when they are needed most."""
     given = rows(reading.snapshot or {}, "alerts")
     ordered = sorted(given, key=lambda alert: (str(alert.get("priority") or "P9"), str(alert.get("alert_id"))))
+    gravest = sum(alert.get("priority") == "P0" for alert in ordered)
+    shown = ordered[: max(ALERTS_SHOWN, min(gravest, GRAVEST_SHOWN))]
+    rest = ordered[len(shown) :]
     return {
+        "note": f"{len(ordered)} open" + (f": {_by_priority(ordered)}" if rest else "") if ordered else "",
+        "more": f"{len(rest)} more: {_by_priority(rest)}. `qm status` lists every one." if rest else "",
         "items": [
             {
                 "key": str(alert.get("alert_id")),
@@ -46,24 +56,32 @@ def alerts(reading: Reading) -> Row:
                 "text": str(alert.get("text") or ""),
                 "remedy": str(alert.get("remedy") or ""),
             }
-            for alert in ordered
+            for alert in shown
         ],
         "empty": "No open alerts.",
     }
 
 
+def _by_priority(alerts: Sequence[Mapping[str, Any]]) -> str:
+    """How many there are of each priority, the gravest first: 3 P0, 37 P1."""
+    counted = Counter(str(alert.get("priority") or "?") for alert in alerts)
+    return ", ".join(f"{count} {priority}" for priority, count in sorted(counted.items()))
+
+
 def decisions(reading: Reading, zone: ZoneInfo) -> list[Row]:
     """Questions that only a person may answer, with their options as buttons."""
     found = []
-    for each in rows(reading.snapshot or {}, "decisions"):
+    snapshot = reading.snapshot or {}
+    now = snapshot.get("at")
+    for each in rows(snapshot, "decisions"):
         options = [str(option) for option in each.get("options") or ()]
         escalated = each.get("escalated_at")
         found.append(
             {
                 "decision_id": str(each.get("decision_id") or ""),
                 "question": str(each.get("question") or ""),
-                "since": formats.clock(each.get("since"), zone),
-                "escalated": f"escalated {formats.clock(escalated, zone)}" if escalated else "",
+                "since": formats.dated(each.get("since"), now, zone),
+                "escalated": f"escalated {formats.dated(escalated, now, zone)}" if escalated else "",
                 "options": [
                     {
                         "value": value,
@@ -119,10 +137,10 @@ def _progress(snapshot: Mapping[str, Any], zone: ZoneInfo) -> Row | None:
     lines = [_line(line) for line in rows(begun, "lines")]
     symbols = [line for line in lines if line["symbol"]]
     flat = sum(line["step"] == "flat" for line in symbols)
-    done = begun.get("completed_at")
+    done, now = begun.get("completed_at"), snapshot.get("at")
     state = str(section(snapshot, "trading_state").get("shown") or "")
     if done:
-        headline = f"Flat at the broker since {formats.clock(done, zone)}"
+        headline = f"Flat at the broker since {formats.dated(done, now, zone)}"
         detail = f"The book remains {state}. Do not resume before reconciliation is complete (§15)." if state else ""
     elif symbols:
         headline, detail = (
@@ -131,7 +149,7 @@ def _progress(snapshot: Mapping[str, Any], zone: ZoneInfo) -> Row | None:
         )
     else:
         headline, detail = "Liquidating: reading the broker's positions", "Entries are stopped."
-    by, since = begun.get("by") or "unknown", formats.clock(begun.get("started_at"), zone)
+    by, since = begun.get("by") or "unknown", formats.dated(begun.get("started_at"), now, zone)
     return {
         "done": bool(done),
         "headline": headline,

@@ -126,7 +126,7 @@ def _reconciled(reading: Reading, zone: ZoneInfo) -> Row:
     result, at = str(last.get("result") or ""), last.get("completed_at")
     if not at:
         return {"ok": False, "text": "not compared with the broker yet"}
-    told = f"{result} at {formats.clock(at, zone)}"
+    told = f"{result} at {formats.dated(at, snapshot.get('at'), zone)}"
     if result not in _PASSED or rows(last, "unresolved"):
         return {"ok": False, "text": told}
     gap = formats.seconds_between(halt.get("since"), at)

@@ -4,7 +4,7 @@ Every function takes what the Core API sends (decimals and times as JSON strings
 reads "–", one that cannot be read "?", so that a broken field is seen instead of emptying the page.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ UNREADABLE: Final = "?"
 MINUS: Final = "−"
 # No amount here has more digits; one that does would be written out over the whole page.
 _DIGITS_MAX: Final = 18
+_WEEK: Final = timedelta(days=7)
 
 _SPELLED: Final = {
     "api": "API",
@@ -153,6 +154,23 @@ def clock(value: Any, zone: ZoneInfo, *, seconds: bool = True) -> str:
     if at is None:
         return _or_marker(value)
     return at.astimezone(zone).strftime("%H:%M:%S" if seconds else "%H:%M")
+
+
+def dated(value: Any, now: Any, zone: ZoneInfo, *, seconds: bool = True) -> str:
+    """A time of day, with its day where that is not `now`'s: 15:58:02, Thu 15:58:02, 1 Mar 15:58:02.
+
+    A halt, a position or a question can be of an earlier session: its bare time of day would be taken for today's.
+    """
+    told, at, today = clock(value, zone, seconds=seconds), moment(value), moment(now)
+    if at is None or today is None:
+        return told
+    day, last = at.astimezone(zone).date(), today.astimezone(zone).date()
+    if day == last:
+        return told
+    if timedelta(0) < last - day < _WEEK:
+        return f"{day:%a} {told}"
+    year = f" {day.year}" if day.year != last.year else ""
+    return f"{day.day} {day:%b}{year} {told}"
 
 
 def day_of(value: Any, zone: ZoneInfo) -> str:

@@ -95,12 +95,13 @@ def risk(reading: Reading, verdict: Verdict) -> Table:
         )
         if section(given, name)
     ]
-    shown += [_violation(n, each) for n, each in enumerate(rows(given, "violations")[:VIOLATIONS_SHOWN])]
+    violated = rows(given, "violations")
+    shown += [_violation(n, each) for n, each in enumerate(violated[:VIOLATIONS_SHOWN])]
     digest = str(given.get("limits_hash") or "")
     note = f"limits {digest[:8]}" if digest else ""
-    return table(
-        "Risk limits", _RISK, shown, empty="No limits yet: they come with the session.", mark=verdict.mark, note=note
-    )
+    more = max(0, len(violated) - VIOLATIONS_SHOWN)
+    empty = "No limits yet: they come with the session."
+    return table("Risk limits", _RISK, shown, empty=empty, mark=verdict.mark, note=note, more=more)
 
 
 def _violation(n: int, each: Mapping[str, Any]) -> Row:
@@ -181,7 +182,7 @@ def runs(reading: Reading, zone: ZoneInfo, verdict: Verdict) -> Table:
             formats.clock(each.get("last_boundary_at"), zone, seconds=False),
         ]
         shown.append(row(str(each.get("run_id") or name), cells, actions=_run_actions(each, name, book)))
-        shown[-1]["below"] = _of_note(each, zone)
+        shown[-1]["below"] = _of_note(each, snapshot.get("at"), zone)
     return table("Strategies", _RUNS, shown, empty="No strategy runs.", mark=verdict.mark)
 
 
@@ -194,11 +195,11 @@ def _run_actions(run: Mapping[str, Any], name: str, book: Mapping[str, Any]) -> 
     return [] if severity(book.get("state")) > 0 else [action("restart", "Restart", name)]
 
 
-def _of_note(run: Mapping[str, Any], zone: ZoneInfo) -> str:
+def _of_note(run: Mapping[str, Any], now: Any, zone: ZoneInfo) -> str:
     """What a person should know of an instance before touching it; "" where all is as it should be."""
     found = []
     if run.get("why") and run.get("since") and not run.get("ended"):
-        found.append(f"stopped by {run.get('by')} at {formats.clock(run.get('since'), zone)}: {run['why']}")
+        found.append(f"stopped by {run.get('by')} at {formats.dated(run['since'], now, zone)}: {run['why']}")
     doubtful = run.get("in_doubt")
     if isinstance(doubtful, list | tuple) and doubtful:
         found.append(f"{formats.plural(len(doubtful), 'order')} in doubt")
@@ -232,7 +233,8 @@ def phases(reading: Reading, zone: ZoneInfo) -> Table:
 
 def reconciliation(reading: Reading, zone: ZoneInfo) -> Table:
     """The last comparison with the broker; only unresolved breaks are listed."""
-    last = section(reading.snapshot or {}, "reconciliation")
+    snapshot = reading.snapshot or {}
+    last = section(snapshot, "reconciliation")
     result, at = str(last.get("result") or ""), last.get("completed_at")
     shown = []
     for n, each in enumerate(rows(last, "unresolved")):
@@ -249,7 +251,7 @@ def reconciliation(reading: Reading, zone: ZoneInfo) -> Table:
     if not result or at is None:
         return table("Reconciliation", _BREAKS, shown, empty="Not compared with the broker yet.")
     trigger = formats.words(last.get("trigger")).lower()
-    note = f"{result} at {formats.clock(at, zone)} ({trigger})"
+    note = f"{result} at {formats.dated(at, snapshot.get('at'), zone)} ({trigger})"
     found = table("Reconciliation", _BREAKS, shown, empty=_settled(result, last), note=note)
     found["note_tone"] = _RESULT_TONES.get(result, "warn")
     return found

@@ -64,7 +64,7 @@ def trading_state(reading: Reading, verdict: Verdict, zone: ZoneInfo) -> Row:
     parts = [formats.words(state.get("code"))] if state.get("code") else []
     parts += [str(state.get("reason"))] if state.get("reason") else []
     parts += [f"by {state['by']}"] if state.get("by") else []
-    parts += [f"since {formats.clock(state.get('since'), zone)}"] if state.get("since") else []
+    parts += [f"since {formats.dated(state['since'], snapshot.get('at'), zone)}"] if state.get("since") else []
     return {"text": shown, "tone": tone, "why": " · ".join(parts)}
 
 

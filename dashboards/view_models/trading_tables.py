@@ -29,6 +29,7 @@ OPEN: Final = frozenset(
 )
 CONFIRMED: Final = frozenset({"accepted", "partially_filled"})
 ENDED_ORDERS_SHOWN: Final = 6
+ENDED_ORDERS_TOLD: Final = 100  # by the Core API, of a session that has had more
 FILLS_SHOWN: Final = 12
 TRADES_SHOWN: Final = 12
 
@@ -78,14 +79,14 @@ def positions(reading: Reading, verdict: Verdict, zone: ZoneInfo) -> Table:
     """Open positions with their unrealized P&L and the distance to stop and target."""
     held = rows(reading.snapshot or {}, "positions")
     note = formats.plural(len(held), "open position") if held else ""
-    shown = [_position(each, zone) for each in held]
+    shown = [_position(each, (reading.snapshot or {}).get("at"), zone) for each in held]
     return table("Positions", _POSITIONS, shown, empty="No open positions.", mark=verdict.price_mark, note=note)
 
 
-def _position(held: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+def _position(held: Mapping[str, Any], now: Any, zone: ZoneInfo) -> dict[str, Any]:
     symbol, mark = str(held.get("symbol", "")), formats.decimal(held.get("mark_px"))
     short = (formats.decimal(held.get("qty")) or Decimal(0)) < 0
-    leaving, pips = str(held.get("exit_wanted") or ""), str(held.get("pips") or "")
+    leaving, pips = str(held.get("exit_wanted") or ""), formats.decimal(held.get("pips"))
     return row(
         f"{held.get('strategy_id')}|{symbol}",
         [
@@ -94,13 +95,14 @@ def _position(held: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
             formats.price(held.get("avg_px")),
             formats.price(held.get("mark_px")),
             cell(
-                formats.money(held.get("unrealized_pnl"), signed=True) + (f" · {pips} pips" if pips else ""),
+                formats.money(held.get("unrealized_pnl"), signed=True)
+                + ("" if pips is None else f" · {formats.money(pips, signed=True, places=1)} pips"),
                 tone=formats.gain_tone(held.get("unrealized_pnl")),
             ),
             _level(held.get("stop_px"), mark, toward=1 if short else -1),
             _level(held.get("target_px"), mark, toward=-1 if short else 1),
             cell(f"leaving: {leaving}", tone="warn") if leaving else str(held.get("strategy_id") or formats.ABSENT),
-            formats.clock(held.get("opened_at"), zone, seconds=False),
+            formats.dated(held.get("opened_at"), now, zone, seconds=False),
         ],
         actions=[] if leaving else [action("close", "Close", symbol, f"{held.get('strategy_id')}|{symbol}")],
     )
@@ -119,22 +121,26 @@ def _level(level: Any, mark: Decimal | None, *, toward: int) -> Cell:
 
 def orders(reading: Reading, verdict: Verdict, zone: ZoneInfo) -> Table:
     """Open orders first, then the newest that have ended."""
-    given = rows(reading.snapshot or {}, "orders")
+    snapshot = reading.snapshot or {}
+    given = rows(snapshot, "orders")
     live = [order for order in given if order.get("status") in OPEN]
     ended = [order for order in given if order.get("status") not in OPEN]
-    shown = [_order(order, zone) for order in [*live, *ended[:ENDED_ORDERS_SHOWN]]]
+    shown = [_order(order, snapshot.get("at"), zone) for order in [*live, *ended[:ENDED_ORDERS_SHOWN]]]
     doubt = sum(order.get("status") == "unknown" for order in live)
     note = f"{len(live)} open" + (f", {doubt} in doubt" if doubt else "") if given else ""
     more = max(0, len(ended) - ENDED_ORDERS_SHOWN)
-    return table("Orders", _ORDERS, shown, empty="No orders yet.", mark=verdict.mark, note=note, more=more)
+    found = table("Orders", _ORDERS, shown, empty="No orders yet.", mark=verdict.mark, note=note, more=more)
+    # The platform tells of the newest ended ones alone: what is left of them is no count of the day's.
+    found["at_least"] = len(ended) >= ENDED_ORDERS_TOLD
+    return found
 
 
-def _order(order: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+def _order(order: Mapping[str, Any], now: Any, zone: ZoneInfo) -> dict[str, Any]:
     status, identity = str(order.get("status") or ""), str(order.get("cl_ord_id") or "")
     return row(
         identity,
         [
-            formats.clock(order.get("last_at") or order.get("intended_at"), zone),
+            formats.dated(order.get("last_at") or order.get("intended_at"), now, zone),
             cell(str(order.get("symbol") or ""), strong=True, hint=identity),
             _side(order.get("side"), str(order.get("leg") or "")),
             f"{formats.quantity(order.get('cum_qty'))} / {formats.quantity(order.get('order_qty'))}",

@@ -174,6 +174,70 @@ def test_an_order_a_position_and_a_strategy_are_handled_from_their_rows(
     }  # fmt: skip
 
 
+def test_a_form_stays_with_what_was_chosen_when_that_ends(opened: Callable[[], Page], stage: Stage) -> None:
+    """An order fills while its cancel is being typed: no other order may slip into its place, in any order of rows."""
+    snapshot = scenarios.day()
+    stage.set(snapshot)
+    page = opened()
+    page.get_by_role("button", name="Cancel AMD", exact=True).first.dispatch_event("click")
+    form = page.locator("form.desk-form")
+    chosen = form.locator("select[name=cl_ord_id]")
+    amd = next(order for order in snapshot["orders"] if order["symbol"] == "AMD" and order["leaves_qty"] != "0")
+    expect(chosen).to_have_value(amd["cl_ord_id"])
+    form.locator("input[name=reason]").fill("by hand")
+    form.locator("input[name=operator]").fill("ana")
+    # One before it ends: it moves up and stays chosen.
+    before = next(order for order in snapshot["orders"] if order["symbol"] == "NVDA" and order["leaves_qty"] != "0")
+    fewer = [order for order in snapshot["orders"] if order is not before]
+    stage.set(snapshot | {"orders": fewer})
+    expect(chosen.locator(f'option[value="{before["cl_ord_id"]}"]')).to_have_count(0)
+    expect(chosen).to_have_value(amd["cl_ord_id"])
+    # It ends itself: still chosen, told to be gone, and not sent.
+    stage.set(snapshot | {"orders": [order for order in fewer if order is not amd]})
+    expect(chosen.locator("option:checked")).to_contain_text("AMD")
+    expect(chosen.locator("option:checked")).to_contain_text("(no longer there)")
+    form.locator("button.go").click()
+    shows(form, "is no longer there: choose another, or cancel.")
+    assert not stage.api.commands
+    # It comes back, as after a refused replace: it can be sent.
+    stage.set(snapshot)
+    expect(chosen.locator("option:checked")).not_to_contain_text("no longer there")
+    form.locator("button.go").click()
+    until(lambda: len(stage.api.commands) > 0)
+    assert stage.api.commands[0]["command"]["cl_ord_id"] == amd["cl_ord_id"]
+
+
+def test_two_hundred_alerts_leave_the_commands_in_reach(opened: Callable[[], Page], stage: Stage) -> None:
+    snapshot = scenarios.day()
+    snapshot["alerts"] = [scenarios.alert("P1", f"kind_{n}", "an order was rejected", "see why") for n in range(200)]
+    snapshot["account"] |= {"equity": "-1234567890.12", "buying_power": "493827156049.36", "currency": "JPY"}
+    snapshot["risk"]["daily_loss"] = {"used": "98765432.10", "limit": "100000000.00", "pct": 98.77}
+    double = snapshot["watchlist"][0] | {"reason": "the same symbol a second time"}
+    snapshot["watchlist"] = [snapshot["watchlist"][0], double]
+    stage.set(snapshot)
+    page = opened()
+    page.set_viewport_size({"width": 1440, "height": 900})
+    shows(region(page, "Alerts"), "200 open: 200 P1", "194 more")
+    box = region(page, "Commands").get_by_role("button", name="Pause", exact=True).bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 900, "the commands have to be on the first screen"
+    # Of two rows with one key neither is lost, at later changes either.
+    for n in range(2):
+        stage.set(snapshot | {"silenced": f"round {n}"})
+        shows(page.locator(".notices"), f"round {n}")
+        expect(region(page, "Active Strategy Watchlist").locator("tbody tr")).to_have_count(2)
+    page.set_viewport_size({"width": 390, "height": 844})
+    until(lambda: page.evaluate("innerWidth") == 390)
+    cut_off = (
+        "() => { const all = (root) => [...root.querySelectorAll('*')].flatMap((each) => "
+        "[each, ...(each.shadowRoot ? all(each.shadowRoot) : [])]); "
+        "return all(document).filter((each) => each.classList.contains('card') && each.scrollWidth > each.clientWidth)"
+        ".length; }"
+    )
+    assert page.evaluate(cut_off) == 0, "a figure is cut off"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_a_halt_is_shown_in_full_words_at_every_load(opened: Callable[[], Page], stage: Stage) -> None:
     """An update written once was lost in most loads of an earlier trial: the state is drawn from the start."""
     stage.set(scenarios.daily_loss())
@@ -369,6 +433,7 @@ def test_a_platform_that_stops_answering_is_veiled_and_comes_back(opened: Callab
     page = opened()
     stage.api.stop()
     shows(veil(page), "STALE", "no update for ", "nothing answers at")
+    expect(page).to_have_title(re.compile("^STALE · "))  # a tab in the background shows nothing else
     shows(veil(page), "Last known trading state: ACTIVE")
     stage.api.start()
     expect(veil(page)).to_be_hidden()

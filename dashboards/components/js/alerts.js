@@ -8,13 +8,14 @@ export function render(ctx) {
       h("p", {}, alert.text),
       alert.remedy && qm.remedy(alert.remedy));
 
-  const draw = ({ items, empty }) =>
+  const draw = ({ items, note, more, empty }) =>
     h("section", { class: "panel", "aria-label": "Alerts" },
       h("header", {},
         h("h2", {}, "Alerts"),
-        h("span", { class: "note" }, items.length ? `${items.length} open` : "")),
+        h("span", { class: "note" }, note)),
       items.length === 0 && h("p", { class: "empty" }, empty),
-      h("ul", { class: "alerts", "aria-live": "polite" }, items.map(item)));
+      h("ul", { class: "alerts", "aria-live": "polite" }, items.map(item)),
+      more && h("p", { class: "more" }, more));
 
   return qm.mount(ctx, draw).host;
 }

@@ -39,6 +39,8 @@ export function render(ctx) {
   ];
   const NOTE_KINDS = ["operator", "incident", "override", "improvement"];
 
+  const formKey = () => `${openForm}/${filled}`;
+
   const open = (id, value = "") => {
     openForm = openForm === id && !value ? "" : id;
     filled = value;
@@ -79,6 +81,15 @@ export function render(ctx) {
     }
   };
 
+  // The choice that cannot be sent any more, or was never made, in words; "" where every one stands.
+  const unchosen = (form) => {
+    for (const { selectedOptions: [picked] } of form.querySelectorAll("select")) {
+      if (!picked) return "What this was opened for is no longer there: choose from the list, or cancel.";
+      if (picked.dataset.gone) return `${picked.dataset.gone} is no longer there: choose another, or cancel.`;
+    }
+    return "";
+  };
+
   const missing = (command, operator) => {
     if (!operator) return "Give your name: every command is signed with it.";
     if ("symbol" in command && !command.symbol) return "Name the symbol.";
@@ -93,8 +104,9 @@ export function render(ctx) {
   const submit = (event, view) => {
     event.preventDefault();
     const operator = qm.takeOperator(event.currentTarget);
-    const command = read(event.currentTarget);
-    problem = missing(command, operator);
+    problem = unchosen(event.currentTarget);
+    const command = problem ? null : read(event.currentTarget);
+    problem = problem || missing(command, operator);
     if (!problem) {
       qm.send(ctx.model, view.version, command);
       openForm = "";
@@ -102,8 +114,21 @@ export function render(ctx) {
     ui.redraw();
   };
 
-  const option = (each) => h("option", { key: each.value ?? each, value: each.value ?? each }, each.label ?? each);
-  const select = (name, label, options) => h("label", { key: name }, label, h("select", { name }, options.map(option)));
+  const option = (each) =>
+    h("option", { key: each.value ?? each, value: each.value ?? each, "data-gone": each.gone }, each.label ?? each);
+
+  // What was chosen stays chosen: an order that fills meanwhile is told to be gone, and another is not put in its place.
+  const select = (name, label, options) => {
+    const form = ui.host.querySelector("form.desk-form");
+    const chosen = form && form.qmProps.key === formKey() ? form.elements.namedItem(name) : null;
+    const picked = chosen && chosen.selectedOptions[0];
+    const offered = options.map((each) => ({ value: each.value ?? each, label: each.label ?? each, gone: null }));
+    if (picked && !offered.some((each) => each.value === picked.value)) {
+      const label = picked.dataset.gone || picked.textContent;
+      offered.unshift({ value: picked.value, label: `${label} (no longer there)`, gone: label });
+    }
+    return h("label", { key: name }, label, h("select", { name }, offered.map(option)));
+  };
   const text = (name, label, props = {}) =>
     h("label", { key: name }, label, h("input", { name, autocomplete: "off", maxlength: 500, ...props }));
 
@@ -159,7 +184,7 @@ export function render(ctx) {
   const form = (view) => {
     const [, title, verb, about] = FORMS[openForm];
     return h("form", {
-      key: `${openForm}/${filled}`, class: "desk-form", "aria-label": title,
+      key: formKey(), class: "desk-form", "aria-label": title,
       onsubmit: (event) => submit(event, view),
       onkeydown: (event) => { if (event.key === "Escape") open(openForm); },
     },

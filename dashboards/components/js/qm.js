@@ -47,6 +47,7 @@
     for (const v of wanted) {
       const key = isText(v) ? undefined : v.props.key;
       let node = key !== undefined ? keyed.get(key) : at && fits(at, v) ? at : null;
+      keyed.delete(key); // a node stands for one child: of two that share a key neither may swallow the other
       if (node && !fits(node, v)) node = null;
       if (!node) node = create(v);
       if (node === at) at = at.nextSibling;
@@ -133,20 +134,33 @@
 
   qm.beat = (given) => {
     document.documentElement.classList.add("drawn");
-    beat = { ...given, at: performance.now() };
+    beat = { ...given, at: performance.now(), wall: Date.now() };
     drawVeil();
   };
 
   qm.lastState = (text) => { told("state").textContent = text; };
 
+  // The tab's text: where the page is veiled it says so too, for a tab in the background shows nothing else.
+  let title = document.title;
+  qm.setTitle = (text) => { title = text; drawVeil(); };
+
+  // 90 s, 12 min, 9 h 5 min: the veil of a page that was left open over night
+  qm.span = (seconds) => {
+    const s = Math.floor(seconds);
+    if (s < 120) return `${s} s`;
+    const min = Math.floor(s / 60);
+    return min < 120 ? `${min} min` : `${Math.floor(min / 60)} h ${min % 60} min`;
+  };
+
   const gone = (title, gap_s, detail) => ({
-    gone: true, title, stale: `no update for ${Math.floor(gap_s)} s`, detail,
+    gone: true, title, stale: `no update for ${qm.span(gap_s)}`, detail,
     remedy: "if positions are open: qm emergency",
   });
 
   const troubleNow = () => {
-    const now = performance.now();
-    const gap_s = (now - (beat ? beat.at : started)) / 1000;
+    const running_s = (performance.now() - (beat ? beat.at : started)) / 1000;
+    // The first clock stands still while the machine sleeps: what is shown as it wakes is as old as the second says.
+    const gap_s = Math.max(running_s, beat ? (Date.now() - beat.wall) / 1000 : 0);
     if (!beat) {
       if (gap_s < 8) return { title: "Connecting", stale: "", detail: "", remedy: "", connecting: true };
       return gone("This page has not connected", gap_s, "the page's own server does not answer");
@@ -156,7 +170,7 @@
       return gone("STALE", gap_s, "the page's own server does not answer; the platform does not depend on it");
     }
     if (beat.state) {
-      const stale = beat.age_s === null ? "no update yet" : `no update for ${Math.floor(beat.age_s + gap_s)} s`;
+      const stale = beat.age_s === null ? "no update yet" : `no update for ${qm.span(beat.age_s + gap_s)}`;
       return { ...beat, title: "STALE", stale, detail: [beat.title, beat.detail].filter(Boolean).join(": ") };
     }
     return null;
@@ -165,6 +179,7 @@
   const drawVeil = () => {
     const trouble = troubleNow();
     veil.hidden = trouble === null;
+    document.title = trouble && !trouble.connecting ? `${trouble.title} · ${title}` : title;
     if (!trouble) return;
     veil.dataset.kind = trouble.connecting ? "connecting" : "stale";
     told("title").textContent = trouble.title;

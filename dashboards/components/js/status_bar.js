@@ -33,7 +33,7 @@ export function render(ctx) {
         h("span", { class: `tone-${age.tone}` }, age.text)));
 
   const draw = (view) => {
-    document.title = view.title;
+    qm.setTitle(view.title);
     qm.lastState(view.state.text);
     // What the parts of the page that are no components go by: the stripe, and the charts' marks and empty words.
     Object.assign(document.documentElement.dataset, {

@@ -57,7 +57,7 @@ export function render(ctx) {
         qm.tag(view.mark),
         h("span", { class: `note tone-${view.note_tone || "dim"}` }, view.note)),
       view.rows.length === 0 ? h("p", { class: "empty" }, view.empty) : grid(view),
-      view.more > 0 && h("p", { class: "more" }, `${view.more} older not shown`));
+      view.more > 0 && h("p", { class: "more" }, `${view.more}${view.at_least ? " or more" : ""} older not shown`));
 
   return qm.mount(ctx, draw).host;
 }

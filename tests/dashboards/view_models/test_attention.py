@@ -25,6 +25,31 @@ def test_alerts_come_gravest_first_with_their_remedies() -> None:
     ]
 
 
+def test_of_very_many_alerts_the_gravest_are_shown_and_all_are_counted() -> None:
+    snapshot = scenarios.day()
+    snapshot["alerts"] = [scenarios.alert(f"P{1 + n % 2}", f"kind_{n}", "text", "look") for n in range(200)]
+    shown = attention.alerts(reading(snapshot))
+    assert [item["priority"] for item in shown["items"]] == ["P1"] * attention.ALERTS_SHOWN
+    assert shown["note"] == "200 open: 100 P1, 100 P2"
+    assert shown["more"] == "194 more: 94 P1, 100 P2. `qm status` lists every one."
+    snapshot["alerts"] += [scenarios.alert("P0", f"grave_{n}", "text", "look") for n in range(9)]
+    assert [item["priority"] for item in attention.alerts(reading(snapshot))["items"]] == ["P0"] * 9
+    few = attention.alerts(reading(snapshot | {"alerts": snapshot["alerts"][:6]}))
+    assert (few["note"], few["more"]) == ("6 open", "")
+
+
+def test_what_is_of_an_earlier_session_carries_its_day() -> None:
+    snapshot = scenarios.daily_loss()
+    snapshot["decisions"][0] |= {"since": "2018-03-01T20:50:00Z", "escalated_at": "2018-03-01T20:55:00Z"}
+    (decision,) = attention.decisions(reading(snapshot), NEW_YORK)
+    assert (decision["since"], decision["escalated"]) == ("Thu 15:50:00", "escalated Thu 15:55:00")
+    done = scenarios.emergency(done=True)
+    done["emergency"] |= {"started_at": "2018-03-01T20:50:00Z", "completed_at": "2018-03-01T20:51:00Z"}
+    progress = attention.emergency(reading(done), NEW_YORK)["progress"]
+    assert progress["headline"] == "Flat at the broker since Thu 15:51:00"
+    assert progress["who"].startswith("ana at Thu 15:50:00: ")
+
+
 def test_a_required_decision_offers_its_options() -> None:
     (decision,) = attention.decisions(reading(scenarios.daily_loss()), NEW_YORK)
     assert decision["since"] == "12:59:00"

@@ -173,3 +173,21 @@ def test_nothing_that_is_sent_can_empty_the_page(value: object) -> None:
 def test_what_is_shown_is_what_was_sent(value: object) -> None:
     text = formats.money(str(value))
     assert formats.decimal(text.replace(",", "").replace("−", "-")) == formats.decimal(str(value))
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "text"),
+    [
+        ("2018-03-02T17:59:00Z", "2018-03-02T18:02:00Z", "12:59:00"),
+        ("2018-03-02T03:00:00Z", "2018-03-02T18:02:00Z", "Thu 22:00:00"),  # yesterday on the exchange's clock
+        ("2018-02-24T20:58:02Z", "2018-03-02T18:02:00Z", "Sat 15:58:02"),
+        ("2018-02-23T20:58:02Z", "2018-03-02T18:02:00Z", "23 Feb 15:58:02"),
+        ("2017-12-29T20:58:02Z", "2018-03-02T18:02:00Z", "29 Dec 2017 15:58:02"),
+        ("2018-03-03T18:00:00Z", "2018-03-02T18:02:00Z", "3 Mar 13:00:00"),
+        ("2018-03-02T17:59:00Z", None, "12:59:00"),
+        (None, "2018-03-02T18:02:00Z", "–"),
+        ("noon", "2018-03-02T18:02:00Z", "?"),
+    ],
+)
+def test_a_time_of_another_day_says_so(then: object, now: object, text: str) -> None:
+    assert formats.dated(then, now, NEW_YORK) == text

@@ -8,6 +8,7 @@ from dashboards.view_models import market_tables, platform_tables, trading_table
 from dashboards.view_models.page import page_view
 from dashboards.view_models.tables import cell
 from dashboards.view_models.verdict import judge
+from qmworkbench.service.view_rows import ORDERS_KEPT
 from tests.dashboards import scenarios
 from tests.dashboards.readings import reading
 
@@ -61,6 +62,23 @@ def test_a_position_without_a_mark_has_levels_and_no_distances() -> None:
     snapshot["positions"][0] |= {"mark_px": None, "unrealized_pnl": None, "exit_wanted": "stop"}
     row = texts(positions(reading(snapshot))["rows"][0])
     assert row[3:8] == ["–", "–", "233.10", "238.50", "leaving: stop"]
+
+
+def test_a_position_that_was_carried_says_since_which_day() -> None:
+    snapshot = scenarios.day()
+    snapshot["positions"][0] |= {"opened_at": "2018-03-01T15:00:00Z", "pips": "-0.5"}
+    table = positions(reading(snapshot))
+    assert texts(table["rows"][0])[-1] == "Thu 10:00"
+    assert cell_of(table, 0, "Unrealized")["text"] == "+68.88 · −0.5 pips"
+
+
+def test_of_more_ended_orders_than_are_told_the_rest_is_at_least() -> None:
+    snapshot = scenarios.day()
+    ended = next(order for order in snapshot["orders"] if order["status"] == "filled")
+    snapshot["orders"] = [ended | {"cl_ord_id": f"qm-{n}"} for n in range(trading_tables.ENDED_ORDERS_TOLD)]
+    assert orders(reading(snapshot))["at_least"] is True
+    assert trading_tables.ENDED_ORDERS_TOLD == ORDERS_KEPT, "what the Core API tells"
+    assert orders(reading())["at_least"] is False
 
 
 def test_open_orders_come_first_and_ended_ones_are_cut() -> None:
@@ -263,7 +281,7 @@ def test_a_plain_cell_is_plain() -> None:
 def test_a_pair_says_how_many_pips_it_is_ahead() -> None:
     snapshot = scenarios.day()
     snapshot["positions"][0] |= {"pips": "12.5"}
-    assert texts(positions(reading(snapshot))["rows"][0])[4] == "+68.88 · 12.5 pips"
+    assert texts(positions(reading(snapshot))["rows"][0])[4] == "+68.88 · +12.5 pips"
 
 
 def test_rows_offer_what_may_be_done_with_them() -> None:
