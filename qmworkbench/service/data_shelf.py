@@ -7,7 +7,8 @@ a manifest of its own. Git ignores the shelf.
 import hashlib
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -23,7 +24,9 @@ from qmworkbench.market.findings import DataRefused
 from qmworkbench.market.inspection import Inspection
 from qmworkbench.market.schema import COLUMNS
 from qmworkbench.market.store.manifest import MANIFEST, is_store
-from qmworkbench.storage.atomic import appearing, write_whole
+from qmworkbench.storage.atomic import appearing, sweep, write_whole
+from qmworkbench.storage.refused import StoreInUse
+from qmworkbench.storage.writer_lock import WriterLock
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 _CATALOG: Final = "catalog.json"
@@ -125,6 +128,10 @@ class Shelf:
         self._demand_name(name)
         if is_store(self.folder / name):
             raise ShelfRefused(f"{name} is a bar store: add to it with --store {name}, or choose another --name")
+        with self._alone():
+            return self._add(name, bars, origin, at)
+
+    def _add(self, name: str, bars: pl.DataFrame, origin: Provenance, at: datetime) -> Added:
         known = {line.name: line for line in self.lines()}
         packed = _packed(bars)
         digest = hashlib.sha256(packed).hexdigest()
@@ -134,7 +141,6 @@ class Shelf:
                 f"{name} is on the shelf with other content (sha256 {there.sha256[:12]}, this is {digest[:12]}): "
                 "choose another --name, or remove it with `qm data remove`"
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
         target = self.folder / f"{name}.parquet"
         with appearing(target) as temporary:
             temporary.write_bytes(packed)
@@ -151,13 +157,17 @@ class Shelf:
 
     def remove(self, name: str) -> str:
         """Take a file or a store off the shelf. Raises ShelfRefused where there is none of that name."""
+        if name not in self.names():
+            raise ShelfRefused(f"{name!r} is not on the shelf: it has {', '.join(self.names()) or 'nothing'}")
+        with self._alone():
+            return self._remove(name)
+
+    def _remove(self, name: str) -> str:
         known = {line.name: line for line in self.lines()}
         if name in self.stores():
             (self.folder / name / MANIFEST).unlink()  # first: without it the rest counts for nothing
             shutil.rmtree(self.folder / name)
             return name
-        if name not in known:
-            raise ShelfRefused(f"{name!r} is not on the shelf: it has {', '.join(self.names()) or 'nothing'}")
         line = known.pop(name)
         # The catalog first: a line without its file would promise what is not there.
         self._keep(known)
@@ -175,6 +185,22 @@ class Shelf:
     def _demand_name(name: str) -> None:
         if not _NAME.fullmatch(name):
             raise ShelfRefused(f"{name!r} is no name for data: use 1 to 60 of a-z 0-9 . _ - and start with a letter")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Alone with the catalog, and rid of what killed additions left. Raises ShelfRefused where another writes."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = WriterLock(self.folder / _CATALOG)
+        except StoreInUse as error:
+            raise ShelfRefused(
+                f"another process changes the shelf ({error}): wait until it is done, and try again"
+            ) from None
+        try:
+            sweep(self.folder)
+            yield
+        finally:
+            lock.release()
 
     def _keep(self, lines: dict[str, Shelved]) -> None:
         ordered = [lines[name] for name in sorted(lines)]

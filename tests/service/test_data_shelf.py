@@ -10,6 +10,7 @@ from qmworkbench.market.adding.packages import PACKAGES, PackageMissing, package
 from qmworkbench.market.bars import load_session
 from qmworkbench.market.findings import DataRefused
 from qmworkbench.service.data_shelf import Provenance, Shelf, ShelfRefused, of_package
+from qmworkbench.storage.writer_lock import WriterLock
 
 AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ORIGIN = Provenance(source="a test", licence="CC0", treatment="none", made_from="nothing")
@@ -49,7 +50,23 @@ def test_bars_that_no_session_can_be_made_of_leave_nothing_behind(tmp_path: Path
     with pytest.raises(DataRefused):
         shelf.add("mixed", mixed, ORIGIN, AT)
     assert shelf.lines() == ()
-    assert list((tmp_path / "added").iterdir()) == []
+    assert [path.name for path in (tmp_path / "added").iterdir()] == ["catalog.json.writer"], "whose lock is let go of"
+
+
+def test_two_who_change_the_shelf_at_once_are_one_refused(tmp_path: Path) -> None:
+    """The catalog is replaced whole: whoever read it before the other wrote would forget the other's line."""
+    shelf = Shelf(tmp_path)
+    shelf.add("mine", bars(), ORIGIN, AT)
+    lock = WriterLock(tmp_path / "added" / "catalog.json")
+    try:
+        with pytest.raises(ShelfRefused, match=r"another process changes the shelf .*wait until it is done"):
+            shelf.add("other", bars(11.0), ORIGIN, AT)
+        with pytest.raises(ShelfRefused, match="another process changes the shelf"):
+            shelf.remove("mine")
+    finally:
+        lock.release()
+    shelf.add("other", bars(11.0), ORIGIN, AT)
+    assert shelf.names() == ("mine", "other")
 
 
 @pytest.mark.parametrize("name", ["", "Ä", "../up", "UPPER", "a/b", "x" * 61])

@@ -29,9 +29,10 @@ from qmworkbench.storage.retention_notes import Notes
 from qmworkbench.storage.retention_rules import TABLES, bulk_files
 from qmworkbench.storage.stores import SQLITE, Store, store_of
 from tests import servers
+from tests.dying import KILLED
 from tests.storage import archived
 from tests.storage.archived import FIRST, SECOND, THIRD
-from tests.storage.retention_process import KILLED, RULE, WHILE_ARCHIVING, WHILE_LETTING_GO, run
+from tests.storage.retention_process import RULE, WHILE_ARCHIVING, WHILE_LETTING_GO, run
 
 ROOT = Path(__file__).resolve().parents[2]
 NEVER = frozenset(

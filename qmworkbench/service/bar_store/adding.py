@@ -99,7 +99,7 @@ def add(path: Path, given: Path, terms: Terms, at: datetime, progress: Progress 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
     """Alone with the store, and rid of what killed additions left."""
-    if path.exists() and not is_store(path) and any(path.iterdir()):
+    if path.exists() and not is_store(path) and not all(_ours(entry.name) for entry in path.iterdir()):
         raise store_refused("store_missing", "it holds other things, and no bar store.", path)
     path.mkdir(parents=True, exist_ok=True)
     try:
@@ -128,6 +128,12 @@ def _swept(path: Path) -> None:
         ours = _PART_FILE.fullmatch(entry.name) is not None and entry.name not in named
         if ours or entry.name.endswith(UNFINISHED):
             entry.unlink(missing_ok=True)
+
+
+def _ours(name: str) -> bool:
+    """Whether a store has files of that name: without a manifest they are what a killed addition or removal left."""
+    known = name in (_ADDING, f"{MANIFEST}.writer") or name.endswith(UNFINISHED)
+    return known or _PART_FILE.fullmatch(name) is not None
 
 
 class _Addition:
