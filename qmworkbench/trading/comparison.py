@@ -19,9 +19,10 @@ import msgspec
 from qmworkbench.domain.events.reconciliation import BreakFound, BreakKind
 from qmworkbench.domain.execution import Account, BrokerOrder, BrokerSnapshot, ExecType
 from qmworkbench.domain.ids import content_id
-from qmworkbench.domain.numbers import ONE, ZERO, cents
+from qmworkbench.domain.numbers import ZERO, cents
 from qmworkbench.domain.orders import Order, OrdStatus
 from qmworkbench.domain.sessions import Environment, Priority
+from qmworkbench.trading import holdings
 from qmworkbench.trading.state import State
 
 BROKER: Final = "broker"
@@ -179,34 +180,16 @@ def _cash(state: State, account: Account, start_equity: Decimal, tolerances: Tol
     what is tied up in what is held and paid for. Where that cannot be told, equity stands for it.
     """
     day = state.day
-    earned = start_equity - day.start_unrealized + day.net_realized_pnl - day.fees + day.activity_pnl
-    tied_up = _paid_for(state)
-    if tied_up is not None:
-        # A repair moves no cash: what it made positions cost more or less was never paid.
-        expected, theirs, what = earned - tied_up + day.repaired_cost, account.cash, "cash"
+    booked = holdings.booked(state)
+    if booked is not None and day.start_funds is not None:
+        expected, theirs, what = day.start_funds + booked, account.cash, "cash"
     else:
+        earned = start_equity - day.start_unrealized + day.net_realized_pnl - day.fees + day.activity_pnl
         expected, theirs, what = earned + account.unrealized_pnl, account.equity, "equity"
     if abs(expected - theirs) <= tolerances.money:
         return []
     cause = f"{what} is not what the day began with plus what it made: money or shares moved outside our orders"
     return [_break(state, BreakKind.CASH, "", Priority.P1, cents(expected), cents(theirs), cause)]
-
-
-def _paid_for(state: State) -> Decimal | None:
-    """What the open positions that are paid in full have cost, in account currency; None where one of them is in
-    another currency, whose rates at each fill are not kept.
-    """
-    total = ZERO
-    for symbol, held in state.net.items():
-        instrument = state.instrument(symbol)
-        if instrument is None:
-            return None
-        if instrument.margin_rate != ONE:
-            continue  # held on margin: no cash has moved for it
-        if instrument.currency != state.day.account_currency:
-            return None
-        total += held.cost
-    return total
 
 
 def compare_executions(state: State, snapshot: BrokerSnapshot) -> list[BreakFound]:

@@ -180,9 +180,14 @@ def _positions_offset(state: State, event: PositionsOffset) -> None:
         day.realized_pnl += realized
 
 
+def _cursor(state: State, _event: Event) -> int:
+    """The broker's transaction that an execution came with."""
+    return state.exec_cursor
+
+
 APPLY: dict[type[Event], Callable[[State, Any], None]] = {
-    FillRecorded: _fill_recorded,
-    FillReversed: _fill_reversed,
+    FillRecorded: holdings.heard_late(_fill_recorded, _cursor),
+    FillReversed: holdings.heard_late(_fill_reversed, _cursor),
     TradeClosed: _trade_closed,
     PositionsOffset: _positions_offset,
     RepairApplied: _repair_applied,

@@ -93,7 +93,7 @@ def _earned(state: State, cursor: int, amount: Decimal) -> None:
 
 APPLY: dict[type[Event], Callable[[State, Any], None]] = {
     ActivitiesObserved: _activities_observed,
-    PositionRestated: _position_restated,
+    PositionRestated: holdings.heard_late(_position_restated, lambda _state, event: int(event.cursor)),
     OrderRestated: _order_restated,
     CashBooked: _cash_booked,
 }

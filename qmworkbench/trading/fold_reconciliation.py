@@ -46,6 +46,8 @@ def _connection_changed(state: State, event: reconciliation.BrokerConnectionChan
 def _session_equity_set(state: State, event: reconciliation.SessionEquitySet) -> None:
     state.day.start_equity, state.day.start_unrealized = event.equity, event.unrealized_pnl
     state.day.start_cursor = state.account.cursor if state.account is not None else 0
+    booked = holdings.booked(state)
+    state.day.start_funds = None if booked is None else event.cash - booked
 
 
 def _reconciliation_started(state: State, event: reconciliation.ReconciliationStarted) -> None:

@@ -7,14 +7,17 @@ Rules that hold after every event; recovery asks them of the state it has rebuil
 3. What is wanted closed is held.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
-from qmworkbench.domain.numbers import ZERO
+from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import TERMINAL, Leg, Order, OrdStatus, Side
 from qmworkbench.domain.positions import NetPosition, Position, fill_delta
 from qmworkbench.trading.session_state import position_key
 from qmworkbench.trading.state import State
+
+_Apply = Callable[[State, Any], None]
 
 _OWES_ANSWER: Final = frozenset(
     {OrdStatus.SUBMITTED, OrdStatus.UNKNOWN, OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE}
@@ -125,3 +128,41 @@ def unsound(state: State) -> list[str]:
     if sorted(state.leaving) != sorted(key for key, held in state.positions.items() if held.exit_wanted):
         found.append("what is wanted closed is not what is held and wanted closed")
     return found
+
+
+def booked(state: State) -> Decimal | None:
+    """What the day's books have done to cash: realized, less fees, plus what activities moved, less what is tied up in
+    what is held and paid for; in account currency. None where a position is in another currency, whose rates at each
+    fill are not kept, or in something that nobody has described.
+
+    A repair moves no cash: what it made positions cost more or less was never paid.
+    """
+    day = state.day
+    total = day.net_realized_pnl - day.fees + day.activity_pnl + day.repaired_cost
+    for symbol, held in state.net.items():
+        instrument = state.instrument(symbol)
+        if instrument is None:
+            return None
+        if instrument.margin_rate != ONE:
+            continue  # held on margin: no cash has moved for it
+        if instrument.currency != day.account_currency:
+            return None
+        total -= held.cost
+    return total
+
+
+def heard_late(apply: _Apply, cursor: Callable[[State, Any], int]) -> _Apply:
+    """Apply an event that moves cash; where the statement that the day began with held it already (its transaction is
+    not after that one's), what is booked for it was there before the day began.
+    """
+
+    def applied(state: State, event: Any) -> None:
+        if state.session is None or state.day.start_funds is None or cursor(state, event) > state.day.start_cursor:
+            apply(state, event)
+            return
+        funds, before = state.day.start_funds, booked(state)
+        apply(state, event)
+        after = booked(state)
+        state.day.start_funds = None if before is None or after is None else funds + before - after
+
+    return applied

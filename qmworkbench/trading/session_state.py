@@ -84,6 +84,8 @@ class Session(msgspec.Struct, kw_only=True):
     at most, unless `shared_symbols`. `realized_pnl` sums what instances realized, each against its own cost;
     `net_realized_pnl` is the broker's figure, against the net cost. They meet when all is flat. `start_equity` holds
     the broker's transactions up to `start_cursor`, `activity_pnl` is what moved equity without an order after that.
+    `start_funds` is the cash it began with and what our books then said that positions had cost, None where that cannot
+    be told.
     `repaired_cost` is by how much reconciliation has restated what positions cost, no cash having moved for it.
     """
 
@@ -118,6 +120,7 @@ class Session(msgspec.Struct, kw_only=True):
     start_equity: Decimal | None = None
     start_unrealized: Decimal = ZERO
     start_cursor: int = 0
+    start_funds: Decimal | None = None
     activity_pnl: Decimal = ZERO
     repaired_cost: Decimal = ZERO
     first_cursor: int = 0

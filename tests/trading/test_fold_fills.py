@@ -14,6 +14,7 @@ from qmworkbench.domain.numbers import ONE
 from qmworkbench.domain.orders import Leg, Side
 from qmworkbench.domain.positions import NetPosition, Position
 from qmworkbench.domain.sessions import Priority
+from qmworkbench.trading import holdings
 from qmworkbench.trading.fold import apply
 from qmworkbench.trading.session_state import position_key
 from tests.trading.oms_cases import D, Desk, desk
@@ -70,6 +71,27 @@ def test_what_the_first_statement_held_before_it_was_heard_is_not_what_the_day_b
     day.start_equity = None
     filled(built, Side.SELL, 1, "20", (-1, "-20"))
     assert day.start_equity is None, "no statement has come yet"
+
+
+@pytest.mark.parametrize(("at_cursor", "late"), [(41, True), (42, True), (43, False)])
+def test_cash_that_the_first_statement_held_is_no_flow_of_the_day(built: Desk, at_cursor: int, late: bool) -> None:
+    """Cash expected is what the day began with and what is booked since: it moves by what the statement had not."""
+    state, day = built.state, built.state.day
+    booked = holdings.booked(state)
+    assert booked is not None
+    day.start_equity, day.start_cursor, day.start_funds, state.exec_cursor = D(0), 42, 1000 - booked, at_cursor
+
+    def expected() -> Decimal | None:
+        now = holdings.booked(state)
+        return None if now is None or day.start_funds is None else day.start_funds + now
+
+    filled(built, Side.BUY, 10, "20", (10, "200"))
+    assert expected() == (1000 if late else 1000 - 200 - 1)
+    filled(built, Side.SELL, 10, "22.7", (0, "0"), realized_pnl=D(27))
+    assert expected() == (1000 if late else 1000 + 27 - 2)
+    del day.instruments["AAA"]
+    filled(built, Side.BUY, 10, "20", (10, "200"))
+    assert (day.start_funds is None) == late, "what it cost in the account's money is not known"
 
 
 def test_what_opens_adds_and_closes(built: Desk) -> None:

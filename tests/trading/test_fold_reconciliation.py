@@ -23,7 +23,9 @@ from qmworkbench.domain.events.reconciliation import (
 )
 from qmworkbench.domain.execution import Account, BrokerSnapshot
 from qmworkbench.domain.orders import OrdStatus, PositionEffect
+from qmworkbench.domain.positions import NetPosition
 from qmworkbench.domain.sessions import Priority, TradingState
+from qmworkbench.trading import holdings
 from qmworkbench.trading.fold import apply
 from qmworkbench.trading.state import EXTERNAL, State
 from tests.trading.oms_cases import D, Desk, desk
@@ -120,9 +122,14 @@ def test_the_session_begins_with_what_the_statement_covers(built: Desk) -> None:
     told = SessionEquitySet(at=built.world.at(), equity=D(5), cash=D(5), unrealized_pnl=D(2))
     apply(state, told)
     assert (state.day.start_equity, state.day.start_unrealized, state.day.start_cursor) == (5, 2, 42)
+    booked = holdings.booked(state)
+    assert booked is not None
+    assert state.day.start_funds == 5 - booked, "cash as of now, before all that is booked"
     state.account = None
+    state.net["XXX"] = NetPosition(qty=D(1), cost=D(1))
     apply(state, told)
     assert state.day.start_cursor == 0
+    assert state.day.start_funds is None, "something is held that nobody has described"
 
 
 # --- readings ----------------------------------------------------------------------------------------------------

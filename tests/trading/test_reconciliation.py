@@ -528,6 +528,25 @@ def test_two_runs_of_the_same_trouble_write_the_same_bytes() -> None:
     assert run() == run()
 
 
+@pytest.mark.parametrize("early", [True, False], ids=["before the session", "during it"])
+@pytest.mark.parametrize("qty", [5, -5])
+def test_a_position_that_came_without_cash_is_adopted_and_the_money_agrees(early: bool, qty: int) -> None:
+    """Found by hand: one that stood there before the session was in the statement it began with. Its cost was taken for
+    cash that should have come, and the book was not ready to trade for the rest of the day.
+    """
+    world = Lying(limits=EARLY) if early else opened()
+    world.exchange.plant_break("BBB", qty_delta=Decimal(qty))
+    if early:
+        world.open()
+    found = [item.kind for item in (world.of(BreakFound) if early else look(world))]
+    assert found == [BreakKind.POSITION_QTY]
+    assert world.state.net_qty("BBB") == qty
+    assert look(world) == []
+    assert not world.state.reconciliation.unresolved
+    world.close()
+    assert [item.kind for item in world.of(BreakFound)] == [BreakKind.POSITION_QTY]
+
+
 def test_an_incident_before_the_session_does_not_keep_it_from_beginning() -> None:
     """A stranger's order shows up at startup: the comparison it leads to is as good as the one that was asked for."""
     world = Lying(limits=EARLY)

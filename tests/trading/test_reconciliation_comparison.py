@@ -236,8 +236,9 @@ def test_cash_is_what_the_day_began_with_and_every_flow_since(state: State, read
     assert compare(state, account(read, cash=cash + 5), EXACT) == [], "a dividend is expected"
     state.day.repaired_cost += 7
     assert compare(state, account(read, cash=cash + 12), EXACT) == [], "what a repair restated was never paid"
-    state.day.start_unrealized += 3
-    assert compare(state, account(read, cash=cash + 9), EXACT) == [], "what was open at the start is in no cash"
+    assert state.day.start_funds is not None
+    state.day.start_funds += 3
+    assert compare(state, account(read, cash=cash + 15), EXACT) == [], "what the day began with"
 
 
 def test_equity_stands_for_cash_where_cash_cannot_be_told(state: State, read: BrokerSnapshot) -> None:
@@ -248,6 +249,17 @@ def test_equity_stands_for_cash_where_cash_cannot_be_told(state: State, read: Br
     assert item.cause.startswith("equity is not what")
     del state.day.instruments["AAA"]
     assert kinds(compare(state, account(read, equity=equity + 1), EXACT)) == [BreakKind.CASH]
+    state.day.start_unrealized += 3
+    assert compare(state, account(read, equity=equity - 3), EXACT) == [], "what was open at the start is not the day's"
+
+
+def test_equity_stands_for_cash_where_what_the_day_began_with_cannot_be_told(
+    state: State, read: BrokerSnapshot
+) -> None:
+    state.day.start_funds = None
+    assert compare(state, account(read, cash=Decimal(1)), EXACT) == []
+    (item,) = compare(state, account(read, equity=stated(read).equity + 1), EXACT)
+    assert item.cause.startswith("equity is not what")
 
 
 def test_what_is_held_on_margin_has_moved_no_cash(state: State, read: BrokerSnapshot) -> None:
