@@ -68,7 +68,7 @@ def orders(book: Book = None, environment: Environment = None, config: ConfigFil
             for o in resting
         ]  # fmt: skip
         if rows:
-            out.table(["order", "symbol", "side", "type", ">leaves", ">price", "tif", "status", "entry"], rows)
+            out.table(["=order", "symbol", "side", "type", ">leaves", ">price", "tif", "status", "entry"], rows)
         out.line(f"{name}: {len(rows)} orders rest")
 
     out.result({"broker": name, "orders": resting}, human)
@@ -100,7 +100,7 @@ def history(
             for r in newest
         ]  # fmt: skip
         if rows:
-            columns = ["time (UTC)", "said", "symbol", "side", ">qty", ">price", ">filled", "reason", "order"]
+            columns = ["time (UTC)", "said", "symbol", "side", ">qty", ">price", ">filled", "reason", "=order"]
             out.table(columns, rows)
         out.line(f"{name}: {len(newest)} of {len(told)} reports, {len(booked)} bookings without an order")
         for entry in booked[-last:]:

@@ -1,5 +1,6 @@
 """How a command fails: one block that says what, with which value, what to do; and the exit code (§8)."""
 
+import errno
 import functools
 import sys
 import traceback
@@ -64,6 +65,15 @@ _REFUSED: Final = {
     "SweepDiffers": "the sweep is wrong",
     "StartupFailed": "a service did not come up",
 }
+# What the system says of a file or directory is the user's to mend, and no defect of ours.
+_NO_FILE: Final = "a file or directory cannot be used"
+_REMEDIES: Final = {
+    errno.EACCES: "see to the right to use it, or name another",
+    errno.EPERM: "see to the right to use it, or name another",
+    errno.EROFS: "the disk is mounted read-only: name another place",
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room on the disk",
+}
 _STOPPED: Final = frozenset({"StopRequested", "KeyboardInterrupt"})
 
 
@@ -125,6 +135,8 @@ def _judged(error: BaseException) -> tuple[Exit, str]:
             return Exit.NO_GO, _REFUSED[kind.__name__]
         if kind.__name__ in _COULD_NOT:
             return Exit.FAILED, _COULD_NOT[kind.__name__]
+    if isinstance(error, OSError) and error.filename is not None:
+        return Exit.FAILED, _NO_FILE
     return Exit.FAILED, _UNEXPECTED
 
 
@@ -136,6 +148,11 @@ def _paragraphs(error: BaseException) -> list[str]:
     findings = getattr(error, "findings", None)
     if findings:
         return [str(finding) for finding in findings]
+    if isinstance(error, OSError) and _judged(error)[1] == _NO_FILE:
+        remedy = _REMEDIES.get(
+            error.errno or 0, "check the path; `qm config path` says where everything of a book lies"
+        )
+        return [f"{error.filename}: {error.strerror}", f"Remedy: {remedy}"]
     text = str(error) or type(error).__name__
     if _judged(error)[1] == _UNEXPECTED:
         text = f"{type(error).__name__}: {text}"

@@ -202,6 +202,23 @@ def _proved(reader: "BookReader") -> dict[str, tuple[int, str]]:
         raise CommandRefused(str(error), remedy) from error
 
 
+def _known(types: frozenset[str], stream: str) -> None:
+    """Refuse a kind of event there is none of: no record of it would read as "that never happened"."""
+    from difflib import get_close_matches
+
+    from qmworkbench.domain.events import DECISION_TYPES, TELEMETRY_TYPES
+
+    kinds = DECISION_TYPES if stream == "decisions" else TELEMETRY_TYPES
+    known = [str(kind.__struct_config__.tag) for kind in kinds]
+    for name in sorted(types - set(known)):
+        near = get_close_matches(name, known, n=3, cutoff=0.5)
+        near = near or sorted(each for each in known if each.partition(".")[0] == name.partition(".")[0])
+        raise Cannot(
+            f"--type {name!r} is no kind of event in the {stream}",
+            f"give one such as {', '.join(near or known[:3])}; `qm journal tail --stream {stream}` shows some",
+        )
+
+
 def _wanted(types: str, stream: str, session: str, order: str, after: int) -> "Selection":
     from qmworkbench.storage.selection import Selection
 
@@ -210,6 +227,7 @@ def _wanted(types: str, stream: str, session: str, order: str, after: int) -> "S
     if stream == "telemetry" and session:
         raise Cannot("--session is of no use with --stream telemetry", "that stream knows no session: give --after")
     named = frozenset(name.strip() for name in types.split(",") if name.strip())
+    _known(named, stream)
     return Selection(after_seq=after, types=named or None, session=session, order=order)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at an order from every side, list orders, cancel or replace one.", no_args_is_help=True)
 _EPILOG: Final = "Exit codes: 0 both sides agree · 1 they differ, or it is ambiguous · 2 the broker could not be read."
 _CODES: Final = {"agree": Exit.OK, "differ": Exit.NO_GO, "ambiguous": Exit.NO_GO, "unreadable": Exit.FAILED}
-_COLUMNS: Final = ("id", "symbol", "leg", "side", ">quantity", ">filled", "status", "instance", "reason")
+_COLUMNS: Final = ("=id", "symbol", "leg", "side", ">quantity", ">filled", "status", "instance", "reason")
 
 
 @app.command("inspect", epilog=_EPILOG)

@@ -48,17 +48,27 @@ class Output:
         sys.stderr.flush()
 
     def table(self, columns: list[str], rows: list[list[str]], *, title: str = "") -> None:
-        """A table of a result in words; columns that hold numbers are told by their name's leading '>'."""
+        """A table of a result in words. A column whose name begins with '>' holds numbers; one that begins with '=' is
+        never broken over lines: ids are copied into the next command.
+        """
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
         table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for column in columns:
-            table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+            table.add_column(
+                column.lstrip(">="),
+                justify="right" if column.startswith(">") else "left",
+                overflow="fold",
+                no_wrap=column.startswith("="),
+            )
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        Console(file=sys.stdout, highlight=False, width=self.width).print(table)
+        # A terminal that is narrower wraps such a table's lines itself, and copies them whole.
+        whole = any(column.startswith("=") for column in columns)
+        width = max(self.width, _PIPED_WIDTH) if whole else self.width
+        Console(file=sys.stdout, highlight=False, width=width).print(table)
 
     @property
     def width(self) -> int:

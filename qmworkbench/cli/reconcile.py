@@ -76,7 +76,8 @@ def _on_platform(api: "CoreApi", reason: str, who: str) -> dict[str, Any]:
         if ends:
             result = events[ends[-1]]["result"]
             if result in _DONE or time.monotonic() - since >= _SECOND_LOOK_S:
-                return _summary(events[: ends[-1] + 1], result, "platform")
+                open_ones = () if result in _DONE else api.snapshot()["reconciliation"]["unresolved"]
+                return _summary(events[: ends[-1] + 1], result, "platform", open_ones=open_ones)
         time.sleep(0.1)
     raise Cannot(
         f"the platform took the order and no comparison ended within {_PATIENCE_S:g} s",
@@ -99,8 +100,10 @@ def _on_book(config: "Config", reason: str, who: str) -> dict[str, Any]:
             answer = opened.command(Reconcile(reason=reason), who)
             if not answer.accepted:
                 raise CommandRefused(answer.reason, answer.remedy)
-            result = opened.shell.state.reconciliation.result or ReconciliationResult.INCOMPLETE
-            return _summary(_plain(opened.heard), result.value, "book")
+            last = opened.shell.state.reconciliation
+            result = last.result or ReconciliationResult.INCOMPLETE
+            still = _plain(last.unresolved.values())
+            return _summary(_plain(opened.heard), result.value, "book", open_ones=still)
         seen = opened.look_at_broker()
         if not seen.complete:
             return _summary([], ReconciliationResult.INCOMPLETE.value, "look", detail=seen.error)
@@ -115,8 +118,17 @@ def _plain(events: "Iterable[Event]") -> list[dict[str, Any]]:
     return [msgspec.to_builtins(event) for event in events]
 
 
-def _summary(events: Iterable[Mapping[str, Any]], result: str, through: str, *, detail: str = "") -> dict[str, Any]:
-    """What was found: every break, and whether our books now follow the broker's for it."""
+def _summary(
+    events: Iterable[Mapping[str, Any]],
+    result: str,
+    through: str,
+    *,
+    detail: str = "",
+    open_ones: Iterable[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """What was found: every break, and whether our books now follow the broker's for it. `open_ones` are those that an
+    earlier comparison has found and nothing has settled: they are not found anew, and they are what a person looks for.
+    """
     breaks: dict[str, dict[str, Any]] = {}
     for event in events:
         if event["type"] == _BREAK:
@@ -135,6 +147,10 @@ def _summary(events: Iterable[Mapping[str, Any]], result: str, through: str, *, 
                 "cause": event["detail"],
                 "repaired": False,
             }
+    told = {(entry["kind"], entry["symbol"]) for entry in breaks.values()}
+    for n, entry in enumerate(open_ones):
+        if (entry["kind"], entry["symbol"]) not in told:
+            breaks[f"open {n}"] = {**{name: entry[name] for name in _COLUMNS}, "repaired": False}
     if breaks and result == "clean":
         result = "repaired"
     return {"result": result, "breaks": list(breaks.values()), "detail": detail, "through": through}

@@ -90,7 +90,7 @@ def _reconciled(view: dict[str, Any], source: str) -> Line:
     value = f"{found['result'] or 'not yet'}, {found['breaks']} breaks"
     if unresolved:
         value += ": " + "; ".join(
-            f"{b['kind']} {b['symbol']}: {b['before']} here, {b['after']} there" for b in unresolved
+            f"{b['kind']} {b['symbol']}".strip() + f": {b['before']} here, {b['after']} there" for b in unresolved
         )
     return Line("platform", "reconciliation", "fail" if unresolved else "ok", value, source)
 

@@ -165,7 +165,7 @@ async def verify_health(stage: Stage) -> None:
         return
     down, breaks = stage.day.critical_down, stage.state.reconciliation.unresolved
     found = [f"{name} is not healthy ({stage.found_of(name)})" for name in down]
-    found += [f"{b.kind} {b.symbol}: we hold {b.before}, the broker {b.after}" for b in breaks.values()]
+    found += [f"{b.kind} {b.symbol}".strip() + f": we hold {b.before}, the broker {b.after}" for b in breaks.values()]
     raise DayRefused(
         f"the platform is not ready to trade: {'; '.join(found) or 'the startup reconciliation did not complete'}. "
         "Settle it (`qm reconcile`), then start again; the session resumes here"

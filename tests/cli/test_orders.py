@@ -168,6 +168,20 @@ def test_every_planted_break_is_found(kind: str, arguments: list[str], found_as:
     assert {entry["kind"] for entry in found["breaks"]} & found_as
 
 
+def test_a_difference_that_is_left_is_shown_each_time_it_is_asked_for(cut_off_home: Path) -> None:
+    """It is found once and stays open; whoever looks a second time still has to learn what it is."""
+    symbol = sorted(state_of(cut_off_home).day.instruments)[-1]
+    planted = qm(cut_off_home, "drill", "break", "--kind", "cash", "--symbol", symbol, "--qty", "123.45")
+    assert planted.returncode == Exit.OK
+    first = qm(cut_off_home, "reconcile", "--json")
+    again = qm(cut_off_home, "reconcile", "--json")
+    assert again.returncode == Exit.FAILED
+    (left,) = answer(again)["breaks"]
+    assert (left["kind"], left["repaired"]) == ("cash", False)
+    assert answer(first)["breaks"] == [left]
+    assert left["before"] in qm(cut_off_home, "reconcile").stdout
+
+
 def test_a_drill_is_refused_for_a_symbol_nobody_trades(closed_home: Path) -> None:
     done = qm(closed_home, "drill", "break", "--symbol", "NOPE", "--qty", "5")
     assert done.returncode == Exit.FAILED

@@ -59,6 +59,39 @@ def test_an_export_can_be_verified_by_anyone(closed_home: Path) -> None:
     assert "never overwrites" in again.stderr
 
 
+@pytest.mark.parametrize("command", ["tail", "export"])
+def test_a_kind_of_event_there_is_none_of_is_refused(closed_home: Path, command: str) -> None:
+    """Nothing printed would read as "it never happened"."""
+    done = qm(closed_home, "journal", command, "--type", "order.intend")
+    assert done.returncode == Exit.FAILED
+    assert "'order.intend' is no kind of event" in done.stderr
+    assert "order.intended" in done.stderr
+    there = qm(closed_home, "journal", command, "--type", "market.bar", "--stream", "telemetry")
+    assert there.returncode == Exit.FAILED
+
+
+def test_a_place_that_cannot_be_written_is_named_without_a_traceback(closed_home: Path) -> None:
+    (closed_home / "flat").write_text("a file")
+    for wanted in ("nowhere/records.jsonl", "flat/records.jsonl"):
+        done = qm(closed_home, "journal", "export", "-o", str(closed_home / wanted))
+        assert done.returncode == Exit.FAILED
+        assert wanted in done.stderr
+        assert "Remedy: check the path" in done.stderr
+        assert "Traceback" not in done.stderr
+    (closed_home / "qm.toml").write_text('[paths]\ndata = "flat"\n')
+    refused = qm(closed_home, "day", "--headless", "--no-reports", "--symbols", "20")
+    assert refused.returncode == Exit.FAILED
+    assert "flat/books" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_an_order_id_is_never_broken_over_lines(closed_home: Path) -> None:
+    orders = json.loads(qm(closed_home, "order", "list", "--all", "--json").stdout)["orders"]
+    shown = qm(closed_home, "order", "list", "--all", COLUMNS="60").stdout
+    assert orders
+    assert all(order["cl_ord_id"] in shown for order in orders)
+
+
 def test_the_tail_is_the_newest_records_or_those_of_a_kind(closed_home: Path) -> None:
     newest = qm(closed_home, "journal", "tail", "-n", "2").stdout.splitlines()
     assert len(newest) == 2
