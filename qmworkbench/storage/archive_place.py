@@ -22,9 +22,17 @@ from qmworkbench.storage.refused import StorageRefused, StoreMissing
 WRITABLE: Final = ("s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss")
 READABLE: Final = (*WRITABLE, "http", "https")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-_SECRET_NAMES: Final = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_SECRET_NAMES: Final = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL|SAS|CONNECTION_STRING", re.IGNORECASE)
+_NAMES_A_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
 _SHORTEST_SECRET: Final = 8
-_WHERE_FROM: Final = "credentials come from the environment alone (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY …)"
+# What polars looks for in the environment, and for a file that it names, by the beginning of an address.
+_CREDENTIALS: Final = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, for a store of your own AWS_ENDPOINT_URL",
+    "g": f"{_NAMES_A_FILE}, the path of a service account's file",
+    "a": "AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY",
+}
+# What is said where nothing of that is set: polars then asks the machine it might be running on.
+_NONE_FOUND: Final = re.compile(r"169\.254\.169\.254|metadata\.google|Account must be specified", re.IGNORECASE)
 _FAULTS: Final = (OSError, pl.exceptions.PolarsError)
 
 
@@ -159,29 +167,38 @@ class Place:
         try:
             yield
         except _FAULTS as error:
+            remedy = "make room, or see to the right to write"
             raise StorageRefused(
-                f"{self.at(name)} cannot be written ({said(error)}): make room, or see to the right to write"
-                + ("" if self.directory is not None else f"; {_WHERE_FROM}")
+                f"{self.at(name)} cannot be written ({said(error)}): {self._remedy(error, remedy)}"
             ) from error
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            raise StoreMissing(f"there is no {self.at(name)}: check the place of the archive") from None
         except _FAULTS as error:
-            if "expanded paths were empty" in str(error):
+            missing = isinstance(error, FileNotFoundError) and "service account file" not in str(error)
+            if missing or "expanded paths were empty" in str(error):
                 raise StoreMissing(f"there is no {self.at(name)}: check the place of the archive") from None
-            remedy = "the file may be damaged" if self.directory is not None else f"see that it answers; {_WHERE_FROM}"
-            raise StorageRefused(f"{self.at(name)} cannot be read ({said(error)}): {remedy}") from error
+            remedy = "the file may be damaged" if self.directory is not None else "see that it answers"
+            raise StorageRefused(
+                f"{self.at(name)} cannot be read ({said(error)}): {self._remedy(error, remedy)}"
+            ) from error
+
+    def _remedy(self, error: Exception, plainly: str) -> str:
+        if self.directory is not None or self.kind in ("http", "https"):
+            return plainly
+        where = f"credentials come from the environment alone ({_credentials(self.kind)})"
+        if _NONE_FOUND.search(str(error)):
+            return f"there are no credentials for {self.kind}://; {where}"
+        return f"{plainly}; {where}"
 
 
 def said(error: Exception) -> str:
     """What an error says, in one line, without the value of anything in the environment that is a secret."""
     text = " ".join(str(error).split())
     for name, value in os.environ.items():
-        if len(value) >= _SHORTEST_SECRET and _SECRET_NAMES.search(name):
+        if len(value) >= _SHORTEST_SECRET and _SECRET_NAMES.search(name) and name != _NAMES_A_FILE:
             text = text.replace(value, "********")
     return text[:400]
 
@@ -189,14 +206,20 @@ def said(error: Exception) -> str:
 def _demand_plain(text: str) -> None:
     """No user, password, query or fragment: what is in an address is printed, logged and kept."""
     parts = urlsplit(text)
+    where = f"credentials come from the environment alone ({_credentials(parts.scheme.lower())})"
     if "@" in parts.netloc and not parts.scheme.lower().startswith("abfs"):
         raise StorageRefused(
-            f"the address of an archive at {parts.hostname} holds a user or password: leave it out, {_WHERE_FROM}"
+            f"the address of an archive at {parts.hostname} holds a user or password: leave it out, {where}"
         )
     if parts.query or parts.fragment:
         raise StorageRefused(
             f"{parts.scheme}://{parts.hostname}{parts.path} was given with more behind it: leave out what follows "
-            f"? or #, {_WHERE_FROM}"
+            f"? or #, {where}"
         )
     if not parts.netloc:
         raise StorageRefused(f"{text} names no bucket or host: give one, such as s3://bucket/archive")
+
+
+def _credentials(kind: str) -> str:
+    """Which variables an address of that kind goes by."""
+    return next((told for begins, told in _CREDENTIALS.items() if kind.startswith(begins)), "AWS_… for s3://")

@@ -20,14 +20,18 @@ _STAMP = {"ETag": '"1"', "Last-Modified": "Fri, 02 Mar 2018 21:00:00 GMT", "Acce
 
 class ObjectStore:
     """What is stored, by key within the bucket, and what was asked: (method, key, range). `refuse_puts_of` makes the
-    store fail for keys that end so; `signed` demands a signature.
+    store fail for keys that end so, from `refuse_from_part` on where they come in parts; `spoil_puts_of` makes it keep
+    another byte in the middle of them. `parts` tells how many each upload was put together of; `signed` demands a
+    signature.
     """
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.asked: list[tuple[str, str, str]] = []
         self.uploads: dict[str, dict[int, bytes]] = {}
-        self.refuse_puts_of = ""
+        self.parts: dict[str, int] = {}
+        self.refuse_puts_of = self.spoil_puts_of = ""
+        self.refuse_from_part = 1
         self.signed = True
         self.address = ""
         self.bucket = ""  # each store has its own: polars remembers how it reached a bucket
@@ -45,6 +49,13 @@ class ObjectStore:
             "AWS_ENDPOINT_URL": self.address,
             "AWS_ALLOW_HTTP": "true",
         }
+
+    def keep(self, key: str, body: bytes) -> None:
+        """What a PUT comes to."""
+        if self.spoil_puts_of and key.endswith(self.spoil_puts_of):
+            middle = len(body) // 2
+            body = body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
+        self.objects[key] = body
 
     def fetched(self, ending: str) -> list[str]:
         """The keys whose content was asked for and that end so."""
@@ -93,13 +104,15 @@ class _Handler(BaseHTTPRequestHandler):
         if (begun := self._begin()) is None:
             return
         key, query, body = begun
-        if self.store.refuse_puts_of and key.endswith(self.store.refuse_puts_of):
+        part = int(query.get("partNumber", ["1"])[0])
+        refused = self.store.refuse_puts_of
+        if refused and key.endswith(refused) and part >= self.store.refuse_from_part:
             self._answer(403, b"<Error><Code>AccessDenied</Code></Error>")
         elif "partNumber" in query:
-            self.store.uploads[query["uploadId"][0]][int(query["partNumber"][0])] = body
+            self.store.uploads[query["uploadId"][0]][part] = body
             self._answer(200)
         else:
-            self.store.objects[key] = body
+            self.store.keep(key, body)
             self._answer(200)
 
     def do_POST(self) -> None:
@@ -113,7 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, f"<InitiateMultipartUploadResult>{told}</InitiateMultipartUploadResult>".encode())
             return
         pieces = self.store.uploads.pop(query["uploadId"][0])
-        self.store.objects[key] = b"".join(pieces[number] for number in sorted(pieces))
+        self.store.parts[key] = len(pieces)
+        self.store.keep(key, b"".join(pieces[number] for number in sorted(pieces)))
         told = f"<Bucket>{self.store.bucket}</Bucket><Key>{escape(key)}</Key><ETag>&quot;1&quot;</ETag>"
         self._answer(200, f"<CompleteMultipartUploadResult>{told}</CompleteMultipartUploadResult>".encode())
 
@@ -147,9 +161,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, content, _STAMP)
 
     def do_DELETE(self) -> None:
-        if (begun := self._begin()) is not None:
-            self.store.objects.pop(begun[0], None)
-            self._answer(204)
+        if (begun := self._begin()) is None:
+            return
+        key, query, _ = begun
+        if "uploadId" in query:
+            self.store.uploads.pop(query["uploadId"][0], None)
+        else:
+            self.store.objects.pop(key, None)
+        self._answer(204)
 
     def _answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
