@@ -75,8 +75,7 @@ class Troubles:
         """Somebody trades in this account by hand, past the platform."""
         sim, chance = self.sim, self.sim.faults.chance
         symbol = chance.one_of("foreign/symbol", key, sim.market.symbols)
-        begun = sim.process.state.session is not None and sim.process.state.day.start_equity is not None
-        if not sim.market.closes or sim.day.closed or not begun:
+        if not sim.market.closes or sim.day.closed:
             return
         px = sim.market.closes[max(sim.market.closes)][symbol]
         side = Side.BUY if chance.unit("foreign/side", key) < 0.5 else Side.SELL
