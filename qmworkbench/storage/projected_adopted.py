@@ -1,12 +1,10 @@
 """Orders that nobody here sent, in the table of orders: EXTERNAL's, from the reading that found them on (§14)."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.reconciliation import OrderAdopted
 from qmworkbench.storage import table_rows
-from qmworkbench.storage.projected_rows import Rows, exact, word
+from qmworkbench.storage.projected_rows import Projections, Rows, exact, word
 from qmworkbench.storage.times import stored_time
 
 
@@ -41,4 +39,4 @@ def _order_adopted(rows: Rows, seq: int, event: OrderAdopted) -> None:
     )
 
 
-PROJECT: Final[dict[type[Event], Callable[[Rows, int, Any], None]]] = {OrderAdopted: _order_adopted}
+PROJECT: Final[Projections] = {OrderAdopted: _order_adopted}

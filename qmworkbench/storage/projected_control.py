@@ -1,6 +1,5 @@
 """How commands, states, blocks, alerts, notes, emergencies and breaks become rows (§10, §11, §14, §15, §18)."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -8,7 +7,7 @@ import msgspec
 from qmworkbench.domain.events import Event, control, reconciliation
 from qmworkbench.storage import projected_incidents as incidents
 from qmworkbench.storage import table_rows
-from qmworkbench.storage.projected_rows import Rows, document
+from qmworkbench.storage.projected_rows import Projections, Rows, document
 from qmworkbench.storage.times import stored_time
 
 
@@ -284,7 +283,7 @@ def _connection_changed(rows: Rows, seq: int, event: reconciliation.BrokerConnec
     )
 
 
-PROJECT: Final[dict[type[Event], Callable[[Rows, int, Any], None]]] = {
+PROJECT: Final[Projections] = {
     control.CommandReceived: _command_received,
     control.CommandAccepted: _command_accepted,
     control.CommandRefused: _command_refused,

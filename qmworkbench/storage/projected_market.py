@@ -1,11 +1,11 @@
 """How candidates, watchlist, assignments and signals become rows (§9, §12)."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from qmworkbench.domain.events import Event, market
+from qmworkbench.storage import record_forms as forms
 from qmworkbench.storage import table_rows
-from qmworkbench.storage.projected_rows import Rows, codes, document, exact, word
+from qmworkbench.storage.projected_rows import Projections, Rows, codes, document, word
 from qmworkbench.storage.times import stored_time
 
 
@@ -113,7 +113,7 @@ def _assignment_ended(rows: Rows, seq: int, event: market.AssignmentEnded) -> No
         rows.put_row(row, outcome="ended", ended_at=stored_time(event.at), end_reason=event.reason)
 
 
-def _signal_raised(rows: Rows, seq: int, event: market.SignalRaised) -> None:
+def _signal_raised(rows: Rows, seq: int, event: forms.SignalRaised) -> None:
     rows.add(
         table_rows.Signal(
             event.signal_id,
@@ -121,10 +121,10 @@ def _signal_raised(rows: Rows, seq: int, event: market.SignalRaised) -> None:
             strategy_id=event.strategy_id,
             symbol=event.symbol,
             kind=event.kind,
-            at=stored_time(event.at),
-            decision_px=str(event.decision_px),
-            stop_px=exact(event.stop_px),
-            target_px=exact(event.target_px),
+            at=event.at,
+            decision_px=event.decision_px,
+            stop_px=event.stop_px,
+            target_px=event.target_px,
             trail_bps=event.trail_bps,
             max_hold_bars=event.max_hold_bars,
             why=event.why,
@@ -164,13 +164,13 @@ def _feed(into: Rows, seq: int, event: Event, kind: str, **values: Any) -> None:
     )
 
 
-PROJECT: Final[dict[type[Event], Callable[[Rows, int, Any], None]]] = {
+PROJECT: Final[Projections] = {
     market.FrameComputed: _frame_computed,
     market.WatchlistChanged: _watchlist_changed,
     market.AssignmentMade: _assignment_made,
     market.AssignmentDeclined: _assignment_declined,
     market.AssignmentEnded: _assignment_ended,
-    market.SignalRaised: _signal_raised,
+    forms.SignalRaised: _signal_raised,
     market.SignalIgnored: _signal_ignored,
     market.StrategyFaulted: _strategy_faulted,
     market.FeedChanged: _feed_changed,

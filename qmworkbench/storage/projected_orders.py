@@ -1,39 +1,45 @@
 """How risk decisions and orders become rows (§13, §17)."""
 
-from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-from qmworkbench.domain.events import Event, orders
-from qmworkbench.domain.orders import TERMINAL, Arc, OrdStatus, PositionEffect
+from qmworkbench.domain.events import orders
+from qmworkbench.domain.orders import TERMINAL, Arc, OrdStatus, PositionEffect, Side
+from qmworkbench.storage import record_forms as forms
 from qmworkbench.storage import table_rows
-from qmworkbench.storage.projected_rows import Rows, codes, document, exact, word
+from qmworkbench.storage.projected_rows import Projections, Rows, word
+from qmworkbench.storage.record_forms import failed_rules
 from qmworkbench.storage.times import stored_time
 
-_ENDED: Final = frozenset(word(status) for status in TERMINAL)  # told by text: an Enum's hash is slow
+# As records have them.
+_ENDED: Final = frozenset(word(status) for status in TERMINAL)
+_OPPOSITE: Final = {word(side): word(side.opposite) for side in Side}
+_CLOSE, _SUBMIT = word(PositionEffect.CLOSE), word(Arc.SUBMIT)
+_INTENDED, _DENIED = word(OrdStatus.INTENDED), word(OrdStatus.DENIED)
 
 
-def _risk_decided(rows: Rows, seq: int, event: orders.RiskDecided) -> None:
+def _risk_decided(rows: Rows, seq: int, event: forms.RiskDecided) -> None:
+    rules = str(event.rules, "utf-8")
     rows.add(
         table_rows.RiskDecision(
             seq,
             session_id=rows.session_id,
-            at=stored_time(event.at),
+            at=event.at,
             cl_ord_id=event.cl_ord_id,
             strategy_id=event.strategy_id,
             symbol=event.symbol,
-            leg=word(event.leg),
+            leg=event.leg,
             allowed=int(event.allowed),
-            failed=codes(event.failed),
-            rules=document(event.rules),
+            failed=failed_rules(rules),
+            rules=rules,
             limits_hash=event.limits_hash,
         )
     )
 
 
-def _order_intended(rows: Rows, seq: int, event: orders.OrderIntended) -> None:
+def _order_intended(rows: Rows, seq: int, event: forms.OrderIntended) -> None:
     request = event.request
-    _new_order(rows, seq, event, OrdStatus.INTENDED, attempt=event.attempt, reserve=event.reserve_notional)
+    _new_order(rows, seq, event, _INTENDED, attempt=event.attempt, reserve=event.reserve_notional)
     for leg in request.legs:
         rows.add(
             table_rows.Order(
@@ -41,25 +47,25 @@ def _order_intended(rows: Rows, seq: int, event: orders.OrderIntended) -> None:
                 session_id=rows.session_id,
                 strategy_id=event.strategy_id,
                 symbol=request.symbol,
-                side=word(request.side.opposite),
-                position_effect=word(PositionEffect.CLOSE),
-                leg=word(leg.leg),
-                ord_type=word(leg.ord_type),
-                time_in_force=word(leg.time_in_force),
-                status=word(OrdStatus.INTENDED),
-                order_qty=str(request.order_qty),
+                side=_OPPOSITE[request.side],
+                position_effect=_CLOSE,
+                leg=leg.leg,
+                ord_type=leg.ord_type,
+                time_in_force=leg.time_in_force,
+                status=_INTENDED,
+                order_qty=request.order_qty,
                 cum_qty="0",
-                leaves_qty=str(request.order_qty),
-                limit_px=exact(leg.limit_px),
-                stop_px=exact(leg.stop_px),
+                leaves_qty=request.order_qty,
+                limit_px=leg.limit_px,
+                stop_px=leg.stop_px,
                 trail_bps=leg.trail_bps,
                 parent_id=request.cl_ord_id,
                 signal_id=event.signal_id,
                 attempt=event.attempt,
-                decision_px=exact(leg.stop_px or leg.limit_px),
+                decision_px=leg.stop_px or leg.limit_px,
                 fees="0",
-                intended_at=stored_time(event.at),
-                last_at=stored_time(event.at),
+                intended_at=event.at,
+                last_at=event.at,
                 seq=seq,
             )
         )
@@ -67,9 +73,9 @@ def _order_intended(rows: Rows, seq: int, event: orders.OrderIntended) -> None:
         rows.change(table_rows.Signal, event.signal_id, outcome="intended", cl_ord_id=request.cl_ord_id)
 
 
-def _order_denied(rows: Rows, seq: int, event: orders.OrderDenied) -> None:
-    _new_order(rows, seq, event, OrdStatus.DENIED, attempt=None, reserve=None)
-    rows.put(table_rows.Order, event.request.cl_ord_id, leaves_qty="0", ended_at=stored_time(event.at))
+def _order_denied(rows: Rows, seq: int, event: forms.OrderDenied) -> None:
+    _new_order(rows, seq, event, _DENIED, attempt=None, reserve=None)
+    rows.put(table_rows.Order, event.request.cl_ord_id, leaves_qty="0", ended_at=event.at)
     if event.signal_id:
         cl_ord_id = event.request.cl_ord_id
         rows.change(
@@ -80,11 +86,11 @@ def _order_denied(rows: Rows, seq: int, event: orders.OrderDenied) -> None:
 def _new_order(
     rows: Rows,
     seq: int,
-    event: orders.OrderIntended | orders.OrderDenied,
-    status: OrdStatus,
+    event: forms.OrderIntended | forms.OrderDenied,
+    status: str,
     *,
     attempt: int | None,
-    reserve: Decimal | None,
+    reserve: str | None,
 ) -> None:
     request = event.request
     rows.add(
@@ -93,26 +99,26 @@ def _new_order(
             session_id=rows.session_id,
             strategy_id=event.strategy_id,
             symbol=request.symbol,
-            side=word(request.side),
-            position_effect=word(request.position_effect),
-            leg=word(event.leg),
-            ord_type=word(request.ord_type),
-            time_in_force=word(request.time_in_force),
-            status=word(status),
-            order_qty=str(request.order_qty),
+            side=request.side,
+            position_effect=request.position_effect,
+            leg=event.leg,
+            ord_type=request.ord_type,
+            time_in_force=request.time_in_force,
+            status=status,
+            order_qty=request.order_qty,
             cum_qty="0",
-            leaves_qty=str(request.order_qty),
-            limit_px=exact(request.limit_px),
-            stop_px=exact(request.stop_px),
+            leaves_qty=request.order_qty,
+            limit_px=request.limit_px,
+            stop_px=request.stop_px,
             trail_bps=request.trail_bps,
             signal_id=event.signal_id,
             attempt=attempt,
-            decision_px=str(event.decision_px),
-            reserve_notional=exact(reserve),
+            decision_px=event.decision_px,
+            reserve_notional=reserve,
             fees="0",
             reason=event.reason,
-            intended_at=stored_time(event.at),
-            last_at=stored_time(event.at),
+            intended_at=event.at,
+            last_at=event.at,
             seq=seq,
         )
     )
@@ -130,26 +136,26 @@ def _cancel_observed(rows: Rows, seq: int, event: orders.CancelObserved) -> None
     rows.change(table_rows.Order, event.cl_ord_id, cancel_outcome=word(event.outcome))
 
 
-def _order_changed(rows: Rows, seq: int, event: orders.OrderChanged) -> None:
+def _order_changed(rows: Rows, seq: int, event: forms.OrderChanged) -> None:
     row = rows.change(table_rows.Order, event.cl_ord_id)
     if row is None:
         return
-    at, status = stored_time(event.at), word(event.status)
-    ended = status in _ENDED
-    row.status = status
-    row.cum_qty = str(event.cum_qty)
-    row.order_qty = str(event.order_qty)
-    row.leaves_qty = "0" if ended else str(event.order_qty - event.cum_qty)
+    at = event.at
+    ended = event.status in _ENDED
+    row.status = event.status
+    row.cum_qty = event.cum_qty
+    row.order_qty = event.order_qty
+    row.leaves_qty = "0" if ended else str(Decimal(event.order_qty) - Decimal(event.cum_qty))
     row.last_at = at
     if event.order_id:
         row.order_id = event.order_id
     if event.reason:
         row.reason = event.reason
-    if event.limit_px:
-        row.limit_px = str(event.limit_px)
-    if event.stop_px:
-        row.stop_px = str(event.stop_px)
-    if event.arc is Arc.SUBMIT:
+    if event.limit_px is not None:
+        row.limit_px = event.limit_px
+    if event.stop_px is not None:
+        row.stop_px = event.stop_px
+    if event.arc == _SUBMIT:
         row.submitted_at = at
     row.ended_at = (row.ended_at or at) if ended else None
 
@@ -168,13 +174,13 @@ def _report_quarantined(rows: Rows, seq: int, event: orders.ReportQuarantined) -
     )
 
 
-PROJECT: Final[dict[type[Event], Callable[[Rows, int, Any], None]]] = {
-    orders.RiskDecided: _risk_decided,
-    orders.OrderIntended: _order_intended,
-    orders.OrderDenied: _order_denied,
+PROJECT: Final[Projections] = {
+    forms.RiskDecided: _risk_decided,
+    forms.OrderIntended: _order_intended,
+    forms.OrderDenied: _order_denied,
     orders.SubmitObserved: _submit_observed,
     orders.CancelRequested: _cancel_requested,
     orders.CancelObserved: _cancel_observed,
-    orders.OrderChanged: _order_changed,
+    forms.OrderChanged: _order_changed,
     orders.ReportQuarantined: _report_quarantined,
 }

@@ -1,15 +1,13 @@
 """How account activities become rows: positions and orders in their new terms, cash that came without a trade (§14)."""
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
 from qmworkbench.domain.corporate_actions import restated_mark
-from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.overnight import CashBooked, OrderRestated, PositionRestated
 from qmworkbench.domain.numbers import ZERO
 from qmworkbench.storage import table_rows
-from qmworkbench.storage.projected_rows import Rows, exact
+from qmworkbench.storage.projected_rows import Projections, Rows, exact
 from qmworkbench.storage.table_rows import Row
 from qmworkbench.storage.times import stored_time
 
@@ -106,7 +104,7 @@ def _number(row: Row | None, name: str) -> Decimal:
     return Decimal(getattr(row, name, None) or 0)
 
 
-PROJECT: Final[dict[type[Event], Callable[[Rows, int, Any], None]]] = {
+PROJECT: Final[Projections] = {
     PositionRestated: _position_restated,
     OrderRestated: _order_restated,
     CashBooked: _cash_booked,

@@ -1,21 +1,21 @@
 """How fills, positions and trades become rows (§13, §17)."""
 
-from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-from qmworkbench.domain.events import Event, orders
+from qmworkbench.domain.events import orders
 from qmworkbench.domain.events.reconciliation import BreakKind, RepairApplied
 from qmworkbench.domain.numbers import ZERO
-from qmworkbench.domain.orders import Leg, Side
+from qmworkbench.domain.orders import Side
+from qmworkbench.storage import record_forms as forms
 from qmworkbench.storage import table_rows
-from qmworkbench.storage.projected_rows import Rows, exact, word
+from qmworkbench.storage.projected_rows import Projections, Rows, word
 from qmworkbench.storage.times import stored_time
 
 _POSITION_BREAKS: Final = (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX)
 
 
-def _fill_recorded(rows: Rows, seq: int, event: orders.FillRecorded) -> None:
+def _fill_recorded(rows: Rows, seq: int, event: forms.FillRecorded) -> None:
     rows.add(
         table_rows.Execution(
             event.exec_id,
@@ -23,49 +23,49 @@ def _fill_recorded(rows: Rows, seq: int, event: orders.FillRecorded) -> None:
             cl_ord_id=event.cl_ord_id,
             strategy_id=event.strategy_id,
             symbol=event.symbol,
-            side=word(event.side),
-            last_qty=str(event.last_qty),
-            last_px=str(event.last_px),
-            fee=str(event.fee),
-            transact_time=stored_time(event.transact_time),
-            realized_pnl=str(event.realized_pnl),
-            conversion_rate=str(event.conversion_rate),
-            position_qty=str(event.position_qty),
-            position_cost=str(event.position_cost),
-            slippage_bps=exact(event.slippage_bps),
+            side=event.side,
+            last_qty=event.last_qty,
+            last_px=event.last_px,
+            fee=event.fee,
+            transact_time=event.transact_time,
+            realized_pnl=event.realized_pnl,
+            conversion_rate=event.conversion_rate,
+            position_qty=event.position_qty,
+            position_cost=event.position_cost,
+            slippage_bps=event.slippage_bps,
             adopted=int(event.adopted),
-            at=stored_time(event.at),
+            at=event.at,
             seq=seq,
         )
     )
+    qty, fee = Decimal(event.last_qty), Decimal(event.fee)
     order = rows.change(table_rows.Order, event.cl_ord_id)
     if order is not None:
         filled = Decimal(order.cum_qty or 0)  # the order's own record follows
-        value = Decimal(order.avg_px or 0) * filled + event.last_px * event.last_qty
-        order.avg_px = _average(filled + event.last_qty, value)
-        order.fees = str(Decimal(order.fees or 0) + event.fee)
-    _position_filled(rows, seq, event)
+        value = Decimal(order.avg_px or 0) * filled + Decimal(event.last_px) * qty
+        order.avg_px = _average(filled + qty, value)
+        order.fees = str(Decimal(order.fees or 0) + fee)
+    _position_filled(rows, seq, event, qty, fee)
 
 
-def _position_filled(rows: Rows, seq: int, event: orders.FillRecorded) -> None:
+def _position_filled(rows: Rows, seq: int, event: forms.FillRecorded, qty: Decimal, fee: Decimal) -> None:
     """P&L and fees count since the position was opened from flat; a fill through zero opens a new one."""
     held = rows.put(table_rows.Position, event.strategy_id, event.symbol)
-    was, now = Decimal(held.qty or 0), event.position_qty
-    flips = was != 0 and now != 0 and (was > 0) != (now > 0)
-    pnl, fees = event.realized_pnl, event.fee
-    if flips:
-        pnl, fees = ZERO, event.fee * abs(now) / event.last_qty
+    was, now = Decimal(held.qty or 0), Decimal(event.position_qty)
+    if was and now and (was > 0) != (now > 0):
+        held.opened_at = event.transact_time
+        held.realized_pnl, held.fees = str(ZERO), str(fee * abs(now) / qty)
     elif was:
-        pnl, fees = pnl + Decimal(held.realized_pnl or 0), fees + Decimal(held.fees or 0)
-    if flips or not was:
-        held.opened_at = stored_time(event.transact_time)
+        held.realized_pnl = str(Decimal(event.realized_pnl) + Decimal(held.realized_pnl or 0))
+        held.fees = str(fee + Decimal(held.fees or 0))
+    else:
+        held.opened_at = event.transact_time
+        held.realized_pnl, held.fees = event.realized_pnl, event.fee
     held.session_id = rows.session_id
-    held.qty = str(now)
-    held.cost = str(event.position_cost)
-    held.avg_px = _average(now, event.position_cost)
-    held.realized_pnl = str(pnl)
-    held.fees = str(fees)
-    held.last_at = stored_time(event.at)
+    held.qty = event.position_qty
+    held.cost = event.position_cost
+    held.avg_px = _average(now, Decimal(event.position_cost))
+    held.last_at = event.at
     held.seq = seq
 
 
@@ -150,29 +150,29 @@ def _repair_applied(rows: Rows, seq: int, event: RepairApplied) -> None:
         )
 
 
-def _trade_closed(rows: Rows, seq: int, event: orders.TradeClosed) -> None:
+def _trade_closed(rows: Rows, seq: int, event: forms.TradeClosed) -> None:
     rows.add(
         table_rows.Trade(
             rows.session_id,
             event.trade_id,
             strategy_id=event.strategy_id,
             symbol=event.symbol,
-            side=word(event.side),
-            qty=str(event.qty),
-            entry_px=str(event.entry_px),
-            exit_px=str(event.exit_px),
-            opened_at=stored_time(event.opened_at),
-            closed_at=stored_time(event.closed_at),
-            gross_pnl=str(event.gross_pnl),
-            fees=str(event.fees),
-            net_pnl=str(event.net_pnl),
-            r_multiple=exact(event.r_multiple),
-            exit_leg=Leg(event.exit_leg).value,
+            side=event.side,
+            qty=event.qty,
+            entry_px=event.entry_px,
+            exit_px=event.exit_px,
+            opened_at=event.opened_at,
+            closed_at=event.closed_at,
+            gross_pnl=event.gross_pnl,
+            fees=event.fees,
+            net_pnl=event.net_pnl,
+            r_multiple=event.r_multiple,
+            exit_leg=event.exit_leg,
             exit_reason=event.exit_reason,
             signal_id=event.signal_id,
-            decision_px=str(event.decision_px),
-            initial_stop_px=exact(event.initial_stop_px),
-            target_px=exact(event.target_px),
+            decision_px=event.decision_px,
+            initial_stop_px=event.initial_stop_px,
+            target_px=event.target_px,
             bars_held=event.bars_held,
             seq=seq,
         )
@@ -184,10 +184,10 @@ def _average(qty: Decimal, value: Decimal) -> str | None:
     return str(value / qty) if qty else None
 
 
-PROJECT: Final[dict[type[Event], Callable[[Rows, int, Any], None]]] = {
-    orders.FillRecorded: _fill_recorded,
+PROJECT: Final[Projections] = {
+    forms.FillRecorded: _fill_recorded,
     orders.FillReversed: _fill_reversed,
     orders.PositionsOffset: _positions_offset,
-    orders.TradeClosed: _trade_closed,
+    forms.TradeClosed: _trade_closed,
     RepairApplied: _repair_applied,
 }

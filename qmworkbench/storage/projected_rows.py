@@ -103,6 +103,10 @@ class Rows:
             kept.forget()
 
 
+# What becomes rows, by how it is decoded: an event, or the form of one. The record's number is handed on beside it.
+Projections = Mapping[type[msgspec.Struct], Callable[[Rows, int, Any], None]]
+
+
 class _Kept:
     """The rows of one table that are known."""
 
@@ -175,7 +179,7 @@ class _Kept:
         if not self._whole:
             self._statements.put(self._connection, list(map(astuple, touched.values())))
             return len(touched)
-        known = touched.keys() & self._stored
+        known = touched.keys() & self._stored if self._stored else ()
         if known:
             self._statements.put(self._connection, [astuple(touched[key]) for key in touched if key in known])
         if len(known) < len(touched):

@@ -10,7 +10,7 @@ from qmworkbench.domain.events import Event, reconciliation, session, telemetry
 from qmworkbench.domain.execution import Account
 from qmworkbench.domain.sessions import BlockScope
 from qmworkbench.storage import table_rows
-from qmworkbench.storage.projected_rows import Rows, document
+from qmworkbench.storage.projected_rows import Projections, Rows, document
 from qmworkbench.storage.times import stored_time
 
 
@@ -260,7 +260,7 @@ def _process_ended(rows: Rows, seq: int, event: telemetry.ProcessEnded) -> None:
     rows.put(table_rows.Process, event.process_id, ended_at=at, exit_code=event.exit_code, reason=event.reason)
 
 
-PROJECT: Final[dict[type[Event], Callable[[Rows, int, Any], None]]] = {
+PROJECT: Final[Projections] = {
     session.SessionOpened: _session_opened,
     session.PhaseEntered: _phase_entered,
     session.PhaseRefused: _phase_refused,

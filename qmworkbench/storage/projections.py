@@ -3,18 +3,17 @@
 No safety rule reads a projection. It may lag, and can be thrown away and made again at any time.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Union
 
 import msgspec
 from sqlalchemy import Connection, delete, select
 
 from qmworkbench.domain.chain import GENESIS
-from qmworkbench.domain.events import DECISION_TYPES, TELEMETRY_TYPES, Event, decode_raw, imported
-from qmworkbench.domain.events.orders import OrderIntended
+from qmworkbench.domain.events import DECISION_TYPES, TELEMETRY_TYPES, Event, encode
 from qmworkbench.domain.events.reconciliation import FallbackImported
 from qmworkbench.domain.events.session import SessionClosed
 from qmworkbench.storage import (
@@ -31,8 +30,9 @@ from qmworkbench.storage import (
 from qmworkbench.storage.collector import collector_paused
 from qmworkbench.storage.journal_select import STREAMS
 from qmworkbench.storage.paths import BookPaths
-from qmworkbench.storage.projected_rows import Rows
+from qmworkbench.storage.projected_rows import Projections, Rows
 from qmworkbench.storage.projection_home import Home, SqliteHome, home_of, made_anew, opened
+from qmworkbench.storage.record_forms import OrderIntended
 from qmworkbench.storage.stores import open_reader
 from qmworkbench.storage.times import stored_time
 
@@ -41,18 +41,18 @@ BATCH: Final = 20_000
 
 def _fallback_imported(rows: Rows, seq: int, event: FallbackImported) -> None:
     """What a direct emergency recorded makes the rows it would have made; its closes are orders like any other."""
-    original = imported(event)
+    original = _decode(event.record.encode())
     if isinstance(original, OrderIntended):
         if rows.find(table_rows.Order, original.request.cl_ord_id) is not None:
             return
-        owner = event.strategy_id or original.strategy_id
-        original = msgspec.structs.replace(original, at=event.at, strategy_id=owner)
+        original.at = stored_time(event.at)
+        original.strategy_id = event.strategy_id or original.strategy_id
     project = PROJECT.get(type(original))
     if project is not None:
         project(rows, seq, original)
 
 
-PROJECT: Final[Mapping[type[Event], Callable[[Rows, int, Any], None]]] = {
+PROJECT: Final[Projections] = {
     **projected_orders.PROJECT,
     **projected_positions.PROJECT,
     **projected_adopted.PROJECT,
@@ -62,11 +62,20 @@ PROJECT: Final[Mapping[type[Event], Callable[[Rows, int, Any], None]]] = {
     **projected_control.PROJECT,
     FallbackImported: _fallback_imported,
 }
-# What no table asks for, by the name that its payload opens with: it is not decoded.
-_PASSED_OVER: Final = frozenset(
-    str(kind.__struct_config__.tag).encode() for kind in (*DECISION_TYPES, *TELEMETRY_TYPES) if kind not in PROJECT
-)
-_NAME_BEGINS: Final = len('{"type":"')
+
+
+def _decoder() -> Callable[[bytes], Any]:
+    """Decodes a record of any name; one that no table asks for gives something empty, of no kind in PROJECT."""
+    asked_for = {kind.__struct_config__.tag for kind in PROJECT}
+    passed_over = [
+        msgspec.defstruct("_PassedOver", [], tag=kind.__struct_config__.tag, tag_field="type")
+        for kind in (*DECISION_TYPES, *TELEMETRY_TYPES)
+        if kind.__struct_config__.tag not in asked_for
+    ]
+    return msgspec.json.Decoder(Union[*PROJECT, *passed_over]).decode
+
+
+_decode: Final = _decoder()
 
 
 class Source(Protocol):
@@ -121,8 +130,8 @@ class Projector:
         return source.durable_seq - self._marks["decisions"].seq
 
     def apply(self, seq: int, events: Sequence[Event], *, stream: str = "decisions", head_hash: str = "") -> int:
-        """Project `events`, the last of which is record `seq`, with the watermark in one transaction; returns the rows
-        written.
+        """Project `events`, the last of which is record `seq`, with the watermark in one transaction; returns how
+        many were new.
 
         What lies at or before the watermark is skipped, so a repeat changes nothing. Raises SequenceGap when
         records are missing in between.
@@ -136,7 +145,7 @@ class Projector:
         fresh = events[max(0, mark.seq - first + 1) :]
         if not fresh:
             return 0
-        return self._put(stream, seq, head_hash, zip(count(seq - len(fresh) + 1), fresh, strict=False))
+        return self._put(stream, enumerate(map(encode, fresh), start=seq - len(fresh) + 1), lambda _: head_hash)
 
     def catch_up(self, source: Source) -> int:
         """Project everything durable that is not projected yet, in batches; returns how many records.
@@ -147,14 +156,12 @@ class Projector:
         if mark.seq and source.hash_at(mark.seq) != mark.hash:
             self.rebuilt_because = f"{self.home.where} was made from another journal, or from records this one has lost"
             self._empty()
+        hash_of = {"decisions": lambda seq: source.hash_at(seq) or GENESIS, "telemetry": lambda _: ""}
         done = 0
         for stream in STREAMS:
             fresh = source.durable_payloads(self._marks[stream].seq, stream=stream)
-            while batch := list(islice(fresh, BATCH)):
-                last = batch[-1][0]
-                head_hash = (source.hash_at(last) or GENESIS) if stream == "decisions" else ""
-                self._put(stream, last, head_hash, _asked_for(batch))
-                done += len(batch)
+            while put := self._put(stream, islice(fresh, BATCH), hash_of[stream]):
+                done += put
         return done
 
     def rebuild(self, source: Source) -> int:
@@ -168,28 +175,34 @@ class Projector:
         self._engine.dispose()
         self._let_go()
 
-    def _put(self, stream: str, seq: int, head_hash: str, events: Iterable[tuple[int, Event]]) -> int:
-        """Project numbered events, and move the watermark to `seq`, in one transaction; returns the rows written."""
-        rows, projects, ended = self._rows, PROJECT.get, False
+    def _put(self, stream: str, records: Iterable[tuple[int, bytes]], hash_of: Callable[[int], str]) -> int:
+        """Project numbered records, and move the watermark to the last of them, in one transaction; returns how many
+        there were.
+        """
+        rows, projects, ended, done, seq = self._rows, PROJECT.get, False, 0, 0
         try:
-            for number, found in events:
+            for seq, payload in records:
+                done += 1
+                found = _decode(payload)
                 kind = type(found)
                 if (project := projects(kind)) is not None:
-                    project(rows, number, found)
+                    project(rows, seq, found)
                     if kind is SessionClosed:
                         ended = True
-            at = stored_time(datetime.now(UTC))
-            self._mark(stream, Watermark(seq, head_hash, rows.session_id, at))
-            written = rows.flush()
+            if not done:
+                return 0
+            mark = Watermark(seq, hash_of(seq), rows.session_id, stored_time(datetime.now(UTC)))
+            rows.put(table_rows.Watermark, stream, **msgspec.structs.asdict(mark))
+            rows.flush()
             self._connection.commit()
         except BaseException:
             self._connection.rollback()
             self._rows = self._fresh_rows()
             raise
-        self._marks[stream] = Watermark(seq, head_hash, rows.session_id, at)
+        self._marks[stream] = mark
         if ended:
             rows.forget()
-        return written
+        return done
 
     def _empty(self) -> None:
         self._connection.rollback()
@@ -211,24 +224,6 @@ class Projector:
         if row is None:
             return Watermark(0, GENESIS if stream == "decisions" else "", "", "")
         return Watermark(row["seq"], row["hash"], row["session"], row["at"])
-
-    def _mark(self, stream: str, mark: Watermark) -> None:
-        self._rows.put(
-            table_rows.Watermark,
-            stream,
-            seq=mark.seq,
-            hash=mark.hash,
-            session=mark.session,
-            at=mark.at,
-        )
-
-
-def _asked_for(payloads: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Event]]:
-    """The events that a table asks for. Raises msgspec.ValidationError for what is no event of ours."""
-    for seq, payload in payloads:
-        name = payload[_NAME_BEGINS : payload.index(b'"', _NAME_BEGINS)]
-        if name not in _PASSED_OVER:
-            yield seq, decode_raw(payload)
 
 
 def rebuild_book(book: BookPaths) -> int:
