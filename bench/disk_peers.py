@@ -88,7 +88,7 @@ class Written(ChainedJournal[Any]):
     def durability(self) -> dict[str, str]:
         raise NotImplementedError
 
-    def _selected(self, *_: Any, **__: Any) -> Iterator[Any]:
+    def _fetching(self, *_: Any, **__: Any) -> Any:
         raise NotImplementedError
 
 

@@ -7,6 +7,7 @@ makes it durable. A store adds how it is opened, and how rows are read back.
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import starmap
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -17,7 +18,17 @@ from qmworkbench.domain.events import SCHEMA_VERSION, Event, encode
 from qmworkbench.ports import HeadMoved, JournalFailed
 from qmworkbench.storage import journal_file
 from qmworkbench.storage.group_commit import GroupCommit
-from qmworkbench.storage.journal_select import PAYLOAD, RECORD, ROW, SESSION_TYPES, STREAMS, Row
+from qmworkbench.storage.journal_select import (
+    PAYLOAD,
+    RECORD,
+    ROW,
+    SESSION_TYPES,
+    STREAMS,
+    Fetch,
+    Row,
+    decoded,
+    selected,
+)
 from qmworkbench.storage.loop_waits import LoopWaits
 from qmworkbench.storage.times import demand_utc
 
@@ -41,12 +52,8 @@ class ChainedJournal(ABC, Generic[C]):
         self._loops = LoopWaits(writer)
 
     @abstractmethod
-    def _selected(
-        self, columns: str, stream: str, after_seq: int, upto_seq: int, types: frozenset[str] | None = None
-    ) -> Iterator[Any]:
-        """Columns (journal_select.py) of a stream's durable rows after one sequence and up to another, in order; of the
-        types named where any are.
-        """
+    def _fetching(self, stream: str, types: frozenset[str] | None = None) -> AbstractContextManager[Fetch]:
+        """Durable rows of a stream, of all types or those named, for as long as somebody reads them."""
 
     @abstractmethod
     def hash_at(self, seq: int) -> str | None:
@@ -139,7 +146,7 @@ class ChainedJournal(ABC, Generic[C]):
     ) -> Iterator[tuple[int, Event]]:
         """Events of a stream after `after_seq`, those whose wire names are in `types` where given."""
         wanted = None if types is None else frozenset(types)
-        return journal_file.decoded(self._stored(PAYLOAD, stream, after_seq, wanted))
+        return self._decoded(stream, after_seq, self._written(stream), wanted)
 
     def session_events(self) -> Iterator[tuple[int, Event]]:
         """Opened, recovered, summarized and closed of every session, in order."""
@@ -202,12 +209,26 @@ class ChainedJournal(ABC, Generic[C]):
             self._heads[stream] = (seq, digest)
             return seq
 
-    def _stored(self, columns: str, stream: str, after_seq: int, types: frozenset[str] | None = None) -> Iterator[Any]:
-        """Rows up to the head as it is at this call, not at the first step; the queue is written first."""
+    def _stored(self, columns: str, stream: str, after_seq: int) -> Iterator[Any]:
+        """Rows up to the head as it is at this call, not at the first step."""
+        return self._selected(columns, stream, after_seq, self._written(stream))
+
+    def _written(self, stream: str) -> int:
+        """The newest sequence of a stream; what is queued up to it is written first."""
         if stream == "decisions":
             self.sync()
         elif stream in self._heads:
             self.sync_telemetry()
         else:
             raise ValueError(f"a journal has no stream {stream!r}: give one of {', '.join(self._heads)}")
-        return self._selected(columns, stream, after_seq, self._heads[stream][0], types)
+        return self._heads[stream][0]
+
+    def _selected(self, columns: str, stream: str, after_seq: int, upto_seq: int) -> Iterator[Any]:
+        with self._fetching(stream) as fetch:
+            yield from selected(fetch, columns, after_seq, upto_seq)
+
+    def _decoded(
+        self, stream: str, after_seq: int, upto_seq: int, types: frozenset[str] | None
+    ) -> Iterator[tuple[int, Event]]:
+        with self._fetching(stream, types) as fetch:
+            yield from decoded(fetch, after_seq, upto_seq)

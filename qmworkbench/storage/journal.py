@@ -2,15 +2,15 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from qmworkbench.storage import journal_file, writer_row
 from qmworkbench.storage.atomic import sync_directory
 from qmworkbench.storage.chained import ChainedJournal
 from qmworkbench.storage.group_commit import GroupCommit
-from qmworkbench.storage.journal_select import STREAMS, selected
+from qmworkbench.storage.journal_select import STREAMS, Fetch, fetching
 from qmworkbench.storage.refused import StorageRefused, StoreMissing
 from qmworkbench.storage.sqlite import connect_readonly, connect_writer, durable_settings, wal_of
 from qmworkbench.storage.sqlite_sink import REMEDY, SqliteSink
@@ -77,11 +77,10 @@ class SqliteJournal(ChainedJournal[sqlite3.Connection]):
         finally:
             self._lock.release()
 
-    def _selected(
-        self, columns: str, stream: str, after_seq: int, upto_seq: int, types: frozenset[str] | None = None
-    ) -> Iterator[Any]:
+    @contextmanager
+    def _fetching(self, stream: str, types: frozenset[str] | None = None) -> Iterator[Fetch]:
         with closing(connect_readonly(self.path, any_thread=True)) as connection:
-            yield from selected(connection, columns, stream, after_seq, upto_seq, types)
+            yield fetching(connection, stream, types)
 
 
 def _look_before(path: Path) -> dict[str, str]:

@@ -18,17 +18,17 @@ from qmworkbench.domain.events import (
     TELEMETRY_TYPES,
     Event,
     decode,
-    decode_raw,
     wire_name,
 )
 from qmworkbench.storage import migrations, writer_row
 from qmworkbench.storage.journal_select import (
-    PAYLOAD,
     RECORD,
     ROW,
     SESSIONS_IN_SQL,
     STREAMS,
     Row,
+    decoded,
+    fetching,
     known,
     last_seq,
     selected,
@@ -218,14 +218,15 @@ def hash_at(connection: sqlite3.Connection, seq: int, stream: str = "decisions")
 
 def rows(connection: sqlite3.Connection, stream: str, after_seq: int = 0, upto_seq: int | None = None) -> Iterator[Row]:
     """Stored rows after `after_seq`, in order, up to `upto_seq` or what was the end when asked."""
-    return selected(connection, ROW, stream, after_seq, upto_seq)
+    return selected(fetching(connection, stream), ROW, after_seq, _end(connection, stream, upto_seq))
 
 
 def records(
     connection: sqlite3.Connection, stream: str, after_seq: int = 0, upto_seq: int | None = None
 ) -> Iterator[Record]:
     """Stored records as the chain knows them."""
-    return starmap(Record, selected(connection, RECORD, stream, after_seq, upto_seq))
+    end = _end(connection, stream, upto_seq)
+    return starmap(Record, selected(fetching(connection, stream), RECORD, after_seq, end))
 
 
 def belongs(event: Event, stream: str) -> None:
@@ -248,12 +249,11 @@ def events(
 ) -> Iterator[tuple[int, Event]]:
     """Decoded events after `after_seq`, of all types or those whose wire names are given."""
     wanted = None if types is None else frozenset(types)
-    return decoded(selected(connection, PAYLOAD, stream, after_seq, upto_seq, wanted))
+    return decoded(fetching(connection, stream, wanted), after_seq, _end(connection, stream, upto_seq))
 
 
-def decoded(payloads: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Event]]:
-    """The events of payloads that are not proven: what one holds must still be an event of ours."""
-    return ((seq, decode_raw(payload)) for seq, payload in payloads)
+def _end(connection: sqlite3.Connection, stream: str, upto_seq: int | None) -> int:
+    return last_seq(connection, known(stream)) if upto_seq is None else upto_seq
 
 
 def session_events(connection: sqlite3.Connection) -> Iterator[tuple[int, Event]]:

@@ -8,7 +8,7 @@ from typing import Self
 from qmworkbench.domain.chain import Record
 from qmworkbench.domain.events import Event
 from qmworkbench.storage import journal_file
-from qmworkbench.storage.journal_select import PAYLOAD, STREAMS, Row, selected
+from qmworkbench.storage.journal_select import PAYLOAD, STREAMS, Row, fetching, selected
 from qmworkbench.storage.sqlite import READ_ERRORS, connect_readonly, refusal
 
 
@@ -62,7 +62,7 @@ class JournalReader:
 
     def durable_payloads(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, bytes]]:
         """Sequence and bytes of every record after `after_seq`: what projections are made from."""
-        return selected(self._connection, PAYLOAD, stream, after_seq, self.head(stream)[0])
+        return selected(fetching(self._connection, stream), PAYLOAD, after_seq, self.head(stream)[0])
 
     def session_events(self) -> Iterator[tuple[int, Event]]:
         """Opened, recovered, summarized and closed of every session, found without walking the journal."""

@@ -3,10 +3,9 @@
 import os
 import socket
 from collections.abc import Collection, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from itertools import chain
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import psycopg
 from psycopg import sql
@@ -17,7 +16,7 @@ from qmworkbench.storage import journal_file, migrations
 from qmworkbench.storage.chained import ChainedJournal
 from qmworkbench.storage.group_commit import GroupCommit
 from qmworkbench.storage.journal_file import LAYOUT, TAIL_CHECKED
-from qmworkbench.storage.journal_select import ROW, STREAMS, Row
+from qmworkbench.storage.journal_select import PIECE, ROW, STREAMS, Fetch, selected
 from qmworkbench.storage.postgres import lease, schema
 from qmworkbench.storage.postgres.connection import Connection, connected, demand_durable, durable_settings, shown
 from qmworkbench.storage.postgres.lease import Terms
@@ -25,8 +24,6 @@ from qmworkbench.storage.postgres.sink import REMEDY, PostgresSink
 from qmworkbench.storage.postgres.upgrade import bring_up_to_date
 from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreMissing, StoreNewer
 from qmworkbench.storage.times import stored_time
-
-_CHUNK: Final = 2000
 
 
 class PostgresJournal(ChainedJournal[Connection]):
@@ -85,11 +82,10 @@ class PostgresJournal(ChainedJournal[Connection]):
         """What the writing connection runs with, asked from the server now."""
         return self._writer.ask(durable_settings)
 
-    def _selected(
-        self, columns: str, stream: str, after_seq: int, upto_seq: int, types: frozenset[str] | None = None
-    ) -> Iterator[Any]:
+    @contextmanager
+    def _fetching(self, stream: str, types: frozenset[str] | None = None) -> Iterator[Fetch]:
         with closing(connected(self._dsn, readonly=True)) as connection:
-            yield from selected(connection, self.place, columns, stream, after_seq, upto_seq, types)
+            yield fetching(connection, self.place, stream, types)
 
 
 def _table(place: str, stream: str) -> sql.Composable:
@@ -115,51 +111,19 @@ def hash_at(connection: Connection, place: str, seq: int) -> str | None:
     return None if row is None else str(row[0])
 
 
-def selected(
-    connection: Connection,
-    place: str,
-    columns: str,
-    stream: str,
-    after_seq: int = 0,
-    upto_seq: int | None = None,
-    types: Collection[str] | None = None,
-) -> Iterator[Any]:
-    """Columns (journal_select.py) of the rows after `after_seq`, in order, up to `upto_seq` or what was the end when
-    asked; of the types named where any are.
-    """
-    return chain.from_iterable(_chunks(connection, place, columns, stream, after_seq, upto_seq, types))
-
-
-def _chunks(
-    connection: Connection,
-    place: str,
-    columns: str,
-    stream: str,
-    after_seq: int,
-    upto_seq: int | None,
-    types: Collection[str] | None,
-) -> Iterator[list[Any]]:
-    end = head(connection, place, stream)[0] if upto_seq is None else upto_seq
-    names = sql.SQL(", ").join(map(sql.Identifier, columns.split(", ")))
+def fetching(connection: Connection, place: str, stream: str, types: Collection[str] | None = None) -> Fetch:
+    """Rows of a stream, of all types or those named, as journal_select.py reads them."""
     of_types = sql.SQL("AND type = ANY(%s)" if types is not None else "")
-    query = sql.SQL("SELECT {} FROM {} WHERE seq > %s AND seq <= %s {} ORDER BY seq LIMIT {}").format(
-        names, _table(place, stream), of_types, sql.Literal(_CHUNK)
-    )
+    query = sql.SQL("SELECT {} FROM {} WHERE seq > %s AND seq <= %s {} ORDER BY seq LIMIT {}")
     named = [] if types is None else [sorted(types)]
-    while after_seq < end:
+
+    def fetch(columns: str, after_seq: int, upto_seq: int) -> list[Any]:
+        names = sql.SQL(", ").join(map(sql.Identifier, columns.split(", ")))
+        asked = query.format(names, _table(place, stream), of_types, sql.Literal(PIECE))
         with connection.cursor(binary=True) as cursor:
-            chunk: list[Any] = cursor.execute(query, (after_seq, end, *named)).fetchall()
-        yield chunk
-        if len(chunk) < _CHUNK:
-            return
-        after_seq = int(chunk[-1][0])
+            return cursor.execute(asked, (after_seq, upto_seq, *named)).fetchall()
 
-
-def rows(
-    connection: Connection, place: str, stream: str, after_seq: int = 0, upto_seq: int | None = None
-) -> Iterator[Row]:
-    """Stored rows after `after_seq`, in order, up to `upto_seq` or what was the end when asked."""
-    return selected(connection, place, ROW, stream, after_seq, upto_seq)
+    return fetch
 
 
 def check(connection: Connection, place: str, book: str, where: str) -> dict[str, str]:
@@ -182,7 +146,7 @@ def check(connection: Connection, place: str, book: str, where: str) -> dict[str
         schema.demand_guards(connection, place)
         for stream in STREAMS:
             last = head(connection, place, stream)[0]
-            tail = list(rows(connection, place, stream, max(0, last - TAIL_CHECKED), last))
+            tail = list(selected(fetching(connection, place, stream), ROW, max(0, last - TAIL_CHECKED), last))
             if tail and tail[-1][3] > SCHEMA_VERSION:
                 raise StoreNewer(
                     f"book {book!r} at {where} holds {stream} of event schema {tail[-1][3]}, this version of the "

@@ -10,7 +10,17 @@ from psycopg import sql
 from qmworkbench.domain.chain import Record
 from qmworkbench.domain.events import Event, decode
 from qmworkbench.storage import journal_file
-from qmworkbench.storage.journal_select import PAYLOAD, RECORD, SESSION_TYPES, STREAMS, Row
+from qmworkbench.storage.journal_select import (
+    PAYLOAD,
+    RECORD,
+    ROW,
+    SESSION_TYPES,
+    STREAMS,
+    Fetch,
+    Row,
+    decoded,
+    selected,
+)
 from qmworkbench.storage.postgres import journal as stored
 from qmworkbench.storage.postgres import schema
 from qmworkbench.storage.postgres.connection import connected, shown
@@ -68,13 +78,11 @@ class PostgresReader:
         """Events after `after_seq` up to `upto_seq` (None: the head as it is now), of the wire names in `types`."""
         end = self.head(stream)[0] if upto_seq is None else upto_seq
         wanted = None if types is None else frozenset(types)
-        return journal_file.decoded(
-            stored.selected(self._connection, self.place, PAYLOAD, stream, after_seq, end, wanted)
-        )
+        return decoded(self._fetching(stream, wanted), after_seq, end)
 
     def durable_payloads(self, after_seq: int = 0, *, stream: str = "decisions") -> Iterator[tuple[int, bytes]]:
         """Sequence and bytes of every record after `after_seq`: what projections are made from."""
-        return stored.selected(self._connection, self.place, PAYLOAD, stream, after_seq, self.head(stream)[0])
+        return selected(self._fetching(stream), PAYLOAD, after_seq, self.head(stream)[0])
 
     def session_events(self) -> Iterator[tuple[int, Event]]:
         """Opened, recovered, summarized and closed of every session, found without walking the journal."""
@@ -89,17 +97,18 @@ class PostgresReader:
     ) -> Iterator[Record]:
         """Stored records, for export."""
         end = self.head(stream)[0] if upto_seq is None else upto_seq
-        return starmap(Record, stored.selected(self._connection, self.place, RECORD, stream, after_seq, end))
+        return starmap(Record, selected(self._fetching(stream), RECORD, after_seq, end))
 
     def rows(self, stream: str = "decisions") -> Iterator[Row]:
         """Records with their columns, as stored."""
-        return stored.rows(self._connection, self.place, stream)
+        return selected(self._fetching(stream), ROW, 0, self.head(stream)[0])
 
     def verify(self) -> dict[str, tuple[int, str]]:
         """Walk both chains from their beginning; returns each stream's head. Raises ChainBroken."""
-        return {
-            stream: journal_file.verify_rows(stored.rows(self._connection, self.place, stream)) for stream in STREAMS
-        }
+        return {stream: journal_file.verify_rows(self.rows(stream)) for stream in STREAMS}
+
+    def _fetching(self, stream: str, types: frozenset[str] | None = None) -> Fetch:
+        return stored.fetching(self._connection, self.place, stream, types)
 
     def close(self) -> None:
         """Let go of the connection; twice is fine."""
