@@ -1,7 +1,7 @@
 """Looking at the components of a running day: what each one's own traces say of it (§7)."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from qmworkbench.domain.events.market import FeedState
@@ -49,7 +49,8 @@ def look(platform: Platform, *, serving: bool, loop_lag_ms: float) -> None:
     if platform.state.session is not None and not platform.state.connected:
         board.failed("execution_broker", "the execution broker does not answer")
     elif platform.state.connected:
-        board.succeeded("execution_broker", at)
+        # As long as it is asked nothing it may be gone: when it last answered is told, not when we last believed in it.
+        board.succeeded("execution_broker", at - timedelta(seconds=platform.broker_silent_s()))
 
 
 def _store(platform: Platform, at: datetime) -> None:

@@ -14,6 +14,7 @@ from qmworkbench.domain.execution import (
 )
 from qmworkbench.domain.orders import Leg
 from qmworkbench.ports import Broker
+from qmworkbench.service.lease import uptime_s
 from qmworkbench.trading.state import State
 
 
@@ -26,12 +27,19 @@ class Leased(Protocol):
 
 
 class LeasedBroker:
-    """ports.Broker around another one: submits and cancels raise LeaseLost once the lease is gone, reads pass."""
+    """ports.Broker around another one: submits and cancels raise LeaseLost once the lease is gone, reads pass, and how
+    long ago the broker answered one is known.
+    """
 
     def __init__(self, broker: Broker, lease: Leased) -> None:
         self.enforces_unique_ids = broker.enforces_unique_ids
         self._broker = broker
         self._lease = lease
+        self._answered_s = uptime_s()
+
+    def silent_s(self) -> float:
+        """Seconds since the broker last told its reports or its account; since this door was made before that."""
+        return max(0.0, uptime_s() - self._answered_s)
 
     def submit(self, request: OrderRequest) -> None:
         self._lease.check()
@@ -46,7 +54,9 @@ class LeasedBroker:
         self._broker.replace(request)
 
     def reports(self, after_cursor: int) -> Sequence[ExecutionReport]:
-        return self._broker.reports(after_cursor)
+        found = self._broker.reports(after_cursor)
+        self._answered_s = uptime_s()
+        return found
 
     def activities(self, after_cursor: int) -> Sequence[AccountActivity]:
         return self._broker.activities(after_cursor)
@@ -61,7 +71,9 @@ class LeasedBroker:
         return self._broker.positions()
 
     def account(self) -> Account:
-        return self._broker.account()
+        found = self._broker.account()
+        self._answered_s = uptime_s()
+        return found
 
 
 def leg_name(state: State, entry: str, leg: Leg) -> str | None:

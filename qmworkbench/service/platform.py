@@ -73,9 +73,10 @@ class Platform(Stage):
         notifier: Notifier | None = None,
     ) -> None:
         self.book_lease = BookLease(lease, heartbeat)
-        broker: Broker = LeasedBroker(venue.broker, self.book_lease)
+        door = LeasedBroker(venue.broker, self.book_lease)
+        self.broker_silent_s = door.silent_s
         self.emergency_broker: Broker = LeasedBroker(venue.broker, EmergencyLease(self.book_lease))
-        super().__init__(plan, venue.market, broker, ground_of(plan.data))
+        super().__init__(plan, venue.market, door, ground_of(plan.data))
         self.lease = lease
         self.journal = journal
         self.work: Blocking = work if work is not None else InLine()

@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from qmworkbench.brokers.simulated import SimulatedBroker
 from qmworkbench.domain.instruments import us_equity
 from qmworkbench.service import lease as leases
+from qmworkbench.service import leased_broker
 from qmworkbench.service.lease import Lease, LeaseLost, LeaseTaken
 from qmworkbench.service.leased_broker import LeasedBroker
 from qmworkbench.venue.costs import ideal
@@ -223,6 +224,21 @@ def test_a_fenced_process_sends_nothing_and_still_reads(path: Path) -> None:
         assert broker.reports(0) == []
         assert broker.order("anything")[0] is None
         assert broker.enforces_unique_ids
+
+
+def test_how_long_the_broker_has_said_nothing_is_known(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Health tells when it last answered: a broker that is asked nothing may be gone."""
+    clock = [100.0]
+    monkeypatch.setattr(leased_broker, "uptime_s", lambda: clock[0])
+    with taken(path) as held, Exchange(":memory:", [us_equity("SPY")], ideal(), "USD", Decimal(1000)) as exchange:
+        broker = LeasedBroker(SimulatedBroker(exchange), held)
+        clock[0] += 21
+        assert broker.silent_s() == 21
+        broker.reports(0)
+        assert broker.silent_s() == 0
+        clock[0] += 4
+        broker.account()
+        assert broker.silent_s() == 0
 
 
 class Leases(RuleBasedStateMachine):
