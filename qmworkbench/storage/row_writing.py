@@ -89,7 +89,7 @@ class _Postgres:
         driver: Any = connection.connection.dbapi_connection
         with driver.cursor() as cursor, cursor.copy(self._copy) as copy:
             for row in rows:
-                copy.write_row([_plain(value) for value in row])
+                copy.write_row(row)
 
 
 _MADE: Final[dict[tuple[str, str], Statements]] = {}
@@ -102,11 +102,6 @@ def statements(table: Table, dialect: Dialect) -> Statements:
     if made is None:
         made = _MADE[table.name, dialect.name] = _KINDS[dialect.name](table, dialect)
     return made
-
-
-def _plain(value: Any) -> Any:
-    """As COPY takes it: a truth value as the number that it is stored as."""
-    return int(value) if value is True or value is False else value
 
 
 def _finding(table: Table, dialect: Dialect) -> str:

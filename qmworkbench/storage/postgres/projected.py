@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import sql
+from psycopg.adapt import Dumper
 from sqlalchemy import Connection, Engine, StaticPool, create_engine
 
 from qmworkbench.storage.column_types import DOMAINS
@@ -21,6 +22,13 @@ _TABLES_LOCK: Final = 0x514E  # class of the advisory locks that stand for proje
 def name_of(place: str) -> str:
     """The schema of a book's projected tables."""
     return "read_" + schema.name_of(place).removeprefix("book_")
+
+
+class _Flag(Dumper):
+    """A truth value as the number that it is stored as."""
+
+    def dump(self, obj: bool) -> bytes:
+        return b"1" if obj else b"0"
 
 
 class PostgresHome:
@@ -42,6 +50,7 @@ class PostgresHome:
                 raise StoreInUse(f"{self.where} are being written by another process: use its API, or end it")
             raw.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(name_of(self.place))))
             raw.execute("SET synchronous_commit = off")  # what a crash takes is folded again
+            raw.adapters.register_dumper(bool, _Flag)
             raw.autocommit = False
         except BaseException:
             raw.close()
