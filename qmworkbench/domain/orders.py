@@ -213,11 +213,11 @@ def next_status(status: OrdStatus, arc: Arc, *, order_qty: Decimal, cum_qty: Dec
     target = TABLE[status].get(arc)
     if target is None:
         raise IllegalArc(f"an order that is {status} cannot {arc}")
-    if arc in _EXHAUSTS and cum_qty >= order_qty and (arc is Arc.FILL or status not in TERMINAL):
+    if arc in _EXHAUSTS and cum_qty >= order_qty and (status not in TERMINAL or arc is Arc.FILL):
         return OrdStatus.FILLED
-    if target == _WORKING:
-        return OrdStatus.PARTIALLY_FILLED if cum_qty > ZERO else OrdStatus.ACCEPTED
-    return OrdStatus(target)
+    if isinstance(target, OrdStatus):
+        return target
+    return OrdStatus.PARTIALLY_FILLED if cum_qty > ZERO else OrdStatus.ACCEPTED
 
 
 class Replacement(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -38,6 +38,7 @@ _ENTRY: Final = Leg.ENTRY
 _ACK: Final = Arc.ACK
 _FILL: Final = Arc.FILL
 _SUBMIT: Final = Arc.SUBMIT
+_OPEN: Final = PositionEffect.OPEN
 _CLOSE: Final = PositionEffect.CLOSE
 _encode = msgspec.msgpack.Encoder(decimal_format="string").encode
 
@@ -94,7 +95,7 @@ def _order_intended(state: State, event: OrderIntended) -> None:
                 decision_px=leg.stop_px or leg.limit_px or ZERO,
             ),
         )
-    if request.position_effect is PositionEffect.OPEN:
+    if request.position_effect is _OPEN:
         day.entries_intended += 1
     del day.submits[: bisect_right(day.submits, event.at - _SUBMIT_MEMORY)]
     day.submits.append(event.at)

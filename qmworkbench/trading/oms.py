@@ -36,7 +36,13 @@ _ARC: Final[dict[ExecType, Arc]] = {
     ExecType.CANCEL_REJECTED: Arc.CANCEL_REJECT,
 }
 _REPLACES: Final = frozenset({ExecType.REPLACED, ExecType.REPLACE_REJECTED})
+_NEVER_LIVE: Final = frozenset({OrdStatus.REJECTED, OrdStatus.DENIED})
 _CLOSING: Final = (Leg.STOP, Leg.TARGET, Leg.CLOSE, Leg.EXIT)
+# Bound once: finding a member in its enum costs several times what comparing it does (Python 3.11).
+_TRADE: Final = ExecType.TRADE
+_ACK: Final = Arc.ACK
+_FILL: Final = Arc.FILL
+_ENTRY: Final = Leg.ENTRY
 # A report and what it did to its order: nothing else came of it.
 _ALONE: Final = 2
 # The broker's last words, which carry the quantity that had filled by then.
@@ -119,14 +125,14 @@ def on_execution(decision: Decision, event: ExecutionReported) -> None:
         return
     if report.cl_ord_id != order.broker_id and replacing.proven_by(decision, order, report):
         return
-    if report.exec_type is ExecType.TRADE:
+    if report.exec_type is _TRADE:
         _on_fill(decision, order, report)
+    elif report.exec_type in _ARC:
+        _on_status(decision, order, report)
     elif report.exec_type is ExecType.TRADE_CANCEL:
         busts.on_bust(decision, report, order)
     elif report.exec_type in _REPLACES:
         replacing.on_replace_answer(decision, order, report)
-    elif report.exec_type is not ExecType.ORDER_STATUS:
-        _on_status(decision, order, report)
     elif report.cum_qty > order.cum_qty:
         decision.want_reconciliation = True
 
@@ -172,7 +178,7 @@ def _on_fill(decision: Decision, order: Order, report: ExecutionReport) -> None:
     cum = order.cum_qty + report.last_qty
     most = order.order_qty if order.replacing is None else max(order.order_qty, order.replacing.order_qty)
     contradiction = ""
-    if order.status is OrdStatus.REJECTED or order.status is OrdStatus.DENIED:
+    if order.status in _NEVER_LIVE:
         contradiction = f"a fill for an order that is {order.status}"
     elif cum > most:
         contradiction = f"filled {cum} of {most}"
@@ -186,7 +192,7 @@ def _on_fill(decision: Decision, order: Order, report: ExecutionReport) -> None:
     if report.cum_qty > cum:
         decision.want_reconciliation = True  # executions before this one have not reached us
     try:
-        walk(decision, order, Arc.FILL, cum_qty=cum, order_id=report.order_id)
+        walk(decision, order, _FILL, cum_qty=cum, order_id=report.order_id)
     except IllegalArc as error:
         if not contradiction:
             contradicts(decision, report, "illegal_arc", str(error))
@@ -194,7 +200,7 @@ def _on_fill(decision: Decision, order: Order, report: ExecutionReport) -> None:
         _back_from_the_dead(decision, order)
     if order.leg in _CLOSING:
         _beyond(decision, order, report)
-    elif was_open and not contradiction and order.leg is Leg.ENTRY and opened:
+    elif was_open and not contradiction and order.leg is _ENTRY and opened:
         decision.nothing_but(order)
 
 
@@ -214,7 +220,7 @@ def _on_status(decision: Decision, order: Order, report: ExecutionReport) -> Non
     ended = order.status in TERMINAL
     # An acknowledgement that comes after a replace speaks of the quantity before it.
     current = report.cl_ord_id == order.broker_id and not ended and report.order_qty > ZERO
-    told_qty = current and arc in (Arc.RESTATE, Arc.ACK)
+    told_qty = current and (arc is _ACK or arc is Arc.RESTATE)
     missing = report.cum_qty - order.cum_qty if arc in _LAST_WORDS else ZERO
     code = classify(report.reason) if arc is Arc.REJECT else ""
     try:
@@ -233,16 +239,16 @@ def _on_status(decision: Decision, order: Order, report: ExecutionReport) -> Non
         return
     if missing > ZERO:
         decision.want_reconciliation = True
-    if told_qty and arc is Arc.ACK and order.parent_id is None and report.order_qty > was:
+    if told_qty and arc is _ACK and order.parent_id is None and report.order_qty > was:
         contradicts(decision, report, "order_qty", f"acknowledged for {report.order_qty}, {was} were asked for")
     if code and not ended:
         after_rejection(decision, order, RejectCode(code), report.reason)
     elif arc is Arc.CANCEL_REJECT and order.is_open:
         # Refused because it has filled, mostly: its fill is on the way, or got lost. Asked once for each refusal.
         decision.query(order, f"its cancel was refused: {report.reason}")
-    elif order.abandoned and arc is Arc.ACK:
+    elif order.abandoned and arc is _ACK:
         _back_from_the_dead(decision, order)
-    elif arc is Arc.ACK and not ended and len(decision.events) == _ALONE:
+    elif arc is _ACK and not ended and len(decision.events) == _ALONE:
         decision.nothing_but(order)
 
 

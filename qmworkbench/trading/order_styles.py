@@ -21,6 +21,7 @@ from qmworkbench.domain.orders import OrderStyle, OrdType, Side, TimeInForce
 
 _BPS: Final = Decimal(10_000)
 _EXIT_TYPES: Final = (OrdType.MARKET, OrdType.LIMIT)
+_MARKET: Final = OrdType.MARKET  # bound once: finding it in its enum costs several times what comparing it does
 _LASTING: Final = (TimeInForce.DAY, TimeInForce.GTC)
 # An offset that reaches further than this is a slipped decimal point, whatever the collar says.
 _MOST_BPS: Final = 2_000
@@ -41,6 +42,8 @@ def entry_terms(
 ) -> OrderTerms:
     """The terms of an entry decided at `decision_px`."""
     kind, tif = style.entry_type, style.entry_time_in_force
+    if kind is _MARKET:
+        return OrderTerms(ord_type=kind, time_in_force=tif, worst_px=decision_px)
     away = Decimal(style.entry_offset_bps)
     if kind is OrdType.LIMIT:
         limit = _limit(instrument, side, _moved(decision_px, side, min(away, Decimal(collar_bps))))
@@ -48,12 +51,10 @@ def entry_terms(
     if kind is OrdType.STOP:
         stop = _beyond(instrument, side, _moved(decision_px, side, away))
         return OrderTerms(ord_type=kind, time_in_force=tif, worst_px=stop, stop_px=stop)
-    if kind is OrdType.STOP_LIMIT:
-        stop = _beyond(instrument, side, _moved(decision_px, side, away))
-        limit = _limit(instrument, side, _moved(decision_px, side, min(2 * away, Decimal(collar_bps))))
-        limit = max(limit, stop) if side is Side.BUY else min(limit, stop)
-        return OrderTerms(ord_type=kind, time_in_force=tif, worst_px=limit, limit_px=limit, stop_px=stop)
-    return OrderTerms(ord_type=OrdType.MARKET, time_in_force=tif, worst_px=decision_px)
+    stop = _beyond(instrument, side, _moved(decision_px, side, away))
+    limit = _limit(instrument, side, _moved(decision_px, side, min(2 * away, Decimal(collar_bps))))
+    limit = max(limit, stop) if side is Side.BUY else min(limit, stop)
+    return OrderTerms(ord_type=kind, time_in_force=tif, worst_px=limit, limit_px=limit, stop_px=stop)
 
 
 def exit_terms(

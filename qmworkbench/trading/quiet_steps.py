@@ -22,6 +22,9 @@ from qmworkbench.trading.state import State, position_key
 
 # The remembered sum may differ from a fresh one in its last digits: this close to the limit it is not trusted.
 _NEAR: Final = Decimal("0.99")
+# Bound once: finding a member in its enum costs several times what comparing it does (Python 3.11).
+_TRADES: Final = Phase.MARKET_SESSION
+_ACTIVE: Final = TradingState.ACTIVE
 
 
 class QuietSteps:
@@ -89,8 +92,8 @@ def _ordinary(state: State) -> bool:
     day = state.session
     return (
         day is not None
-        and day.phase is Phase.MARKET_SESSION
-        and state.halt.state is TradingState.ACTIVE
+        and day.phase is _TRADES
+        and state.halt.state is _ACTIVE
         and not (state.emergency or day.ending or day.recovering or day.critical_down)
         and state.contradicted_since is None
         and state.feed_since is None

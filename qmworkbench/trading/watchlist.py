@@ -8,6 +8,7 @@ from qmworkbench.trading.state import State
 # A candidate the scan has not seen for this many boundaries is let go, if nothing is held or worked.
 EXPIRE_AFTER_BOUNDARIES = 15
 ENDED = frozenset({WatchState.CLOSED, WatchState.EXPIRED, WatchState.BLOCKED})
+_ENTERED_OR_ENDED = ENDED | {WatchState.ENTERED}
 
 
 def is_active(state: State, symbol: str) -> bool:
@@ -100,7 +101,7 @@ def follow_positions(decision: Decision) -> None:
     state = decision.state
     held = {p.symbol for p in state.positions.values()}
     for symbol, item in state.day.watchlist.items():
-        if symbol in held and item.state is not WatchState.ENTERED and item.state not in ENDED:
+        if symbol in held and item.state not in _ENTERED_OR_ENDED:
             step(decision, symbol, WatchState.ENTERED, "position opened")
         elif symbol not in held and item.state is WatchState.ENTERED:
             step(decision, symbol, WatchState.EXITED, "position closed")
@@ -109,7 +110,7 @@ def follow_positions(decision: Decision) -> None:
 def follow_position(decision: Decision, symbol: str) -> None:
     """As follow_positions, where something has just been opened in one symbol and nothing else has changed."""
     item = decision.state.day.watchlist.get(symbol)
-    if item is not None and item.state is not WatchState.ENTERED and item.state not in ENDED:
+    if item is not None and item.state not in _ENTERED_OR_ENDED:
         step(decision, symbol, WatchState.ENTERED, "position opened")
 
 
