@@ -44,7 +44,8 @@ OLD_MARK = {
     "VALUES ('decisions', 5, 3, '{hash}', '', '')",
     "0002": "INSERT INTO watermarks (stream, seq, hash, session, at) VALUES ('decisions', 5, '{hash}', '', '')",
 }
-KEEPING = {"0002"}
+OLD_NOTE["0003"], OLD_MARK["0003"] = OLD_NOTE["0002"], OLD_MARK["0002"]
+KEEPING = {"0002", "0003"}
 _names = iter(range(1_000_000))
 
 

@@ -12,7 +12,7 @@ from qmworkbench.storage.refused import StorageRefused, StoreDamaged, StoreNewer
 JOURNAL: Final = "journal"
 PROJECTIONS: Final = "projections"
 # Oldest first; a test holds them to what lies in versions/.
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 HEAD: Final = REVISIONS[-1]
 # Of a book made before revisions were counted, once it has been looked at.
 FIRST: Final = REVISIONS[0]
