@@ -134,6 +134,22 @@ def unblock(
     give(command, config_of(book, environment, config), operator, begin(json=json))
 
 
+def accept(
+    break_id: Annotated[str, typer.Argument(help="The difference's id, from `qm reconcile`.", show_default=False)],
+    reason: Why,
+    book: Book = None,
+    environment: Environment = None,
+    config: ConfigFile = None,
+    operator: Operator = None,
+    json: AsJson = False,
+) -> None:
+    """Settle a difference in money with the broker's figure, on your word (§14): cash, fees, realized P&L."""
+    from qmworkbench.domain.commands import AcceptBreak
+
+    command = AcceptBreak(reason=reason, break_id=break_id)
+    give(command, config_of(book, environment, config), operator, begin(json=json))
+
+
 def decide(
     decision_id: Annotated[str, typer.Argument(help="The open question's id, from `qm status`.", show_default=False)],
     choice: Annotated[str, typer.Argument(help="One of its options.", show_default=False)],
@@ -226,4 +242,4 @@ def _asks_a_person() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-__all__ = ["Exit", "Interview", "block", "decide", "end", "give", "pause", "release", "resume", "unblock"]
+__all__ = ["Exit", "Interview", "accept", "block", "decide", "end", "give", "pause", "release", "resume", "unblock"]

@@ -132,13 +132,14 @@ def _summary(
     breaks: dict[str, dict[str, Any]] = {}
     for event in events:
         if event["type"] == _BREAK:
-            breaks[event["break_id"]] = {**{name: event[name] for name in _COLUMNS}, "repaired": False}
+            breaks[event["break_id"]] = _open(event)
         elif event["type"] == _REPAIR and event["break_id"] in breaks:
             breaks[event["break_id"]]["repaired"] = True
         elif event["type"] == _END:
             detail = event.get("detail") or detail
         elif event["type"] == _ODD:
             breaks[event["exec_id"]] = {
+                "break_id": "",
                 "kind": event["kind"],
                 "symbol": "",
                 "severity": "P0",
@@ -150,10 +151,15 @@ def _summary(
     told = {(entry["kind"], entry["symbol"]) for entry in breaks.values()}
     for n, entry in enumerate(open_ones):
         if (entry["kind"], entry["symbol"]) not in told:
-            breaks[f"open {n}"] = {**{name: entry[name] for name in _COLUMNS}, "repaired": False}
+            breaks[f"open {n}"] = _open(entry)
     if breaks and result == "clean":
         result = "repaired"
     return {"result": result, "breaks": list(breaks.values()), "detail": detail, "through": through}
+
+
+def _open(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A difference that nothing has settled yet."""
+    return {"break_id": item["break_id"], **{name: item[name] for name in _COLUMNS}, "repaired": False}
 
 
 def _report(found: dict[str, Any], out: Output) -> None:
@@ -166,6 +172,10 @@ def _report(found: dict[str, Any], out: Output) -> None:
             ]
             out.table([*_COLUMNS, "repaired"], rows, title="before is ours, after is the broker's")
         out.line(_SENTENCE[found["result"]] + (f": {found['detail']}" if found["detail"] else ""))
+        for entry in breaks:
+            if entry["kind"] in _MONEY and not entry["repaired"] and found["through"] != "look":
+                told = entry["kind"].replace("_", " ")
+                out.line(f"once you know why {told} differs: qm accept {entry['break_id']} --reason WHY")
         if found["through"] == "look":
             out.line("no session is open in this book, so nothing was changed and nothing put on record")
 
@@ -175,6 +185,8 @@ def _report(found: dict[str, Any], out: Output) -> None:
         raise typer.Exit(code)
 
 
+# What a person may settle with the broker's figure; held to the kernel's own list by a test.
+_MONEY: Final = ("cash", "fees", "realized_pnl")
 _SENTENCE: Final = {
     "clean": "the books agree",
     "repaired": "the books differed; ours now follow the broker's",

@@ -103,6 +103,14 @@ class Reconcile(Command, frozen=True, kw_only=True, tag="reconcile"):
     """Compare with the broker now. Answered with RECONCILE_JOINED when the broker is being read for one already."""
 
 
+class AcceptBreak(Command, frozen=True, kw_only=True, tag="accept_break"):
+    """Settle a difference in money with the broker's figure, on a person's word: a deposit, a fee that was billed by
+    hand. Refused for every other kind of difference: those follow the broker's books, or wait for them (§14).
+    """
+
+    break_id: str
+
+
 class ReleaseEntries(Command, frozen=True, kw_only=True, tag="release_entries"):
     """After a recovery: let entries pass again. Refused until reconciliation has passed."""
 
@@ -146,6 +154,7 @@ AnyCommand = (
     | ClosePosition
     | DropCandidate
     | Reconcile
+    | AcceptBreak
     | ReleaseEntries
     | Decide
     | AddNote

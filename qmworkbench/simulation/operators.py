@@ -28,6 +28,7 @@ COMMANDS: Final = (
     "drop_candidate",
     "reconcile",
     "reconcile",
+    "accept_break",
     "release_entries",
     "release_entries",
     "decide",
@@ -79,6 +80,8 @@ def _about_what_is_open(kind: str, key: str, chance: Chance, state: State, pick:
         return commands.Decide(
             reason=WHY, decision_id=question.decision_id, choice=chance.one_of("choice", key, question.options)
         )
+    if kind == "accept_break" and state.reconciliation.unresolved:
+        return commands.AcceptBreak(reason=WHY, break_id=pick(sorted(state.reconciliation.unresolved)))
     if kind == "close_position" and state.positions:
         held = state.positions[pick(sorted(state.positions))]
         return commands.ClosePosition(reason=WHY, strategy_id=held.strategy_id, symbol=held.symbol)

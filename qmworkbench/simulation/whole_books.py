@@ -5,13 +5,14 @@ from typing import Final
 
 from qmworkbench.domain.chain import ChainBroken
 from qmworkbench.domain.events import decode
-from qmworkbench.domain.events.reconciliation import BreakFound, BreakKind
+from qmworkbench.domain.events.reconciliation import BreakFound
 from qmworkbench.domain.sessions import Phase, TradingState
 from qmworkbench.simulation.device import SimJournal
 from qmworkbench.simulation.invariants import Checker
 from qmworkbench.simulation.ledger import EXTERNAL
 from qmworkbench.simulation.margin import on_margin
 from qmworkbench.trading.fold import fold
+from qmworkbench.trading.repairs import MONEY_KINDS
 from qmworkbench.trading.state import State, encode_state
 from qmworkbench.venue.exchange import Exchange
 
@@ -89,7 +90,7 @@ def _a_persons(item: BreakFound, *, lied: bool, pairs: bool) -> bool:
     """A difference of money that nobody but a person can settle: where a lying disk has lost the day's beginning nobody
     knows what its money began with; where executions were booked in another order, other rates converted them.
     """
-    if item.kind not in (BreakKind.CASH, BreakKind.REALIZED_PNL):
+    if item.kind not in MONEY_KINDS:
         return False
     return lied or (pairs and abs(Decimal(item.after) - Decimal(item.before)) < 50)
 

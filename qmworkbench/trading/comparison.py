@@ -170,7 +170,7 @@ def _money(state: State, snapshot: BrokerSnapshot, tolerances: Tolerances) -> li
         )
     if abs(state.day.fees - account.fees) > tolerances.money:
         breaks.append(
-            _break(state, BreakKind.CASH, "", Priority.P1, state.day.fees, account.fees, "fees of the day differ")
+            _break(state, BreakKind.FEES, "", Priority.P1, state.day.fees, account.fees, "fees of the day differ")
         )
     return breaks + _cash(state, account, start_equity, tolerances)
 
@@ -185,7 +185,7 @@ def _cash(state: State, account: Account, start_equity: Decimal, tolerances: Tol
         expected, theirs, what = day.start_funds + booked, account.cash, "cash"
     else:
         earned = start_equity - day.start_unrealized + day.net_realized_pnl - day.fees + day.activity_pnl
-        expected, theirs, what = earned + account.unrealized_pnl, account.equity, "equity"
+        expected, theirs, what = earned + day.moved_cash + account.unrealized_pnl, account.equity, "equity"
     if abs(expected - theirs) <= tolerances.money:
         return []
     cause = f"{what} is not what the day began with plus what it made: money or shares moved outside our orders"

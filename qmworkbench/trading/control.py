@@ -23,6 +23,7 @@ from qmworkbench.trading import (
     emergency,
     order_control,
     reconciliation,
+    repairs,
     resuming,
     strategy_control,
     watchlist,
@@ -119,6 +120,21 @@ def _reconcile(decision: Decision, event: CommandReceived, command: commands.Rec
     return "reconciliation started"
 
 
+def _accept_break(decision: Decision, event: CommandReceived, command: commands.AcceptBreak) -> str:
+    """Money alone is a person's to judge: what is held and what works is the broker's to say."""
+    demand_session(decision.state)
+    item = decision.state.reconciliation.unresolved.get(command.break_id)
+    if item is None:
+        raise Refused(f"no break {command.break_id} is open", "see the open ones in `qm reconcile`")
+    if item.kind not in repairs.MONEY_KINDS:
+        raise Refused(
+            f"break {command.break_id} is about {item.kind.value.replace('_', ' ')}: it follows the broker's books",
+            "find its cause there, then `qm reconcile`",
+        )
+    repairs.accept(decision, item, by=event.operator, reason=command.reason)
+    return f"{item.kind.value.replace('_', ' ')} is {item.after} by {event.operator}'s word, no longer {item.before}"
+
+
 def _decide(decision: Decision, event: CommandReceived, command: commands.Decide) -> str:
     demand_session(decision.state)
     question = decision.state.day.decisions.get(command.decision_id)
@@ -172,6 +188,7 @@ ANSWER: Final[dict[type[commands.Command], Callable[[Decision, CommandReceived, 
     commands.ClosePosition: order_control.close,
     commands.DropCandidate: _drop_candidate,
     commands.Reconcile: _reconcile,
+    commands.AcceptBreak: _accept_break,
     commands.ReleaseEntries: resuming.release,
     commands.Decide: _decide,
     commands.AddNote: _note,

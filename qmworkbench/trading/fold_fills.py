@@ -11,12 +11,14 @@ from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import Leg, PositionEffect, Side
 from qmworkbench.domain.positions import NetPosition, Position
 from qmworkbench.trading import holdings
+from qmworkbench.trading.session_state import Session
 from qmworkbench.trading.state import State, position_key
 
 # Bound once: finding a member in its enum costs several times what comparing it does (Python 3.11).
 _BUY: Final = Side.BUY
 _STOP: Final = Leg.STOP
 _TARGET: Final = Leg.TARGET
+_MONEY: Final = (BreakKind.CASH, BreakKind.FEES, BreakKind.REALIZED_PNL)
 
 
 def _fill_recorded(state: State, event: FillRecorded) -> None:
@@ -134,12 +136,21 @@ def _trade_closed(state: State, event: TradeClosed) -> None:
         holdings.hold(state, held)
 
 
-def _repair_applied(state: State, event: RepairApplied) -> None:
-    state.reconciliation.unresolved.pop(event.break_id, None)
-    if event.kind is BreakKind.REALIZED_PNL:
-        day, moved = state.day, Decimal(event.after) - state.day.net_realized_pnl
+def _money_settled(day: Session, kind: BreakKind, moved: Decimal) -> None:
+    """By how much the figures differed when they were compared: what has been booked since stays."""
+    if kind is BreakKind.CASH:
+        day.moved_cash += moved
+    elif kind is BreakKind.FEES:
+        day.fees += moved
+    else:
         day.net_realized_pnl += moved
         day.repaired_cost -= moved  # no cash has moved for it
+
+
+def _repair_applied(state: State, event: RepairApplied) -> None:
+    state.reconciliation.unresolved.pop(event.break_id, None)
+    if event.kind in _MONEY:
+        _money_settled(state.day, event.kind, Decimal(event.after) - Decimal(event.before))
         return
     if event.kind not in (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX) or not event.qty:
         return

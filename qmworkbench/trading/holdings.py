@@ -135,10 +135,11 @@ def booked(state: State) -> Decimal | None:
     what is held and paid for; in account currency. None where a position is in another currency, whose rates at each
     fill are not kept, or in something that nobody has described.
 
-    A repair moves no cash: what it made positions cost more or less was never paid.
+    A repair moves no cash: what it made positions cost more or less was never paid. What came or went on a person's
+    word did.
     """
     day = state.day
-    total = day.net_realized_pnl - day.fees + day.activity_pnl + day.repaired_cost
+    total = day.net_realized_pnl - day.fees + day.activity_pnl + day.repaired_cost + day.moved_cash
     for symbol, held in state.net.items():
         instrument = state.instrument(symbol)
         if instrument is None:

@@ -14,7 +14,8 @@ The broker is right about exposure; what makes exposure vanish is believed last.
    cancelled on sight.
 6. Realized P&L depends on the order in which executions are booked. Where that alone differs, read twice, and every
    execution of the session agrees, the broker's figure counts.
-7. Cash and fees are never repaired: they are told, and a person finds the cause.
+7. Cash and fees are never repaired: they are told, and a person finds the cause. A difference in money is settled with
+   the broker's figure where that person says so, under that person's name.
 
 Each repair is an event. Nothing is ever sent to make the broker match us, but such a cancel.
 """
@@ -35,6 +36,7 @@ from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.state import EXTERNAL
 
 POSITION_KINDS: Final = (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX)
+MONEY_KINDS: Final = (BreakKind.CASH, BreakKind.FEES, BreakKind.REALIZED_PNL)
 _TERMS: Final = (BreakKind.ORDER_QTY, BreakKind.ORDER_PX)
 _ENDED_BY: Final = {
     OrdStatus.CANCELED: Arc.CANCEL,
@@ -92,6 +94,22 @@ def repair(
     if item.kind is BreakKind.EXECUTION_MISSING_HERE:
         return _execution(decision, item)
     return False
+
+
+def accept(decision: Decision, item: BreakFound, *, by: str, reason: str) -> None:
+    """Settle a difference in money with the broker's figure, on a person's word."""
+    decision.emit(
+        RepairApplied(
+            at=decision.at,
+            break_id=item.break_id,
+            kind=item.kind,
+            symbol=item.symbol,
+            before=item.before,
+            after=item.after,
+            cause=f"accepted: {reason}",
+            authority=by,
+        )
+    )
 
 
 def note(

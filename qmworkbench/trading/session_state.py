@@ -86,7 +86,8 @@ class Session(msgspec.Struct, kw_only=True):
     the broker's transactions up to `start_cursor`, `activity_pnl` is what moved equity without an order after that.
     `start_funds` is the cash it began with and what our books then said that positions had cost, None where that cannot
     be told.
-    `repaired_cost` is by how much reconciliation has restated what positions cost, no cash having moved for it.
+    `repaired_cost` is by how much reconciliation has restated what positions cost, no cash having moved for it,
+    `moved_cash` what a person has said came or went.
     """
 
     session_id: str
@@ -123,6 +124,7 @@ class Session(msgspec.Struct, kw_only=True):
     start_funds: Decimal | None = None
     activity_pnl: Decimal = ZERO
     repaired_cost: Decimal = ZERO
+    moved_cash: Decimal = ZERO
     first_cursor: int = 0
     realized_pnl: Decimal = ZERO
     net_realized_pnl: Decimal = ZERO

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from qmworkbench.cli import reconcile
 from qmworkbench.cli.exit_codes import Exit
 from qmworkbench.domain.events.control import CommandReceived, NoteAdded, SymbolBlocked
 from qmworkbench.domain.orders import Leg
@@ -13,6 +14,7 @@ from qmworkbench.service.lease import Lease, holder_of
 from qmworkbench.service.offline import read_state
 from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.reading import open_book
+from qmworkbench.trading.repairs import MONEY_KINDS
 from qmworkbench.trading.state import State
 from tests.cli.books import answer, book_in, qm
 
@@ -180,6 +182,25 @@ def test_a_difference_that_is_left_is_shown_each_time_it_is_asked_for(cut_off_ho
     assert (left["kind"], left["repaired"]) == ("cash", False)
     assert answer(first)["breaks"] == [left]
     assert left["before"] in qm(cut_off_home, "reconcile").stdout
+
+
+def test_a_difference_in_money_is_settled_on_a_persons_word(cut_off_home: Path) -> None:
+    symbol = sorted(state_of(cut_off_home).day.instruments)[-1]
+    assert qm(cut_off_home, "drill", "break", "--kind", "cash", "--symbol", symbol, "--qty", "123.45").returncode == 0
+    told = qm(cut_off_home, "reconcile").stdout
+    (left,) = answer(qm(cut_off_home, "reconcile", "--json"))["breaks"]
+    assert f"qm accept {left['break_id']} --reason WHY" in " ".join(told.split())
+    unknown = qm(cut_off_home, "accept", "0" * 12, "--reason", "a deposit")
+    assert unknown.returncode == Exit.NO_GO
+    assert "no break 000000000000 is open" in unknown.stderr
+    done = qm(cut_off_home, "accept", left["break_id"], "--reason", "a deposit")
+    assert done.returncode == Exit.OK, done.stderr
+    assert left["after"] in done.stdout
+    assert answer(qm(cut_off_home, "reconcile", "--json"))["result"] == "clean"
+
+
+def test_what_may_be_accepted_is_what_the_kernel_accepts() -> None:
+    assert set(reconcile._MONEY) == set(MONEY_KINDS)
 
 
 def test_a_drill_is_refused_for_a_symbol_nobody_trades(closed_home: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmworkbench.domain import commands
-from qmworkbench.domain.events.control import AlertRaised
+from qmworkbench.domain.events.control import AlertRaised, CommandRefused
 from qmworkbench.domain.events.orders import CancelRequested, OrderIntended, OrderQueryRequested
 from qmworkbench.domain.events.reconciliation import (
     BreakFound,
@@ -526,6 +526,64 @@ def test_two_runs_of_the_same_trouble_write_the_same_bytes() -> None:
         return world.journal
 
     assert run() == run()
+
+
+@pytest.mark.parametrize("cents", [-2500, 1, 1_000_000])
+def test_cash_that_came_or_went_is_settled_on_a_persons_word(cents: int) -> None:
+    """Nothing else settles it, and an open difference keeps entries held for the day."""
+    world, moved = held(), Decimal(cents) / 100 + (Decimal("0.01") if cents == 1 else 0)
+    world.exchange.plant_break("AAA", cash_delta=moved)
+    (item,) = look(world)
+    assert (item.kind, Decimal(item.after) - Decimal(item.before)) == (BreakKind.CASH, moved)
+    pnl = world.state.day_pnl()
+    world.command(commands.AcceptBreak(reason="a deposit", break_id="nothing like it"))
+    assert world.of(CommandRefused)[-1].reason == "no break nothing like it is open"
+    world.command(commands.AcceptBreak(reason="a deposit", break_id=item.break_id))
+    (settled,) = world.of(RepairApplied)
+    assert (settled.kind, settled.authority, settled.cause) == (BreakKind.CASH, "tester", "accepted: a deposit")
+    assert not world.state.reconciliation.unresolved
+    assert world.state.day_pnl() == pnl, "no profit of the day"
+    assert look(world) == []
+    world.command(commands.AcceptBreak(reason="again", break_id=item.break_id))
+    assert len(world.of(RepairApplied)) == 1, "once"
+    world.boundary(4, [])
+    world.close()
+    assert [found.kind for found in world.of(BreakFound)] == [BreakKind.CASH]
+    assert world.of(ReconciliationCompleted)[-1].result is ReconciliationResult.CLEAN
+
+
+@pytest.mark.parametrize("field", ["fees", "realized_pnl"])
+def test_a_figure_settled_by_a_person_keeps_what_was_booked_since(field: str) -> None:
+    """The broker's figure was its figure then: what has come in since is on top of it, for both."""
+    world = held()
+
+    def bend(read: BrokerSnapshot) -> BrokerSnapshot:
+        assert read.account is not None
+        figures = {field: getattr(read.account, field) + Decimal("3.5")}
+        return msgspec.structs.replace(read, account=msgspec.structs.replace(read.account, **figures))
+
+    world.bend = bend
+    # Executions that differ as well: else the second reading would settle realized P&L by itself.
+    world.state.fills["somebody-9"] = "AAA BUY 1 at 1"
+    (item,) = (found for found in look(world) if found.kind.value == field)
+    day = world.state.day
+    day.fees += 2
+    day.net_realized_pnl += 7
+    before = day.fees, day.net_realized_pnl
+    world.command(commands.AcceptBreak(reason="billed by hand", break_id=item.break_id))
+    moved = (Decimal("3.5"), Decimal(0)) if field == "fees" else (Decimal(0), Decimal("3.5"))
+    assert (day.fees - before[0], day.net_realized_pnl - before[1]) == moved
+
+
+def test_what_is_held_or_works_is_no_persons_to_settle() -> None:
+    world = held()
+    world.bend, world.find = with_orders(lambda order: None if order.leg is Leg.STOP else order), lambda found: None
+    found = look(world)
+    assert found
+    for item in found:
+        world.command(commands.AcceptBreak(reason="leave it", break_id=item.break_id))
+        assert "follows the broker's books" in world.of(CommandRefused)[-1].reason
+    assert set(world.state.reconciliation.unresolved) == {item.break_id for item in found}
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["before the session", "during it"])

@@ -36,6 +36,7 @@ class BreakKind(StrEnum):
     EXECUTION_MISSING_HERE = "execution_missing_here"
     EXECUTION_MISSING_AT_BROKER = "execution_missing_at_broker"
     CASH = "cash"
+    FEES = "fees"
     REALIZED_PNL = "realized_pnl"
 
 
@@ -105,6 +106,7 @@ class BreakFound(Event, frozen=True, kw_only=True, tag="reconciliation.break_fou
 class RepairApplied(Event, frozen=True, kw_only=True, tag="reconciliation.repair_applied"):
     """Our books now follow the broker's for this break; nothing was sent.
 
+    A difference in money may be settled by a person: `authority` then names who, `cause` says why.
     For a position: `qty` and `avg_px` are what the broker holds and `strategy_id` who now owns it (EXTERNAL where
     nobody here did).
     """
