@@ -138,8 +138,12 @@ def _progress(snapshot: Mapping[str, Any], zone: ZoneInfo) -> Row | None:
     symbols = [line for line in lines if line["symbol"]]
     flat = sum(line["step"] == "flat" for line in symbols)
     done, now = begun.get("completed_at"), snapshot.get("at")
-    state = str(section(snapshot, "trading_state").get("shown") or "")
-    if done:
+    halt = section(snapshot, "trading_state")
+    state, resumed = str(halt.get("shown") or ""), halt.get("state") == "active"
+    if done and resumed:
+        headline = f"Over: flat at the broker since {formats.dated(done, now, zone)}"
+        detail = f"The book has been resumed since and is {state}."
+    elif done:
         headline = f"Flat at the broker since {formats.dated(done, now, zone)}"
         detail = f"The book remains {state}. Do not resume before reconciliation is complete (§15)." if state else ""
     elif symbols:

@@ -151,6 +151,7 @@ def notices(reading: Reading, verdict: Verdict) -> list[Row]:
     if snapshot.get("session_id") and state != "active" and snapshot.get("phase") != "closed":
         way = "leaving this state takes a passed reconciliation and a recorded resume (§15, §23)"
         found.append(_notice(STATE_TONES.get(state, "bad"), "No entries", way))
+        found += _other_causes(section(snapshot, "trading_state"))
     waiting = len(rows(snapshot, "decisions"))
     if waiting:
         found.append(_notice("warn", f"{formats.plural(waiting, 'decision')} required", "a person has to answer"))
@@ -183,6 +184,17 @@ def _must_halts(snapshot: Mapping[str, Any]) -> list[Row]:
         _notice("bad", f"Must halt: {cause['condition']}", str(cause.get("reason") or ""))
         | {"remedy": str(cause.get("remedy") or ""), "banner": True}
         for cause in causes
+    ]
+
+
+def _other_causes(halt: Mapping[str, Any]) -> list[Row]:
+    """What else halted the book beside the cause in the bar and the conditions of §23: a resume answers all of it."""
+    return [
+        _notice(
+            "warn", "Halted too", f"{formats.words(cause.get('code'))}: {cause.get('reason')} (by {cause.get('by')})"
+        )
+        for cause in rows(halt, "causes")
+        if cause.get("code") != halt.get("code") and not cause.get("condition")
     ]
 
 

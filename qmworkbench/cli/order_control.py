@@ -10,7 +10,7 @@ from qmworkbench.cli.operator import Symbol, Why, give
 from qmworkbench.cli.options import AsJson, Book, ConfigFile, Environment, Operator, config_of
 from qmworkbench.cli.output import begin
 
-OrderId = Annotated[str, typer.Argument(help="The order's id, as `qm status` shows it.", show_default=False)]
+OrderId = Annotated[str, typer.Argument(help="The order's id, as `qm order list` shows it.", show_default=False)]
 
 
 def cancel(

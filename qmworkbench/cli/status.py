@@ -57,13 +57,15 @@ def status(book: Book = None, environment: Environment = None, config: ConfigFil
 
 
 def view_now(config: "Config") -> tuple[dict[str, Any], str, str]:
-    """What the screens show, where it comes from, and why a running platform could not be asked ("" if it could)."""
+    """What the screens show, where it comes from, and why a running platform could not be asked ("" if it could). A
+    platform that was asked has told its components' health too, as `health`.
+    """
     from qmworkbench.service.client import ApiError, CoreApi, NotRunning
 
     trouble = ""
     try:
         with CoreApi(config.paths) as api:
-            return api.snapshot(), "core API", ""
+            return api.snapshot() | {"health": api.health()}, "core API", ""
     except NotRunning:
         pass
     except ApiError as error:

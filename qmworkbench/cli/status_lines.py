@@ -54,6 +54,7 @@ def _platform(
         seq, head = journal.head()
     value = f"{seq:,} decisions, head {head[:16]}"
     lines.append(Line("platform", "journal", "ok", value, shown(paths), _written_at(written_at(paths))))
+    lines += _health(view, source)
     lines.append(_session(view, source, seen_at))
     if is_open:
         connected = view["broker"]["connected"]
@@ -67,6 +68,27 @@ def _platform(
         for alert in view["alerts"]
     ]  # fmt: skip
     return lines
+
+
+def _health(view: dict[str, Any], source: str) -> list[Line]:
+    """Every component that is not well, as the running platform tells it; from the record alone nothing is known."""
+    if "health" not in view:
+        return []
+    parts = view["health"]["components"]
+    ill = [part for part in parts if part["status"] != "healthy"]
+    if not ill:
+        return [Line("platform", "components", "ok", f"all {len(parts)} healthy", source)]
+    return [
+        Line(
+            "platform",
+            part["component"].replace("_", " "),
+            "fail" if part["critical"] and part["status"] == "failed" else "warn",
+            f"{part['status']}: {part['detail']}",
+            source,
+            _moment(part["last_success"]),
+        )
+        for part in ill
+    ]
 
 
 def _session(view: dict[str, Any], source: str, seen_at: datetime | None) -> Line:
@@ -97,19 +119,52 @@ def _reconciled(view: dict[str, Any], source: str) -> Line:
 
 def _strategies(view: dict[str, Any], source: str, seen_at: datetime | None) -> list[Line]:
     trading = view["trading_state"]
-    by = f": {trading['reason']} (by {trading['by']})" if trading["reason"] else ""
     active = str(trading["state"]).lower() == "active"
+    why = f": {_cause(trading)}" if trading["reason"] else ""
     lines = [
-        Line("strategies", "trading state", "ok" if active else "warn", f"{trading['shown']}{by}", source, seen_at)
+        Line("strategies", "trading state", "ok" if active else "warn", f"{trading['shown']}{why}", source, seen_at)
+    ]
+    # One cause alone decides the state; the others are there still when that one is settled.
+    others = [cause for cause in trading["causes"] if cause["code"] != trading["code"]]
+    lines += [Line("strategies", "halted by too", "warn", _cause(cause), source) for cause in others if not active]
+    begun = view["emergency"]
+    if begun and not active:
+        lines.append(Line("strategies", "emergency", "warn", _emergency(begun), source))
+    lines += [
+        Line("strategies", "decision required", "warn", _decision(asked), source) for asked in view.get("decisions", ())
     ]
     if view.get("entries_held"):
         lines.append(Line("strategies", "entries", "warn", f"held: {view['entries_held']}", source, seen_at))
     for run in view.get("runs", ()):
         state = "idle" if run["ended"] else "ok" if str(run["state"]).lower() == "active" else "warn"
         ended = ", ended" if run["ended"] else ""
-        value = f"{run['shown']}{ended}, {run['trades']} trades"
+        # The worse of book and instance counts: ACTIVE beside a halted book would be taken for its entries passing.
+        held = state == "ok" and not active
+        shown = f"held by the book; by itself {run['shown']}" if held else run["shown"]
+        state = "warn" if held else state
+        value = f"{shown}{ended}, {run['trades']} trade{'' if run['trades'] == 1 else 's'}"
         lines.append(Line("strategies", run["strategy_id"], state, value, source, seen_at))
     return [*lines, *_signals(view, source, seen_at)]
+
+
+def _cause(halt: dict[str, Any]) -> str:
+    since = f", since {halt['since']}" if halt["since"] else ""
+    return f"{halt['reason']} (by {halt['by'] or 'unknown'}{since})"
+
+
+def _emergency(begun: dict[str, Any]) -> str:
+    """How far it has come, symbol by symbol (§15: watch every position to zero)."""
+    if begun["completed_at"]:
+        return f"flat at the broker since {begun['completed_at']}; reconcile before a resume"
+    lines = [line for line in begun["lines"] if line["symbol"]]
+    flat = sum(line["step"] == "flat" for line in lines)
+    rest = [f"{n['symbol']} {n['step'].replace('_', ' ')} {n['detail']}".strip() for n in lines if n["step"] != "flat"]
+    return f"liquidating, {flat} of {len(lines)} flat" + (f": {'; '.join(rest)}" if rest else "")
+
+
+def _decision(asked: dict[str, Any]) -> str:
+    choices = "|".join(asked["options"])
+    return f"{asked['question']} Asked {asked['since']}: `qm decide {asked['decision_id']} {choices} --reason …`"
 
 
 def _signals(view: dict[str, Any], source: str, seen_at: datetime | None) -> list[Line]:
@@ -137,14 +192,24 @@ def _portfolio(view: dict[str, Any], source: str, seen_at: datetime | None) -> l
         )
         lines.append(Line("portfolio", "account", "ok", value, source, seen_at))
     for held in view["positions"]:
-        value = f"{held['side']} {held['qty']} at {held['avg_px']}, mark {held['mark_px']}, "
-        value += _money(held["unrealized_pnl"])
+        mark = "no mark" if held["mark_px"] is None else f"mark {held['mark_px']}"
+        value = f"{held['side']} {held['qty']} at {held['avg_px']}, {mark}, {_money(held['unrealized_pnl'])}"
         if held.get("pips") is not None:
             value += f", {float(held['pips']):+.1f} pips"
         lines.append(Line("portfolio", held["symbol"], "ok", f"{value} ({held['strategy_id']})", source, seen_at))
     if not view["positions"]:
         lines.append(Line("portfolio", "positions", "ok", "flat", source, seen_at))
+    if view.get("session_id"):
+        lines.append(_orders(view, source, seen_at))
     return lines
+
+
+def _orders(view: dict[str, Any], source: str, seen_at: datetime | None) -> Line:
+    working = [order for order in view["orders"] if order["open"]]
+    doubtful = sum(order["status"] == "unknown" for order in working)
+    doubt = f", {doubtful} in doubt" if doubtful else ""
+    value = f"{len(working)} open{doubt}" + (": `qm order list` has their ids" if working else "")
+    return Line("portfolio", "orders", "warn" if doubtful else "ok", value, source, seen_at)
 
 
 def _money(value: str | None) -> str:

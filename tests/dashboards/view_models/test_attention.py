@@ -38,6 +38,14 @@ def test_of_very_many_alerts_the_gravest_are_shown_and_all_are_counted() -> None
     assert (few["note"], few["more"]) == ("6 open", "")
 
 
+def test_an_emergency_that_was_resumed_from_says_so() -> None:
+    done = scenarios.emergency(done=True)
+    scenarios.halted(done, "active", "ACTIVE")
+    progress = attention.emergency(reading(done), NEW_YORK)["progress"]
+    assert progress["headline"] == "Over: flat at the broker since 13:02:31"
+    assert progress["detail"] == "The book has been resumed since and is ACTIVE."
+
+
 def test_what_is_of_an_earlier_session_carries_its_day() -> None:
     snapshot = scenarios.daily_loss()
     snapshot["decisions"][0] |= {"since": "2018-03-01T20:50:00Z", "escalated_at": "2018-03-01T20:55:00Z"}

@@ -209,6 +209,14 @@ def test_a_page_without_contact_never_says_that_nothing_is_traded() -> None:
     assert "it may be trading all the same" in veil["detail"]
 
 
+def test_a_cause_that_is_neither_the_newest_nor_a_condition_is_told_too() -> None:
+    snapshot, report = scenarios.must_halt()
+    given = reading(snapshot, report)
+    told = notices(given)
+    assert ("Halted too", "Operator pause: odd prints (by ana)") in told
+    assert [text for text, _ in told].count("Halted too") == 1, "the condition stands in a banner of its own"
+
+
 def test_the_words_of_a_halt_say_what_goes_on() -> None:
     """freqtrade #4837: "stopped trading" still exits, and the wording misled."""
     for snapshot in (scenarios.daily_loss(), scenarios.must_halt()[0]):
