@@ -1,6 +1,6 @@
 """Which broker an environment trades with; never a quiet fall back to another one (§2, DESIGN §6)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,13 +44,15 @@ class NoBroker(Exception):
 @dataclass(frozen=True)
 class OpenVenue:
     """Where a book trades: the broker, and the market its bars are shown to. `exchange` only in this process; how the
-    broker is reached says whose names it speaks (venue/reached.py).
+    broker is reached says whose names it speaks (venue/reached.py). `silent_s` is for how many seconds the market has
+    owed an answer, 0 where it owes none.
     """
 
     broker: Broker
     market: Market
     exchange: Exchange | None = None
     reached_by: str = CALLS
+    silent_s: Callable[[], float] = lambda: 0.0
 
 
 def broker_for(environment: Environment, exchange: Exchange | None) -> Broker:
@@ -146,7 +148,7 @@ def open_venue(
         opening.callback(broker.close)
         market = RemoteMarket(wire, listed, window=window, heard=broker.expect)
         opening.callback(market.close)
-        yield OpenVenue(broker, market, exchange, WIRE)
+        yield OpenVenue(broker, market, exchange, WIRE, market.silent_s)
 
 
 def _demand_simulated(environment: Environment) -> None:

@@ -53,6 +53,7 @@ class RemoteMarket:
         self._window = window or (_NEVER, _NEVER)
         self._heard, self._patience_s, self._sleep = heard, patience_s, sleep
         self._life = ""
+        self._told_since_s: float | None = None
         self._opening: Opening | None = None
         self._shown: list[FrameIn] = []
         self._client = httpx.Client(
@@ -66,6 +67,11 @@ class RemoteMarket:
     def close(self) -> None:
         """Let the connection go; the venue goes on."""
         self._client.close()
+
+    def silent_s(self) -> float:
+        """For how many seconds the venue has owed an answer; 0 where it owes none. For any thread."""
+        since_s = self._told_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
 
     def open_session(
         self, session_id: str, at: datetime, *, day: date | None = None, actions: Iterable[CorporateAction] = ()
@@ -109,6 +115,13 @@ class RemoteMarket:
     # --- getting through ------------------------------------------------------------------------------------------
 
     def _tell(self, method: str, path: str, content: Any) -> None:
+        self._told_since_s = time.monotonic()
+        try:
+            self._tell_until_heard(method, path, content)
+        finally:
+            self._told_since_s = None
+
+    def _tell_until_heard(self, method: str, path: str, content: Any) -> None:
         wait_s, gave_up = _FIRST_WAIT_S, time.monotonic() + self._patience_s
         while True:
             try:

@@ -48,6 +48,9 @@ def look(platform: Platform, *, serving: bool, loop_lag_ms: float) -> None:
         board.succeeded("bus", at)
     if platform.state.session is not None and not platform.state.connected:
         board.failed("execution_broker", "the execution broker does not answer")
+    elif (silent_s := platform.venue_silent_s()) > ANSWER_LIMIT_S:
+        # The boundary itself waits at the venue's door, and the broker is asked nothing meanwhile.
+        board.degraded("execution_broker", f"the venue has not answered for {silent_s:.0f} s, and the boundary waits")
     elif platform.state.connected:
         # As long as it is asked nothing it may be gone: when it last answered is told, not when we last believed in it.
         board.succeeded("execution_broker", at - timedelta(seconds=platform.broker_silent_s()))

@@ -75,6 +75,7 @@ class Platform(Stage):
         self.book_lease = BookLease(lease, heartbeat)
         door = LeasedBroker(venue.broker, self.book_lease)
         self.broker_silent_s = door.silent_s
+        self.venue_silent_s = venue.silent_s
         self.emergency_broker: Broker = LeasedBroker(venue.broker, EmergencyLease(self.book_lease))
         super().__init__(plan, venue.market, door, ground_of(plan.data))
         self.lease = lease

@@ -235,6 +235,18 @@ def test_a_stall_is_told_in_a_quiet_market_and_in_a_commit_and_nothing_is_sent_i
     eventually(lambda: not desk.platform.book_lease.trouble())
 
 
+def test_a_venue_that_owes_an_answer_is_told_while_the_boundary_waits_for_it(desk: Desk) -> None:
+    """Nobody asks the broker meanwhile: it read as well, and heard from just now."""
+    desk.platform.state.connected = True
+    desk.look()
+    assert desk.told("execution_broker")[0] is HealthStatus.HEALTHY
+    desk.platform.venue_silent_s = lambda: ANSWER_LIMIT_S + 1
+    assert "has not answered for 5 s" in desk.told_in_time("execution_broker", HealthStatus.DEGRADED)
+    desk.platform.venue_silent_s = lambda: 0.0
+    desk.look()
+    assert desk.told("execution_broker") == (HealthStatus.HEALTHY, "")
+
+
 def test_a_clock_set_back_is_told_and_changes_nothing_of_the_record(desk: Desk) -> None:
     desk.look()
     desk.platform.wall = lambda: datetime.now(UTC) - timedelta(hours=1)  # type: ignore[method-assign]
