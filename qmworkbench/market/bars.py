@@ -13,8 +13,8 @@ from qmworkbench.market.calendars import CalendarUnknown, MarketHours, NotASessi
 from qmworkbench.market.checks import QUARANTINE_SCHEMA, Sifted, sift
 from qmworkbench.market.corporate_actions_applied import in_todays_terms, known_by
 from qmworkbench.market.findings import DataRefused, Finding, Severity, refusal
-from qmworkbench.market.framing import frames_of, reference_of, regular, warmup_of
-from qmworkbench.market.grid import AFTER_CLOSE, moment
+from qmworkbench.market.framing import frames_of, reference_of, regular, taken, warmup_of
+from qmworkbench.market.grid import AFTER_CLOSE, REGULAR, moment
 from qmworkbench.market.inspection import Inspection, inspect
 from qmworkbench.market.observations import observe, stopped_symbols
 from qmworkbench.market.schema import COLUMNS, BarSource, nearest_dates, open_frame
@@ -100,13 +100,19 @@ def session_from_source(
     actions = actions or source.actions
     market = source.market()
     windows = windows_of(market, day, history_days, source.file)
-    end = market.session_window(market.next_session(day)).day_starts_at
-    rows = source.read(windows[0].day_starts_at, end)
-    if rows.filter(pl.col("ts") >= windows[-1].day_starts_at).is_empty():
-        raise DataRefused([_no_rows(source, market, windows[-1]), *source.notes])
-    rows = pl.concat([rows, source.rows_without_time()])
-    sifted = sift(rows, windows, source.file, interval_s=interval_s)
+    sifted = sift(_rows_of(source, market, windows), windows, source.file, interval_s=interval_s)
     return assembled(source, name, market, windows, sifted, actions)
+
+
+def _rows_of(source: BarSource, market: SessionCalendar, windows: Sequence[MarketHours]) -> pl.DataFrame:
+    """What there is of these sessions, and the rows without a time. Whoever sifts them is alone with them: of weeks of
+    ten thousand symbols each column weighs, and is let go of as soon as it is done with.
+    """
+    hours = windows[-1]
+    rows = source.read(windows[0].day_starts_at, market.session_window(market.next_session(hours.date)).day_starts_at)
+    if not rows.select((pl.col("ts") >= hours.day_starts_at).any()).item():
+        raise DataRefused([_no_rows(source, market, hours), *source.notes])
+    return pl.concat([rows, source.rows_without_time()])
 
 
 def windows_of(market: SessionCalendar, day: date, history_days: int, file: str) -> list[MarketHours]:
@@ -142,7 +148,7 @@ def assembled(
     sifted: Sifted,
     actions: Sequence[CorporateAction] = (),
 ) -> SessionData:
-    """The session of the last of `windows` from rows that were told good from bad."""
+    """The session of the last of `windows` from rows that were told good from bad, which are used up by it."""
     hours, grid = windows[-1], sifted.grid
     today = sifted.good.filter(pl.col("session_no") == len(windows) - 1)
     regular_today = regular(today)
@@ -150,7 +156,8 @@ def assembled(
     if refusals:
         raise DataRefused([*refusals, *source.notes, *sifted.findings])
     tradable = today.filter(pl.col("part") < AFTER_CLOSE)
-    history = regular(sifted.good.filter(pl.col("session_no") < len(windows) - 1))
+    earlier = (pl.col("session_no") < len(windows) - 1) & (pl.col("part") == REGULAR)
+    history = taken(sifted.good, earlier, (*COLUMNS, "session_no", "slot"))
     history = in_todays_terms(history, actions, [window.date for window in windows[:-1]], hours.date)
     universe = Universe(pl.concat([tradable["symbol"], history["symbol"]]).unique().to_list())
     framed = frames_of(tradable, universe, grid, hours)

@@ -171,7 +171,7 @@ def _grid(
 ) -> tuple[Grid, list[Finding]]:
     """The grid of the sound bars: as asked for, or as they show it. Refuses bars of two intervals."""
     runs = symbol.rle_id().to_numpy()
-    row = np.arange(len(ts))
+    row = None
     if bad.any():
         row = np.flatnonzero(~bad)
         ts, placed, runs = ts[row], Placed(placed.session[row], placed.part[row]), runs[row]
@@ -184,7 +184,7 @@ def _grid(
         notes.append(note("interval_assumed", said, file))
     wider = wider_rows(apart, interval_s)
     if wider:
-        named = sorted({f"{symbol[int(row[at])]} ({seconds} s)" for at, seconds in wider})
+        named = sorted({f"{symbol[at if row is None else int(row[at])]} ({seconds} s)" for at, seconds in wider})
         message = f"most bars are {interval_s} s long, but not those of {listed(named)}."
         raise DataRefused([refusal("mixed_intervals", message, file)])
     return alignment(ts, placed, sessions, interval_s), notes

@@ -151,3 +151,14 @@ def warmup_of(history: pl.DataFrame, windows: Sequence[MarketHours], grid: Grid)
 def regular(rows: pl.DataFrame) -> pl.DataFrame:
     """Only the rows inside regular hours."""
     return rows.filter(pl.col("part") == REGULAR)
+
+
+def taken(rows: pl.DataFrame, which: pl.Expr, columns: Sequence[str]) -> pl.DataFrame:
+    """These rows of some columns; `rows` is empty afterwards.
+
+    Column by column, each let go of as it is taken: weeks of ten thousand symbols are never held twice.
+    """
+    mask = rows.select(which).to_series()
+    for name in [name for name in rows.columns if name not in columns]:
+        rows.drop_in_place(name)
+    return pl.DataFrame([rows.drop_in_place(name).filter(mask) for name in columns])

@@ -1,6 +1,6 @@
 """The boundaries of a session: which interval its bars have, and which slot each bar fills (§5)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -13,6 +13,7 @@ from qmworkbench.market.calendars import MarketHours
 Micros = npt.NDArray[np.int64]
 SECOND_US: Final = 1_000_000
 DAY_S: Final = 86_400
+_BLOCK_ROWS: Final = 1 << 20
 
 # A smaller distance than the commonest is the true interval if it is seen this often; below that it is a fault.
 _SHARE_OF_TRUE_INTERVAL: Final = 0.05
@@ -105,13 +106,21 @@ def slots(
     PRE_OPEN where the clock's grid point lies before the open.
     """
     step = np.int64(grid.interval_s * SECOND_US)
-    anchors = np.array([grid.anchor_us(hours) for hours in sessions], dtype=np.int64)[placed.session]
-    slot, rest = np.divmod(ts - anchors, step)
-    exact = rest == 0
-    if grid.clock_aligned:
-        opens = np.array([micros(hours.opens_at) for hours in sessions], dtype=np.int64)[placed.session]
-        exact |= ts == opens
-    return slot.astype(np.int32), exact
+    anchors = np.array([grid.anchor_us(hours) for hours in sessions], dtype=np.int64)
+    opens = np.array([micros(hours.opens_at) for hours in sessions], dtype=np.int64)
+    slot, exact = np.empty(len(ts), dtype=np.int32), np.empty(len(ts), dtype=np.bool_)
+    for here in _blocks(len(ts)):
+        session = placed.session[here]
+        slot[here], rest = np.divmod(ts[here] - anchors[session], step)
+        exact[here] = rest == 0
+        if grid.clock_aligned:
+            exact[here] |= ts[here] == opens[session]
+    return slot, exact
+
+
+def _blocks(rows: int) -> Iterator[slice]:
+    """So many rows in blocks: what a step leaves by the way is not as long as they are."""
+    return (slice(start, start + _BLOCK_ROWS) for start in range(0, rows, _BLOCK_ROWS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +132,8 @@ class Distances:
     """
 
     us: Micros
-    row: npt.NDArray[np.int64]
-    group: npt.NDArray[np.int64]
+    row: npt.NDArray[np.int32]
+    group: npt.NDArray[np.int32]
 
 
 def distances(
@@ -135,27 +144,35 @@ def distances(
     Where no distance is left without the opening bars, theirs are taken.
     """
     if len(ts) < 2:
-        none = np.empty(0, dtype=np.int64)
-        return Distances(none, none, none)
+        none = np.empty(0, dtype=np.int32)
+        return Distances(none.astype(np.int64), none, none)
     opens = np.array([micros(hours.opens_at) for hours in sessions], dtype=np.int64)
     regular = placed.part == REGULAR
-    opening = ts == opens[placed.session]
+    opening = np.empty(len(ts), dtype=np.bool_)
+    for here in _blocks(len(ts)):
+        opening[here] = ts[here] == opens[placed.session[here]]
     same_run = (symbol_run[1:] == symbol_run[:-1]) & (placed.session[1:] == placed.session[:-1])
     use = same_run & regular[1:] & regular[:-1] & (ts[1:] > ts[:-1])
     if (use & ~opening[:-1]).any():
         use &= ~opening[:-1]
-    row = np.flatnonzero(use) + 1
-    return Distances(us=(ts[1:] - ts[:-1])[use], row=row, group=np.cumsum(~same_run)[use])
+    group = np.cumsum(~same_run, dtype=np.int32)[use]
+    row = np.flatnonzero(use).astype(np.int32) + np.int32(1)
+    us = np.empty(len(row), dtype=np.int64)
+    for here in _blocks(len(row)):
+        us[here] = ts[row[here]] - ts[row[here] - 1]
+    return Distances(us=us, row=row, group=group)
 
 
 def infer_interval_s(found: Distances) -> int | None:
     """The smallest distance that is seen in earnest, in seconds; None where no two bars follow each other."""
-    whole = found.us[(found.us % SECOND_US == 0) & (found.us < DAY_S * SECOND_US)] // SECOND_US
-    if not len(whole):
+    counts = np.zeros(DAY_S, dtype=np.int64)
+    for here in _blocks(len(found.us)):
+        us = found.us[here]
+        counts += np.bincount(us[(us % SECOND_US == 0) & (us < DAY_S * SECOND_US)] // SECOND_US, minlength=DAY_S)
+    if not counts.any():
         return None
-    counts = np.bincount(whole)
     commonest = int(counts.argmax())
-    often = np.flatnonzero(counts[:commonest] >= _SHARE_OF_TRUE_INTERVAL * len(whole))
+    often = np.flatnonzero(counts[:commonest] >= _SHARE_OF_TRUE_INTERVAL * counts.sum())
     return int(often[0]) if len(often) else commonest
 
 

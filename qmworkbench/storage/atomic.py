@@ -9,7 +9,7 @@ from pathlib import Path
 _UNFINISHED = ".unfinished"
 
 
-def write_whole(path: Path, *pieces: bytes) -> None:
+def write_whole(path: Path, *pieces: bytes | memoryview) -> None:
     """Write `pieces` as `path`: after a kill the old file is there or the new one, never a part."""
     with appearing(path) as temporary, temporary.open("wb") as file:
         file.writelines(pieces)

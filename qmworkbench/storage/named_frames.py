@@ -19,7 +19,7 @@ def write(directory: Path, name: str, frame: pl.DataFrame) -> Path:
         raise StorageRefused(f"frame name {name!r}: use up to 50 lower-case letters, digits, _ and -")
     buffer = io.BytesIO()
     frame.rechunk().write_ipc(buffer, compression="zstd")
-    content = buffer.getvalue()
+    content = buffer.getbuffer()  # no second copy of it: ten days of ten thousand symbols are hundreds of megabytes
     path = directory / f"{name}.{hashlib.sha256(content).hexdigest()[:16]}.arrow"
     kept = _kept(directory, name)
     if kept is None:

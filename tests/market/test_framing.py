@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from qmworkbench.market.bars import session_from_frame
 from qmworkbench.market.calendars import SessionCalendar
+from qmworkbench.market.framing import taken
 from qmworkbench.market.session import SessionData
 from qmworkbench.trading.frames import Reference
 from tests.market.bars_cases import BEFORE, CLOSE, DAY, MINUTE, OPEN, Row, codes, minutes_of, row, same_frames, table
@@ -27,6 +28,22 @@ def test_there_is_a_frame_for_every_boundary_traded_or_not() -> None:
     assert [len(frame) for frame in data.frames] == [2] + [0] * 388 + [1]
     assert not any(frame.extended for frame in data.frames)
     assert [data.boundary_number(frame) for frame in data.frames] == list(range(1, 391))
+
+
+def test_rows_that_are_taken_are_not_held_twice() -> None:
+    rows = pl.DataFrame({"a": range(6), "b": list("xyzxyz"), "c": [0.5] * 6})
+    wanted = (pl.col("a") > 1) & (pl.col("b") != "y")
+    expected = rows.filter(wanted).select("b", "a")
+    assert taken(rows, wanted, ("b", "a")).equals(expected)
+    assert rows.width == 0, "each column was let go of"
+
+
+def test_a_frame_that_a_session_was_made_of_is_still_whole() -> None:
+    """What is let go of column by column is the session's own copy of the table, never the caller's."""
+    bars = table(minutes_of(OPEN, "AAA BBB", 30))
+    before = bars.clone()
+    session_from_frame(bars, DAY, interval_s=60)
+    assert bars.equals(before)
 
 
 def test_frames_before_the_open_come_first_and_only_where_something_traded() -> None:

@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qmworkbench.market import grid as grid_module
 from qmworkbench.market.bars import session_from_frame
 from qmworkbench.market.calendars import SessionCalendar
 from qmworkbench.market.findings import DataRefused
@@ -179,3 +180,34 @@ def test_radar_and_strategies_take_every_frame_by_the_sessions_grid(cut: str) ->
     bars = session_bars(framed(data), [grid], ticks)
     assert bars.height == data.bars
     assert bars["bar"].max() == grid.boundaries - 1
+
+
+@given(rows_at_once=st.integers(1, 40), by_clock=st.booleans())
+@settings(max_examples=20)
+def test_in_whatever_blocks_rows_are_gone_through_they_lie_alike(rows_at_once: int, by_clock: bool) -> None:
+    """Long tables are gone through in blocks, so that nothing on the way is as long as they are."""
+    hours = [NYSE.session_window(day) for day in (date(2018, 3, 1), date(2018, 3, 2))]
+    rng = np.random.default_rng(rows_at_once)
+    opens = [micros(one.opens_at) for one in hours]
+    ts = np.sort(np.concatenate([start + rng.choice(400, 30, replace=False) * 60_000_000 for start in opens]))
+    ts, runs = np.tile(ts, 3), np.repeat(np.arange(3, dtype=np.uint32), len(ts))
+    placed = grid_module.place(ts, hours)
+
+    def found() -> list[object]:
+        apart = grid_module.distances(ts, runs, placed, hours)
+        slot, exact = grid_module.slots(ts, placed, hours, Grid(3600, by_clock))
+        parts = (apart.us, apart.row, apart.group, slot, exact)
+        return [*(part.tolist() for part in parts), grid_module.infer_interval_s(apart)]
+
+    at_once = found()
+    with pytest.MonkeyPatch.context() as during:
+        during.setattr(grid_module, "_BLOCK_ROWS", rows_at_once)
+        assert found() == at_once
+    assert at_once[0] == [
+        int(ts[k] - ts[k - 1])
+        for k in range(1, len(ts))
+        if runs[k] == runs[k - 1]
+        and placed.session[k] == placed.session[k - 1]
+        and placed.part[k] == placed.part[k - 1] == grid_module.REGULAR
+        and ts[k - 1] not in opens
+    ]

@@ -198,7 +198,11 @@ class StoreSource(BarSource):
 
 
 def _by_symbol(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of successive parts by symbol and time. Each part is so by itself: whole runs of a symbol are moved."""
+    """Rows of successive parts by symbol and time. Each part is so by itself: whole runs of a symbol are moved.
+
+    Column by column, each let go of as it is moved: weeks of ten thousand symbols are never held twice. `rows` is empty
+    afterwards.
+    """
     runs = rows["symbol"].rle().struct.unnest()
     lengths = runs["len"].to_numpy().astype(np.int64)
     starts = np.cumsum(lengths) - lengths
@@ -206,7 +210,8 @@ def _by_symbol(rows: pl.DataFrame) -> pl.DataFrame:
     order = np.lexsort((starts, runs["value"].rank("dense").to_numpy()))
     moved = lengths[order]
     begins = np.cumsum(moved) - moved
-    return rows[np.repeat(starts[order] - begins, moved) + np.arange(len(rows))]
+    place = pl.Series(np.repeat(starts[order] - begins, moved) + np.arange(len(rows)), dtype=pl.UInt32)
+    return pl.DataFrame([rows.drop_in_place(name).gather(place) for name in rows.columns])
 
 
 def _fields(manifest: Manifest) -> dict[str, pl.DataType]:
