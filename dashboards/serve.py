@@ -33,6 +33,7 @@ MARKET_ZONE: Final = "America/New_York"
 # A closed tab keeps its session this long, in milliseconds; until then a reload finds the server warm.
 _UNUSED_SESSION_MS: Final = 10_000
 _PORT_TRIES: Final = 5
+_PORT_MAX: Final = 65_535
 # Longer than an open page waits between two looks (pages/command_center.py TICK_MS).
 _FAREWELL_S: Final = 1.5
 
@@ -168,6 +169,8 @@ class Dashboard:
     """The process: one producer, one command sender, one web server. `port` 0 takes a free one."""
 
     def __init__(self, locate: Locate, zone: ZoneInfo, *, port: int = 0, origins: Sequence[str] = ()) -> None:
+        if not 0 <= port <= _PORT_MAX:
+            raise StartRefused(f"--port {port} is no port: give one from 1 to {_PORT_MAX}, or 0 for a free one")
         self.api = CoreApi(locate)
         self.source = SnapshotSource(self.api)
         self.sender = CommandSender(self.api)

@@ -147,6 +147,8 @@ def test_a_taken_port_is_named(served: PageProcess, tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["--book-dir", "/nowhere/at/all"], "--book-dir /nowhere/at/all is no directory"),
+        (["--book-dir", ".", "--port", "80000"], "--port 80000 is no port"),
+        (["--book-dir", ".", "--port", "-1"], "--port -1 is no port"),
         (["--api", "http://127.0.0.1:1"], "--api needs --token-file"),
         (["--book-dir", ".", "--token-file", "x"], "--token-file belongs to --api"),
         (["--api", "http://example.com:1", "--token-file", "x"], "served on loopback alone"),
