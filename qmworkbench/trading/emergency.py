@@ -34,6 +34,7 @@ from qmworkbench.trading.intents import intend_liquidation
 from qmworkbench.trading.state import EXTERNAL, Emergency, EmergencyLine, State
 
 CODE: Final = "emergency"
+ALERT: Final = "emergency_halt"  # stands until a person resumes
 CANCEL_WAIT: Final = timedelta(seconds=5)
 RETRY_AFTER: Final = timedelta(seconds=30)
 DEADLINE_S: Final = 180
@@ -70,7 +71,7 @@ def begin(decision: Decision, by: str, reason: str) -> str:
 
 def _tell(decision: Decision, name: str, by: str, reason: str) -> None:
     decision.alarm(
-        "emergency_halt",
+        ALERT,
         name,
         Priority.P0,
         f"Emergency Liquidate & Halt by {by}: {reason}",

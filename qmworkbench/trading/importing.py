@@ -4,6 +4,7 @@ from qmworkbench.domain.events import imported
 from qmworkbench.domain.events.control import EmergencyStarted
 from qmworkbench.domain.events.reconciliation import FallbackImported
 from qmworkbench.domain.sessions import Priority, TradingState
+from qmworkbench.trading import emergency
 from qmworkbench.trading.decision import Decision
 
 
@@ -18,7 +19,7 @@ def on_imported(decision: Decision, event: FallbackImported) -> None:
     reason = f"{original.reason} (direct, {event.original_at:%Y-%m-%d %H:%M:%S} UTC)"
     decision.restrict("book", TradingState.HALTED, "emergency", reason, original.by)
     decision.alarm(
-        "emergency_halt",
+        emergency.ALERT,
         original.emergency_id,
         Priority.P0,
         f"Emergency Liquidate & Halt went out directly, past the platform, by {original.by}: {original.reason}",

@@ -89,6 +89,8 @@ def _active(decision: Decision, reason: str, by: str) -> None:
         )
     )
     must_halt.ended(decision, f"resumed by {by}")
+    for alert in [a for a in decision.state.alerts.values() if a.kind == emergency.ALERT]:
+        decision.all_clear(alert.kind, alert.key, f"resumed by {by}")
 
 
 def on_new_session(decision: Decision) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from qmworkbench.domain import commands
 from qmworkbench.domain.events.control import (
+    AlertCleared,
     AlertRaised,
     CommandRefused,
     EmergencyCompleted,
@@ -359,6 +360,20 @@ def test_while_it_runs_nobody_may_interfere_with_it() -> None:
     before = len(world.of(EmergencyStarted))
     world.emergency("again")
     assert len(world.of(EmergencyStarted)) == before, "a second one joins the first"
+
+
+def test_its_alarm_stands_until_a_person_resumes() -> None:
+    """It said "do not resume before reconciliation" for the rest of a day that was traded on."""
+    world = holding()
+    world.emergency()
+    to_flat(world)
+    world.command(commands.Reconcile(reason="look"))
+    alarms = [alert.kind for alert in world.state.alerts.values() if alert.kind.startswith("emergency")]
+    assert alarms == ["emergency_halt"]
+    world.resume()
+    assert world.state.halt.state is TradingState.ACTIVE
+    assert not [alert for alert in world.state.alerts.values() if alert.kind.startswith("emergency")]
+    assert world.of(AlertCleared)[-1].reason == "resumed by tester"
 
 
 def test_a_crash_is_a_crash_of_this_test() -> None:
