@@ -215,6 +215,8 @@ class Day:
         process = self.process
         if not process.works or process.state.session is None or self.closed:
             return
+        for word in operators.understood(process.state):
+            self.sim.operators.give(process, word)
         self.sim.operators.give(process, commands.Reconcile(reason="after the trouble"))
         for held in list(process.state.positions.values()):
             if held.strategy_id == EXTERNAL and not held.exit_wanted:

@@ -121,6 +121,7 @@ _EXPECTED: Final = frozenset(
     denied.max_daily_loss denied.max_open_positions denied.max_position_equity_pct denied.max_position_notional
     denied.max_strategy_equity_pct denied.max_trades_per_day denied.ownership denied.price_collar denied.reconciled
     denied.run_active denied.session_window denied.stale_quote denied.trading_state denied.blocked_symbol
+    break.cash repair.cash command.accept_break.accepted
     command.block.accepted command.cancel_order.accepted command.close_position.accepted command.decide.accepted
     command.drop_candidate.accepted command.emergency.accepted command.end_session.accepted command.pause.accepted
     command.reconcile.accepted command.release_entries.accepted command.release_entries.refused

@@ -9,7 +9,7 @@ from qmworkbench.domain.events.reconciliation import BrokerConnectionChanged
 from qmworkbench.domain.events.session import HealthObserved, PreflightRecorded, RunSpec, ServiceReady, SessionOpened
 from qmworkbench.domain.orders import OrderStyle, OrdType, TimeInForce
 from qmworkbench.domain.sessions import Environment, Phase, SessionWindow
-from qmworkbench.simulation import fallback, overnight
+from qmworkbench.simulation import fallback, operators, overnight
 from qmworkbench.simulation.loop import MINUTE, at
 from qmworkbench.simulation.process import Process
 from qmworkbench.trading.phases import STARTUP_ORDER
@@ -47,6 +47,8 @@ def step(sim: "SimSession", process: Process, rounds: int) -> None:
         if day.critical_down:
             process.decide(HealthObserved(at=now, critical_down=()))
         elif state.reconciliation.pending is None or rounds % 10 == 9:
+            for word in operators.understood(state):
+                sim.operators.give(process, word)
             sim.operators.give(process, commands.Reconcile(reason="start again"))
     elif day.phase is Phase.PRE_MARKET:
         process.decide(PreflightRecorded(at=now, phase="pre-market", **go))  # type: ignore[arg-type]

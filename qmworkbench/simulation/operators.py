@@ -9,6 +9,7 @@ from qmworkbench.domain.orders import Leg
 from qmworkbench.domain.sessions import BlockScope
 from qmworkbench.simulation.chance import Chance
 from qmworkbench.simulation.process import Process
+from qmworkbench.trading.repairs import MONEY_KINDS
 from qmworkbench.trading.state import State
 
 COMMANDS: Final = (
@@ -103,6 +104,12 @@ def _about_what_is_open(kind: str, key: str, chance: Chance, state: State, pick:
         limit_px=order.limit_px + moved if order.limit_px is not None and other_px else None,
         stop_px=order.stop_px + moved if order.stop_px is not None and other_px else None,
     )
+
+
+def understood(state: State) -> list[commands.AnyCommand]:
+    """What a person says of money that does not agree once its cause is known."""
+    found = state.reconciliation.unresolved.values()
+    return [commands.AcceptBreak(reason=WHY, break_id=b.break_id) for b in found if b.kind in MONEY_KINDS]
 
 
 class Operators:

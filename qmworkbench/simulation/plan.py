@@ -41,6 +41,7 @@ KINDS: Final[dict[str, float]] = {
     "said_twice": 0.05,
     "said_out_of_order": 0.05,
     "foreign_fill": 0.02,
+    "cash_moved": 0.02,
     "order_vanished": 0.12,
     # market data
     "feed_mute": 0.05,

@@ -50,6 +50,8 @@ class Troubles:
             loop.call(chance.whole("crossed/ms", key, 0, MINUTE), self.feed, FeedState.CROSSED)
         if faults.strikes("foreign_fill", key):
             loop.call(chance.whole("foreign/ms", key, 0, MINUTE), self.foreign_fill, key)
+        if faults.strikes("cash_moved", key):
+            loop.call(chance.whole("cash/ms", key, 0, MINUTE), self.cash_moved, key)
         if faults.strikes("order_vanished", key):
             loop.call(chance.whole("vanished/ms", key, 0, MINUTE), self.vanish, key)
         if faults.strikes("clock_jump", key):
@@ -88,6 +90,16 @@ class Troubles:
             return  # in a currency the venue has no rate of yet: nobody trades that
         sim.checker.planted.add(symbol)
         sim.look_at_the_venue()
+
+    def cash_moved(self, key: str) -> None:
+        """Money comes or goes without an order: a deposit, a bill."""
+        sim = self.sim
+        moved = Decimal(sim.faults.chance.whole("cash/cents", key, -50_000, 50_000)) / 100
+        if sim.day.closed or not moved:
+            return
+        sim.exchange.plant_break(sorted(sim.market.symbols)[0], cash_delta=moved)
+        sim.truth.cash += moved
+        sim.note(f"the broker's cash moved by {moved}")
 
     def vanish(self, key: str) -> None:
         """The broker loses an order, and says nothing."""
