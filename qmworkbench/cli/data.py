@@ -34,9 +34,7 @@ def _group() -> None:
 
 def bar_file(given: Path) -> Path:
     """The file that is meant: a path, or the name of one on the shelf of added data."""
-    if given.exists() or given.suffix or len(given.parts) > 1:
-        return given
-    return data_shelf.shelf_of(None).find(str(given)) or given
+    return data_shelf.shelf_of(None).meant(given, given) or given
 
 
 @app.command("check")
@@ -127,10 +125,11 @@ def _whole_file(out: Output, file: Path) -> bool:
         found = inspect(file, told)
 
     def human() -> None:
-        out.line(
-            f"{found.file}: {found.rows:,} rows, {found.symbols:,} symbols, {len(found.sessions):,} sessions of "
-            f"{found.calendar or 'an unknown market'}, bars of {found.interval_s or '?'} s"
-        )
+        if found.rows:  # of what cannot be opened the reason alone is worth a line
+            out.line(
+                f"{found.file}: {found.rows:,} rows, {found.symbols:,} symbols, {len(found.sessions):,} sessions of "
+                f"{found.calendar or 'an unknown market'}, bars of {found.interval_s or '?'} s"
+            )
         if found.sessions:
             shown = found.sessions[-_NEWEST:]
             columns = ["date", ">symbols", ">bars", ">pre-open", ">after close", ">kept aside", "half day"]

@@ -138,7 +138,7 @@ def listed_store(shelf: "Shelf", name: str) -> tuple[dict[str, Any], list[str]]:
         return {"store": name, "state": state}, [name, "", "", "", "", "", "", "", "", state]
     manifest = store.manifest
     wrong = store.missed()
-    state = f"{len(wrong)} parts are gone or cut short: qm data check {name}" if wrong else "as added, by size"
+    state = f"{len(wrong):,} of its parts gone or cut short: qm data check {name}" if wrong else "as added, by size"
     sources = sorted({addition.source for addition in manifest.additions})
     licences = sorted({addition.licence for addition in manifest.additions if addition.licence})
     most = max((part.symbols for part in manifest.parts), default=0)

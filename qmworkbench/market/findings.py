@@ -107,7 +107,7 @@ REFUSALS: Final[dict[str, str]] = {
     "is_directory": "Name one Parquet file, or make a store of those there are: qm data add DIR --store NAME.",
     "not_parquet": "Convert it, such as polars.read_csv(FILE, try_parse_dates=True).write_parquet(NEW).",
     "unreadable": "Copy the file again and compare its size and hash with the source.",
-    "empty_file": "Export again; the file has the right columns and not one row.",
+    "empty_file": "Export or copy it again: there is not one row in it.",
     "missing_columns": "Name the columns exactly symbol, ts, open, high, low, close, volume.",
     "wrong_type": "Cast symbol to String, ts to Datetime('us', 'UTC'), prices and volume to Float64.",
     "naive_timestamp": (

@@ -125,9 +125,10 @@ def open_parquet(path: str | Path) -> BarSource:
             magic = stream.read(4)
     except OSError as error:
         raise DataRefused([refusal("unreadable", f"it cannot be opened: {error.strerror}.", file)]) from None
+    if not magic:
+        raise DataRefused([refusal("empty_file", "it has no content.", file)])
     if magic != _PARQUET_MAGIC:
-        size = path.stat().st_size
-        found = f"it starts with {magic!r}, a Parquet file with {_PARQUET_MAGIC!r}" if size else "it has no content"
+        found = f"it starts with {magic!r}, a Parquet file with {_PARQUET_MAGIC!r}"
         raise DataRefused([refusal("not_parquet", f"this is no Parquet file: {found}.", file)])
     try:
         lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
@@ -165,7 +166,8 @@ def _structure(schema: Mapping[str, pl.DataType], file: str) -> tuple[list[Findi
     if missing:
         similar = [have for have in schema if have not in COLUMNS and have.strip().lower() in missing]
         hint = f" {listed(similar)} looks like it but is spelt otherwise." if similar else ""
-        message = f"the columns {', '.join(missing)} are missing; it has {listed(list(schema), 12)}.{hint}"
+        which = f"column {missing[0]} is" if len(missing) == 1 else f"columns {', '.join(missing)} are"
+        message = f"the {which} missing; it has {listed(list(schema), 12)}.{hint}"
         faults.append(refusal("missing_columns", message, file))
     wrong, widened = _types(schema)
     if wrong:

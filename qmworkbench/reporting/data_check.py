@@ -55,9 +55,6 @@ def _file(p: DataCheckParameters, room: Path) -> Path:
     from qmworkbench.service.config import load as configuration
     from qmworkbench.service.data_shelf import Shelf
 
-    given = Path(p.data)
-    if given.exists() or given.suffix or len(given.parts) > 1:
-        return given
     kind, _, name = p.data.partition(":")
     if kind == "package":
         from qmworkbench.market.adding.packages import package
@@ -66,7 +63,8 @@ def _file(p: DataCheckParameters, room: Path) -> Path:
         file = room / f"{name}.parquet"
         bars.write_parquet(file)
         return file
-    return Shelf(configuration().resolved("paths.data")).find(p.data) or given
+    given = Path(p.data)
+    return Shelf(configuration().resolved("paths.data")).meant(given, given) or given
 
 
 # --- pieces ----------------------------------------------------------------------------------------------------------

@@ -42,15 +42,10 @@ def open_bars(
         from qmworkbench.market.adding.packages import package
 
         return open_frame(package(rest).bars(), given)
-    path = Path(given)
-    if not (path.exists() or path.suffix or len(path.parts) > 1):
-        shelved = Shelf(data).find(given)
-        if shelved is None:
-            names = ", ".join(Shelf(data).names()) or "nothing yet"
-            raise _refused(
-                "source_unknown", f"nothing is called that; the shelf has {names}.", given, f"Give {_KINDS}."
-            )
-        path = shelved
+    path = Shelf(data).meant(Path(given), Path(given))
+    if path is None:
+        names = ", ".join(Shelf(data).names()) or "nothing yet"
+        raise _refused("source_unknown", f"nothing is called that; the shelf has {names}.", given, f"Give {_KINDS}.")
     return open_bar_path(path)
 
 

@@ -139,12 +139,10 @@ class Config:
         named = self.settings.data.file
         if named is None:
             return None
-        path = self.resolved("data.file")
-        if path.exists() or named.suffix or len(named.parts) > 1:
-            return path
         from qmworkbench.service.data_shelf import Shelf
 
-        return Shelf(self.resolved("paths.data")).find(str(named)) or path
+        path = self.resolved("data.file")
+        return Shelf(self.resolved("paths.data")).meant(named, path) or path
 
     @property
     def actions_file(self) -> Path | None:

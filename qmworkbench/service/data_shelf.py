@@ -101,6 +101,16 @@ class Shelf:
             return self.folder / name
         return next((self.folder / line.file for line in self.lines() if line.name == name), None)
 
+    def meant(self, name: Path, path: Path) -> Path | None:
+        """What is meant by a bare `name`, or by a path that lies at `path`: the file or bar store there, else what the
+        shelf calls so, None where there is neither. A store is called after the directory that was added to it: where
+        that lies at hand, the store is meant.
+        """
+        there = path.exists() and (not path.is_dir() or is_store(path))
+        if there or name.suffix or len(name.parts) > 1:
+            return path
+        return self.find(str(name)) or (path if path.exists() else None)
+
     def stores(self) -> tuple[str, ...]:
         """The names of the bar stores, in alphabetical order."""
         inside = self.folder.iterdir() if self.folder.is_dir() else ()

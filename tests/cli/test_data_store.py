@@ -41,7 +41,7 @@ def test_a_store_is_begun_added_to_listed_checked_and_removed(tmp_path: Path) ->
     assert (gaps.returncode, answer(gaps)["missing_sessions"]) == (Exit.OK, [])
     part = open_store(store).manifest.parts[1].file
     (store / part).write_bytes((store / part).read_bytes()[:-1])
-    assert "1 parts are gone or cut short: qm data check us" in qm(tmp_path, "data", "list").stdout
+    assert "1 of its parts gone or cut short: qm data check us" in qm(tmp_path, "data", "list").stdout
     checked = qm(tmp_path, "data", "check", "us")
     assert checked.returncode == Exit.NO_GO
     assert f"{part}: part_damaged" in checked.stdout

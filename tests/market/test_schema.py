@@ -49,7 +49,7 @@ def test_file_without_content(tmp_path: Path) -> None:
     path = tmp_path / "bars.parquet"
     path.touch()
     finding = refused(path)
-    assert (finding.code, finding.message) == ("not_parquet", "this is no Parquet file: it has no content.")
+    assert (finding.code, finding.message) == ("empty_file", "it has no content.")
 
 
 def test_file_cut_short(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Bars by the name a person gives them."""
 
+import contextlib
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from qmworkbench.market.adding.packages import PackageMissing
 from qmworkbench.market.findings import DataRefused
 from qmworkbench.service.bar_sources import open_bars, recorded_bars
+from qmworkbench.service.bar_store.adding import Terms, add
 from qmworkbench.service.data_shelf import Provenance, Shelf
 from tests.research.backtests.backtest_cases import minute_bars
 
@@ -27,6 +29,19 @@ def test_a_file_and_a_name_on_the_shelf_are_the_same_bars(tmp_path: Path) -> Non
         open_bars("yours", data=tmp_path)
     with pytest.raises(DataRefused, match="there is no such file"):
         open_bars("nowhere/some.parquet", data=tmp_path)
+
+
+def test_a_store_is_meant_where_the_directory_it_was_made_of_lies_at_hand(tmp_path: Path) -> None:
+    """`qm data add vendor` begins a store called vendor: it would be hidden by the directory, and nobody know why."""
+    folder = tmp_path / "vendor"
+    folder.mkdir()
+    bars = minute_bars(["AAA"], [DAY], minutes=30)
+    bars.write_parquet(folder / "some.parquet")
+    with contextlib.chdir(tmp_path):
+        with pytest.raises(DataRefused, match="this is a directory, not a file"):
+            open_bars("vendor", data=tmp_path / "data")
+        add(tmp_path / "data/added/vendor", folder, Terms(interval_s=60), datetime(2026, 1, 1, tzinfo=UTC))
+        assert open_bars("vendor", data=tmp_path / "data").read().height == bars.height
 
 
 def test_the_demo_market_is_made_for_the_period(tmp_path: Path) -> None:

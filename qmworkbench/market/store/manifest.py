@@ -215,7 +215,9 @@ def read_manifest(path: Path) -> Manifest:
     try:
         found = msgspec.json.decode(raw, type=Manifest)
     except msgspec.MsgspecError as error:
-        raise store_refused("store_damaged", f"manifest.json says nothing that is known: {error}.", path) from None
+        raise store_refused(
+            "store_damaged", f"manifest.json is cut short or was written to by another hand: {error}.", path
+        ) from None
     if found.format != FORMAT:
         message = f"it is of format {found.format}, and this version reads {FORMAT}."
         raise store_refused("store_format", message, path)

@@ -149,6 +149,8 @@ class _Addition:
             self._facts = Facts(SessionCalendar(told.market), told.interval_s, told.prices)
             self._cut = told.cut
             self._demand_same_terms(told)
+            if faults := self._store.missed():  # what is gone is not there already, whatever the manifest says
+                raise DataRefused(faults)
 
     def run(self, files: list[Path]) -> Outcome:
         """Read, merge, write, and only then let it count."""

@@ -165,6 +165,15 @@ def test_a_damaged_part_is_not_written_anew_as_if_it_were_sound(tmp_path: Path) 
         put(tmp_path, "b.parquet", bars("BBB"))
 
 
+def test_a_store_that_lost_a_part_is_not_told_to_have_it_all(tmp_path: Path) -> None:
+    put(tmp_path, "a.parquet", bars("AAA"))
+    part = open_store(tmp_path / "store").manifest.parts[1]
+    (tmp_path / "store" / part.file).unlink()
+    for terms in (Terms(), Terms(replace=True)):
+        with pytest.raises(DataRefused, match=rf"{part.file}: part_missing.*Restore the file from a copy, or add its"):
+            put(tmp_path, "a.parquet", bars("AAA"), terms)
+
+
 # ── killed, full, taken ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
