@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-FIRST_BYTES: Final = 256 * 1024
+FIRST_BYTES: Final = 1024 * 1024
 LARGEST_BYTES: Final = 20 * 1024 * 1024  # a little more than the log ever takes before it begins anew
 
 _ZEROS: Final = bytes(FIRST_BYTES)

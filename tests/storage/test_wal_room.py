@@ -35,7 +35,7 @@ def test_it_grows_with_the_log_and_a_copy_of_a_killed_writer_is_whole(tmp_path: 
     copy = tmp_path / "copy" / "journal.db"
     copy.parent.mkdir()
     with SqliteJournal(path, book="b") as journal:
-        events = decisions(1_200)
+        events = decisions(3_000)
         for begin in range(0, len(events), 100):
             journal.append(events[begin : begin + 100])
             journal.sync()
