@@ -297,4 +297,5 @@ def _halts(seen: PostSessionEvidence) -> Check:
     if not seen.halts:
         return NO_HALTS.judged(True, "none")
     said = "; ".join(f"{halt.at[11:19]} {halt.scope}: {halt.what} ({halt.reason})" for halt in seen.halts[:4])
+    said += f"; and {len(seen.halts) - 4} more" if len(seen.halts) > 4 else ""
     return NO_HALTS.warned(f"{len(seen.halts)} on record", said)

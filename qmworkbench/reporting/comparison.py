@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -35,7 +36,7 @@ from qmworkbench.operations.post_session_evidence import (
 from qmworkbench.ports import BrokerUnreachable
 from qmworkbench.reporting.broker_books import BrokerBooks, read_books
 from qmworkbench.reporting.money_lines import money_lines, net_realized
-from qmworkbench.reporting.session_source import SessionSource, state_at
+from qmworkbench.reporting.session_source import ZONE, SessionSource, state_at
 from qmworkbench.service.leased_broker import leg_name
 
 
@@ -325,4 +326,6 @@ def _break(row: dict[str, Any]) -> BreakSeen:
 
 
 def _halt(row: dict[str, Any]) -> HaltSeen:
-    return HaltSeen(at=row["at"].isoformat(), scope=row["scope"], what=row["what"], reason=row["reason"], by=row["by"])
+    # The check tells its time of day beside others that are the exchange's.
+    at = row["at"].astimezone(ZoneInfo(ZONE)).isoformat()
+    return HaltSeen(at=at, scope=row["scope"], what=row["what"], reason=row["reason"], by=row["by"])

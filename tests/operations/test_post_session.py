@@ -142,7 +142,11 @@ def test_a_halt_is_listed_without_failing_the_day() -> None:
     halt = HaltSeen(at="2018-03-02T15:01:00Z", scope="book", what="reducing", reason="max daily loss", by="risk")
     checks = post_session(ended(halts=(halt,)))
     assert verdict_of(checks) is Verdict.GO
-    assert next(c for c in checks if c.check_id == "post_session.halts").status is CheckStatus.WARN
+    told = next(c for c in checks if c.check_id == "post_session.halts")
+    assert told.status is CheckStatus.WARN
+    assert told.detail == "15:01:00 book: reducing (max daily loss)"
+    many = next(c for c in post_session(ended(halts=(halt,) * 6)) if c.check_id == "post_session.halts")
+    assert many.detail.endswith("; and 2 more")
 
 
 def test_a_carried_position_is_no_break_and_unscheduled_recommendations_are_not_asked_for() -> None:

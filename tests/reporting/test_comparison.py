@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from qmworkbench.domain.orders import Side
 from qmworkbench.operations.post_session import post_session
 from qmworkbench.reporting import post_session as report
 from qmworkbench.reporting import review_checks
-from qmworkbench.reporting.comparison import gather
+from qmworkbench.reporting.comparison import _halt, gather
 from qmworkbench.reporting.session_source import load_session, state_at
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.refused import StoreMissing
@@ -150,3 +150,10 @@ class _WithoutCheckpoints:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._paths, name)
+
+
+def test_a_halt_is_told_at_the_exchanges_time_as_all_else_on_its_page() -> None:
+    at = datetime(2024, 3, 8, 18, 37, 36, tzinfo=UTC)
+    row = {"at": at, "scope": "book", "what": "emergency", "reason": "odd", "by": "ana"}
+    assert datetime.fromisoformat(_halt(row).at) == at
+    assert _halt(row).at[11:19] == "13:37:36"
