@@ -42,6 +42,7 @@ FIELDS: Final[dict[str, dict[str, type]]] = {
     "close_position": {"strategy_id": str, "symbol": str},
     "drop_candidate": {"symbol": str},
     "reconcile": {},
+    "accept_break": {"break_id": str},
     "release_entries": {},
     "decide": {"decision_id": str, "choice": str},
     "add_note": {"kind": str},

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from dashboards.reading import Reading
 from dashboards.view_models import formats
+from dashboards.view_models.platform_tables import acceptable
 from dashboards.view_models.trading_tables import CONFIRMED, OPEN
 from dashboards.view_models.verdict import rows, section
 
@@ -40,6 +41,7 @@ def desk(reading: Reading, zone: ZoneInfo) -> Row:
     working = [order for order in rows(snapshot, "orders") if order.get("status") in OPEN]
     live = [order for order in working if not order.get("cancel_asked")]
     held = [held for held in rows(snapshot, "positions") if not held.get("exit_wanted")]
+    money = [_difference(each) for each in rows(section(snapshot, "reconciliation"), "unresolved") if acceptable(each)]
     known = {str(each.get("symbol")) for name in ("radar", "watchlist", "positions") for each in rows(snapshot, name)}
     return {
         "version": snapshot.get("version"),
@@ -57,6 +59,7 @@ def desk(reading: Reading, zone: ZoneInfo) -> Row:
             "replace": none or ("" if _replaceable(live) else "no order rests at the broker"),
             "close": none or ("" if held else "nothing is held"),
             "reconcile": none,
+            "accept": none or ("" if money else "no difference in money is open"),
             "note": "" if snapshot.get("session_id") else none,  # also after the close: it is read in the review
         },
         "symbols": sorted(known - {""}),
@@ -68,6 +71,7 @@ def desk(reading: Reading, zone: ZoneInfo) -> Row:
         "working": [_named(order) for order in live],
         "replaceable": [_named(order) | _prices(order) for order in _replaceable(live)],
         "held": [_position(each) for each in held],
+        "money": money,
         "lines": _lines(reading, zone),
     }
 
@@ -88,6 +92,11 @@ def _prices(order: Mapping[str, Any]) -> Row:
 def _position(held: Mapping[str, Any]) -> Row:
     symbol, owner = str(held.get("symbol")), str(held.get("strategy_id"))
     return {"value": f"{owner}|{symbol}", "label": f"{symbol} {formats.quantity(held.get('qty'))} ({owner})"}
+
+
+def _difference(item: Mapping[str, Any]) -> Row:
+    told = f"{formats.words(item.get('kind'))}: ours {item.get('before')}, the broker's {item.get('after')}"
+    return {"value": str(item.get("break_id")), "label": told}
 
 
 def _against_restart(snapshot: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from dashboards.view_models.tables import RIGHT, Cell, Row, Table, action, cell,
 from dashboards.view_models.verdict import Verdict, rows, section, severity
 
 DENIALS_SHOWN: Final = 8
+MONEY_BREAKS: Final = frozenset({"cash", "fees", "realized_pnl"})
 VIOLATIONS_SHOWN: Final = 3
 _HEALTH_TONES: Final = {"healthy": "ok", "degraded": "warn", "failed": "bad"}
 _RESULT_TONES: Final = {"clean": "ok", "repaired": "info", "unresolved": "bad", "incomplete": "warn"}
@@ -231,6 +232,11 @@ def phases(reading: Reading, zone: ZoneInfo) -> Table:
     return table("Session phases", _PHASES, shown, empty="No session yet.")
 
 
+def acceptable(item: Mapping[str, Any]) -> bool:
+    """Whether a person may settle this difference with the broker's figure: one in money alone (§14)."""
+    return bool(item.get("break_id")) and item.get("kind") in MONEY_BREAKS
+
+
 def reconciliation(reading: Reading, zone: ZoneInfo) -> Table:
     """The last comparison with the broker; only unresolved breaks are listed."""
     snapshot = reading.snapshot or {}
@@ -247,7 +253,9 @@ def reconciliation(reading: Reading, zone: ZoneInfo) -> Table:
             str(each.get("after") or formats.ABSENT),
             str(each.get("cause") or ""),
         ]
-        shown.append(row(f"{each.get('kind')}|{each.get('symbol')}|{n}", cells))
+        identity = str(each.get("break_id") or "")
+        actions = [action("accept", "Accept", formats.words(each.get("kind")), identity)] if acceptable(each) else []
+        shown.append(row(f"{each.get('kind')}|{each.get('symbol')}|{n}", cells, actions=actions))
     if not result or at is None:
         return table("Reconciliation", _BREAKS, shown, empty="Not compared with the broker yet.")
     trigger = formats.words(last.get("trigger")).lower()

@@ -225,6 +225,7 @@ def _reconciliation(state: State) -> dict[str, Any]:
         "breaks": last.breaks,
         "unresolved": [
             {
+                "break_id": found.break_id,
                 "kind": found.kind,
                 "symbol": found.symbol,
                 "before": found.before,

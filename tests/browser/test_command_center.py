@@ -145,7 +145,10 @@ def test_a_condition_that_must_halt_stands_above_all_and_its_resume_says_what_is
 def test_an_order_a_position_and_a_strategy_are_handled_from_their_rows(
     opened: Callable[[], Page], stage: Stage
 ) -> None:
-    stage.set(scenarios.stopped_strategy())
+    snapshot = scenarios.stopped_strategy()
+    cash = {"break_id": "b-cash", "kind": "cash", "symbol": "", "before": "1", "after": "2", "severity": "P1"}
+    snapshot["reconciliation"] |= {"result": "unresolved", "breaks": 1, "unresolved": [cash]}
+    stage.set(snapshot)
     page = opened()
 
     def give(label: str, reason: str, **fields: str) -> dict[str, Any]:
@@ -166,6 +169,9 @@ def test_an_order_a_position_and_a_strategy_are_handled_from_their_rows(
         "command": "replace_order", "cl_ord_id": "qm-nvda-stop-47", "stop_px": "234.50", "reason": "tighter",
     }  # fmt: skip
     assert give("Cancel NVDA", "by hand")["cl_ord_id"] == "qm-nvda-stop-47"
+    assert give("Accept Cash", "a deposit") == {
+        "command": "accept_break", "break_id": "b-cash", "reason": "a deposit",
+    }  # fmt: skip
     assert give("Close AMD", "enough") == {
         "command": "close_position", "strategy_id": "orb-1", "symbol": "AMD", "reason": "enough",
     }  # fmt: skip

@@ -213,6 +213,7 @@ def mismatch() -> dict[str, Any]:
     snapshot = day(version=55)
     found = {"kind": "position_qty", "symbol": "AMD", "before": "820", "after": "900", "severity": "P0"}
     found["cause"] = "the broker reports more than our executions add up to"
+    found["break_id"] = "b-amd"
     snapshot["reconciliation"] |= {"result": "unresolved", "breaks": 1, "unresolved": [found]}
     return snapshot
 

@@ -30,6 +30,8 @@ export function render(ctx) {
       "Smaller, or a resting exit at another price: never more risk. Leave empty what stays as it is."],
     reconcile: ["Reconcile", "Reconcile now", "Reconcile",
       "Compares positions, orders and executions with the broker."],
+    accept: ["Accept difference", "Accept a difference in money", "Accept the broker's figure",
+      "The broker's figure counts from then on, on your word; say what it was."],
     note: ["Add note", "Add a note", "Add note", "Kept with the session and read in the review."],
   };
   const TICKS = ["cause_understood", "internal_state_repaired", "risk_controls_verified"];
@@ -77,6 +79,7 @@ export function render(ctx) {
         return { command: "close_position", strategy_id, symbol, reason };
       }
       case "reconcile": return { command: "reconcile", reason };
+      case "accept": return { command: "accept_break", break_id: text("break_id"), reason };
       default: return { command: "add_note", kind: text("kind"), reason };
     }
   };
@@ -176,6 +179,7 @@ export function render(ctx) {
           number("order_qty", "Quantity"), number("limit_px", "Limit"), number("stop_px", "Stop")),
       ];
       case "close": return select("position", "Position", view.held);
+      case "accept": return select("break_id", "Difference", view.money);
       case "note": return select("kind", "Kind", NOTE_KINDS);
       default: return [];
     }

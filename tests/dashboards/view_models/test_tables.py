@@ -4,11 +4,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dashboards.reading import Reading
-from dashboards.view_models import market_tables, platform_tables, trading_tables
+from dashboards.view_models import desk, market_tables, platform_tables, trading_tables
 from dashboards.view_models.page import page_view
 from dashboards.view_models.tables import cell
 from dashboards.view_models.verdict import judge
 from qmworkbench.service.view_rows import ORDERS_KEPT
+from qmworkbench.trading.repairs import MONEY_KINDS
 from tests.dashboards import scenarios
 from tests.dashboards.readings import reading
 
@@ -244,6 +245,21 @@ def test_an_unresolved_break_shows_both_sides() -> None:
     table = platform_tables.reconciliation(reading(scenarios.mismatch()), NEW_YORK)
     assert texts(table["rows"][0])[:5] == ["P0", "AMD", "Position quantity", "820", "900"]
     assert table["note_tone"] == "bad"
+    assert table["rows"][0]["actions"] == [], "a position follows the broker's books: nobody accepts one"
+
+
+def test_a_difference_in_money_may_be_accepted_and_no_other() -> None:
+    assert set(MONEY_KINDS) == platform_tables.MONEY_BREAKS, "what the platform would refuse is not offered"
+    snapshot = scenarios.mismatch()
+    cash = snapshot["reconciliation"]["unresolved"][0] | {"kind": "cash", "symbol": "", "break_id": "b-cash"}
+    snapshot["reconciliation"]["unresolved"].append(cash)
+    given = reading(snapshot)
+    (button,) = platform_tables.reconciliation(given, NEW_YORK)["rows"][1]["actions"]
+    assert (button["form"], button["label"], button["value"]) == ("accept", "Accept", "b-cash")
+    shown = desk.desk(given, NEW_YORK)
+    assert shown["money"] == [{"value": "b-cash", "label": "Cash: ours 820, the broker's 900"}]
+    assert shown["offers"]["accept"] == ""
+    assert desk.desk(reading(), NEW_YORK)["offers"]["accept"] == "no difference in money is open"
 
 
 def test_reconciliation_that_proves_nothing_does_not_say_clean() -> None:
