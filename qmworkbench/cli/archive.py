@@ -42,8 +42,10 @@ def run(
     Each table is read back before it counts. The book may be in use. Credentials of an object store come from the
     environment alone.
     """
-    from qmworkbench.storage.archive import archive_book
+    from qmworkbench.storage import archive_index
+    from qmworkbench.storage.archive import archive_book, home_of
     from qmworkbench.storage.reading import open_book
+    from qmworkbench.storage.retention import open_session
     from qmworkbench.storage.retention_notes import Notes
 
     out = begin(json=json)
@@ -51,6 +53,7 @@ def run(
     place = place_of(settings, at)
     with open_book(settings.paths.root) as reader, out.steps("archiving") as progress:
         made = archive_book(reader, place, progress=progress)
+        there, running = len(archive_index.read(home_of(reader, place))), open_session(reader)
     notes = Notes(settings.paths.root)
     without = {one.session_id: lost for one in made if (lost := _without(one, notes.gone(one.session_id)))}
 
@@ -59,9 +62,18 @@ def run(
         for session_id, lost in without.items():
             told = ", ".join(f"{kind} (in {where})" for kind, where in lost.items())
             out.line(f"{session_id} had let go of this before, and is archived without: {told}")
-        out.line(f"{len(made)} session(s) archived at {place}, {sum(one.bytes for one in made) / 1e6:,.1f} MB")
+        size = sum(one.bytes for one in made) / 1e6
+        if made:
+            out.line(f"{len(made)} session(s) archived at {place}, {size:,.1f} MB")
+        else:
+            out.line(f"nothing to archive: {there} closed session(s), and all of them are at {place}")
+        if running:
+            out.line(f"session {running} is open, and is archived once it has closed")
 
-    out.result({"place": str(place), "archived": [_told(one) for one in made], "without": without}, human)
+    content = {
+        "place": str(place), "archived": [_told(one) for one in made], "without": without, "open_session": running
+    }  # fmt: skip
+    out.result(content, human)
 
 
 @app.command("list")

@@ -46,6 +46,7 @@ _COULD_NOT: Final = {
     "ShelfRefused": "the shelf cannot take it",
     "ShellStopped": "the platform stopped itself",
     "StrategyFault": "the strategy broke its contract",
+    "ArchiveRefused": "the archive cannot be used as it is",
     "StorageRefused": "the book cannot be used as it is",
     "SweepRefused": "the sweep cannot be kept there",
     "UnknownInstance": "there is no such strategy instance",

@@ -18,13 +18,13 @@ from qmworkbench.domain.chain import link
 from qmworkbench.storage import archive_content, archive_index, migrations, retention_rules
 from qmworkbench.storage.archive_content import Part
 from qmworkbench.storage.archive_index import ArchivedSession, ArchivedTable, Slice
-from qmworkbench.storage.archive_place import Place
+from qmworkbench.storage.archive_place import DAMAGED, Place
 from qmworkbench.storage.archive_spans import closed_sessions, records_between, telemetry_ranges
 from qmworkbench.storage.frame_digest import FORM, FrameDigest, digest_of
 from qmworkbench.storage.paths import SessionPaths
 from qmworkbench.storage.projections import catch_up_book
 from qmworkbench.storage.reading import BookReader
-from qmworkbench.storage.refused import StorageRefused, StoreMissing
+from qmworkbench.storage.refused import ArchiveRefused, StorageRefused, StoreMissing
 from qmworkbench.storage.writer_lock import WriterLock
 
 _SCRATCH: Final = "archiving"  # a directory of the book's, for what an object store is given
@@ -53,7 +53,7 @@ def home_of(reader: BookReader, place: Place) -> Place:
         raise StoreMissing(f"{reader.paths.root} has no session yet: there is nothing to archive")
     book = reader.journal.book
     if place.kind and "=" in book:
-        raise StorageRefused(f"book {book!r} has a = in its name, which addresses at {place} do not: use a directory")
+        raise ArchiveRefused(f"book {book!r} has a = in its name, which addresses at {place} do not: use a directory")
     return place.below(archive_index.home(str(lines["environment"][-1]), book, _record_of(reader)))
 
 
@@ -179,7 +179,7 @@ def _record_of(reader: BookReader) -> str:
 def _demand_same_record(reader: BookReader, home: Place, known: Sequence[ArchivedSession]) -> None:
     for one in known:
         if reader.journal.hash_at(one.decisions.last) != one.decisions.head:
-            raise StorageRefused(
+            raise ArchiveRefused(
                 f"{home} holds session {one.session_id} with another record {one.decisions.last} than this book: the "
                 "book was restored from an older copy; see `qm journal anchor`, or archive to another place"
             )
@@ -222,7 +222,7 @@ def _archived(
     )
     for other in known:
         if other.date == made.date:
-            raise StorageRefused(
+            raise ArchiveRefused(
                 f"{home} holds session {other.session_id} of the day of {session_id}: one day, one session"
             )
     parts = _parts(reader, session_id, decisions, telemetry)
@@ -254,7 +254,7 @@ def _put(home: Place, session: ArchivedSession, part: Part, scratch: Path) -> Ar
         place=part.place,
     )
     if why := _differs(made, digest_of(home.pieces(file))):
-        raise StorageRefused(f"{home.at(file)} did not read back as it was written, it {why}: see to the disk")
+        raise ArchiveRefused(f"{home.at(file)} did not read back as it was written, it {why}: see to the disk")
     return made
 
 
@@ -266,7 +266,7 @@ def _proving(home: Place, session: ArchivedSession, table: ArchivedTable) -> Ite
         digest.add(piece)
         yield piece
     if digest is None or (why := _differs(table, digest)):
-        raise StorageRefused(f"{home.at(session.file(table.table))} {why}: restore it from a copy of the archive")
+        raise ArchiveRefused(f"{home.at(session.file(table.table))} {why}: {DAMAGED}")
 
 
 def _differs(expected: ArchivedTable, found: FrameDigest) -> str:

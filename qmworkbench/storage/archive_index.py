@@ -13,7 +13,7 @@ import msgspec
 import polars as pl
 
 from qmworkbench.storage.archive_place import Place
-from qmworkbench.storage.refused import StorageRefused, StoreMissing
+from qmworkbench.storage.refused import ArchiveMissing, ArchiveRefused
 
 NAME: Final = "sessions.parquet"
 ANY: Final = f"environment=*/book=*/record=*/{NAME}"
@@ -116,20 +116,20 @@ def record_name(first_decision: str, first_telemetry: str) -> str:
 
 
 def read(place: Place) -> list[ArchivedSession]:
-    """The sessions of one book by its own place, oldest first; none where none was archived. Raises StorageRefused."""
+    """The sessions of one book by its own place, oldest first; none where none was archived. Raises ArchiveRefused."""
     try:
         return sessions_of(place.read(NAME))
-    except StoreMissing:
+    except ArchiveMissing:
         return []
 
 
 def write(place: Place, sessions: Iterable[ArchivedSession]) -> None:
-    """Replace the index, and read it back. Raises StorageRefused."""
+    """Replace the index, and read it back. Raises ArchiveRefused."""
     rows = [row for one in sorted(sessions, key=_order) for row in _rows(one)]
     frame = pl.DataFrame(rows, schema=dict(_SCHEMA), orient="row")
     place.write(NAME, frame)
     if not place.read(NAME).equals(frame):
-        raise StorageRefused(
+        raise ArchiveRefused(
             f"{place.at(NAME)} did not read back as it was written: see to the disk, and archive again"
         )
 

@@ -17,8 +17,10 @@ import polars as pl
 from qmworkbench.storage import table_pieces
 from qmworkbench.storage.atomic import appearing, write_whole
 from qmworkbench.storage.frame_digest import FrameDigest
-from qmworkbench.storage.refused import StorageRefused, StoreMissing
+from qmworkbench.storage.refused import ArchiveMissing, ArchiveRefused
 
+# What to do about a table that is not as it was written; nothing in an archive is ever written over.
+DAMAGED: Final = "restore it from a copy of the archive, or archive anew to another place (`qm archive run --at PLACE`)"
 WRITABLE: Final = ("s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss")
 READABLE: Final = (*WRITABLE, "http", "https")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -39,7 +41,7 @@ _FAULTS: Final = (OSError, pl.exceptions.PolarsError)
 class Place:
     """A directory, or an address such as s3://bucket/archive, below which Parquet files lie.
 
-    Raises StorageRefused for an address that polars cannot reach, or that carries credentials.
+    Raises ArchiveRefused for an address that polars cannot reach, or that carries credentials.
     """
 
     def __init__(self, where: str | Path) -> None:
@@ -47,11 +49,11 @@ class Place:
         scheme = _SCHEME.match(text)
         kind = scheme[1].lower() if scheme is not None else ""
         if not text:
-            raise StorageRefused("an archive needs a place: give a directory, or an address such as s3://bucket/path")
+            raise ArchiveRefused("an archive needs a place: give a directory, or an address such as s3://bucket/path")
         if kind == "file":
             text, kind = urlsplit(text).path, ""
         elif kind and kind not in READABLE:
-            raise StorageRefused(f"{kind}:// is no address of an archive: give a directory, or {', '.join(READABLE)}")
+            raise ArchiveRefused(f"{kind}:// is no address of an archive: give a directory, or {', '.join(READABLE)}")
         if kind:
             _demand_plain(text)
         self.kind = kind
@@ -70,18 +72,18 @@ class Place:
         return f"{self._base}/{name}" if name else self._base
 
     def demand_writable(self) -> None:
-        """Raise StorageRefused where nothing can be put."""
+        """Raise ArchiveRefused where nothing can be put."""
         if self.kind in ("http", "https"):
-            raise StorageRefused(
+            raise ArchiveRefused(
                 f"{self} can be read and not written: archive to a directory or an object store "
                 f"({', '.join(WRITABLE[:1] + WRITABLE[2:3] + WRITABLE[4:5])}://…)"
             )
         for part in (self.directory, *self.directory.parents) if self.directory is not None else ():
             if part.exists() and not part.is_dir():
-                raise StorageRefused(f"{self} cannot be written: {part} is a file; name another place")
+                raise ArchiveRefused(f"{self} cannot be written: {part} is a file; name another place")
 
     def write(self, name: str, frame: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> int:
-        """Put a table, whole or not at all; returns its size in bytes. Raises StorageRefused."""
+        """Put a table, whole or not at all; returns its size in bytes. Raises ArchiveRefused."""
         content = io.BytesIO()
         told = dict(metadata or {}) or None
         frame.write_parquet(content, compression="zstd", compression_level=table_pieces.LEVEL, metadata=told)
@@ -99,7 +101,7 @@ class Place:
     ) -> tuple[FrameDigest, int]:
         """Put a table that is given piece by piece, whole or not at all; returns its digest and its size in bytes.
 
-        What goes to an object store is gathered in the directory `scratch` first. Raises StorageRefused.
+        What goes to an object store is gathered in the directory `scratch` first. Raises ArchiveRefused.
         """
         target = self.directory / name if self.directory is not None else scratch / name
         with self._writing(name):
@@ -125,33 +127,33 @@ class Place:
         )
 
     def read(self, name: str) -> pl.DataFrame:
-        """A whole table. Raises StoreMissing where there is none, StorageRefused where it cannot be read."""
+        """A whole table. Raises ArchiveMissing where there is none, ArchiveRefused where it cannot be read."""
         with self._reading(name):
             return pl.read_parquet(self.at(name), glob=False, hive_partitioning=False)
 
     def pieces(self, name: str) -> Iterator[pl.DataFrame]:
-        """A table piece by piece, for one that may be longer than memory. Raises StoreMissing, StorageRefused."""
+        """A table piece by piece, for one that may be longer than memory. Raises ArchiveMissing, ArchiveRefused."""
         with self._reading(name):
             yield from table_pieces.read(self.at(name))
 
     def columns(self, name: str) -> list[str]:
-        """A table's columns. Raises StoreMissing, StorageRefused."""
+        """A table's columns. Raises ArchiveMissing, ArchiveRefused."""
         with self._reading(name):
             schema = pl.scan_parquet(self.at(name), glob=False, hive_partitioning=False).collect_schema()
         return schema.names()
 
     def metadata(self, name: str) -> dict[str, str]:
-        """What was put beside a table's columns. Raises StoreMissing, StorageRefused."""
+        """What was put beside a table's columns. Raises ArchiveMissing, ArchiveRefused."""
         with self._reading(name):
             return pl.read_parquet_metadata(self.at(name))
 
     def matching(self, pattern: str) -> pl.DataFrame:
-        """Every table that fits, as one; `*` stands for a directory's name. Raises StoreMissing, StorageRefused."""
+        """Every table that fits, as one; `*` stands for a directory's name. Raises ArchiveMissing, ArchiveRefused."""
         where: str | list[Path] = self.at(pattern)
         if self.directory is not None:  # whose own name may hold what stands for others
             where = sorted(self.directory.glob(pattern))
             if not where:
-                raise StoreMissing(f"there is no {self.at(pattern)}: check the place of the archive")
+                raise ArchiveMissing(f"there is no {self.at(pattern)}: check the place of the archive")
         with self._reading(pattern):
             lazy = pl.scan_parquet(
                 where,
@@ -168,7 +170,7 @@ class Place:
             yield
         except _FAULTS as error:
             remedy = "make room, or see to the right to write"
-            raise StorageRefused(
+            raise ArchiveRefused(
                 f"{self.at(name)} cannot be written ({said(error)}): {self._remedy(error, remedy)}"
             ) from error
 
@@ -179,9 +181,9 @@ class Place:
         except _FAULTS as error:
             missing = isinstance(error, FileNotFoundError) and "service account file" not in str(error)
             if missing or "expanded paths were empty" in str(error):
-                raise StoreMissing(f"there is no {self.at(name)}: check the place of the archive") from None
-            remedy = "the file may be damaged" if self.directory is not None else "see that it answers"
-            raise StorageRefused(
+                raise ArchiveMissing(f"there is no {self.at(name)}: check the place of the archive") from None
+            remedy = DAMAGED if self.directory is not None else "see that it answers"
+            raise ArchiveRefused(
                 f"{self.at(name)} cannot be read ({said(error)}): {self._remedy(error, remedy)}"
             ) from error
 
@@ -208,16 +210,16 @@ def _demand_plain(text: str) -> None:
     parts = urlsplit(text)
     where = f"credentials come from the environment alone ({_credentials(parts.scheme.lower())})"
     if "@" in parts.netloc and not parts.scheme.lower().startswith("abfs"):
-        raise StorageRefused(
+        raise ArchiveRefused(
             f"the address of an archive at {parts.hostname} holds a user or password: leave it out, {where}"
         )
     if parts.query or parts.fragment:
-        raise StorageRefused(
+        raise ArchiveRefused(
             f"{parts.scheme}://{parts.hostname}{parts.path} was given with more behind it: leave out what follows "
             f"? or #, {where}"
         )
     if not parts.netloc:
-        raise StorageRefused(f"{text} names no bucket or host: give one, such as s3://bucket/archive")
+        raise ArchiveRefused(f"{text} names no bucket or host: give one, such as s3://bucket/archive")
 
 
 def _credentials(kind: str) -> str:

@@ -18,7 +18,7 @@ from qmworkbench.storage import archive_index, tables
 from qmworkbench.storage.archive_index import ArchivedSession
 from qmworkbench.storage.archive_place import Place
 from qmworkbench.storage.column_types import Exact
-from qmworkbench.storage.refused import StoreMissing
+from qmworkbench.storage.refused import ArchiveMissing
 
 _PARTITIONS: Final[Mapping[str, Any]] = {
     "environment": pl.String,
@@ -79,11 +79,11 @@ class Archive:
         """A table over the sessions asked for, lazily: its own columns behind environment, book, record and date.
 
         `since` and `until` are days, both included. Decimals are Float64, or text with every digit when `exact`.
-        A column that an older session did not have yet is null there. Raises StoreMissing naming the tables or
+        A column that an older session did not have yet is null there. Raises ArchiveMissing naming the tables or
         sessions there are.
         """
         if table not in self.tables():
-            raise StoreMissing(f"{self.where} has no table {table!r}; there are {', '.join(self.tables())}")
+            raise ArchiveMissing(f"{self.where} has no table {table!r}; there are {', '.join(self.tables())}")
         first, last = _day(since), _day(until)
         groups: dict[str, list[str]] = {}
         for home, one in self._found:
@@ -99,7 +99,7 @@ class Archive:
                 groups.setdefault(held.layout, []).append(home.at(one.file(table)))
         if not groups:
             there = ", ".join(one.session_id for _, one in self._found[-10:])
-            raise StoreMissing(f"{self.where} has no such session with a table {table!r}; the newest are {there}")
+            raise ArchiveMissing(f"{self.where} has no such session with a table {table!r}; the newest are {there}")
         return self._joined(table, list(groups.values()), exact=exact)
 
     def _joined(self, table: str, groups: list[list[str]], *, exact: bool) -> pl.LazyFrame:
@@ -122,7 +122,7 @@ def open_archive(place: str | Path, *, book: str | None = None, environment: str
 
     `book` and `environment` leave the others out. A web server tells nobody what it has: there, give the address of one
     book's own directory, which ends in record=…. Credentials of an object store come from the environment alone.
-    Raises StoreMissing where there is no archive, StorageRefused where it cannot be reached.
+    Raises ArchiveMissing where there is no archive, ArchiveRefused where it cannot be reached.
     """
     where = Place(place)
     found = _indexes(where, book or "*", environment or "*")
@@ -133,7 +133,7 @@ def open_archive(place: str | Path, *, book: str | None = None, environment: str
         if book in (None, one.book) and environment in (None, one.environment)
     ]
     if not kept:
-        raise StoreMissing(f"{where} has no session of book {book or '*'} ({environment or 'any environment'})")
+        raise ArchiveMissing(f"{where} has no session of book {book or '*'} ({environment or 'any environment'})")
     return Archive(kept, str(where))
 
 
@@ -148,15 +148,15 @@ def _indexes(where: Place, book: str, environment: str) -> pl.DataFrame:
     if "/record=" in str(where):
         return where.read(archive_index.NAME)
     if where.kind in ("http", "https"):
-        raise StoreMissing(
+        raise ArchiveMissing(
             f"{where}: a web server does not say what it has; give the address of one book's own directory there, "
             "…/environment=ENV/book=BOOK/record=…"
         )
     try:
         named = archive_index.directory_name(book)
         return where.matching(f"environment={environment}/book={named}/record=*/{archive_index.NAME}")
-    except StoreMissing:
-        raise StoreMissing(
+    except ArchiveMissing:
+        raise ArchiveMissing(
             f"{where} holds no archive of book {book} ({environment}): check the place, or make one with "
             "`qm archive run`"
         ) from None

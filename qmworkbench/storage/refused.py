@@ -19,3 +19,11 @@ class StoreDamaged(StorageRefused):
 
 class StoreInUse(StorageRefused):
     """Another process writes this file; there is never a second writer."""
+
+
+class ArchiveRefused(StorageRefused):
+    """An archive's place, or what lies there, cannot be used as it is."""
+
+
+class ArchiveMissing(ArchiveRefused, StoreMissing):
+    """There is no such archive, or no such table in it."""

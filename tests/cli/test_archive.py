@@ -41,6 +41,9 @@ def test_sessions_are_archived_listed_checked_let_go_of_and_brought_back(home: P
     assert done.returncode == Exit.OK, done.stderr
     assert [one["session_id"] for one in answer(done)["archived"]] == [FIRST, SECOND, THIRD]
     assert answer(qm(home, "archive", "run", "--json"))["archived"] == []
+    assert (
+        f"nothing to archive: 3 closed session(s), and all of them are at {home}" in qm(home, "archive", "run").stdout
+    )
     listed = qm(home, "archive", "list")
     assert f"3 session(s) at {home / 'data/archive'}" in listed.stdout
     assert answer(qm(home, "archive", "list", "--all", "--json"))["sessions"][0]["rows"] > 1000
@@ -62,6 +65,16 @@ def test_sessions_are_archived_listed_checked_let_go_of_and_brought_back(home: P
     spoilt = qm(home, "archive", "check")
     assert spoilt.returncode == Exit.NO_GO
     assert f"{SECOND}: there is no" in spoilt.stdout
+    index = next((home / "data/archive").glob("*/*/*/sessions.parquet"))
+    kept = index.read_bytes()
+    index.write_bytes(kept[:-40])
+    for command in (("archive", "list"), ("archive", "run"), ("retention", "run", "--dry-run")):
+        told = qm(home, *command)
+        assert told.returncode == Exit.FAILED
+        assert "the archive cannot be used as it is" in told.stderr
+        assert "sessions.parquet cannot be read" in told.stderr
+        assert "restore it from a copy of the archive, or archive anew to another place" in told.stderr
+    index.write_bytes(kept)
     assert qm(home, "archive", "check", "--session", FIRST).returncode == Exit.OK
     unknown = qm(home, "archive", "restore", "2026-03-09")
     assert unknown.returncode == Exit.FAILED
@@ -119,6 +132,8 @@ def test_while_somebody_has_the_book_or_a_session_is_open_nothing_goes(home: Pat
     refused = qm(running, "retention", "run", **RULE)
     assert refused.returncode == Exit.NO_GO
     assert f"session {THIRD} is open: nothing is let go of before it has closed" in refused.stderr
+    assert f"session {THIRD} is open, and is archived once" in qm(running, "archive", "run", "--at", "other").stdout
+    shutil.rmtree(running / "other")
     told = answer(qm(running, "retention", "run", "--dry-run", "--json", **RULE))
     assert told["open_session"] == THIRD
     assert told["expired"]

@@ -173,7 +173,7 @@ def test_a_store_that_refuses_says_so_without_the_secret(store: ObjectStore) -> 
     told = subprocess.run(
         [sys.executable, "-c", code], env=environ, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
     ).stdout
-    assert told.startswith("StorageRefused")
+    assert told.startswith("ArchiveRefused")
     assert "403" in told
     assert "credentials come from the environment alone" in told
     assert SECRET not in told
