@@ -13,6 +13,9 @@ from dashboards.view_models.verdict import Verdict, rows, section, severity
 DENIALS_SHOWN: Final = 8
 MONEY_BREAKS: Final = frozenset({"cash", "fees", "realized_pnl"})
 VIOLATIONS_SHOWN: Final = 3
+# Of a session that has had more, the Core API tells so many.
+DENIALS_TOLD: Final = 20
+VIOLATIONS_TOLD: Final = 20
 _HEALTH_TONES: Final = {"healthy": "ok", "degraded": "warn", "failed": "bad"}
 _RESULT_TONES: Final = {"clean": "ok", "repaired": "info", "unresolved": "bad", "incomplete": "warn"}
 _WORST_FIRST: Final = {"failed": 0, "degraded": 1, "healthy": 2}
@@ -102,7 +105,8 @@ def risk(reading: Reading, verdict: Verdict) -> Table:
     note = f"limits {digest[:8]}" if digest else ""
     more = max(0, len(violated) - VIOLATIONS_SHOWN)
     empty = "No limits yet: they come with the session."
-    return table("Risk limits", _RISK, shown, empty=empty, mark=verdict.mark, note=note, more=more)
+    told = len(violated) < VIOLATIONS_TOLD
+    return table("Risk limits", _RISK, shown, empty=empty, mark=verdict.mark, note=note, more=more, told=told)
 
 
 def _violation(n: int, each: Mapping[str, Any]) -> Row:
@@ -154,7 +158,8 @@ def denials(reading: Reading, zone: ZoneInfo) -> Table:
         for n, each in enumerate(given[:DENIALS_SHOWN])
     ]
     more = max(0, len(given) - DENIALS_SHOWN)
-    return table("Denied by risk", _DENIALS, shown, empty="Nothing was denied.", more=more)
+    told = len(given) < DENIALS_TOLD
+    return table("Denied by risk", _DENIALS, shown, empty="Nothing was denied.", more=more, told=told)
 
 
 def blocked(reading: Reading) -> Table:

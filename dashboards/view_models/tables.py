@@ -53,8 +53,11 @@ def table(
     mark: str = "",
     note: str = "",
     more: int = 0,
+    told: bool = True,
 ) -> Table:
-    """A whole table: `note` beside the title, `mark` why its numbers may be wrong, `more` rows that are not shown."""
+    """A whole table: `note` beside the title, `mark` why its numbers may be wrong, `more` rows that are not shown; not
+    `told` where the Core API gives the newest alone and there may be more than these.
+    """
     return {
         "title": title,
         "columns": list(columns),
@@ -63,4 +66,5 @@ def table(
         "mark": mark,
         "note": note,
         "more": more,
+        "at_least": not told,
     }

@@ -29,7 +29,9 @@ OPEN: Final = frozenset(
 )
 CONFIRMED: Final = frozenset({"accepted", "partially_filled"})
 ENDED_ORDERS_SHOWN: Final = 6
-ENDED_ORDERS_TOLD: Final = 100  # by the Core API, of a session that has had more
+# Of a session that has had more, the Core API tells so many.
+ENDED_ORDERS_TOLD: Final = 100
+FILLS_TOLD: Final = 50
 FILLS_SHOWN: Final = 12
 TRADES_SHOWN: Final = 12
 
@@ -129,10 +131,8 @@ def orders(reading: Reading, verdict: Verdict, zone: ZoneInfo) -> Table:
     doubt = sum(order.get("status") == "unknown" for order in live)
     note = f"{len(live)} open" + (f", {doubt} in doubt" if doubt else "") if given else ""
     more = max(0, len(ended) - ENDED_ORDERS_SHOWN)
-    found = table("Orders", _ORDERS, shown, empty="No orders yet.", mark=verdict.mark, note=note, more=more)
-    # The platform tells of the newest ended ones alone: what is left of them is no count of the day's.
-    found["at_least"] = len(ended) >= ENDED_ORDERS_TOLD
-    return found
+    told = len(ended) < ENDED_ORDERS_TOLD
+    return table("Orders", _ORDERS, shown, empty="No orders yet.", mark=verdict.mark, note=note, more=more, told=told)
 
 
 def _order(order: Mapping[str, Any], now: Any, zone: ZoneInfo) -> dict[str, Any]:
@@ -184,7 +184,8 @@ def fills(reading: Reading, verdict: Verdict, zone: ZoneInfo) -> Table:
     given = rows(reading.snapshot or {}, "fills")
     shown = [_fill(n, each, zone) for n, each in enumerate(given[:FILLS_SHOWN])]
     more = max(0, len(given) - FILLS_SHOWN)
-    return table("Recent fills", _FILLS, shown, empty="No fills yet.", mark=verdict.mark, more=more)
+    told = len(given) < FILLS_TOLD
+    return table("Recent fills", _FILLS, shown, empty="No fills yet.", mark=verdict.mark, more=more, told=told)
 
 
 def _fill(n: int, fill: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import pytest
 
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.orders import FillRecorded, OrderIntended, RiskDecided, TradeClosed
+from qmworkbench.domain.events.reconciliation import BreakFound, BreakKind
 from qmworkbench.domain.instruments import forex_pair, us_equity
 from qmworkbench.domain.positions import Position
-from qmworkbench.domain.sessions import PHASE_ORDER
+from qmworkbench.domain.sessions import PHASE_ORDER, Priority
 from qmworkbench.service import view_rows
 from qmworkbench.service.chronicle import DENIALS_KEPT, FILLS_KEPT, Chronicle
 from qmworkbench.service.health import COMPONENTS, CRITICAL, HealthBoard, HealthStatus, changed
@@ -48,6 +49,22 @@ def mid_day(past_day: PastDay) -> list[Event]:
     events = past_day.events
     third = [number for number, event in enumerate(events) if isinstance(event, FillRecorded)][2]
     return events[: third + 1]
+
+
+def test_a_difference_that_is_left_is_told_with_the_name_it_is_settled_by(mid_day: list[Event]) -> None:
+    found = BreakFound(
+        at=mid_day[-1].at,
+        break_id="b1",
+        kind=BreakKind.CASH,
+        symbol="",
+        before="100000",
+        after="100077.50",
+        cause="a deposit",
+        severity=Priority.P1,
+        authority="",
+    )
+    (told,) = shown([*mid_day, found])["reconciliation"]["unresolved"]
+    assert (told["break_id"], told["kind"], told["after"]) == ("b1", "cash", "100077.50")
 
 
 def test_every_part_of_the_contract_is_there(mid_day: list[Event]) -> None:

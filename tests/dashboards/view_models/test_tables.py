@@ -8,6 +8,7 @@ from dashboards.view_models import desk, market_tables, platform_tables, trading
 from dashboards.view_models.page import page_view
 from dashboards.view_models.tables import cell
 from dashboards.view_models.verdict import judge
+from qmworkbench.service.chronicle import DENIALS_KEPT, FILLS_KEPT, VIOLATIONS_KEPT
 from qmworkbench.service.view_rows import ORDERS_KEPT
 from qmworkbench.trading.repairs import MONEY_KINDS
 from tests.dashboards import scenarios
@@ -73,13 +74,23 @@ def test_a_position_that_was_carried_says_since_which_day() -> None:
     assert cell_of(table, 0, "Unrealized")["text"] == "+68.88 · −0.5 pips"
 
 
-def test_of_more_ended_orders_than_are_told_the_rest_is_at_least() -> None:
+def test_of_more_than_the_platform_tells_the_rest_is_at_least() -> None:
+    """What it keeps of a long day is no count of the day."""
+    kept = (trading_tables.ENDED_ORDERS_TOLD, trading_tables.FILLS_TOLD)
+    assert kept == (ORDERS_KEPT, FILLS_KEPT)
+    kept = (platform_tables.DENIALS_TOLD, platform_tables.VIOLATIONS_TOLD)
+    assert kept == (DENIALS_KEPT, VIOLATIONS_KEPT)
     snapshot = scenarios.day()
     ended = next(order for order in snapshot["orders"] if order["status"] == "filled")
-    snapshot["orders"] = [ended | {"cl_ord_id": f"qm-{n}"} for n in range(trading_tables.ENDED_ORDERS_TOLD)]
-    assert orders(reading(snapshot))["at_least"] is True
-    assert trading_tables.ENDED_ORDERS_TOLD == ORDERS_KEPT, "what the Core API tells"
-    assert orders(reading())["at_least"] is False
+    snapshot["orders"] = [ended | {"cl_ord_id": f"qm-{n}"} for n in range(ORDERS_KEPT)]
+    snapshot["fills"] = [snapshot["fills"][0] | {"exec_id": f"x{n}"} for n in range(FILLS_KEPT)]
+    snapshot["risk"]["denials"] = [{"symbol": f"S{n}"} for n in range(DENIALS_KEPT)]
+    snapshot["risk"]["violations"] = [{"code": "max_daily_loss"} for _ in range(VIOLATIONS_KEPT)]
+    long, short = page_view(reading(snapshot), NEW_YORK), page_view(reading(), NEW_YORK)
+    for name in ("orders", "fills", "denials", "risk"):
+        assert long[name]["at_least"] is True, name
+        assert long[name]["more"] > 0, name
+        assert short[name]["at_least"] is False, name
 
 
 def test_open_orders_come_first_and_ended_ones_are_cut() -> None:
