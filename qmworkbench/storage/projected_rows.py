@@ -38,14 +38,18 @@ class Rows:
         if row is None:
             row = kept.found(key)
             if row is None:
-                row = kept.rows[key] = kind(*key)
+                row = kept.rows[key] = kept.new[key] = kind(*key)
         return kept.changed(key, row, values)
 
     def add(self, row: Row) -> None:
         """Put a row that no earlier event can have made: nothing is looked up."""
         kept = self._kept[type(row)]
         key = kept.key_of(row)
-        kept.rows[key] = kept.touched[key] = row
+        if kept.rows.get(key) is not None and key not in kept.new:
+            kept.touched[key] = row  # told again, whatever the event promised
+        else:
+            kept.new[key] = row
+        kept.rows[key] = row
         if kept.indexes:
             kept.filed(key, row)
 
@@ -86,16 +90,14 @@ class Rows:
         kept = self._kept[type(row)]
         kept.changed(kept.key_of(row), row, values)
 
-    def flush(self) -> int:
-        """Write what was touched, within the caller's transaction; returns how many rows."""
-        written = total = 0
+    def flush(self) -> None:
+        """Write what is new and what was touched, within the caller's transaction."""
+        total = 0
         for kept in self._kept.values():
-            if kept.touched:
-                written += kept.flush()
+            kept.flush()
             total += len(kept.rows)
         if total > KEPT_ROWS:
             self.forget()
-        return written
 
     def forget(self) -> None:
         """Drop rows kept for later batches: once a session has ended little touches them any more."""
@@ -112,13 +114,13 @@ class _Kept:
 
     def __init__(self, connection: Connection, kind: type, *, whole: bool) -> None:
         self.rows: dict[Key, Row | None] = {}  # None: looked for and not there
-        self.touched: dict[Key, Row] = {}
+        self.new: dict[Key, Row] = {}  # made since the last flush, and not known to be in the table
+        self.touched: dict[Key, Row] = {}  # changed since then, and in the table
         self.indexes: dict[tuple[str, ...], dict[Key, dict[Key, None]]] = {}
         self._connection = connection
         self._kind = kind
         self._table = TABLES[kind]
         self._whole = whole
-        self._stored: set[Key] = set()  # of a table that is known whole: the keys it has
         self._asked: set[tuple[tuple[str, ...], Key]] = set()
         self._statements = statements(self._table, connection.dialect)
         self.key_of = _key_of(*(column.name for column in self._table.primary_key.columns))
@@ -127,7 +129,8 @@ class _Kept:
         """The row with new values, to be written with the others."""
         for name, value in values.items():
             setattr(row, name, value)
-        self.touched[key] = row
+        if key not in self.new:
+            self.touched[key] = row
         if self.indexes:
             self.filed(key, row)
         return row
@@ -173,26 +176,21 @@ class _Kept:
                 self.rows[key] = row
                 self.filed(key, row)
 
-    def flush(self) -> int:
-        """Write the rows that were touched."""
-        touched, self.touched = self.touched, {}
-        if not self._whole:
-            self._statements.put(self._connection, list(map(astuple, touched.values())))
-            return len(touched)
-        known = touched.keys() & self._stored if self._stored else ()
-        if known:
-            self._statements.put(self._connection, [astuple(touched[key]) for key in touched if key in known])
-        if len(known) < len(touched):
-            fresh = [astuple(row) for key, row in touched.items() if key not in known]
-            self._statements.insert(self._connection, fresh)
-            self._stored.update(touched)
-        return len(touched)
+    def flush(self) -> None:
+        """Write the rows that are new, and those that were changed."""
+        if self.new:
+            rows, self.new = list(map(astuple, self.new.values())), {}
+            self._statements.insert(self._connection, rows, surely=self._whole)
+        if self.touched:
+            rows, self.touched = list(map(astuple, self.touched.values())), {}
+            self._statements.put(self._connection, rows)
 
     def forget(self) -> None:
         """Keep what is not written yet, and nothing else."""
-        if len(self.rows) > len(self.touched):
-            self._whole, self._stored = False, set()
-        self.rows = dict(self.touched)
+        unwritten = self.new | self.touched
+        if len(self.rows) > len(unwritten):
+            self._whole = False
+        self.rows = unwritten
         self.indexes, self._asked = {}, set()
 
 

@@ -12,6 +12,8 @@ from sqlalchemy.dialects import sqlite
 
 from qmworkbench.storage.column_types import Flag
 
+_WORTH_A_COPY: Final = 100  # rows, below which a savepoint costs more than it saves
+
 
 class Statements(Protocol):
     """What one table's rows are read and written with."""
@@ -20,8 +22,10 @@ class Statements(Protocol):
         """The row of `key`, its columns in the table's order."""
         ...
 
-    def insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Whole rows of keys that the table surely does not hold."""
+    def insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]], *, surely: bool) -> None:
+        """Whole rows of keys that the table does not hold, `surely` or by all likelihood: one that is there all the
+        same is replaced then.
+        """
         ...
 
     def put(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -43,7 +47,7 @@ class _Sqlite:
             raise AssertionError(f"{table.name}: the statement does not take the columns in their order")
         self._put = str(compiled)
 
-    def insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    def insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]], *, surely: bool) -> None:
         self.put(connection, rows)  # looking for a conflict that is not there costs nothing that can be measured
 
     def find(self, connection: Connection, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -83,9 +87,23 @@ class _Postgres:
         )
         connection.exec_driver_sql(self._put, arrays)
 
-    def insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        if not connection.in_transaction():
-            connection.begin()  # SQLAlchemy knows of no COPY, and would have nothing to commit
+    def insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]], *, surely: bool) -> None:
+        if surely:
+            if not connection.in_transaction():
+                connection.begin()  # SQLAlchemy knows of no COPY, and would have nothing to commit
+            self._copied(connection, rows)
+        elif len(rows) < _WORTH_A_COPY:
+            self.put(connection, rows)
+        else:
+            from psycopg.errors import UniqueViolation  # known only where PostgreSQL is used
+
+            try:
+                with connection.begin_nested():
+                    self._copied(connection, rows)
+            except UniqueViolation:  # what a record told is told again
+                self.put(connection, rows)
+
+    def _copied(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         driver: Any = connection.connection.dbapi_connection
         with driver.cursor() as cursor, cursor.copy(self._copy) as copy:
             for row in rows:

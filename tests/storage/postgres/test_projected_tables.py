@@ -3,25 +3,30 @@
 import re
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qmworkbench.domain.events.market import SignalRaised
+from qmworkbench.storage import row_writing
 from qmworkbench.storage.memory import MemoryJournal
 from qmworkbench.storage.paths import BookPaths
 from qmworkbench.storage.postgres import projected
 from qmworkbench.storage.postgres.projected import READER_ROLE, PostgresHome, name_of
+from qmworkbench.storage.projection_home import SqliteHome
 from qmworkbench.storage.projections import Projector, catch_up_book, dump, rebuild_book
 from qmworkbench.storage.reading import BookReader, open_book
 from qmworkbench.storage.refused import StorageRefused, StoreInUse, StoreMissing
 from qmworkbench.storage.stores import SQLITE, Store, open_journal, place_of
 from tests import servers
 from tests.storage.days import day
-from tests.storage.events import timing
+from tests.storage.events import OPEN, timing
 
 ROOT = Path(__file__).resolve().parents[3]
 _names = iter(range(1_000_000))
@@ -141,3 +146,27 @@ def test_a_reader_of_the_desk_sees_the_tables_and_nothing_else(book: BookReader)
         for statement in ("DELETE FROM trades", f'SELECT * FROM "book_{place}".decisions'):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement.encode())
+
+
+@pytest.mark.parametrize("worth", [1, 100])
+def test_what_is_told_again_replaces_its_row_and_costs_the_others_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worth: int
+) -> None:
+    """Rows that are new by all likelihood go in by COPY, which knows no conflict: then they are put one by one."""
+    monkeypatch.setattr(row_writing, "_WORTH_A_COPY", worth)
+    signals = [
+        SignalRaised(at=OPEN, signal_id=f"g{n}", strategy_id="s", symbol="X", kind="entry_long", decision_px=Decimal(n))
+        for n in range(6)
+    ]
+    again = [msgspec.structs.replace(signal, why="told again") for signal in signals[:2]]
+    made = []
+    for place in (home(), SqliteHome(tmp_path / "projections.db")):
+        projector = Projector(place)
+        projector.apply(4, signals[:4])
+        projector._rows.forget()  # as after a session
+        projector.apply(8, [*signals[4:], *again])
+        assert projector.watermark().seq == 8
+        made.append(dump(projector._connection))
+        projector.close()
+    assert made[0] == made[1]
+    assert [row[-5] for row in made[0]["signals"]] == ["told again"] * 2 + [""] * 4
