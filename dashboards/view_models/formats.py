@@ -157,7 +157,7 @@ def clock(value: Any, zone: ZoneInfo, *, seconds: bool = True) -> str:
 
 
 def dated(value: Any, now: Any, zone: ZoneInfo, *, seconds: bool = True) -> str:
-    """A time of day, with its day where that is not `now`'s: 15:58:02, Thu 15:58:02, 1 Mar 15:58:02.
+    """A time of day, with its day where that is not `now`'s: 15:58:02, Thu 15:58, 1 Mar 15:58.
 
     A halt, a position or a question can be of an earlier session: its bare time of day would be taken for today's.
     """
@@ -167,6 +167,7 @@ def dated(value: Any, now: Any, zone: ZoneInfo, *, seconds: bool = True) -> str:
     day, last = at.astimezone(zone).date(), today.astimezone(zone).date()
     if day == last:
         return told
+    told = clock(value, zone, seconds=False)
     if timedelta(0) < last - day < _WEEK:
         return f"{day:%a} {told}"
     year = f" {day.year}" if day.year != last.year else ""

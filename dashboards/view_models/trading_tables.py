@@ -37,13 +37,13 @@ TRADES_SHOWN: Final = 12
 
 _POSITIONS: Final = (
     column("Symbol"),
+    column("Strategy", wide_only=True, grow=True),
     column("Qty", RIGHT, hint="units held; short positions are negative"),
     column("Entry", RIGHT, wide_only=True, hint="average entry price"),
     column("Mark", RIGHT),
     column("Unrealized", RIGHT),
     column("Stop", RIGHT, hint="level of the stop, and how far the mark is from it"),
     column("Target", RIGHT, wide_only=True, hint="level of the target, and how far the mark is from it"),
-    column("Strategy", wide_only=True),
     column("Since", RIGHT, wide_only=True),
 )
 _ORDERS: Final = (
@@ -81,6 +81,9 @@ def positions(reading: Reading, verdict: Verdict, zone: ZoneInfo) -> Table:
     """Open positions with their unrealized P&L and the distance to stop and target."""
     held = rows(reading.snapshot or {}, "positions")
     note = formats.plural(len(held), "open position") if held else ""
+    symbols = len({each.get("symbol") for each in held})
+    if symbols < len(held):  # the limit counts symbols: where instances share them there are more positions
+        note += f" in {formats.plural(symbols, 'symbol')}"
     shown = [_position(each, (reading.snapshot or {}).get("at"), zone) for each in held]
     return table("Positions", _POSITIONS, shown, empty="No open positions.", mark=verdict.price_mark, note=note)
 
@@ -93,6 +96,7 @@ def _position(held: Mapping[str, Any], now: Any, zone: ZoneInfo) -> dict[str, An
         f"{held.get('strategy_id')}|{symbol}",
         [
             cell(symbol, strong=True, hint=f"leaving: {leaving}" if leaving else ""),
+            cell(f"leaving: {leaving}", tone="warn") if leaving else str(held.get("strategy_id") or formats.ABSENT),
             cell(formats.quantity(held.get("qty")), hint="short" if short else "long"),
             formats.price(held.get("avg_px")),
             formats.price(held.get("mark_px")),
@@ -103,7 +107,6 @@ def _position(held: Mapping[str, Any], now: Any, zone: ZoneInfo) -> dict[str, An
             ),
             _level(held.get("stop_px"), mark, toward=1 if short else -1),
             _level(held.get("target_px"), mark, toward=-1 if short else 1),
-            cell(f"leaving: {leaving}", tone="warn") if leaving else str(held.get("strategy_id") or formats.ABSENT),
             formats.dated(held.get("opened_at"), now, zone, seconds=False),
         ],
         actions=[] if leaving else [action("close", "Close", symbol, f"{held.get('strategy_id')}|{symbol}")],

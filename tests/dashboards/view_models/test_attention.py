@@ -50,12 +50,12 @@ def test_what_is_of_an_earlier_session_carries_its_day() -> None:
     snapshot = scenarios.daily_loss()
     snapshot["decisions"][0] |= {"since": "2018-03-01T20:50:00Z", "escalated_at": "2018-03-01T20:55:00Z"}
     (decision,) = attention.decisions(reading(snapshot), NEW_YORK)
-    assert (decision["since"], decision["escalated"]) == ("Thu 15:50:00", "escalated Thu 15:55:00")
+    assert (decision["since"], decision["escalated"]) == ("Thu 15:50", "escalated Thu 15:55")
     done = scenarios.emergency(done=True)
     done["emergency"] |= {"started_at": "2018-03-01T20:50:00Z", "completed_at": "2018-03-01T20:51:00Z"}
     progress = attention.emergency(reading(done), NEW_YORK)["progress"]
-    assert progress["headline"] == "Flat at the broker since Thu 15:51:00"
-    assert progress["who"].startswith("ana at Thu 15:50:00: ")
+    assert progress["headline"] == "Flat at the broker since Thu 15:51"
+    assert progress["who"].startswith("ana at Thu 15:50: ")
 
 
 def test_a_required_decision_offers_its_options() -> None:

@@ -37,10 +37,13 @@ def orders(given: Reading) -> dict[str, Any]:
 def test_a_position_says_how_far_stop_and_target_are() -> None:
     table = positions(reading())
     assert texts(table["rows"][0]) == [
-        "NVDA", "42", "234.90", "236.54", "+68.88", "233.10 · 1.5%", "238.50 · 0.8%", "orb-1", "10:17",
+        "NVDA", "orb-1", "42", "234.90", "236.54", "+68.88", "233.10 · 1.5%", "238.50 · 0.8%", "10:17",
     ]  # fmt: skip
-    assert texts(table["rows"][2])[6] == "–"
+    assert texts(table["rows"][2])[7] == "–"
     assert table["note"] == "3 open positions"
+    snapshot = scenarios.day()
+    snapshot["positions"].append(snapshot["positions"][0] | {"strategy_id": "donchian-1"})
+    assert positions(reading(snapshot))["note"] == "4 open positions in 3 symbols", "the limit counts symbols"
 
 
 def test_distances_of_a_short_position_run_the_other_way() -> None:
@@ -49,7 +52,7 @@ def test_distances_of_a_short_position_run_the_other_way() -> None:
         snapshot["positions"][0] | {"qty": "-42", "mark_px": "100", "stop_px": "102", "target_px": "95"}
     ]
     row = texts(positions(reading(snapshot))["rows"][0])
-    assert (row[1], row[5], row[6]) == ("−42", "102.00 · 2.0%", "95.00 · 5.0%")
+    assert (row[2], row[6], row[7]) == ("−42", "102.00 · 2.0%", "95.00 · 5.0%")
 
 
 def test_a_level_that_is_reached_is_told() -> None:
@@ -63,7 +66,8 @@ def test_a_position_without_a_mark_has_levels_and_no_distances() -> None:
     snapshot = scenarios.day()
     snapshot["positions"][0] |= {"mark_px": None, "unrealized_pnl": None, "exit_wanted": "stop"}
     row = texts(positions(reading(snapshot))["rows"][0])
-    assert row[3:8] == ["–", "–", "233.10", "238.50", "leaving: stop"]
+    assert row[1] == "leaving: stop"
+    assert row[4:8] == ["–", "–", "233.10", "238.50"]
 
 
 def test_a_position_that_was_carried_says_since_which_day() -> None:
@@ -308,7 +312,7 @@ def test_a_plain_cell_is_plain() -> None:
 def test_a_pair_says_how_many_pips_it_is_ahead() -> None:
     snapshot = scenarios.day()
     snapshot["positions"][0] |= {"pips": "12.5"}
-    assert texts(positions(reading(snapshot))["rows"][0])[4] == "+68.88 · +12.5 pips"
+    assert texts(positions(reading(snapshot))["rows"][0])[5] == "+68.88 · +12.5 pips"
 
 
 def test_rows_offer_what_may_be_done_with_them() -> None:
