@@ -1,6 +1,7 @@
 """`qm data add`, `list`, `remove`: the shelf of bar files and bar stores, with their provenance (§5 Data Check)."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from qmworkbench.service.data_shelf import Added, Provenance, Shelf
 
 _PACKAGE = "package:"
+_MOST_ROWS = 20_000_000  # of one file: about 5 GB while it is added
 _FORMATS = ("auto", "plain", "histdata")
 
 
@@ -142,13 +144,23 @@ def _from_package(name: str) -> "tuple[pl.DataFrame, Provenance]":
 def _from_file(
     path: Path, symbol: str | None, zone: str | None, kind: str, source: str, licence: str
 ) -> "tuple[pl.DataFrame, Provenance]":
+    import polars as pl
+
     from qmworkbench.market.adding.text_files import read_text
     from qmworkbench.market.schema import COLUMNS, open_parquet
     from qmworkbench.service.bar_store.incoming import symbol_of
     from qmworkbench.service.data_shelf import Provenance, file_hash
 
     if path.suffix == ".parquet":
-        bars = open_parquet(path).read().select(COLUMNS)
+        source_file = open_parquet(path)
+        rows = int(source_file.lazy.select(pl.len()).collect(engine="in-memory").item())
+        if rows > _MOST_ROWS:
+            command = f"qm data add {quote(str(path))} --store {_called(path)}"
+            raise Cannot(
+                f"{path} has {rows:,} rows, and a file on the shelf is held in memory as a whole while it is added",
+                f"add it to a store, which takes files of any size: {command}",
+            )
+        bars = source_file.read().select(COLUMNS)
     else:
         symbol = symbol_of(path, symbol)
         bars = read_text(path, kind=kind, symbol=symbol, zone=zone)  # type: ignore[arg-type]

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
+from qmworkbench.cli import data_shelf
 from qmworkbench.cli.exit_codes import Exit
 from tests.cli.books import answer, qm
+from tests.market.store.store_cases import bars
 
 _CSV = "Date,Open,High,Low,Close,Volume\n2024-03-07,10,11,9,10,100\n2024-03-08,10,12,10,11,100\n"
 
@@ -52,3 +56,15 @@ def test_what_cannot_be_added_is_exit_code_2_with_its_remedy(tmp_path: Path) -> 
         assert done.returncode == Exit.FAILED, given
         assert said in done.stderr
     assert not list((tmp_path / "data").glob("added/*.parquet"))
+
+
+def test_a_file_too_large_for_the_shelf_is_sent_to_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bars("AAA").write_parquet(tmp_path / "Many Bars.parquet")
+    monkeypatch.setattr(data_shelf, "_MOST_ROWS", 89)
+    done = qm(tmp_path, "data", "add", "Many Bars.parquet")
+    assert done.returncode == Exit.FAILED
+    assert "Many Bars.parquet has 90 rows, and a file on the shelf is held in memory as a whole" in done.stderr
+    assert "qm data add 'Many Bars.parquet' --store many-bars" in done.stderr
+    assert not (tmp_path / "data").exists(), "nothing was begun"
+    monkeypatch.setattr(data_shelf, "_MOST_ROWS", 90)
+    assert qm(tmp_path, "data", "add", "Many Bars.parquet").returncode == Exit.OK
