@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 # Counts additions to the wire form. A journal written under a higher version is refused, never guessed at.
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 
 def _events_of(module: object) -> tuple[type[Event], ...]:
