@@ -2,9 +2,11 @@
 
 Ours reads the journal, decodes what a table asks for, works out the rows of some thirty tables and writes them behind
 a watermark; the peer's rows are ready and go in by one executemany a table (psycopg: COPY). What bounds ours is one
-interpreter: a microsecond to fetch a record, one or two to decode it, half a dozen to work out its rows, and the
-database's own time for them, which is the peer's. Two mixtures: `orders`, where every event changes a row (orders,
-from signal to trade), and `session`, what the kernel puts on record of a busy session, much of which no table asks for.
+interpreter: about a microsecond to fetch a record, one to decode it, two or three to work out its rows, and the
+database's own time for them, which is the peer's. Three mixtures: `orders`, where every event changes a row (orders,
+from signal to fill); `session`, what the kernel puts on record of one busy session, much of which no table asks for;
+and `week`, five such sessions, which is what a book that is made again is like: rows of sessions that are over have
+been let go of, and what the first row of each of some twenty-five tables costs a server weighs less.
 
 Seconds are those of this process's own work (CPU), ours and the peer's: a machine that others use as well says nothing
 by its clock. With PostgreSQL the server works in processes of its own, so there the wall is what counts.
@@ -25,7 +27,7 @@ import psycopg
 
 from bench.bench_recovery import session_events
 from bench.disk_peers import postgres
-from qmworkbench.domain.events import Event
+from qmworkbench.domain.events import Event, decode
 from qmworkbench.domain.events.market import SignalRaised
 from qmworkbench.domain.events.orders import (
     FillRecorded,
@@ -36,6 +38,7 @@ from qmworkbench.domain.events.orders import (
     SubmitObserved,
 )
 from qmworkbench.domain.execution import OrderRequest, SubmitOutcome
+from qmworkbench.domain.limits import Limits
 from qmworkbench.domain.orders import Arc, Leg, OrdStatus, OrdType, PositionEffect, Side, TimeInForce
 from qmworkbench.storage.collector import collector_paused
 from qmworkbench.storage.journal import SqliteJournal
@@ -46,6 +49,8 @@ from qmworkbench.storage.postgres.reader import PostgresReader
 from qmworkbench.storage.projection_home import Home, SqliteHome, made_anew
 from qmworkbench.storage.projections import Projector, Source
 from qmworkbench.storage.tables import METADATA
+from tests.trading.world import OPEN as SESSION_OPEN
+from tests.trading.world import World
 
 OPEN = datetime(2018, 3, 2, 14, 30, tzinfo=UTC)
 ORDERS = 5_000
@@ -104,6 +109,19 @@ def _order(n: int) -> list[Event]:
         filled(2),
         changed(Arc.FILL, OrdStatus.FILLED, QTY),
     ]
+
+
+def _week() -> list[Event]:
+    """Five busy sessions of one book, as the kernel decides them."""
+    limits = Limits(entry_cutoff_min=1, max_trades_per_day=1_000, max_submits_per_minute=1_000)
+    world = World(seed=3, boundaries=200, signal_rate=0.5, limits=limits)
+    world.run()
+    for day in range(1, 5):
+        world.open(SESSION_OPEN + timedelta(days=day))
+        for number in range(1, world.boundaries + 1):
+            world.boundary(number)
+        world.close()
+    return [decode(line) for line in world.journal]
 
 
 def _rebuilt(home: Home, source: Source, clock: Callable[[], float]) -> float:
@@ -197,6 +215,7 @@ def run() -> list[dict[str, Any]]:
     mixtures = {
         "orders": [event for n in range(ORDERS) for event in _order(n)],
         "session": session_events(),
+        "week": _week(),
     }
     with tempfile.TemporaryDirectory(dir=where) as directory, postgres(Path(directory)) as dsn:
         for name, events in mixtures.items():
