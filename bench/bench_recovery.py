@@ -7,8 +7,9 @@
 - `read_records_*`, `read_events_*`: a stored book read from the store without verification, as records and as events.
   The limit of the first is making objects of a row's values: the peer fetches the same columns with the driver
   alone. That of the second is decoding: the peer decodes ready payloads. Decisions of a common kind and size.
-- `ready_from_checkpoint`: a book of a million records opened, its newest checkpoint loaded, the rest folded; the peer
-  reads the same file's bytes once, which is the least that finding it undamaged would take.
+- `ready_from_checkpoint_*`: a book of a million records opened for writing, its newest checkpoint loaded, the rest
+  folded; the peer reads all that is stored once, which is the least that finding it undamaged would take: the file's
+  bytes here, there the server its rows.
 
 The events folded are a real session's: the kernel against the venue, in their true mixture. The collector of cycles
 rests in every line and peer, as it does while a book is restored. Seconds are those of the process's own work (CPU):
@@ -124,12 +125,14 @@ def _many(events: list[Event], count: int) -> Iterator[Event]:
         yield ClockTicked(at=at + timedelta(milliseconds=number))
 
 
-def _ready(home: Path, events: list[Event]) -> dict[str, Any]:
-    path = home / "journal.db"
-    checkpoints = Checkpoints(home / "checkpoints")
+def _ready(
+    store: str, opened: Callable[[], Any], read: Callable[[], object], home: Path, events: list[Event]
+) -> dict[str, Any]:
+    """`opened` opens the store's journal for writing and makes it where there is none; `read` is the peer."""
+    checkpoints = Checkpoints(home / f"checkpoints-{store}")
     stream = _many(events, RECORDS)
     state = State()
-    with SqliteJournal(path, book="bench") as journal:
+    with opened() as journal:
         while batch := list(islice(stream, 10_000)):
             journal.append(batch)
             fold(batch, state)
@@ -139,20 +142,34 @@ def _ready(home: Path, events: list[Event]) -> dict[str, Any]:
     whole = state_hash(state)
 
     def ready() -> None:
-        with SqliteJournal.open(path) as journal:
+        with opened() as journal:
             restored = restore(journal, checkpoints)
         assert restored.seq == RECORDS
         assert restored.from_checkpoint == RECORDS - TAIL
         assert state_hash(restored.state) == whole
 
-    def read() -> None:
+    ours, theirs = _best(ready, read, clock=perf_counter, rounds=5)
+    name = f"ready_from_checkpoint_of_{RECORDS}_{store}"
+    return _result(name, ours, "s", "reading all that is stored once", theirs, theirs / ours)
+
+
+def _ready_in_each(home: Path, dsn: str | None, events: list[Event]) -> Iterator[dict[str, Any]]:
+    path = home / "journal.db"
+
+    def read_file() -> None:
         with path.open("rb") as file:
             while file.read(1 << 20):
                 pass
 
-    ours, theirs = _best(ready, read, clock=perf_counter, rounds=5)
-    name = f"ready_from_checkpoint_of_{RECORDS}"
-    return _result(name, ours, "s", "reading the file's bytes once", theirs, theirs / ours)
+    yield _ready("sqlite", lambda: SqliteJournal(path, book="bench"), read_file, home, events)
+    if dsn is None:
+        return
+    with psycopg.connect(dsn, autocommit=True) as plain:
+
+        def read_rows() -> None:
+            plain.execute("SELECT sum(length(payload)) FROM book_ready.decisions").fetchone()
+
+        yield _ready("postgres", lambda: PostgresJournal(dsn, book="ready"), read_rows, home, events)
 
 
 def _reading(store: str, journal: Any, driver: Callable[[], object], count: int) -> Iterator[dict[str, Any]]:
@@ -225,5 +242,5 @@ def run() -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(dir=where) as directory, postgres(Path(directory)) as dsn:
         home = Path(directory)
         results += _stored(home, dsn)
-        results.append(_ready(home, events))
+        results += _ready_in_each(home, dsn, events)
     return results
