@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import DataError
 
 from qmworkbench.domain.events.market import SignalRaised
 from qmworkbench.storage import row_writing
@@ -26,7 +27,7 @@ from qmworkbench.storage.refused import StorageRefused, StoreInUse, StoreMissing
 from qmworkbench.storage.stores import SQLITE, Store, open_journal, place_of
 from tests import servers
 from tests.storage.days import day
-from tests.storage.events import OPEN, timing
+from tests.storage.events import OPEN, decisions, timing
 
 ROOT = Path(__file__).resolve().parents[3]
 _names = iter(range(1_000_000))
@@ -170,3 +171,26 @@ def test_what_is_told_again_replaces_its_row_and_costs_the_others_nothing(
         projector.close()
     assert made[0] == made[1]
     assert [row[-5] for row in made[0]["signals"]] == ["told again"] * 2 + [""] * 4
+
+
+@pytest.mark.parametrize("worth", [1, 100])
+def test_a_batch_that_fails_while_it_is_written_leaves_the_last_watermark(
+    monkeypatch: pytest.MonkeyPatch, worth: int
+) -> None:
+    monkeypatch.setattr(row_writing, "_WORTH_A_COPY", worth)
+    signals = [
+        SignalRaised(at=OPEN, signal_id=f"g{n}", strategy_id="s", symbol="X", kind="entry_long", decision_px=Decimal(n))
+        for n in range(6)
+    ]
+    projector = Projector(home())
+    projector.apply(3, signals[:3], head_hash="h3")
+    before = dump(projector._connection)
+    too_much = msgspec.structs.replace(signals[5], max_hold_bars=2**63)
+    for _ in range(2):
+        with pytest.raises((DataError, psycopg.errors.NumericValueOutOfRange), match="out of range"):
+            projector.apply(7, [*decisions(1), *signals[3:5], too_much], head_hash="h7")
+        assert dump(projector._connection) == before
+        assert (projector.watermark().seq, projector.watermark().hash) == (3, "h3")
+    projector.apply(6, signals[3:], head_hash="h6")
+    assert len(dump(projector._connection)["signals"]) == 6
+    projector.close()
