@@ -117,9 +117,11 @@ def tell(error: BaseException) -> Exit:
     if out.json and not out.answered:
         out.result({"error": _as_data(error, title), "exit_code": int(code)}, lambda: None)
     if code is Exit.INTERRUPTED:
-        out.say(
-            f"interrupted{f': {error}' if str(error) else ''}: everything up to here is on record and can be resumed"
-        )
+        told = f"interrupted{f': {error}' if str(error) else ''}"
+        # A platform stops at a safe point of its own; anything else is cut off where it stands.
+        kept = "everything up to here is on record and can be resumed"
+        cut = "it did not come to its end; what was on record by then stays there"
+        out.say(f"{told}: {cut if isinstance(error, KeyboardInterrupt) else kept}")
         return code
     _print_block(title, _paragraphs(error), error if title == _UNEXPECTED else None)
     return code

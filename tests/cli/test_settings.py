@@ -128,7 +128,7 @@ def test_an_interrupt_exits_130(closed_home: Path) -> None:
         finally:
             process.kill()
     assert process.returncode == Exit.INTERRUPTED
-    assert b"interrupted" in said
+    assert b"interrupted: it did not come to its end" in said
     assert b"Traceback" not in said
 
 
