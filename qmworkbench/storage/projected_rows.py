@@ -22,7 +22,8 @@ class Rows:
     Rows are read from the database when first touched, changed here, and written by `flush`. A row put again
     replaces the columns given and keeps the others, so applying the same events always ends in the same rows.
     `empty` says that the tables hold nothing yet: what is not here is nowhere then, and is not looked for.
-    A `kind` is a class of table_rows.py; a row that was given here may be changed until the next is asked for.
+    A `kind` is a class of table_rows.py. What `put` and `change` give may be changed further while its event is worked
+    on; what `find` and `matching` give is changed by `put_row`, or it would not be written.
     """
 
     def __init__(self, connection: Connection, session_id: str, *, empty: bool = False) -> None:
