@@ -7,7 +7,7 @@ import polars as pl
 
 from qmworkbench.domain.instruments import AssetClass
 from qmworkbench.reporting.explored import Explored, bars_of, run_of
-from qmworkbench.reporting.parameters import BacktestParameters
+from qmworkbench.reporting.parameters import BacktestParameters, home
 from qmworkbench.reporting.style import ACCENT, INK, LOSS, MUTED
 from qmworkbench.reporting.tear_figures import thinned
 from qmworkbench.reporting.tear_tables import percent
@@ -65,7 +65,7 @@ def symbols_of(p: BacktestParameters) -> list[str]:
     from qmworkbench.service.bar_sources import open_bars
     from qmworkbench.service.config import load as configuration
 
-    return open_bars(p.data, data=configuration().resolved("paths.data"), period=(p.first, p.last)).symbols()
+    return open_bars(p.data, data=configuration(cwd=home()).resolved("paths.data"), period=(p.first, p.last)).symbols()
 
 
 def _shown(

@@ -16,7 +16,7 @@ from qmworkbench.market.inspection import Inspection, inspect
 from qmworkbench.operations.lines import Line
 from qmworkbench.reporting import svg
 from qmworkbench.reporting.notebook import Conclusion
-from qmworkbench.reporting.parameters import DataCheckParameters
+from qmworkbench.reporting.parameters import DataCheckParameters, home
 from qmworkbench.reporting.style import ACCENT, LOSS
 from qmworkbench.reporting.tables import Column, Html, number, section, table, text, tiles
 
@@ -64,7 +64,7 @@ def _file(p: DataCheckParameters, room: Path) -> Path:
         bars.write_parquet(file)
         return file
     given = Path(p.data)
-    return Shelf(configuration().resolved("paths.data")).meant(given, given) or given
+    return Shelf(configuration(cwd=home()).resolved("paths.data")).meant(given, given) or given
 
 
 # --- pieces ----------------------------------------------------------------------------------------------------------

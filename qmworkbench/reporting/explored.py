@@ -10,7 +10,7 @@ import polars as pl
 from qmworkbench.domain.checks import Check, CheckStatus, verdict_of
 from qmworkbench.operations.lines import Line
 from qmworkbench.reporting.notebook import Conclusion
-from qmworkbench.reporting.parameters import BacktestParameters
+from qmworkbench.reporting.parameters import BacktestParameters, home
 from qmworkbench.reporting.sharpe_worth import worth_of
 from qmworkbench.reporting.tear_tables import percent
 from qmworkbench.research.backtests.backtest import Backtest, Sizing, Terms, backtest
@@ -66,7 +66,7 @@ def bars_of(p: BacktestParameters) -> PeriodBars:
 
     names = named(p.symbols)
     period = (p.first, p.last)
-    source = open_bars(p.data, data=configuration().resolved("paths.data"), period=period, symbols=names)
+    source = open_bars(p.data, data=configuration(cwd=home()).resolved("paths.data"), period=period, symbols=names)
     definition = catalog.get(p.strategy)
     params = definition.parameters(params_of(p))
     before = definition.history_sessions(params, boundaries_of(source, period))

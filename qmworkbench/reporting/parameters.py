@@ -11,6 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 NOTEBOOKS: Final = Path(__file__).resolve().parents[2] / "notebooks"
 
 
+def home() -> Path:
+    """Where a notebook's configuration and data are looked for: where `qm` would be run. JupyterLab runs a notebook in
+    the directory it lies in, which has neither; a book begun there would be taken for the real one ever after.
+    """
+    here = Path.cwd()
+    return NOTEBOOKS.parent if here == NOTEBOOKS else here
+
+
 class ReportRefused(ValueError):
     """A report cannot be made as it was asked for. The message names the parameter, its value and the remedy."""
 

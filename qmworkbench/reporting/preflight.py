@@ -23,7 +23,7 @@ from qmworkbench.operations.preflight import (
 from qmworkbench.operations.preflight import preflight as judge
 from qmworkbench.reporting.matrix import checklist, counted, status_matrix
 from qmworkbench.reporting.notebook import Conclusion
-from qmworkbench.reporting.parameters import PreflightParameters
+from qmworkbench.reporting.parameters import PreflightParameters, home
 from qmworkbench.reporting.session_source import found_book, newest_session
 from qmworkbench.reporting.tables import Column, Html, checks_table, chip, section, subsection, table, text
 from qmworkbench.storage.reading import open_book
@@ -107,7 +107,7 @@ def _now(parameters: PreflightParameters) -> Preflight:
     from qmworkbench.service.config import check
 
     began, at = time.perf_counter(), datetime.now(UTC)
-    config, problems = check(flags=_flags(parameters), file=parameters.config)
+    config, problems = check(flags=_flags(parameters), file=parameters.config, cwd=home())
     if config is None:
         from qmworkbench.service.config import as_checks
 

@@ -11,7 +11,7 @@ from qmworkbench.operations.lines import Line
 from qmworkbench.reporting import tear_sheet
 from qmworkbench.reporting.explored import named
 from qmworkbench.reporting.notebook import Conclusion
-from qmworkbench.reporting.parameters import ParityParameters, StrategyCardParameters
+from qmworkbench.reporting.parameters import ParityParameters, StrategyCardParameters, home
 from qmworkbench.reporting.run_sheet import Sheet
 from qmworkbench.reporting.tables import Column, Html, checks_table, number, section, subsection, table, text, tiles
 from qmworkbench.reporting.tear_tables import percent
@@ -49,7 +49,7 @@ def load(parameters: StrategyCardParameters) -> Card:
 
     p = parameters
     entry = catalog.get(p.strategy)
-    data = configuration().resolved("paths.data")
+    data = configuration(cwd=home()).resolved("paths.data")
     untold: dict[str, str] = {}
     registry = RunRegistry(p.runs or data / "runs")
     run = _newest(registry, entry, untold)

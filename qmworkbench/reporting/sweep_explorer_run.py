@@ -13,7 +13,7 @@ import polars as pl
 from qmworkbench.domain.checks import Check, CheckStatus, verdict_of
 from qmworkbench.operations.lines import Line
 from qmworkbench.reporting.notebook import Conclusion
-from qmworkbench.reporting.parameters import SweepParameters
+from qmworkbench.reporting.parameters import SweepParameters, home
 from qmworkbench.reporting.tables import share
 from qmworkbench.reporting.walk_forward_run import values_of
 from qmworkbench.research.backtests.observations import told
@@ -100,7 +100,7 @@ def load(parameters: SweepParameters, *, data: Path | None = None) -> Explored:
     """The sweep kept in `sweep_dir`, or one made now. Raises ValueError for a directory that holds no whole sweep."""
     if parameters.sweep_dir is not None:
         return _kept(parameters, parameters.sweep_dir)
-    made = _made(parameters, data or Path("data"))
+    made = _made(parameters, data or home() / "data")
     return Explored(parameters, made.whole, made.equity, made.manifest)
 
 

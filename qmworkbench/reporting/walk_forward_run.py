@@ -9,7 +9,7 @@ from typing import Final
 from qmworkbench.domain.checks import Check, CheckStatus, verdict_of
 from qmworkbench.operations.lines import Line
 from qmworkbench.reporting.notebook import Conclusion
-from qmworkbench.reporting.parameters import WalkForwardParameters
+from qmworkbench.reporting.parameters import WalkForwardParameters, home
 from qmworkbench.reporting.tables import minus, share
 from qmworkbench.research.backtests.observations import told
 from qmworkbench.research.fills.tape import Terms
@@ -67,7 +67,7 @@ def load(parameters: WalkForwardParameters, *, data: Path | None = None) -> Walk
     p = parameters
     symbols = tuple(name.strip() for name in p.symbols.split(",") if name.strip())
     period = (p.first, p.last)
-    source = open_bars(p.data, data=data or Path("data"), period=period, symbols=symbols)
+    source = open_bars(p.data, data=data or home() / "data", period=period, symbols=symbols)
     trials = session_trials(
         p.strategy,
         source,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from qmworkbench.reporting.notebook import begin
-from qmworkbench.reporting.parameters import REPORTS, ReportRefused, report_named, validated
+from qmworkbench.reporting.parameters import NOTEBOOKS, REPORTS, ReportRefused, home, report_named, validated
 from qmworkbench.reporting.runner import ReportRequest, run_report, run_reports
 
 
@@ -76,3 +76,17 @@ def test_what_goes_into_a_notebook_comes_out_of_it_again() -> None:
     run = begin("preflight", out_dir="somewhere", run_id="r", **told)
     assert run.parameters == given
     assert run.unattended
+
+
+def test_a_notebook_looks_for_its_configuration_where_the_command_line_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JupyterLab runs it in notebooks/: a book begun there would be read instead of the real one from then on."""
+    monkeypatch.chdir(NOTEBOOKS)
+    assert home() == NOTEBOOKS.parent
+    monkeypatch.chdir(tmp_path)
+    assert home() == tmp_path
+    kept = tmp_path / "notebooks"
+    kept.mkdir()
+    monkeypatch.chdir(kept)
+    assert home() == kept, "only the checkout's own notebooks lie beside its data"
