@@ -32,6 +32,7 @@ class RawSink:
     """Takes what a journal's writer is given and keeps the payloads in a file; nothing else is kept."""
 
     connection = None
+    by_caller = True
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
@@ -39,6 +40,9 @@ class RawSink:
     def write(self, taken: dict[str, list[Row]]) -> None:
         os.write(self._file, b"".join([row[4] for row in taken["decisions"]]))
         os.fdatasync(self._file)
+
+    def reached(self) -> dict[str, tuple[int, str]]:
+        raise NotImplementedError
 
     def rest(self) -> None:
         """Nothing waits for a quiet moment."""
@@ -53,6 +57,8 @@ class RawSink:
 class RawPostgresSink:
     """The same into a table without chain, guards or fence: one statement, durable before it returns."""
 
+    by_caller = False
+
     def __init__(self, dsn: str, table: str) -> None:
         self.connection = psycopg.connect(dsn, autocommit=True)
         self.connection.execute("SET synchronous_commit = on")
@@ -62,6 +68,9 @@ class RawPostgresSink:
     def write(self, taken: dict[str, list[Row]]) -> None:
         rows = taken["decisions"]
         self.connection.execute(self._insert, ([row[0] for row in rows], [row[4] for row in rows]), prepare=True)
+
+    def reached(self) -> dict[str, tuple[int, str]]:
+        raise NotImplementedError
 
     def rest(self) -> None:
         """Nothing waits for a quiet moment."""

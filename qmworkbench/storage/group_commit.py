@@ -1,9 +1,21 @@
-"""The journal's writer thread: it alone writes, and commits everything queued at once (§21)."""
+"""The journal's writer: one at a time, a thread of its own or whoever waits, commits everything queued at once (§21).
+
+Rules:
+
+1. Whoever holds `_turning` is the writer: it takes all that is queued, makes it durable in one transaction, and tells.
+2. The thread takes a turn when somebody wants one, when much has gathered, and when rows have waited long enough.
+3. Who waits by sync() takes the next turn, unless the one before has written what it waits for: handing over to the
+   thread and back would cost as much as the disk. Not so where the store may hang and the call is not to be interrupted
+   (Sink.by_caller): then who waits has to be able to give up.
+4. The first failure is final. A turn that was interrupted from outside (Ctrl-C in the main thread) is no failure: what
+   became of it is asked from the store, by the thread, before anything else is written.
+"""
 
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from qmworkbench.ports import JournalFailed
@@ -18,12 +30,17 @@ QUEUE_LIMIT: Final = 200_000  # beyond it the disk is not keeping up and appendi
 
 
 class Sink(Protocol[C]):
-    """Where the writer thread writes: one connection, used by that thread alone. Whatever it raises poisons."""
+    """Where the writer writes: one connection, used by one at a time. Whatever it raises poisons."""
 
     connection: C
+    by_caller: bool  # whether whoever waits may write
 
     def write(self, taken: dict[str, list[Row]]) -> None:
         """Make the rows of every stream durable, all or none of them."""
+        ...
+
+    def reached(self) -> dict[str, tuple[int, str]]:
+        """The newest durable record of each stream, with its hash, asked from the store; nothing is left open."""
         ...
 
     def rest(self) -> None:
@@ -42,8 +59,8 @@ class GroupCommit(Generic[C]):
 
     The first failure is final: nothing is written after it, and every call from then on raises
     JournalFailed. What was committed before stays; what was queued is not on disk, or not provably so.
-    `before_commit` runs in the writer thread before each commit: it makes durable what records refer to. `name` is what
-    errors call the store, `remedy` what they advise.
+    `before_commit` runs before each commit, in the writer's thread: it makes durable what records refer to. `name` is
+    what errors call the store, `remedy` what they advise.
     """
 
     def __init__(self, sink: Sink[C], name: str, durable: dict[str, tuple[int, str]], *, remedy: str) -> None:
@@ -54,6 +71,9 @@ class GroupCommit(Generic[C]):
         self._remedy = remedy
         self._durable = dict(durable)
         self._queued: dict[str, list[Row]] = {stream: [] for stream in STREAMS}
+        self._taken: dict[str, list[Row]] | None = None  # what the present turn writes
+        self._telling: list[Callable[[], None]] = []  # who is told of it; may be told twice, never not at all
+        self._turning = threading.Lock()
         self._asked: list[tuple[Future[Any], Callable[[C], Any]]] = []
         self._lock = threading.Lock()
         # Plain locks, not conditions: handing over and back costs a quarter, and every acknowledgement pays it.
@@ -63,6 +83,7 @@ class GroupCommit(Generic[C]):
         self._waiting: list[tuple[int, Callable[[], None]]] = []
         self._wanted = False
         self._closing = False
+        self._ended = False
         self._failure: JournalFailed | None = None
         self._writing_since_s: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"journal {name}", daemon=True)
@@ -124,6 +145,8 @@ class GroupCommit(Generic[C]):
 
     def sync(self, target: int) -> int:
         """Wait until decision `target` is on disk; returns the durable sequence. Raises JournalFailed."""
+        if self._sink.by_caller and self._durable["decisions"][0] < target:
+            self._turn_for(target)
         told = threading.Lock()
         told.acquire()
         if self.when_durable(target, told.release):
@@ -160,30 +183,42 @@ class GroupCommit(Generic[C]):
 
     def _run(self) -> None:
         try:
-            while self._turn():
+            while self._thread_turn():
                 pass
-            self._sink.finish()
         except BaseException as error:  # whatever it is, nothing may be written after it
             self._poison(error)
         finally:
             self._sink.close()
 
-    def _turn(self) -> bool:
-        """One wake: take everything, make it durable, tell those who wait. False once closing and empty."""
+    def _thread_turn(self) -> bool:
+        """One wake of the thread; False once it is over, the store tidied unless it has failed."""
         self._await_work()
+        with self._turning:
+            if self._failure is not None:
+                return False
+            self._settle()
+            if self._turn():
+                return True
+            self._ended = True
+            self._sink.finish()
+            return False
+
+    def _turn_for(self, target: int) -> None:
+        """Take the next turn in the caller's thread, where decision `target` is not durable by then."""
+        with self._turning:
+            begins = self._failure is None and self._taken is None and not self._telling and not self._ended
+            if begins and self._durable["decisions"][0] < target:
+                try:
+                    self._write()
+                except Exception as error:
+                    self._poison(error)
+
+    def _turn(self) -> bool:
+        """Write, then answer those who asked. False once closing and empty."""
         with self._lock:
-            taken, self._queued = self._queued, {stream: [] for stream in STREAMS}
             asked, self._asked = self._asked, []
-            self._wanted = False
             closing = self._closing
-        if any(taken.values()):
-            self._writing_since_s = time.monotonic()
-            if self.before_commit is not None:
-                self.before_commit()
-            self._sink.write(taken)
-            self.commits += 1
-            self._writing_since_s = None
-        self._tell(taken)
+        self._write()
         for answer, question in asked:
             try:
                 answer.set_result(question(self._sink.connection))
@@ -194,12 +229,42 @@ class GroupCommit(Generic[C]):
         with self._lock:
             return bool(self._largest_queue() or self._asked)
 
+    def _write(self) -> None:
+        """Take everything, make it durable, tell those who wait."""
+        with self._lock:
+            self._taken = taken = self._queued
+            self._queued = {stream: [] for stream in STREAMS}
+            self._wanted = False
+        if any(taken.values()):
+            self._writing_since_s = time.monotonic()
+            if self.before_commit is not None:
+                self.before_commit()
+            self._sink.write(taken)
+            self.commits += 1
+            self._writing_since_s = None
+        self._tell({stream: (rows[-1][0], rows[-1][6]) for stream, rows in taken.items() if rows})
+
+    def _settle(self) -> None:
+        """What was taken by a turn that was interrupted is on disk, or it is queued again, before all else."""
+        self._tell_all()
+        if self._taken is None:
+            return
+        reached = self._sink.reached()
+        with self._lock:
+            taken, self._writing_since_s = self._taken, None
+            if taken is not self._queued:  # else it was interrupted as it took
+                for stream, rows in taken.items():
+                    self._queued[stream][:0] = [row for row in rows if row[0] > reached[stream][0]]
+        self._tell(reached)
+
     def _await_work(self) -> None:
         """Sleep until somebody wants something, enough has gathered, or rows have waited long enough."""
         while True:
             with self._lock:
                 if self._wanted or self._closing or self._asked or self._largest_queue() >= WAKE_ROWS:
                     return
+                if self._failure is not None or self._taken is not None or self._telling:
+                    return  # somebody else's turn failed or was interrupted, or goes on: then ours is after it
                 self._sleeping = True
             rung = self._bell.acquire(timeout=IDLE_S)
             with self._lock:
@@ -211,18 +276,23 @@ class GroupCommit(Generic[C]):
             if not rung:
                 self._sink.rest()
 
-    def _tell(self, taken: dict[str, list[Row]]) -> None:
-        """Note what is durable, and tell those who waited for it."""
+    def _tell(self, durable: dict[str, tuple[int, str]]) -> None:
+        """Note what is durable, and tell those who waited for it. The turn is over then."""
         with self._lock:
-            for stream, rows in taken.items():
-                if rows:
-                    self._durable[stream] = (rows[-1][0], rows[-1][6])
+            self._durable.update(durable)
             reached = self._durable["decisions"][0]
             told = [tell for target, tell in self._waiting if target <= reached]
             if told:
+                self._telling = told[::-1]
                 self._waiting = [waiting for waiting in self._waiting if waiting[0] > reached]
-        for tell in told:
-            tell()
+            self._taken = None
+        self._tell_all()
+
+    def _tell_all(self) -> None:
+        while self._telling:
+            with suppress(RuntimeError):  # a lock that was let go of already: interrupted just then
+                self._telling[-1]()
+            self._telling.pop()
 
     def _ring(self) -> None:
         """Wake the writer; to be called with the lock held."""
@@ -258,6 +328,7 @@ class GroupCommit(Generic[C]):
                 queue.clear()
             asked, self._asked = self._asked, []
             waiting, self._waiting = self._waiting, []
+            self._ring()
         for _target, tell in waiting:
             tell()
         for answer, _question in asked:

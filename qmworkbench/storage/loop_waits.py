@@ -36,7 +36,9 @@ class LoopWaits:
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         """In the loop: give everyone what has become of it, and be woken again for those who wait for more."""
-        waiting = self._waiting[loop]
+        waiting = self._waiting.get(loop)
+        if waiting is None:
+            return  # told once more than there was anything to tell
 
         def tell() -> None:
             with suppress(RuntimeError):  # a loop that was closed has nobody left who waits

@@ -7,7 +7,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from qmworkbench.storage.journal_select import Row
+from qmworkbench.storage import journal_file
+from qmworkbench.storage.journal_select import STREAMS, Row
 from qmworkbench.storage.wal_room import WalRoom
 
 REMEDY: Final = "free disk space or repair the disk, then restart: recovery reconciles with the broker"
@@ -15,7 +16,8 @@ _EXACT: Final = 64
 _LARGEST: Final = 1024
 _PAYLOAD: Final = 4  # where a row has it
 _BESIDE_BYTES: Final = 256  # what a row takes beside its payload: hashes, time, name
-RESTED_BYTES: Final = 2 * 1024 * 1024
+_AROUND_BYTES: Final = 6 * 1024  # and a transaction: the pages that were begun before, and the tree's own
+RESTED_BYTES: Final = 4 * 1024 * 1024
 
 
 class SqliteSink:
@@ -24,10 +26,11 @@ class SqliteSink:
     `log` is its write-ahead log, kept ahead of the writer; None for a file that nobody waits for.
     """
 
+    by_caller = True
+
     def __init__(self, connection: sqlite3.Connection, log: Path | None = None) -> None:
         self.connection = connection
         self._room = None if log is None else WalRoom(log)
-        self._written_bytes = 0
 
     def write(self, taken: dict[str, list[Row]]) -> None:
         """One transaction. A lone statement is one by itself and spares two waits for the interpreter."""
@@ -36,19 +39,25 @@ class SqliteSink:
             self.connection.execute("BEGIN IMMEDIATE")
         for stream, piece in statements:
             self.connection.execute(_insert(stream, len(piece)), list(chain.from_iterable(piece)))
-            self._written_bytes += sum(len(row[_PAYLOAD]) for row in piece) + len(piece) * _BESIDE_BYTES
         if len(statements) > 1:
             self.connection.execute("COMMIT")
         if self._room is not None:
-            self._room.extend()
+            rows = [row for _stream, piece in statements for row in piece]
+            self._room.use(sum([len(row[_PAYLOAD]) for row in rows]) + len(rows) * _BESIDE_BYTES + _AROUND_BYTES)
+
+    def reached(self) -> dict[str, tuple[int, str]]:
+        """The newest record of each stream, after whatever was left open is taken back."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+        return {stream: journal_file.head(self.connection, stream) for stream in STREAMS}
 
     def rest(self) -> None:
         """Take the log into the database before it is so long that a commit must: nobody waits for this one.
 
         A reader in the way or a full disk is no failure: what was committed is durable where it is.
         """
-        if self._written_bytes >= RESTED_BYTES:
-            self._written_bytes = 0
+        if self._room is not None and self._room.used_bytes >= RESTED_BYTES:
+            self._room.begins_anew()
             with contextlib.suppress(sqlite3.OperationalError):
                 self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 

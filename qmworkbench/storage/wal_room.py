@@ -14,36 +14,42 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-FIRST_BYTES: Final = 1024 * 1024
+AHEAD_BYTES: Final = 1024 * 1024  # so much room there is at the least
+STEP_BYTES: Final = 256 * 1024  # made at once: what a commit has to take to the disk with itself stays small
 LARGEST_BYTES: Final = 20 * 1024 * 1024  # a little more than the log ever takes before it begins anew
 
-_ZEROS: Final = bytes(FIRST_BYTES)
+_ZEROS: Final = bytes(STEP_BYTES)
 
 
 class WalRoom:
-    """Keeps the log of one database ahead of its writer; for the thread that commits. It never fails a commit."""
+    """Keeps the log of one database ahead of its writer; for whoever commits, between commits. It never fails one."""
 
     def __init__(self, path: Path) -> None:
         self._fd = -1
         with suppress(OSError):
             self._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        self._made_bytes = 0
+        self._made_bytes = self.used_bytes = 0
 
-    def extend(self) -> None:
-        """Make as much room again as there was once the log has outgrown it. Between commits only.
+    def use(self, count_bytes: int) -> None:
+        """So much more of the log is used, about; where too little room is left ahead, there will be a step more.
 
-        What cannot be written (a full disk) is left: the log then grows as it would have.
+        The log is counted and not looked at: a file whose times somebody has seen has to put its next change on record
+        for itself, and that costs a commit a third. What cannot be written (a full disk) is left: the log then grows
+        as it would have.
         """
-        if self._fd < 0:
+        self.used_bytes += count_bytes
+        wanted = min(self.used_bytes + AHEAD_BYTES, LARGEST_BYTES)
+        if self._made_bytes >= wanted or self._fd < 0:
             return
-        size = os.fstat(self._fd).st_size
-        if size <= self._made_bytes or size >= LARGEST_BYTES:
-            return
-        wanted = min(max(2 * size, FIRST_BYTES), LARGEST_BYTES)
         with suppress(OSError):
-            while size < wanted:
-                size += os.pwrite(self._fd, _ZEROS[: wanted - size], size)
-        self._made_bytes = size
+            size = max(self._made_bytes, os.fstat(self._fd).st_size)
+            self._made_bytes = max(wanted, size) + STEP_BYTES
+            while size < self._made_bytes:
+                size += os.pwrite(self._fd, _ZEROS[: self._made_bytes - size], size)
+
+    def begins_anew(self) -> None:
+        """The log was carried over, and is written from its front again."""
+        self.used_bytes = 0
 
     def close(self) -> None:
         """Let go of the log; twice is fine."""

@@ -1,7 +1,11 @@
 """The writer thread: what it takes at once, whom it tells, and how it holds back those who are ahead of the disk."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +22,8 @@ PATIENCE_S = 60.0  # for what happens at once: never waited out
 class GatedSink:
     """Writes into memory, each time only once it is let; may be told to fail."""
 
+    by_caller = True
+
     def __init__(self) -> None:
         self.connection = "the connection"
         self.written: list[list[int]] = []
@@ -32,6 +38,10 @@ class GatedSink:
         if self.fails:
             raise OSError("no room")
         self.written.append([row[0] for stream in STREAMS for row in taken[stream]])
+
+    def reached(self) -> dict[str, tuple[int, str]]:
+        newest = max((seq for seqs in self.written for seq in seqs), default=0)
+        return {"decisions": (newest, f"hash {newest}" if newest else GENESIS), "telemetry": (0, GENESIS)}
 
     def rest(self) -> None:
         self.rested.release()
@@ -155,3 +165,118 @@ def test_the_store_tidies_up_while_nobody_waits(sink: GatedSink, writer: GroupCo
     sink.let.release()
     assert writer.sync(1) == 1
     assert sink.rested.acquire(timeout=PATIENCE_S), "and again, after what was wanted"
+
+
+class PlainSink(GatedSink):
+    """Writes at once, in whoever's thread; is interrupted or fails where a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by: list[str] = []
+        self.strikes: list[tuple[str, BaseException]] = []
+        self.closed = threading.Event()
+        self.at_home = threading.current_thread()
+
+    def write(self, taken: dict[str, list[Row]]) -> None:
+        self.by.append(threading.current_thread().name)
+        self._strike("before")
+        self.written.append([row[0] for stream in STREAMS for row in taken[stream]])
+        self._strike("after")
+
+    def close(self) -> None:
+        self.closed.set()
+
+    def _strike(self, when: str) -> None:
+        """In the thread of the test alone: Ctrl-C reaches no other."""
+        if self.strikes and self.strikes[0][0] == when and threading.current_thread() is self.at_home:
+            raise self.strikes.pop(0)[1]
+
+
+@pytest.fixture
+def plain() -> PlainSink:
+    return PlainSink()
+
+
+@pytest.fixture
+def quick(plain: PlainSink) -> Iterator[GroupCommit[Any]]:
+    made: GroupCommit[Any] = GroupCommit(plain, "the store", dict.fromkeys(STREAMS, (0, GENESIS)), remedy="look")
+    yield made
+    with suppress(JournalFailed):
+        made.close()
+
+
+def test_who_waits_writes_and_what_is_there_already_is_not_written_again(
+    plain: PlainSink, quick: GroupCommit[Any]
+) -> None:
+    for seq in (1, 2):
+        quick.put("decisions", [row(seq)])
+        assert quick.sync(seq) == seq
+        assert quick.sync(seq) == seq
+    assert plain.written == [[1], [2]]
+    assert plain.by == [threading.current_thread().name] * 2
+    assert quick.commits == 2
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_turn_that_is_interrupted_loses_nothing_and_writes_nothing_twice(
+    plain: PlainSink, quick: GroupCommit[Any], when: str, times: int
+) -> None:
+    """Ctrl-C reaches the main thread between any two steps: whether the commit arrived is asked from the store."""
+    quick.put("decisions", [row(1), row(2)])
+    told = threading.Event()
+    assert quick.when_durable(2, told.set) or quick.durable()[0] == 2
+    for number in range(times):
+        plain.strikes.append((when, KeyboardInterrupt()))
+        quick.put("decisions", [row(3 + number)])
+        with suppress(KeyboardInterrupt):
+            quick.sync(3 + number)
+        plain.strikes.clear()  # where the thread was sooner there was nothing to interrupt
+    quick.put("decisions", [row(9)])
+    assert quick.sync(9) == 9
+    assert told.wait(PATIENCE_S) or quick.durable()[0] >= 2
+    assert [seq for seqs in plain.written for seq in seqs] == [1, 2, *range(3, 3 + times), 9]
+    assert quick.failure is None
+
+
+def test_who_waits_beside_an_interrupted_turn_is_told(plain: PlainSink, quick: GroupCommit[Any]) -> None:
+    waits = threading.Event()
+    found: list[int] = []
+
+    def wait() -> None:
+        waits.set()
+        found.append(quick.sync(2))
+
+    with quick._turning:  # as though a commit were under way
+        quick.put("decisions", [row(1), row(2)])
+        other = begun(wait)
+        assert waits.wait(PATIENCE_S)
+    plain.strikes.append(("after", KeyboardInterrupt()))
+    with suppress(KeyboardInterrupt):
+        quick.sync(1)
+    plain.strikes.clear()
+    other.join(PATIENCE_S)
+    assert found == [2]
+    assert [seq for seqs in plain.written for seq in seqs] == [1, 2]
+
+
+def test_a_failure_in_the_turn_of_who_waits_is_final_for_everybody(plain: PlainSink, quick: GroupCommit[Any]) -> None:
+    plain.strikes.append(("before", OSError("no room")))
+    quick.put("decisions", [row(1)])
+    with pytest.raises(JournalFailed, match="no room"):
+        quick.sync(1)
+    with pytest.raises(JournalFailed, match="no room"):
+        quick.put("decisions", [row(2)])
+    assert plain.closed.wait(PATIENCE_S), "the store is given up at once: its lock is somebody else's to take"
+    assert not plain.written
+
+
+def test_a_main_thread_interrupted_again_and_again_loses_nothing(tmp_path: Path) -> None:
+    """With real signals, wherever they strike: in the driver's call, between two steps, as others are told."""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.storage.interrupted_process", str(tmp_path / "journal.db"), "1200", "7"],
+        cwd=root, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0

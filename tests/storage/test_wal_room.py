@@ -11,7 +11,7 @@ import pytest
 from qmworkbench.storage.journal import SqliteJournal
 from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.sqlite import wal_of
-from qmworkbench.storage.wal_room import FIRST_BYTES, LARGEST_BYTES, WalRoom
+from qmworkbench.storage.wal_room import AHEAD_BYTES, LARGEST_BYTES, STEP_BYTES, WalRoom
 from tests.storage.events import decisions
 
 
@@ -22,7 +22,7 @@ def test_commits_go_into_room_that_is_there_already(tmp_path: Path) -> None:
         journal.sync()
         journal.durability()  # asked of the writer's thread: what it does after a commit is done
         size = wal_of(path).stat().st_size
-        assert size >= FIRST_BYTES
+        assert size >= AHEAD_BYTES
         for event in decisions(20):
             journal.append([event])
             journal.sync()
@@ -35,12 +35,12 @@ def test_it_grows_with_the_log_and_a_copy_of_a_killed_writer_is_whole(tmp_path: 
     copy = tmp_path / "copy" / "journal.db"
     copy.parent.mkdir()
     with SqliteJournal(path, book="b") as journal:
-        events = decisions(3_000)
+        events = decisions(6_000)
         for begin in range(0, len(events), 100):
             journal.append(events[begin : begin + 100])
             journal.sync()
         journal.durability()
-        assert FIRST_BYTES < wal_of(path).stat().st_size <= LARGEST_BYTES
+        assert AHEAD_BYTES + STEP_BYTES < wal_of(path).stat().st_size < 2 * LARGEST_BYTES
         shutil.copy(path, copy)
         shutil.copy(wal_of(path), wal_of(copy))
         head = journal.head
@@ -73,12 +73,12 @@ def test_a_quiet_moment_takes_a_long_log_into_the_database(tmp_path: Path, monke
 
 def test_what_cannot_be_written_is_left(tmp_path: Path) -> None:
     missing = WalRoom(tmp_path / "none")
-    missing.extend()
+    missing.use(1)
     missing.close()
     full = Path("/dev/full")
     if full.exists():
         room = WalRoom(full)
-        room.extend()
+        room.use(1)
         room.close()
         room.close()
 

@@ -7,6 +7,7 @@ from psycopg import sql
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
+from qmworkbench.domain.chain import GENESIS
 from qmworkbench.storage.journal_select import STREAMS, Row
 from qmworkbench.storage.postgres.arrays import BIGINT, BYTEA, INTEGER, TEXT
 from qmworkbench.storage.postgres.connection import Connection
@@ -28,13 +29,15 @@ class PostgresSink:
     parameter costs more than everything else on this side. Raises psycopg.Error.
     """
 
+    by_caller = False  # a server may be silent for long, and the driver's call is not interrupted
+
     def __init__(self, connection: Connection, place: str) -> None:
         self.connection = connection
         # The plan is the same however long the arrays are; left to itself the server makes a new one each time.
         connection.execute("SET plan_cache_mode = force_generic_plan")
-        schema = sql.Identifier(name_of(place))
+        self._schema = sql.Identifier(name_of(place))
         for stream in STREAMS:
-            insert = sql.SQL(_INSERT).format(s=schema, t=sql.Identifier(stream)).as_bytes(connection)
+            insert = sql.SQL(_INSERT).format(s=self._schema, t=sql.Identifier(stream)).as_bytes(connection)
             _done(connection.pgconn.prepare(_statement(stream), insert, [column.oid for column in _COLUMNS]))
 
     def write(self, taken: dict[str, list[Row]]) -> None:
@@ -51,6 +54,16 @@ class PostgresSink:
         values = zip(*rows, strict=True)
         packed = [column.packed(value) for column, value in zip(_COLUMNS, values, strict=True)]
         _done(self.connection.pgconn.exec_prepared(_statement(stream), packed, _BINARY))
+
+    def reached(self) -> dict[str, tuple[int, str]]:
+        """The newest record of each stream, after whatever was left open is taken back."""
+        self.connection.rollback()
+        return {stream: self._head(stream) for stream in STREAMS}
+
+    def _head(self, stream: str) -> tuple[int, str]:
+        query = sql.SQL("SELECT seq, hash FROM {}.{} ORDER BY seq DESC LIMIT 1")
+        row = self.connection.execute(query.format(self._schema, sql.Identifier(stream))).fetchone()
+        return (0, GENESIS) if row is None else (int(row[0]), str(row[1]))
 
     def rest(self) -> None:
         """The server works for itself."""
