@@ -1,11 +1,11 @@
 """The journal against the bare disk: events made durable, beside a raw file that is written and fdatasynced alike.
 
-Ours encodes, chains, crosses to the writer thread and commits; what it can reach is bounded by the disk:
+Ours encodes, chains, hands over and commits; what it can reach is bounded by the disk:
 
 - `journal_single_*`: one event, one commit. The peer is one write and one fdatasync of a file that grows, bytes ready;
-  ours adds the hand to the writer and back, and what the database writes around the row, and gains what a file saves
-  that has its room already (wal_room.py). With PostgreSQL a round trip between two processes comes on top: plain
-  psycopg, committing the same bytes, stands beside it.
+  ours adds what the database writes around the row, and gains what a file saves that has its room already
+  (wal_room.py). With PostgreSQL the hand to the writer's thread and back, and a round trip between two processes, come
+  on top: plain psycopg, committing the same bytes, stands beside it.
 - `journal_group_64_*`: 64 producers in one event loop, each waiting for its own event before it appends the next. The
   peer is the very same loop (encoding, chaining, waking) whose writer keeps the payloads in a raw file with one
   fdatasync a commit, or in a plain PostgreSQL table. The interpreter is what both have in common, and what bounds both
