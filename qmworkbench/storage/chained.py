@@ -1,7 +1,7 @@
 """What every journal with a writer thread has in common: chaining, group commit, reading up to the head (§21).
 
-Appending encodes and chains in the caller's thread, so the head is known at once; the writer thread (group_commit.py)
-makes it durable. A store adds how it is opened, and how rows are read back.
+Appending encodes and chains in the caller's thread, so the head is known at once; the writer (group_commit.py) makes it
+durable. A store adds how it is opened, and how rows are read back.
 """
 
 import threading
@@ -98,7 +98,7 @@ class ChainedJournal(ABC, Generic[C]):
         return self._writer.commits
 
     def before_commit(self, action: Callable[[], None]) -> None:
-        """Run `action` in the writer thread before every commit: bars reach disk before a record names them.
+        """Run `action` before every commit, in the thread that makes it: bars reach disk before a record names them.
 
         An action that raises poisons the journal, as a failed commit does.
         """

@@ -22,8 +22,8 @@ class SqliteJournal(ChainedJournal[sqlite3.Connection]):
 
     The file is made when it is not there (`open` refuses that instead). `book` names the book; an existing
     file must be of that book. Appending encodes and chains in the caller's thread, so the head is known at
-    once; a writer thread commits in groups: when asked by `sync()`, when enough has gathered, or after a
-    quarter of a second. Raises StoreMissing, StoreInUse, StoreNewer, StoreDamaged.
+    once; commits are made in groups: by whoever waits in `sync()`, else by a writer thread, when enough has
+    gathered or after a quarter of a second. Raises StoreMissing, StoreInUse, StoreNewer, StoreDamaged.
     """
 
     def __init__(self, path: Path, *, book: str | None = None) -> None:
