@@ -163,6 +163,8 @@ def _open(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _report(found: dict[str, Any], out: Output) -> None:
+    from qmworkbench.domain.events.reconciliation import MONEY_KINDS
+
     breaks = found["breaks"]
 
     def human() -> None:
@@ -173,7 +175,7 @@ def _report(found: dict[str, Any], out: Output) -> None:
             out.table([*_COLUMNS, "repaired"], rows, title="before is ours, after is the broker's")
         out.line(_SENTENCE[found["result"]] + (f": {found['detail']}" if found["detail"] else ""))
         for entry in breaks:
-            if entry["kind"] in _MONEY and not entry["repaired"] and found["through"] != "look":
+            if entry["kind"] in MONEY_KINDS and not entry["repaired"] and found["through"] != "look":
                 told = entry["kind"].replace("_", " ")
                 out.line(f"once you know why {told} differs: qm accept {entry['break_id']} --reason WHY")
         if found["through"] == "look":
@@ -185,8 +187,6 @@ def _report(found: dict[str, Any], out: Output) -> None:
         raise typer.Exit(code)
 
 
-# What a person may settle with the broker's figure; held to the kernel's own list by a test.
-_MONEY: Final = ("cash", "fees", "realized_pnl")
 _SENTENCE: Final = {
     "clean": "the books agree",
     "repaired": "the books differed; ours now follow the broker's",

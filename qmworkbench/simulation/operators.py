@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from qmworkbench.domain import commands
 from qmworkbench.domain.events.control import CommandReceived
+from qmworkbench.domain.events.reconciliation import MONEY_KINDS
 from qmworkbench.domain.orders import Leg
 from qmworkbench.domain.sessions import BlockScope
 from qmworkbench.simulation.chance import Chance
 from qmworkbench.simulation.process import Process
-from qmworkbench.trading.repairs import MONEY_KINDS
 from qmworkbench.trading.state import State
 
 COMMANDS: Final = (

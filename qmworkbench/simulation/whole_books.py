@@ -5,14 +5,13 @@ from typing import Final
 
 from qmworkbench.domain.chain import ChainBroken
 from qmworkbench.domain.events import decode
-from qmworkbench.domain.events.reconciliation import BreakFound
+from qmworkbench.domain.events.reconciliation import MONEY_KINDS, BreakFound
 from qmworkbench.domain.sessions import Phase, TradingState
 from qmworkbench.simulation.device import SimJournal
 from qmworkbench.simulation.invariants import Checker
 from qmworkbench.simulation.ledger import EXTERNAL
 from qmworkbench.simulation.margin import on_margin
 from qmworkbench.trading.fold import fold
-from qmworkbench.trading.repairs import MONEY_KINDS
 from qmworkbench.trading.state import State, encode_state
 from qmworkbench.venue.exchange import Exchange
 

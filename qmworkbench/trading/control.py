@@ -15,7 +15,7 @@ from qmworkbench.domain.events.control import (
     SymbolUnblocked,
 )
 from qmworkbench.domain.events.market import WatchState
-from qmworkbench.domain.events.reconciliation import Trigger
+from qmworkbench.domain.events.reconciliation import MONEY_KINDS, Trigger
 from qmworkbench.domain.ids import content_id
 from qmworkbench.domain.sessions import TradingState
 from qmworkbench.trading import (
@@ -126,7 +126,7 @@ def _accept_break(decision: Decision, event: CommandReceived, command: commands.
     item = decision.state.reconciliation.unresolved.get(command.break_id)
     if item is None:
         raise Refused(f"no break {command.break_id} is open", "see the open ones in `qm reconcile`")
-    if item.kind not in repairs.MONEY_KINDS:
+    if item.kind not in MONEY_KINDS:
         raise Refused(
             f"break {command.break_id} is about {item.kind.value.replace('_', ' ')}: it follows the broker's books",
             "find its cause there, then `qm reconcile`",

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from qmworkbench.domain.events import Event
 from qmworkbench.domain.events.orders import FillRecorded, FillReversed, PositionsOffset, TradeClosed
-from qmworkbench.domain.events.reconciliation import BreakKind, RepairApplied
+from qmworkbench.domain.events.reconciliation import MONEY_KINDS, BreakKind, RepairApplied
 from qmworkbench.domain.numbers import ONE, ZERO
 from qmworkbench.domain.orders import Leg, PositionEffect, Side
 from qmworkbench.domain.positions import NetPosition, Position
@@ -18,7 +18,6 @@ from qmworkbench.trading.state import State, position_key
 _BUY: Final = Side.BUY
 _STOP: Final = Leg.STOP
 _TARGET: Final = Leg.TARGET
-_MONEY: Final = (BreakKind.CASH, BreakKind.FEES, BreakKind.REALIZED_PNL)
 
 
 def _fill_recorded(state: State, event: FillRecorded) -> None:
@@ -149,7 +148,7 @@ def _money_settled(day: Session, kind: BreakKind, moved: Decimal) -> None:
 
 def _repair_applied(state: State, event: RepairApplied) -> None:
     state.reconciliation.unresolved.pop(event.break_id, None)
-    if event.kind in _MONEY:
+    if event.kind in MONEY_KINDS:
         _money_settled(state.day, event.kind, Decimal(event.after) - Decimal(event.before))
         return
     if event.kind not in (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX) or not event.qty:

@@ -36,7 +36,6 @@ from qmworkbench.trading.decision import Decision
 from qmworkbench.trading.state import EXTERNAL
 
 POSITION_KINDS: Final = (BreakKind.POSITION_QTY, BreakKind.POSITION_SIDE, BreakKind.AVG_PX)
-MONEY_KINDS: Final = (BreakKind.CASH, BreakKind.FEES, BreakKind.REALIZED_PNL)
 _TERMS: Final = (BreakKind.ORDER_QTY, BreakKind.ORDER_PX)
 _ENDED_BY: Final = {
     OrdStatus.CANCELED: Arc.CANCEL,

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from qmworkbench.cli import reconcile
 from qmworkbench.cli.exit_codes import Exit
 from qmworkbench.domain.events.control import CommandReceived, NoteAdded, SymbolBlocked
 from qmworkbench.domain.orders import Leg
@@ -14,7 +13,6 @@ from qmworkbench.service.lease import Lease, holder_of
 from qmworkbench.service.offline import read_state
 from qmworkbench.storage.journal_reader import JournalReader
 from qmworkbench.storage.reading import open_book
-from qmworkbench.trading.repairs import MONEY_KINDS
 from qmworkbench.trading.state import State
 from tests.cli.books import answer, book_in, qm
 
@@ -197,10 +195,6 @@ def test_a_difference_in_money_is_settled_on_a_persons_word(cut_off_home: Path) 
     assert done.returncode == Exit.OK, done.stderr
     assert left["after"] in done.stdout
     assert answer(qm(cut_off_home, "reconcile", "--json"))["result"] == "clean"
-
-
-def test_what_may_be_accepted_is_what_the_kernel_accepts() -> None:
-    assert set(reconcile._MONEY) == set(MONEY_KINDS)
 
 
 def test_a_drill_is_refused_for_a_symbol_nobody_trades(closed_home: Path) -> None:

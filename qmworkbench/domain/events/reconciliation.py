@@ -3,6 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from qmworkbench.domain.events.base import Event, Input
 from qmworkbench.domain.execution import Account, BrokerOrder, BrokerSnapshot
@@ -38,6 +39,10 @@ class BreakKind(StrEnum):
     CASH = "cash"
     FEES = "fees"
     REALIZED_PNL = "realized_pnl"
+
+
+# What a person may settle with the broker's figure; everything else follows the broker's books, or waits for them.
+MONEY_KINDS: Final = (BreakKind.CASH, BreakKind.FEES, BreakKind.REALIZED_PNL)
 
 
 class ReconciliationResult(StrEnum):

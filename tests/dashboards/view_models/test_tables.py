@@ -8,9 +8,9 @@ from dashboards.view_models import desk, market_tables, platform_tables, trading
 from dashboards.view_models.page import page_view
 from dashboards.view_models.tables import cell
 from dashboards.view_models.verdict import judge
+from qmworkbench.domain.events.reconciliation import MONEY_KINDS
 from qmworkbench.service.chronicle import DENIALS_KEPT, FILLS_KEPT, VIOLATIONS_KEPT
 from qmworkbench.service.view_rows import ORDERS_KEPT
-from qmworkbench.trading.repairs import MONEY_KINDS
 from tests.dashboards import scenarios
 from tests.dashboards.readings import reading
 
