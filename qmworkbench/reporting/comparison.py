@@ -245,13 +245,14 @@ def _statement(source: SessionSource, books: BrokerBooks) -> Statement:
 
 
 def _own_equity(source: SessionSource) -> Decimal | None:
-    """What equity must be once flat: the start, what was realized on the broker's basis, and what the night booked
-    after the start was stated.
+    """What equity must be once flat: the start, what was realized on the broker's basis, what the night booked after
+    the start was stated, and what a person has said came or went.
     """
     start, day = source.figures.start_equity, source.state.day
     if start is None:
         return None
-    return start + _own_realized(source) - source.record.money.fees + day.activity_pnl - day.start_unrealized
+    moved = day.activity_pnl + day.moved_cash
+    return start + _own_realized(source) - source.record.money.fees + moved - day.start_unrealized
 
 
 def _own_realized(source: SessionSource) -> Decimal:

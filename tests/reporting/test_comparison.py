@@ -67,6 +67,16 @@ def test_money_planted_at_the_venue_is_found(book_copy: Path) -> None:
     assert failed(book_copy) == ["realized_pnl"]
 
 
+def test_money_that_a_person_has_accepted_is_accounted_for(book_copy: Path) -> None:
+    """Found by hand: the day's equity still counted as apart from the statement by the deposit that was accepted."""
+    with venue_of(book_copy) as (exchange, symbol):
+        exchange.plant_break(symbol, cash_delta=Decimal(250))
+    source = load_session(book_copy)
+    source.state.day.moved_cash += 250
+    checks = post_session(gather(source))
+    assert [check.check_id for check in checks if check.status is CheckStatus.FAIL] == []
+
+
 def test_an_execution_planted_at_the_venue_is_found(book_copy: Path) -> None:
     with venue_of(book_copy) as (exchange, symbol):
         exchange.plant_break(
